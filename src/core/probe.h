@@ -1,0 +1,18 @@
+/* What a look at a source's header tells: the facts that planning needs, the same on every rank. */
+#ifndef FUSE_CORE_PROBE_H
+#define FUSE_CORE_PROBE_H
+
+#include "core/box.h"
+#include "core/dtype.h"
+
+struct fuse_probe {
+    int rank;
+    int64_t extent[FUSE_MAX_AXES];
+    enum fuse_dtype file_dtype; /* as stored; in memory it is fuse_dtype_resident(file_dtype) */
+    bool big_endian;            /* elements are stored in the other byte order than x86's */
+    bool reversed;              /* Fortran order: the first axis is the fastest */
+    int64_t data_offset;        /* bytes from the start of the file to element 0 */
+    int64_t file_bytes;
+};
+
+#endif
