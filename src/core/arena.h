@@ -38,19 +38,20 @@ size_t fuse_arena_bytes(const struct fuse_arena *arena);
 #define FUSE_NEW_ARRAY(arena, type, count) ((type *)fuse_arena_array((arena), (size_t)(count), sizeof(type)))
 
 /* Growable array in an arena: `FUSE_VEC(int) v = {0}; fuse_vec_push(arena, &v, 3);` elements are v.at[0 .. v.n). */
-#define FUSE_VEC(type)                                                                                                 \
-    struct {                                                                                                           \
-        type *at;                                                                                                      \
-        int n, cap;                                                                                                    \
+#define FUSE_VEC(type) \
+    struct {           \
+        type *at;      \
+        int n, cap;    \
     }
-#define fuse_vec_push(arena, vec, value)                                                                               \
-    do {                                                                                                               \
-        if ((vec)->n == (vec)->cap) {                                                                                  \
-            int fuse_vec_cap_ = (vec)->cap ? 2 * (vec)->cap : 8;                                                       \
-            (vec)->at = fuse_arena_grow((arena), (vec)->at, (size_t)(vec)->n, (size_t)fuse_vec_cap_, sizeof *(vec)->at); \
-            (vec)->cap = fuse_vec_cap_;                                                                                \
-        }                                                                                                              \
-        (vec)->at[(vec)->n++] = (value);                                                                               \
+#define fuse_vec_push(arena, vec, value)                                                                         \
+    do {                                                                                                         \
+        if ((vec)->n == (vec)->cap) {                                                                            \
+            int fuse_vec_cap_ = (vec)->cap ? 2 * (vec)->cap : 8;                                                 \
+            (vec)->at =                                                                                          \
+                fuse_arena_grow((arena), (vec)->at, (size_t)(vec)->n, (size_t)fuse_vec_cap_, sizeof *(vec)->at); \
+            (vec)->cap = fuse_vec_cap_;                                                                          \
+        }                                                                                                        \
+        (vec)->at[(vec)->n++] = (value);                                                                         \
     } while (0)
 
 #endif

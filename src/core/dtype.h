@@ -35,7 +35,6 @@ float fuse_bf16_to_f32(uint16_t bits);
  * once, to nearest even. Reals to integers truncate towards zero and saturate (NaN gives 0); integers to narrower ones
  * saturate; anything to bool is "not zero". Returns false when a U64 value does not fit in I64 (the element is then
  * INT64_MAX). */
-bool fuse_dtype_convert(void *to, enum fuse_dtype to_dtype, const void *from, enum fuse_dtype from_dtype,
-                        size_t count);
+bool fuse_dtype_convert(void *to, enum fuse_dtype to_dtype, const void *from, enum fuse_dtype from_dtype, size_t count);
 
 #endif

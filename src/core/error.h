@@ -51,18 +51,18 @@ void fuse_hint(struct fuse_error *err, const char *format, ...) __attribute__((f
 const char *fuse_status_name(enum fuse_status status); /* "PROGRAM" */
 const char *fuse_status_text(enum fuse_status status); /* "the program is wrong" */
 
-#define FUSE_TRY(call)                                                                                                 \
-    do {                                                                                                               \
-        enum fuse_status fuse_try_status_ = (call);                                                                    \
-        if (fuse_try_status_ != FUSE_OK)                                                                               \
-            return fuse_try_status_;                                                                                   \
+#define FUSE_TRY(call)                              \
+    do {                                            \
+        enum fuse_status fuse_try_status_ = (call); \
+        if (fuse_try_status_ != FUSE_OK)            \
+            return fuse_try_status_;                \
     } while (0)
 
-#define FUSE_TRY_GOTO(st, call, label)                                                                                 \
-    do {                                                                                                               \
-        (st) = (call);                                                                                                 \
-        if ((st) != FUSE_OK)                                                                                           \
-            goto label;                                                                                                \
+#define FUSE_TRY_GOTO(st, call, label) \
+    do {                               \
+        (st) = (call);                 \
+        if ((st) != FUSE_OK)           \
+            goto label;                \
     } while (0)
 
 #endif
