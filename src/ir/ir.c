@@ -1,0 +1,58 @@
+#include "ir/ir.h"
+
+#include "ir/rewrite.h"
+
+#include <string.h>
+
+int fuse_ir_add_value(struct fuse_ir *ir, const char *name, struct fuse_span span, enum fuse_dtype dtype, int rank,
+                      const int64_t *extent) {
+    struct fuse_value value = {.name = name, .span = span, .dtype = dtype, .rank = rank, .op = -1};
+    if (rank > 0)
+        memcpy(value.extent, extent, (size_t)rank * sizeof *extent);
+    fuse_vec_push(ir->arena, &ir->values, value);
+    return ir->values.n - 1;
+}
+
+int fuse_ir_push_op(struct fuse_ir *ir, struct fuse_op *op) {
+    fuse_vec_push(ir->arena, &ir->ops, op);
+    if (op->out >= 0)
+        ir->values.at[op->out].op = ir->ops.n - 1;
+    return ir->ops.n - 1;
+}
+
+int fuse_ir_add_op(struct fuse_ir *ir, const struct fuse_op *op) {
+    struct fuse_op *copy = FUSE_NEW(ir->arena, struct fuse_op);
+    *copy = *op;
+    copy->input = FUSE_NEW_ARRAY(ir->arena, struct fuse_use, op->inputs);
+    if (op->inputs > 0)
+        memcpy(copy->input, op->input, (size_t)op->inputs * sizeof *op->input);
+    if (op->kind == FUSE_OP_SINK) {
+        copy->out = -1;
+        if (op->inputs == 1 && op->indices == 0) {
+            const struct fuse_value *value = &ir->values.at[op->input[0].value];
+            copy->indices = value->rank;
+            memcpy(copy->extent, value->extent, sizeof copy->extent);
+        }
+    }
+    return fuse_ir_push_op(ir, copy);
+}
+
+int64_t fuse_value_elems(const struct fuse_value *value) {
+    int64_t elems = 1;
+    for (int a = 0; a < value->rank; a++)
+        elems = fuse_sat_mul(elems, value->extent[a]);
+    return elems;
+}
+
+int64_t fuse_value_bytes(const struct fuse_value *value) {
+    return fuse_sat_mul(fuse_value_elems(value), (int64_t)fuse_dtype_bytes(value->dtype));
+}
+
+bool fuse_use_in_bounds(const struct fuse_ir *ir, const struct fuse_op *op, int input) {
+    const struct fuse_use *use = &op->input[input];
+    const struct fuse_value *value = &ir->values.at[use->value];
+    struct fuse_box iteration = fuse_box_full(op->indices, op->extent);
+    struct fuse_box read = fuse_access_box(&use->access, &iteration);
+    struct fuse_box whole = fuse_box_full(value->rank, value->extent);
+    return fuse_box_is_empty(&iteration) || fuse_box_contains(&whole, &read);
+}

@@ -1,0 +1,101 @@
+/* The intermediate representation: what a program computes, with every name, axis and extent resolved, and nothing about
+ * where. A list of operations in dependency order over immutable values.
+ *
+ * Each operation has an iteration space: a list of indices with extents. Every input is read through an index map
+ * (core/box.h), every axis of the output is one distinct index, in `out_index`; indices that are not in the output are
+ * projected by `reduce`. So a transpose, a diagonal, a slice, an offset or a broadcast costs no operation of its own.
+ *
+ *   SOURCE   a file                                     no indices
+ *   LITERAL  numbers from the program text              no indices
+ *   EINSUM   out = sum over missing indices of the product of its inputs; out dtype F32, F64 or I64, the accumulator.
+ *            Any number of inputs before fuse_ir_order, one or two after.
+ *   MAP      out = reduce over missing indices of body(inputs), body in core/scalar.h; out converted to its dtype.
+ *            With no inputs it generates (iota, random numbers, constants).
+ *   SINK     a file; one input read through the identity, whose indices are the input's axes; no output.
+ *
+ * Later kinds (relations, joins, loops) add rows here and cases in the passes that care. Local and pure. */
+#ifndef FUSE_IR_IR_H
+#define FUSE_IR_IR_H
+
+#include "core/arena.h"
+#include "core/box.h"
+#include "core/error.h"
+#include "core/probe.h"
+#include "core/reduce.h"
+#include "core/scalar.h"
+#include "core/text.h"
+
+enum fuse_storage { FUSE_STORAGE_DENSE };
+
+enum fuse_op_kind { FUSE_OP_SOURCE, FUSE_OP_LITERAL, FUSE_OP_EINSUM, FUSE_OP_MAP, FUSE_OP_SINK };
+
+struct fuse_value {
+    const char *name; /* the tensor's name, or NULL for an intermediate (printed "%<id>") */
+    struct fuse_span span;
+    enum fuse_dtype dtype;
+    enum fuse_storage storage;
+    int rank;
+    int64_t extent[FUSE_MAX_AXES];
+    int op; /* the operation that makes it */
+};
+
+struct fuse_use {
+    int value;
+    struct fuse_access access; /* access.rank == the value's rank */
+};
+
+struct fuse_op {
+    enum fuse_op_kind kind;
+    struct fuse_span span; /* the equation, source or sink it came from */
+    int out;               /* value, or -1 (SINK) */
+    int inputs;
+    struct fuse_use *input;
+    int indices;
+    int64_t extent[FUSE_MAX_AXES];
+    const char *index_name[FUSE_MAX_AXES]; /* for printing; unique within the operation */
+    int out_index[FUSE_MAX_AXES];          /* per axis of out */
+    enum fuse_reduce reduce;               /* MAP; EINSUM has SUM; NONE when nothing is projected */
+    const struct fuse_scalar *body;        /* MAP */
+    const char *path, *part;               /* SOURCE, SINK: as the program says it (not resolved) */
+    struct fuse_probe probe;               /* SOURCE */
+    const void *data;                      /* LITERAL: dense, C order, of out's dtype */
+};
+
+struct fuse_ir {
+    struct fuse_arena *arena;
+    FUSE_VEC(struct fuse_value) values;
+    FUSE_VEC(struct fuse_op *) ops; /* producers before consumers; sinks anywhere after their input */
+};
+
+/* Appends a value (extents copied) or an operation and returns its number. fuse_ir_add_op copies the operation and
+ * its list of inputs; names, paths, bodies and data must live as long as the IR. It sets values.at[op->out].op, and for a
+ * SINK without indices those of its input. */
+int fuse_ir_add_value(struct fuse_ir *ir, const char *name, struct fuse_span span, enum fuse_dtype dtype, int rank,
+                      const int64_t *extent);
+int fuse_ir_add_op(struct fuse_ir *ir, const struct fuse_op *op);
+
+/* Elements and bytes of a value; saturating. */
+int64_t fuse_value_elems(const struct fuse_value *value);
+int64_t fuse_value_bytes(const struct fuse_value *value);
+/* true when every element that the operation reads through the input lies inside the operand. */
+bool fuse_use_in_bounds(const struct fuse_ir *ir, const struct fuse_op *op, int input);
+
+/* BUG with a description when a rule of this header is broken. */
+enum fuse_status fuse_ir_verify(const struct fuse_ir *ir, struct fuse_error *err) FUSE_CHECKED;
+/* One line an operation: `%3 f32[128,64] = einsum [i:128 j:64 | k:32] %1[i,k] %2[k,j]`. Stable. */
+void fuse_ir_print(struct fuse_text *text, const struct fuse_ir *ir);
+/* The same for one operation, without the line end. */
+void fuse_ir_print_op(struct fuse_text *text, const struct fuse_ir *ir, int op);
+
+/* Rewrites, each a file of its own; each leaves a valid IR with the same sinks. fuse_ir_simplify runs them in order. */
+enum fuse_status fuse_ir_simplify(struct fuse_ir *ir, struct fuse_error *err) FUSE_CHECKED;
+void fuse_ir_fold(struct fuse_ir *ir);    /* constants inside bodies; x*1, x+0 (integers), small literals of rank 0 into bodies */
+void fuse_ir_forward(struct fuse_ir *ir); /* a MAP that only re-reads one input, in bounds, dissolves into its users' index maps */
+void fuse_ir_share(struct fuse_ir *ir);   /* common sub-expressions */
+void fuse_ir_fuse(struct fuse_ir *ir);    /* an element-wise MAP with one user that is a MAP becomes part of that body */
+/* Splits products of three or more inputs into pairs: exact dynamic programming on flops, then on bytes of intermediates,
+ * up to 12 inputs; greedy beyond. PROGRAM when an intermediate would need more than FUSE_MAX_AXES axes. */
+enum fuse_status fuse_ir_order(struct fuse_ir *ir, struct fuse_error *err) FUSE_CHECKED;
+void fuse_ir_sweep(struct fuse_ir *ir);   /* dead code; renumbers values and operations */
+
+#endif

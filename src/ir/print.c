@@ -1,0 +1,219 @@
+#include "ir/ir.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Literals longer than this are cut: a dump is for reading. */
+#define MAX_PRINTED_ELEMS 8
+/* A body whose tree, with shared nodes written out, is larger than this is printed as a list: sharing makes the tree
+ * exponential in the number of nodes. */
+#define MAX_PRINTED_TREE 64
+
+static void add_value_name(struct fuse_text *text, const struct fuse_ir *ir, int value) {
+    const char *name = ir->values.at[value].name;
+    if (name)
+        fuse_text_add(text, "%s", name);
+    else
+        fuse_text_add(text, "%%%d", value);
+}
+
+static void add_index_name(struct fuse_text *text, const struct fuse_op *op, int index) {
+    if (op->index_name[index])
+        fuse_text_add(text, "%s", op->index_name[index]);
+    else
+        fuse_text_add(text, "#%d", index);
+}
+
+/* The fewest digits that read back as the same number. */
+static void add_real(struct fuse_text *text, double real, bool single) {
+    char digits[40];
+    if (isnan(real)) {
+        fuse_text_add(text, "nan");
+        return;
+    }
+    for (int precision = 1; precision <= 17; precision++) {
+        snprintf(digits, sizeof digits, "%.*g", precision, real);
+        double back = strtod(digits, NULL);
+        if (single ? (float)back == (float)real : back == real)
+            break;
+    }
+    fuse_text_add(text, "%s", digits);
+}
+
+static void add_access(struct fuse_text *text, const struct fuse_op *op, const struct fuse_access *access) {
+    if (access->rank == 0)
+        return;
+    fuse_text_add(text, "[");
+    for (int a = 0; a < access->rank; a++) {
+        int64_t stride = access->at[a].stride, offset = access->at[a].offset;
+        if (a > 0)
+            fuse_text_add(text, ",");
+        if (access->at[a].index < 0) {
+            fuse_text_add(text, "%" PRId64, offset);
+            continue;
+        }
+        if (stride == -1)
+            fuse_text_add(text, "-");
+        else if (stride != 1)
+            fuse_text_add(text, "%" PRId64 "*", stride);
+        add_index_name(text, op, access->at[a].index);
+        if (offset != 0)
+            fuse_text_add(text, "%+" PRId64, offset);
+    }
+    fuse_text_add(text, "]");
+}
+
+static void add_indices(struct fuse_text *text, const struct fuse_ir *ir, const struct fuse_op *op) {
+    bool in_out[FUSE_MAX_AXES] = {false}, bar = false;
+    int rank = ir->values.at[op->out].rank;
+    fuse_text_add(text, " [");
+    for (int a = 0; a < rank; a++) {
+        if (a > 0)
+            fuse_text_add(text, " ");
+        add_index_name(text, op, op->out_index[a]);
+        fuse_text_add(text, ":%" PRId64, op->extent[op->out_index[a]]);
+        in_out[op->out_index[a]] = true;
+    }
+    for (int x = 0; x < op->indices; x++) {
+        if (in_out[x])
+            continue;
+        fuse_text_add(text, bar || rank == 0 ? "" : " ");
+        fuse_text_add(text, bar ? " " : "| ");
+        bar = true;
+        add_index_name(text, op, x);
+        fuse_text_add(text, ":%" PRId64, op->extent[x]);
+    }
+    fuse_text_add(text, "]");
+}
+
+static void add_elements(struct fuse_text *text, const struct fuse_value *value, const void *data) {
+    int64_t elems = fuse_value_elems(value);
+    size_t bytes = fuse_dtype_bytes(value->dtype);
+    bool real = fuse_dtype_class(value->dtype) == FUSE_CLASS_REAL;
+    for (int64_t i = 0; i < elems; i++) {
+        if (i == MAX_PRINTED_ELEMS) {
+            fuse_text_add(text, " ..");
+            return;
+        }
+        const char *at = (const char *)data + (size_t)i * bytes;
+        fuse_text_add(text, " ");
+        if (real) {
+            double number;
+            (void)fuse_dtype_convert(&number, FUSE_F64, at, value->dtype, 1);
+            add_real(text, number, value->dtype != FUSE_F64);
+        } else {
+            int64_t number;
+            (void)fuse_dtype_convert(&number, FUSE_I64, at, value->dtype, 1);
+            fuse_text_add(text, "%" PRId64, number);
+        }
+    }
+}
+
+static bool is_small_tree(const struct fuse_scalar *body) {
+    int size[4 * MAX_PRINTED_TREE];
+    if (body->n > (int)(sizeof size / sizeof *size))
+        return false;
+    for (int i = 0; i < body->n; i++) {
+        const int argument[3] = {body->node[i].a, body->node[i].b, body->node[i].c};
+        size[i] = 1;
+        for (int k = 0; k < fuse_scalar_arity(body->node[i].op); k++)
+            size[i] += size[argument[k]];
+        if (size[i] > MAX_PRINTED_TREE)
+            return false;
+    }
+    return true;
+}
+
+static void add_body(struct fuse_text *text, const struct fuse_scalar *body) {
+    if (is_small_tree(body)) {
+        fuse_scalar_print(text, body);
+        return;
+    }
+    for (int i = 0; i < body->n; i++) {
+        const struct fuse_scalar_node *node = &body->node[i];
+        const int argument[3] = {node->a, node->b, node->c};
+        int arity = fuse_scalar_arity(node->op);
+        fuse_text_add(text, "%s$%d=%s", i > 0 ? " " : "", i, fuse_scalar_name(node->op));
+        if (node->op == FUSE_SCALAR_CAST)
+            fuse_text_add(text, "_%s", fuse_dtype_name(node->dtype));
+        fuse_text_add(text, "(");
+        for (int k = 0; k < arity; k++)
+            fuse_text_add(text, "%s$%d", k > 0 ? ", " : "", argument[k]);
+        if (node->op == FUSE_SCALAR_LOAD || node->op == FUSE_SCALAR_IOTA)
+            fuse_text_add(text, "%d", node->arg);
+        else if (node->op == FUSE_SCALAR_NARROW)
+            fuse_text_add(text, ", %s", fuse_dtype_name((enum fuse_dtype)node->arg));
+        else if (node->op == FUSE_SCALAR_UNIFORM || node->op == FUSE_SCALAR_NORMAL)
+            fuse_text_add(text, ", %" PRId64, node->integer);
+        else if (node->op == FUSE_SCALAR_CONST && (node->dtype == FUSE_F32 || node->dtype == FUSE_F64))
+            add_real(text, node->real, node->dtype == FUSE_F32);
+        else if (node->op == FUSE_SCALAR_CONST)
+            fuse_text_add(text, "%" PRId64, node->integer);
+        fuse_text_add(text, ")");
+    }
+}
+
+static void add_path(struct fuse_text *text, const struct fuse_op *op) {
+    fuse_text_add(text, " ");
+    fuse_text_add_json_string(text, op->path ? op->path : "");
+    if (op->part) {
+        fuse_text_add(text, ":");
+        fuse_text_add_json_string(text, op->part);
+    }
+}
+
+void fuse_ir_print_op(struct fuse_text *text, const struct fuse_ir *ir, int number) {
+    const struct fuse_op *op = ir->ops.at[number];
+    if (op->kind == FUSE_OP_SINK) {
+        fuse_text_add(text, "sink");
+        add_path(text, op);
+        fuse_text_add(text, " ");
+        add_value_name(text, ir, op->input[0].value);
+        return;
+    }
+
+    const struct fuse_value *out = &ir->values.at[op->out];
+    add_value_name(text, ir, op->out);
+    fuse_text_add(text, " %s[", fuse_dtype_name(out->dtype));
+    for (int a = 0; a < out->rank; a++)
+        fuse_text_add(text, "%s%" PRId64, a > 0 ? "," : "", out->extent[a]);
+    fuse_text_add(text, "] = ");
+
+    switch (op->kind) {
+    case FUSE_OP_SOURCE:
+        fuse_text_add(text, "source");
+        add_path(text, op);
+        break;
+    case FUSE_OP_LITERAL:
+        fuse_text_add(text, "literal");
+        add_elements(text, out, op->data);
+        break;
+    case FUSE_OP_EINSUM:
+    case FUSE_OP_MAP:
+        fuse_text_add(text, op->kind == FUSE_OP_EINSUM ? "einsum" : "map");
+        if (op->kind == FUSE_OP_MAP && op->reduce != FUSE_REDUCE_NONE)
+            fuse_text_add(text, " %s", fuse_reduce_name(op->reduce));
+        add_indices(text, ir, op);
+        for (int i = 0; i < op->inputs; i++) {
+            fuse_text_add(text, " ");
+            add_value_name(text, ir, op->input[i].value);
+            add_access(text, op, &op->input[i].access);
+        }
+        if (op->kind == FUSE_OP_MAP) {
+            fuse_text_add(text, " : ");
+            add_body(text, op->body);
+        }
+        break;
+    case FUSE_OP_SINK: break;
+    }
+}
+
+void fuse_ir_print(struct fuse_text *text, const struct fuse_ir *ir) {
+    for (int i = 0; i < ir->ops.n; i++) {
+        fuse_ir_print_op(text, ir, i);
+        fuse_text_add(text, "\n");
+    }
+}

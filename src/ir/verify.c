@@ -1,0 +1,216 @@
+#include "ir/ir.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+/* Coordinates stay below this, so that the arithmetic of boxes and of composed index maps cannot wrap. */
+#define MAX_COORDINATE ((int64_t)1 << 60)
+
+static const char *const kind_name[] = {"source", "literal", "einsum", "map", "sink"};
+
+/* Which operation is being looked at, for the messages. */
+struct verifier {
+    const struct fuse_ir *ir;
+    const struct fuse_op *op;
+    int number;
+    struct fuse_error *err;
+};
+
+__attribute__((format(printf, 2, 3))) static enum fuse_status broken(struct verifier *v, const char *format, ...) {
+    char what[256];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(what, sizeof what, format, args);
+    va_end(args);
+    return fuse_fail_at(v->err, FUSE_EBUG, v->op->span, "ir: operation %d (%s): %s", v->number,
+                        (unsigned)v->op->kind <= FUSE_OP_SINK ? kind_name[v->op->kind] : "unknown kind", what);
+}
+
+static bool is_resident(enum fuse_dtype dtype) {
+    return (unsigned)dtype < FUSE_DTYPES && fuse_dtype_resident(dtype) == dtype;
+}
+
+static enum fuse_status verify_values(const struct fuse_ir *ir, struct fuse_error *err) {
+    for (int v = 0; v < ir->values.n; v++) {
+        const struct fuse_value *value = &ir->values.at[v];
+        if (!is_resident(value->dtype))
+            return fuse_fail_at(err, FUSE_EBUG, value->span, "ir: value %d has a dtype that exists in files only", v);
+        if (value->storage != FUSE_STORAGE_DENSE)
+            return fuse_fail_at(err, FUSE_EBUG, value->span, "ir: value %d has an unknown storage", v);
+        if (value->rank < 0 || value->rank > FUSE_MAX_AXES)
+            return fuse_fail_at(err, FUSE_EBUG, value->span, "ir: value %d has rank %d", v, value->rank);
+        for (int a = 0; a < value->rank; a++)
+            if (value->extent[a] < 0 || value->extent[a] > MAX_COORDINATE)
+                return fuse_fail_at(err, FUSE_EBUG, value->span, "ir: axis %d of value %d has extent %" PRId64, a, v,
+                                    value->extent[a]);
+        if (value->op < 0 || value->op >= ir->ops.n || ir->ops.at[value->op]->out != v)
+            return fuse_fail_at(err, FUSE_EBUG, value->span, "ir: value %d is not made by operation %d", v, value->op);
+    }
+    return FUSE_OK;
+}
+
+static enum fuse_status verify_indices(struct verifier *v) {
+    const struct fuse_op *op = v->op;
+    if (op->indices < 0 || op->indices > FUSE_MAX_AXES)
+        return broken(v, "%d indices", op->indices);
+    for (int x = 0; x < op->indices; x++) {
+        if (op->extent[x] < 0 || op->extent[x] > MAX_COORDINATE)
+            return broken(v, "index %d has extent %" PRId64, x, op->extent[x]);
+        for (int y = 0; y < x; y++)
+            if (op->index_name[x] && op->index_name[y] && strcmp(op->index_name[x], op->index_name[y]) == 0)
+                return broken(v, "two indices are called %s", op->index_name[x]);
+    }
+    return FUSE_OK;
+}
+
+static enum fuse_status verify_access(struct verifier *v, int input) {
+    const struct fuse_use *use = &v->op->input[input];
+    if (use->value < 0 || use->value >= v->ir->values.n)
+        return broken(v, "input %d is value %d of %d", input, use->value, v->ir->values.n);
+    const struct fuse_value *value = &v->ir->values.at[use->value];
+    if (value->op >= v->number)
+        return broken(v, "input %d is made by operation %d, which does not come earlier", input, value->op);
+    if (use->access.rank != value->rank)
+        return broken(v, "input %d of rank %d is read through %d axes", input, value->rank, use->access.rank);
+    for (int a = 0; a < value->rank; a++) {
+        int index = use->access.at[a].index;
+        int64_t offset = use->access.at[a].offset, last;
+        if (index < -1 || index >= v->op->indices)
+            return broken(v, "axis %d of input %d is read through index %d of %d", a, input, index, v->op->indices);
+        if (offset < -MAX_COORDINATE || offset > MAX_COORDINATE)
+            return broken(v, "axis %d of input %d is read at offset %" PRId64, a, input, offset);
+        if (index >= 0 && v->op->extent[index] > 0 &&
+            (__builtin_mul_overflow(use->access.at[a].stride, v->op->extent[index] - 1, &last) ||
+             last < -MAX_COORDINATE || last > MAX_COORDINATE))
+            return broken(v, "axis %d of input %d is read at stride %" PRId64, a, input, use->access.at[a].stride);
+    }
+    return FUSE_OK;
+}
+
+/* Every axis of the output is one distinct index, and the rest is projected exactly when there is an operator for it. */
+static enum fuse_status verify_projection(struct verifier *v) {
+    const struct fuse_op *op = v->op;
+    const struct fuse_value *out = &v->ir->values.at[op->out];
+    uint32_t seen = 0;
+    for (int a = 0; a < out->rank; a++) {
+        int index = op->out_index[a];
+        if (index < 0 || index >= op->indices)
+            return broken(v, "axis %d of the output is index %d of %d", a, index, op->indices);
+        if (seen >> index & 1)
+            return broken(v, "index %d is two axes of the output", index);
+        if (op->extent[index] != out->extent[a])
+            return broken(v, "axis %d of the output has extent %" PRId64 ", its index %" PRId64, a, out->extent[a],
+                          op->extent[index]);
+        seen |= (uint32_t)1 << index;
+    }
+    if ((unsigned)op->reduce > FUSE_REDUCE_AND)
+        return broken(v, "unknown reduction %d", (int)op->reduce);
+    if ((op->reduce == FUSE_REDUCE_NONE) != (out->rank == op->indices))
+        return broken(v, "reduction %s with %d projected indices", fuse_reduce_name(op->reduce),
+                      op->indices - out->rank);
+    return FUSE_OK;
+}
+
+static enum fuse_status verify_einsum(struct verifier *v) {
+    enum fuse_dtype dtype = v->ir->values.at[v->op->out].dtype;
+    if (v->op->inputs < 1)
+        return broken(v, "a product of nothing");
+    if (dtype != FUSE_F32 && dtype != FUSE_F64 && dtype != FUSE_I64)
+        return broken(v, "an accumulator of type %s", fuse_dtype_name(dtype));
+    if (v->op->reduce != FUSE_REDUCE_NONE && v->op->reduce != FUSE_REDUCE_SUM)
+        return broken(v, "reduction %s", fuse_reduce_name(v->op->reduce));
+    return FUSE_OK;
+}
+
+static enum fuse_status verify_map(struct verifier *v) {
+    const struct fuse_scalar *body = v->op->body;
+    if (!body || body->n < 1)
+        return broken(v, "no body");
+    enum fuse_status st = fuse_scalar_verify(body, v->op->inputs, v->op->indices, v->err);
+    if (st != FUSE_OK) {
+        fuse_note(v->err, "in the body of operation %d", v->number);
+        return st;
+    }
+    for (int i = 0; i < body->n; i++) {
+        if (body->node[i].op != FUSE_SCALAR_LOAD)
+            continue;
+        enum fuse_dtype dtype = v->ir->values.at[v->op->input[body->node[i].arg].value].dtype;
+        if (body->node[i].dtype != fuse_dtype_compute(dtype))
+            return broken(v, "input %d of type %s is loaded as %s", body->node[i].arg, fuse_dtype_name(dtype),
+                          fuse_dtype_name(body->node[i].dtype));
+    }
+    bool is_bool = body->node[body->n - 1].dtype == FUSE_BOOL;
+    bool wants_bool = v->op->reduce == FUSE_REDUCE_OR || v->op->reduce == FUSE_REDUCE_AND;
+    if (v->op->reduce != FUSE_REDUCE_NONE && is_bool != wants_bool)
+        return broken(v, "reduction %s of %s", fuse_reduce_name(v->op->reduce),
+                      fuse_dtype_name(body->node[body->n - 1].dtype));
+    return FUSE_OK;
+}
+
+static enum fuse_status verify_source(struct verifier *v) {
+    const struct fuse_value *out = &v->ir->values.at[v->op->out];
+    const struct fuse_probe *probe = &v->op->probe;
+    if (!v->op->path)
+        return broken(v, "no path");
+    if (probe->rank != out->rank || (unsigned)probe->file_dtype >= FUSE_DTYPES ||
+        fuse_dtype_resident(probe->file_dtype) != out->dtype)
+        return broken(v, "the probe's rank or dtype is not the value's");
+    for (int a = 0; a < out->rank; a++)
+        if (probe->extent[a] != out->extent[a])
+            return broken(v, "axis %d has extent %" PRId64 ", %" PRId64 " in the file", a, out->extent[a],
+                          probe->extent[a]);
+    return FUSE_OK;
+}
+
+static enum fuse_status verify_sink(struct verifier *v) {
+    const struct fuse_op *op = v->op;
+    if (!op->path)
+        return broken(v, "no path");
+    if (op->out != -1 || op->inputs != 1)
+        return broken(v, "output %d, %d inputs", op->out, op->inputs);
+    const struct fuse_use *use = &op->input[0];
+    const struct fuse_value *value = &v->ir->values.at[use->value];
+    if (op->indices != value->rank)
+        return broken(v, "%d indices for a value of rank %d", op->indices, value->rank);
+    for (int a = 0; a < value->rank; a++)
+        if (use->access.at[a].index != a || use->access.at[a].stride != 1 || use->access.at[a].offset != 0 ||
+            op->extent[a] != value->extent[a])
+            return broken(v, "axis %d is not read through the identity", a);
+    return FUSE_OK;
+}
+
+static enum fuse_status verify_op(struct verifier *v) {
+    const struct fuse_op *op = v->op;
+    if ((unsigned)op->kind > FUSE_OP_SINK)
+        return broken(v, "kind %d", (int)op->kind);
+    FUSE_TRY(verify_indices(v));
+    if (op->inputs < 0)
+        return broken(v, "%d inputs", op->inputs);
+    for (int i = 0; i < op->inputs; i++)
+        FUSE_TRY(verify_access(v, i));
+    if (op->kind == FUSE_OP_SINK)
+        return verify_sink(v);
+
+    if (op->out < 0 || op->out >= v->ir->values.n || v->ir->values.at[op->out].op != v->number)
+        return broken(v, "output %d is not a value that names it as its operation", op->out);
+    if (op->kind == FUSE_OP_SOURCE || op->kind == FUSE_OP_LITERAL) {
+        if (op->inputs != 0 || op->indices != 0)
+            return broken(v, "%d inputs and %d indices", op->inputs, op->indices);
+        if (op->kind == FUSE_OP_SOURCE)
+            return verify_source(v);
+        return op->data ? FUSE_OK : broken(v, "no data");
+    }
+    FUSE_TRY(verify_projection(v));
+    return op->kind == FUSE_OP_EINSUM ? verify_einsum(v) : verify_map(v);
+}
+
+enum fuse_status fuse_ir_verify(const struct fuse_ir *ir, struct fuse_error *err) {
+    FUSE_TRY(verify_values(ir, err));
+    for (int i = 0; i < ir->ops.n; i++) {
+        struct verifier v = {.ir = ir, .op = ir->ops.at[i], .number = i, .err = err};
+        FUSE_TRY(verify_op(&v));
+    }
+    return FUSE_OK;
+}
