@@ -60,7 +60,17 @@ static inline float float_of(uint32_t bits) {
     return value;
 }
 
-/* The conversions below compute every case and select, so that loops over them become vector code. */
+/* The conversions below compute every case and select by masks: with branches the loops over them would not become
+ * vector code. Magnitudes are compared as signed numbers, which every vector unit can. */
+
+/* All ones when a < b. */
+static inline uint32_t below(uint32_t a, uint32_t b) {
+    return -(uint32_t)((int32_t)a < (int32_t)b);
+}
+
+static inline uint32_t choose(uint32_t mask, uint32_t yes, uint32_t no) {
+    return no ^ ((yes ^ no) & mask);
+}
 
 static inline uint16_t f16_from_f32(float value) {
     const uint32_t infinity = 0x7f800000u, overflow = (127u + 16) << 23, smallest_normal = (127u - 14) << 23;
@@ -68,23 +78,25 @@ static inline uint16_t f16_from_f32(float value) {
     const uint32_t magic = (127u - 15 + 23 - 10 + 1) << 23;
     uint32_t bits = bits_of(value);
     uint32_t sign = (bits >> 16) & 0x8000u, magnitude = bits & 0x7fffffffu;
+    uint32_t is_tiny = below(magnitude, smallest_normal);
     uint32_t normal = (magnitude - ((127u - 15) << 23) + 0xfffu + ((magnitude >> 13) & 1)) >> 13;
-    uint32_t tiny = bits_of(float_of(magnitude < smallest_normal ? magnitude : 0) + float_of(magic)) - magic;
-    uint32_t special = magnitude > infinity ? 0x7e00u | ((magnitude >> 13) & 0x3ffu) : 0x7c00u;
-    uint32_t half = magnitude < smallest_normal ? tiny : normal;
-    half = magnitude >= overflow ? special : half;
+    uint32_t tiny = bits_of(float_of(magnitude & is_tiny) + float_of(magic)) - magic;
+    uint32_t nan = 0x200u | ((magnitude >> 13) & 0x3ffu);
+    uint32_t special = 0x7c00u | (nan & below(infinity, magnitude));
+    uint32_t half = choose(is_tiny, tiny, normal);
+    half = choose(below(magnitude, overflow), half, special);
     return (uint16_t)(sign | half);
 }
 
 static inline float f16_to_f32(uint16_t bits) {
+    const uint32_t smallest_normal = (127u - 14) << 23;
     uint32_t sign = (uint32_t)(bits & 0x8000u) << 16, magnitude = (uint32_t)(bits & 0x7fffu) << 13;
-    uint32_t exponent = magnitude & (0x7c00u << 13);
     uint32_t normal = magnitude + ((127u - 15) << 23);
     uint32_t special = magnitude + ((255u - 31) << 23);
     /* A subnormal half m * 2^-24, as (1 + m * 2^-10) * 2^-14 - 2^-14. */
-    uint32_t tiny = bits_of(float_of((magnitude & 0x7fffffu) + ((127u - 14) << 23)) - float_of((127u - 14) << 23));
-    uint32_t result = exponent == 0 ? tiny : normal;
-    result = exponent == (0x7c00u << 13) ? special : result;
+    uint32_t tiny = bits_of(float_of((magnitude & 0x7fffffu) + smallest_normal) - float_of(smallest_normal));
+    uint32_t result = choose(below(magnitude, 0x0400u << 13), tiny, normal);
+    result = choose(below(magnitude, 0x7c00u << 13), result, special);
     return float_of(sign | result);
 }
 
@@ -92,7 +104,7 @@ static inline uint16_t bf16_from_f32(float value) {
     uint32_t bits = bits_of(value);
     uint32_t rounded = (bits + 0x7fffu + ((bits >> 16) & 1)) >> 16;
     uint32_t nan = (bits >> 16) | 0x40u;
-    return (uint16_t)((bits & 0x7fffffffu) > 0x7f800000u ? nan : rounded);
+    return (uint16_t)choose(below(0x7f800000u, bits & 0x7fffffffu), nan, rounded);
 }
 
 static inline float bf16_to_f32(uint16_t bits) {
