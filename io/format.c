@@ -1,0 +1,18 @@
+#include "io/format.h"
+
+#include <string.h>
+#include <strings.h>
+
+static const struct fuse_format *const formats[] = {&fuse_format_npy};
+
+const struct fuse_format *fuse_format_find(const char *path) {
+    size_t length = strlen(path);
+    for (size_t i = 0; i < sizeof formats / sizeof *formats; i++) {
+        for (const char *const *suffix = formats[i]->suffixes; *suffix; suffix++) {
+            size_t bytes = strlen(*suffix);
+            if (length >= bytes && strcasecmp(path + length - bytes, *suffix) == 0)
+                return formats[i];
+        }
+    }
+    return NULL;
+}

@@ -1,0 +1,181 @@
+#include "io/output_file.h"
+
+#include "io/rawfile.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum {
+    NAME_BYTES = 200,                        /* of the final name: the temporary one must fit in 255 */
+    TEMPORARY_EXTRA = sizeof "/..part" + 16, /* and 16 hexadecimal digits */
+    CREATE_ATTEMPTS = 16,
+};
+
+/* Where the file name starts. */
+static size_t folder_length(const char *path) {
+    const char *slash = strrchr(path, '/');
+    return slash ? (size_t)(slash - path) + 1 : 0;
+}
+
+static enum fuse_status new_file(struct fuse_output_file **out, const char *path, bool is_creator,
+                                 struct fuse_error *err) {
+    struct fuse_output_file *file = calloc(1, sizeof *file);
+    size_t length = strlen(path);
+    if (file) {
+        *file = (struct fuse_output_file){.fd = -1, .is_creator = is_creator};
+        file->path = malloc(length + 1);
+        file->temporary = malloc(length + TEMPORARY_EXTRA);
+    }
+    if (!file || !file->path || !file->temporary) {
+        fuse_output_file_discard(file);
+        return fuse_fail(err, FUSE_EMEMORY, "no memory to open %s", path);
+    }
+    memcpy(file->path, path, length + 1);
+    *out = file;
+    return FUSE_OK;
+}
+
+static void name_temporary(struct fuse_output_file *file, uint64_t token) {
+    size_t folder = folder_length(file->path);
+    snprintf(file->temporary, strlen(file->path) + TEMPORARY_EXTRA, "%.*s.%.*s.%016llx.part", (int)folder, file->path,
+             NAME_BYTES, file->path + folder, (unsigned long long)token);
+}
+
+/* What may not be replaced. */
+static enum fuse_status check_target(const char *path, struct fuse_error *err) {
+    struct stat info;
+    if (!path[folder_length(path)])
+        return fuse_fail(err, FUSE_EOUTPUT, "cannot write '%s': it names no file", path);
+    if (stat(path, &info) != 0)
+        return FUSE_OK;
+    if (S_ISDIR(info.st_mode))
+        return fuse_fail(err, FUSE_EOUTPUT, "cannot write %s: it is a folder", path);
+    if (!S_ISREG(info.st_mode))
+        return fuse_fail(err, FUSE_EOUTPUT, "cannot write %s: it is not a regular file", path);
+    return FUSE_OK;
+}
+
+static enum fuse_status fail_create(const struct fuse_output_file *file, struct fuse_error *err) {
+    int code = errno;
+    size_t folder = folder_length(file->path);
+    int shown = folder > 1 ? (int)folder - 1 : (int)folder;
+    const char *name = folder > 0 ? file->path : ".";
+    shown = folder > 0 ? shown : 1;
+    if (code == ENOENT) {
+        enum fuse_status st =
+            fuse_fail(err, FUSE_EOUTPUT, "cannot write %s: the folder '%.*s' does not exist", file->path, shown, name);
+        fuse_hint(err, "create it first: mkdir -p '%.*s'", shown, name);
+        return st;
+    }
+    return fuse_fail(err, FUSE_EOUTPUT, "cannot write %s: creating a file in '%.*s' failed: %s", file->path, shown,
+                     name, strerror(code));
+}
+
+static enum fuse_status reserve(const struct fuse_output_file *file, int64_t bytes, struct fuse_error *err) {
+    int code;
+    /* Not posix_fallocate: where the file system cannot reserve space, it would write every block. */
+    do
+        code = fallocate(file->fd, 0, 0, (off_t)bytes) == 0 ? 0 : errno;
+    while (code == EINTR);
+    if (code == EOPNOTSUPP || code == ENOSYS)
+        code = ftruncate(file->fd, (off_t)bytes) == 0 ? 0 : errno;
+    if (code == 0)
+        return FUSE_OK;
+    return fuse_fail(err, FUSE_EOUTPUT, "cannot write %s: no room for %lld bytes: %s", file->path, (long long)bytes,
+                     strerror(code));
+}
+
+static enum fuse_status create(struct fuse_output_file *file, const void *head, size_t head_bytes, int64_t bytes,
+                               uint64_t *token, struct fuse_error *err) {
+    FUSE_TRY(check_target(file->path, err));
+    for (int attempt = 0; file->fd < 0; attempt++) {
+        uint64_t random = 0;
+        if (getrandom(&random, sizeof random, 0) != (ssize_t)sizeof random)
+            random = ((uint64_t)getpid() << 16) + (uint64_t)attempt;
+        name_temporary(file, random | 1);
+        file->fd = open(file->temporary, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+        if (file->fd < 0 && (errno != EEXIST || attempt == CREATE_ATTEMPTS))
+            return fail_create(file, err);
+        *token = random | 1;
+    }
+    file->is_created = true;
+    if (bytes > 0)
+        FUSE_TRY(reserve(file, bytes, err));
+    return fuse_rawfile_write(file->fd, head, head_bytes, 0, file->path, err);
+}
+
+static enum fuse_status open_created(struct fuse_output_file *file, uint64_t token, struct fuse_error *err) {
+    name_temporary(file, token);
+    file->fd = open(file->temporary, O_RDWR | O_CLOEXEC);
+    if (file->fd >= 0)
+        return FUSE_OK;
+    enum fuse_status st = fuse_fail(err, FUSE_EOUTPUT,
+                                    "cannot write %s: this rank cannot open the file that rank 0 "
+                                    "created for it: %s",
+                                    file->path, strerror(errno));
+    if (errno == ENOENT)
+        fuse_hint(err, "outputs need a folder that every node sees");
+    return st;
+}
+
+enum fuse_status fuse_output_file_open(struct fuse_output_file **out, struct fuse_comm *comm, enum fuse_status local,
+                                       const char *path, const void *head, size_t head_bytes, int64_t bytes,
+                                       struct fuse_error *err) {
+    struct fuse_output_file *file = NULL;
+    uint64_t token = 0; /* stays 0 when rank 0 created nothing */
+    if (local == FUSE_OK)
+        local = new_file(&file, path, comm->rank == 0, err);
+    if (local == FUSE_OK && comm->rank == 0)
+        local = create(file, head, head_bytes, bytes, &token, err);
+
+    enum fuse_status sent = comm->ops->broadcast(comm, &token, sizeof token, 0, err);
+    if (local == FUSE_OK)
+        local = sent;
+    if (local == FUSE_OK && comm->rank != 0 && token != 0)
+        local = open_created(file, token, err);
+    local = fuse_agree(comm, local, err);
+    if (local != FUSE_OK) {
+        fuse_output_file_discard(file);
+        return local;
+    }
+    *out = file;
+    return FUSE_OK;
+}
+
+enum fuse_status fuse_output_file_finish(struct fuse_output_file *file, struct fuse_error *err) {
+    int fd = file->fd;
+    file->fd = -1;
+    if (fd >= 0 && close(fd) != 0 && errno != EINTR)
+        return fuse_fail(err, FUSE_EIO, "writing %s failed: %s", file->path, strerror(errno));
+    return FUSE_OK;
+}
+
+enum fuse_status fuse_output_file_commit(struct fuse_output_file *file, struct fuse_error *err) {
+    enum fuse_status st = FUSE_OK;
+    if (file->is_created) {
+        if (rename(file->temporary, file->path) == 0)
+            file->is_created = false;
+        else
+            st = fuse_fail(err, FUSE_EOUTPUT, "cannot write %s: %s", file->path, strerror(errno));
+    }
+    fuse_output_file_discard(file);
+    return st;
+}
+
+void fuse_output_file_discard(struct fuse_output_file *file) {
+    if (!file)
+        return;
+    if (file->fd >= 0)
+        close(file->fd);
+    if (file->is_created)
+        unlink(file->temporary);
+    free(file->path);
+    free(file->temporary);
+    free(file);
+}

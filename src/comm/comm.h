@@ -1,0 +1,84 @@
+/* Communication: one table per transport. `mpi` joins the ranks of a job, `self` is a job of one rank.
+ *
+ * Payload travels by `exchange_*` only, as point-to-point messages whose boxes the plan fixes, so that what is counted
+ * here is what the plan says, to the byte. `broadcast` and `reduce_int64` carry control words and are counted apart.
+ * Own communicator; every failing MPI call becomes an error, never an abort. MPI_THREAD_FUNNELED: call from the thread
+ * that opened it. */
+#ifndef FUSE_COMM_COMM_H
+#define FUSE_COMM_COMM_H
+
+#include "core/error.h"
+#include "core/queue.h"
+#include "core/reduce.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct fuse_message {
+    int peer;
+    void *data;   /* host or pinned memory */
+    size_t bytes; /* may exceed 2^31: split inside, the same way on both sides */
+};
+
+struct fuse_comm_counters {
+    /* Payload, counted when an exchange starts: bytes asked for, bytes sent, messages sent (before any splitting). */
+    int64_t received_bytes, sent_bytes, messages;
+    int64_t control_bytes; /* broadcast and reduce_int64, as received by this rank */
+};
+
+struct fuse_comm {
+    const struct fuse_comm_ops *ops;
+    int rank, size;
+    struct fuse_comm_counters counters;
+};
+
+struct fuse_comm_ops {
+    const char *name;
+    /* Local (both sides post). Starts sends and receives between pairs of ranks; messages between one pair match in the
+     * order in which they were started. One exchange may be started while another is in flight (double buffering);
+     * `slot` is 0 or 1 and names it. The queue (NULL: none) is waited for before data leave; when its work failed, the
+     * messages start all the same, so that no peer is left waiting, and the failure is returned. MEMORY and BUG mean
+     * that nothing started: peers now wait in vain, so abort. Messages of 0 bytes are not sent; other messages to this
+     * rank itself are a BUG. The arrays are not needed after the call, the data are. */
+    enum fuse_status (*exchange_start)(struct fuse_comm *comm, int slot, struct fuse_queue *queue,
+                                       const struct fuse_message *send, int sends, const struct fuse_message *receive,
+                                       int receives, struct fuse_error *err);
+    /* Local. Lets messages move; *done tells whether the slot's exchange is complete. */
+    enum fuse_status (*exchange_test)(struct fuse_comm *comm, int slot, bool *done, struct fuse_error *err);
+    /* Local. Returns when every message of the slot has been received and every send buffer may be reused, also when one
+     * of them failed. A message of another length than the one asked for is FAILED. */
+    enum fuse_status (*exchange_wait)(struct fuse_comm *comm, int slot, struct fuse_error *err);
+    /* Collective. */
+    enum fuse_status (*broadcast)(struct fuse_comm *comm, void *data, size_t bytes, int root, struct fuse_error *err);
+    /* Collective: element-wise SUM, MIN or MAX over all ranks, result everywhere. */
+    enum fuse_status (*reduce_int64)(struct fuse_comm *comm, enum fuse_reduce op, int64_t *values, int count,
+                                     struct fuse_error *err);
+    /* Collective. */
+    enum fuse_status (*barrier)(struct fuse_comm *comm, struct fuse_error *err);
+    /* Collective: see fuse_comm_node. */
+    enum fuse_status (*node)(struct fuse_comm *comm, int *local_rank, int *local_size, struct fuse_error *err);
+    /* Local: see fuse_comm_abort. Returns only if it failed to end the job. */
+    void (*abort)(struct fuse_comm *comm, int status);
+    /* Collective; leaves MPI itself initialised. Every exchange must have been waited for. */
+    void (*close)(struct fuse_comm *comm);
+};
+
+/* Local. A job of one rank, no MPI. */
+enum fuse_status fuse_comm_open_self(struct fuse_comm **out, struct fuse_error *err) FUSE_CHECKED;
+/* Collective over MPI_COMM_WORLD, which it duplicates; initialises MPI when nobody has (then fuse_comm_finalize_mpi ends
+ * it). FAILED when MPI cannot be started. A world of one rank gets the `self` transport. */
+enum fuse_status fuse_comm_open_mpi(struct fuse_comm **out, struct fuse_error *err) FUSE_CHECKED;
+void fuse_comm_finalize_mpi(void);
+/* Ends the whole job at once with this exit status: for a rank that cannot reach the next agreement. Does not return. */
+_Noreturn void fuse_comm_abort(struct fuse_comm *comm, int status);
+/* Collective: ranks on this rank's node, and this rank's place among them. */
+enum fuse_status fuse_comm_node(struct fuse_comm *comm, int *local_rank, int *local_size,
+                                struct fuse_error *err) FUSE_CHECKED;
+
+/* Collective: makes one rank's failure everybody's. Each rank gives its own status (and its error when that is not OK);
+ * all return the same status, that of the lowest rank that failed, with that rank's error (message, note, hint, place) in
+ * *err and err->rank set. OK when all are. */
+enum fuse_status fuse_agree(struct fuse_comm *comm, enum fuse_status local, struct fuse_error *err) FUSE_CHECKED;
+
+#endif

@@ -1,0 +1,323 @@
+#include "comm/comm.h"
+#include "comm/transport.h"
+
+#include <mpi.h>
+#include <stdlib.h>
+
+/* One tag serves every message: MPI keeps the order of messages between two ranks, which is what pairs them. */
+enum { EXCHANGE_TAG = 1 };
+
+/* Counts of MPI-3 are ints. */
+static const size_t default_piece_bytes = (size_t)1 << 30;
+
+/* The pieces of one slot's exchange: receives first, then sends. Finished requests are MPI_REQUEST_NULL. */
+struct slot {
+    MPI_Request *requests;
+    MPI_Status *statuses;
+    int *indices; /* scratch of MPI_Testsome */
+    struct piece {
+        int peer, bytes;
+    } * pieces;
+    int receives, count; /* pieces, 0 when idle */
+    int unfinished;
+    int capacity;
+};
+
+struct mpi_comm {
+    struct fuse_comm base;
+    MPI_Comm handle;
+    size_t piece_bytes;
+    struct slot slots[FUSE_COMM_SLOTS];
+};
+
+/* MPI is a state of the process, and only its starter may end it. */
+static bool we_started_mpi;
+
+static struct mpi_comm *mpi_of(struct fuse_comm *comm) {
+    return (struct mpi_comm *)comm;
+}
+
+static enum fuse_status check_mpi(int code, const char *call, struct fuse_error *err) {
+    if (code == MPI_SUCCESS)
+        return FUSE_OK;
+    char text[MPI_MAX_ERROR_STRING] = "unknown error";
+    int length;
+    MPI_Error_string(code, text, &length);
+    return fuse_fail(err, FUSE_EFAILED, "%s failed: %s", call, text);
+}
+
+/* ---- exchanges ---- */
+
+static size_t count_pieces(const struct mpi_comm *mpi, const struct fuse_message *message, int messages) {
+    size_t pieces = 0;
+    for (int i = 0; i < messages; i++)
+        pieces += (message[i].bytes + mpi->piece_bytes - 1) / mpi->piece_bytes;
+    return pieces;
+}
+
+static enum fuse_status grow_slot(struct slot *slot, size_t needed, struct fuse_error *err) {
+    if (needed <= (size_t)slot->capacity)
+        return FUSE_OK;
+    if (needed > INT32_MAX / 2)
+        return fuse_fail(err, FUSE_EBUG, "an exchange of %zu messages", needed);
+    free(slot->requests);
+    free(slot->statuses);
+    free(slot->indices);
+    free(slot->pieces);
+    size_t capacity = needed < 32 ? 32 : needed + needed / 2;
+    slot->requests = calloc(capacity, sizeof *slot->requests);
+    slot->statuses = calloc(capacity, sizeof *slot->statuses);
+    slot->indices = calloc(capacity, sizeof *slot->indices);
+    slot->pieces = calloc(capacity, sizeof *slot->pieces);
+    slot->capacity = 0;
+    if (!slot->requests || !slot->statuses || !slot->indices || !slot->pieces)
+        return fuse_fail(err, FUSE_EMEMORY, "no memory for the requests of %zu messages", needed);
+    slot->capacity = (int)capacity;
+    return FUSE_OK;
+}
+
+/* Both sides cut a message in the same way, because both know its length. */
+static void start_pieces(struct mpi_comm *mpi, struct slot *slot, const struct fuse_message *message, bool is_send,
+                         struct fuse_error *err) {
+    for (size_t done = 0; done < message->bytes; slot->count++) {
+        size_t bytes = message->bytes - done < mpi->piece_bytes ? message->bytes - done : mpi->piece_bytes;
+        char *at = (char *)message->data + done;
+        MPI_Request *request = &slot->requests[slot->count];
+        slot->pieces[slot->count] = (struct piece){.peer = message->peer, .bytes = (int)bytes};
+        *request = MPI_REQUEST_NULL;
+        int code = is_send ? MPI_Isend(at, (int)bytes, MPI_BYTE, message->peer, EXCHANGE_TAG, mpi->handle, request)
+                           : MPI_Irecv(at, (int)bytes, MPI_BYTE, message->peer, EXCHANGE_TAG, mpi->handle, request);
+        if (check_mpi(code, is_send ? "MPI_Isend" : "MPI_Irecv", err) == FUSE_OK)
+            slot->unfinished++;
+        else
+            *request = MPI_REQUEST_NULL;
+        done += bytes;
+    }
+}
+
+static enum fuse_status start(struct fuse_comm *comm, int number, struct fuse_queue *queue,
+                              const struct fuse_message *send, int sends, const struct fuse_message *receive,
+                              int receives, struct fuse_error *err) {
+    struct mpi_comm *mpi = mpi_of(comm);
+    FUSE_TRY(fuse_comm_check_messages(comm, number, send, sends, err));
+    FUSE_TRY(fuse_comm_check_messages(comm, number, receive, receives, err));
+    struct slot *slot = &mpi->slots[number];
+    if (slot->unfinished > 0)
+        return fuse_fail(err, FUSE_EBUG, "exchange slot %d is still in flight", number);
+    FUSE_TRY(grow_slot(slot, count_pieces(mpi, send, sends) + count_pieces(mpi, receive, receives), err));
+
+    struct fuse_error failure = {0};
+    slot->count = 0;
+    for (int i = 0; i < receives; i++) {
+        start_pieces(mpi, slot, &receive[i], false, &failure);
+        comm->counters.received_bytes += (int64_t)receive[i].bytes;
+    }
+    slot->receives = slot->count;
+    enum fuse_status drained = fuse_comm_drain(queue, err);
+    for (int i = 0; i < sends; i++) {
+        start_pieces(mpi, slot, &send[i], true, &failure);
+        comm->counters.sent_bytes += (int64_t)send[i].bytes;
+        comm->counters.messages += send[i].bytes > 0;
+    }
+    if (drained != FUSE_OK)
+        return drained;
+    if (failure.status != FUSE_OK)
+        return fuse_fail(err, failure.status, "%s", failure.message);
+    return FUSE_OK;
+}
+
+/* One piece is over: did it bring what was asked for? */
+static enum fuse_status finish_piece(struct slot *slot, int index, MPI_Status *status, int code,
+                                     struct fuse_error *err) {
+    const struct piece *piece = &slot->pieces[index];
+    bool is_receive = index < slot->receives;
+    slot->requests[index] = MPI_REQUEST_NULL;
+    slot->unfinished--;
+    if (check_mpi(code, is_receive ? "a receive" : "a send", err) != FUSE_OK) {
+        fuse_note(err, "message of %d bytes %s rank %d", piece->bytes, is_receive ? "from" : "to", piece->peer);
+        return err->status;
+    }
+    int bytes = piece->bytes;
+    if (is_receive)
+        MPI_Get_count(status, MPI_BYTE, &bytes);
+    if (bytes != piece->bytes)
+        return fuse_fail(err, FUSE_EFAILED, "rank %d sent %d bytes where %d were expected", piece->peer, bytes,
+                         piece->bytes);
+    return FUSE_OK;
+}
+
+static enum fuse_status test(struct fuse_comm *comm, int number, bool *done, struct fuse_error *err) {
+    struct mpi_comm *mpi = mpi_of(comm);
+    struct slot *slot = &mpi->slots[number];
+    enum fuse_status st = FUSE_OK;
+    if (slot->unfinished > 0) {
+        int finished = 0;
+        int code = MPI_Testsome(slot->count, slot->requests, &finished, slot->indices, slot->statuses);
+        if (code != MPI_ERR_IN_STATUS)
+            FUSE_TRY(check_mpi(code, "MPI_Testsome", err));
+        if (finished == MPI_UNDEFINED)
+            slot->unfinished = finished = 0;
+        for (int i = 0; i < finished; i++) {
+            int piece_code = code == MPI_ERR_IN_STATUS ? slot->statuses[i].MPI_ERROR : MPI_SUCCESS;
+            enum fuse_status piece = finish_piece(slot, slot->indices[i], &slot->statuses[i], piece_code, err);
+            st = st == FUSE_OK ? piece : st;
+        }
+    }
+    *done = slot->unfinished == 0;
+    return st;
+}
+
+/* One MPI_Wait a piece costs no more than MPI_Waitall, which in Open MPI 4.1 spins for ever when a piece is truncated.
+ * After a failure the others are still waited for: they write into their buffers. */
+static enum fuse_status wait(struct fuse_comm *comm, int number, struct fuse_error *err) {
+    struct slot *slot = &mpi_of(comm)->slots[number];
+    enum fuse_status st = FUSE_OK;
+    for (int i = 0; i < slot->count && slot->unfinished > 0; i++) {
+        if (slot->requests[i] == MPI_REQUEST_NULL)
+            continue;
+        int code = MPI_Wait(&slot->requests[i], &slot->statuses[i]);
+        enum fuse_status piece = finish_piece(slot, i, &slot->statuses[i], code, err);
+        st = st == FUSE_OK ? piece : st;
+    }
+    slot->unfinished = 0;
+    return st;
+}
+
+/* ---- control ---- */
+
+static enum fuse_status broadcast(struct fuse_comm *comm, void *data, size_t bytes, int root, struct fuse_error *err) {
+    struct mpi_comm *mpi = mpi_of(comm);
+    if (root < 0 || root >= comm->size)
+        return fuse_fail(err, FUSE_EBUG, "broadcast from rank %d of %d", root, comm->size);
+    if (comm->rank != root)
+        comm->counters.control_bytes += (int64_t)bytes;
+    for (size_t done = 0; done < bytes;) {
+        size_t piece = bytes - done < mpi->piece_bytes ? bytes - done : mpi->piece_bytes;
+        FUSE_TRY(check_mpi(MPI_Bcast((char *)data + done, (int)piece, MPI_BYTE, root, mpi->handle), "MPI_Bcast", err));
+        done += piece;
+    }
+    return FUSE_OK;
+}
+
+static enum fuse_status reduce_int64(struct fuse_comm *comm, enum fuse_reduce op, int64_t *values, int count,
+                                     struct fuse_error *err) {
+    MPI_Op mpi_op;
+    switch (op) {
+    case FUSE_REDUCE_SUM: mpi_op = MPI_SUM; break;
+    case FUSE_REDUCE_MIN: mpi_op = MPI_MIN; break;
+    case FUSE_REDUCE_MAX: mpi_op = MPI_MAX; break;
+    default: return fuse_fail(err, FUSE_EBUG, "no reduction by '%s' over ranks", fuse_reduce_name(op));
+    }
+    if (count <= 0)
+        return FUSE_OK;
+    comm->counters.control_bytes += (int64_t)sizeof *values * count;
+    int code = MPI_Allreduce(MPI_IN_PLACE, values, count, MPI_INT64_T, mpi_op, mpi_of(comm)->handle);
+    return check_mpi(code, "MPI_Allreduce", err);
+}
+
+static enum fuse_status barrier(struct fuse_comm *comm, struct fuse_error *err) {
+    return check_mpi(MPI_Barrier(mpi_of(comm)->handle), "MPI_Barrier", err);
+}
+
+static enum fuse_status node(struct fuse_comm *comm, int *local_rank, int *local_size, struct fuse_error *err) {
+    MPI_Comm here;
+    int code = MPI_Comm_split_type(mpi_of(comm)->handle, MPI_COMM_TYPE_SHARED, comm->rank, MPI_INFO_NULL, &here);
+    FUSE_TRY(check_mpi(code, "MPI_Comm_split_type", err));
+    MPI_Comm_rank(here, local_rank);
+    MPI_Comm_size(here, local_size);
+    return check_mpi(MPI_Comm_free(&here), "MPI_Comm_free", err);
+}
+
+static void abort_job(struct fuse_comm *comm, int status) {
+    MPI_Abort(mpi_of(comm)->handle, status);
+}
+
+static void close_mpi(struct fuse_comm *comm) {
+    struct mpi_comm *mpi = mpi_of(comm);
+    for (int i = 0; i < FUSE_COMM_SLOTS; i++) {
+        free(mpi->slots[i].requests);
+        free(mpi->slots[i].statuses);
+        free(mpi->slots[i].indices);
+        free(mpi->slots[i].pieces);
+    }
+    MPI_Comm_free(&mpi->handle);
+    free(mpi);
+}
+
+static const struct fuse_comm_ops mpi_ops = {
+    .name = "mpi",
+    .exchange_start = start,
+    .exchange_test = test,
+    .exchange_wait = wait,
+    .broadcast = broadcast,
+    .reduce_int64 = reduce_int64,
+    .barrier = barrier,
+    .node = node,
+    .abort = abort_job,
+    .close = close_mpi,
+};
+
+void fuse_comm_mpi_set_piece(struct fuse_comm *comm, size_t bytes) {
+    if (comm->ops == &mpi_ops && bytes > 0 && bytes <= default_piece_bytes)
+        mpi_of(comm)->piece_bytes = bytes;
+}
+
+/* ---- start and end ---- */
+
+static enum fuse_status start_mpi(struct fuse_error *err) {
+    int is_up = 0, is_over = 0, level = MPI_THREAD_SINGLE;
+    MPI_Finalized(&is_over);
+    if (is_over)
+        return fuse_fail(err, FUSE_EFAILED, "MPI was already shut down in this process");
+    MPI_Initialized(&is_up);
+    if (!is_up) {
+        FUSE_TRY(check_mpi(MPI_Init_thread(NULL, NULL, MPI_THREAD_FUNNELED, &level), "MPI_Init_thread", err));
+        we_started_mpi = true;
+    } else {
+        FUSE_TRY(check_mpi(MPI_Query_thread(&level), "MPI_Query_thread", err));
+    }
+    if (level >= MPI_THREAD_FUNNELED)
+        return FUSE_OK;
+    enum fuse_status st = fuse_fail(err, FUSE_EFAILED, "MPI runs without thread support");
+    fuse_hint(err, "start it by MPI_Init_thread with MPI_THREAD_FUNNELED or more");
+    return st;
+}
+
+enum fuse_status fuse_comm_open_mpi(struct fuse_comm **out, struct fuse_error *err) {
+    FUSE_TRY(start_mpi(err));
+    int size;
+    FUSE_TRY(check_mpi(MPI_Comm_size(MPI_COMM_WORLD, &size), "MPI_Comm_size", err));
+    if (size == 1)
+        return fuse_comm_open_self(out, err);
+
+    struct mpi_comm *mpi = calloc(1, sizeof *mpi);
+    if (!mpi)
+        return fuse_fail(err, FUSE_EMEMORY, "no memory for the communicator");
+    mpi->base.ops = &mpi_ops;
+    mpi->base.size = size;
+    mpi->piece_bytes = default_piece_bytes;
+    enum fuse_status st;
+    FUSE_TRY_GOTO(st, check_mpi(MPI_Comm_dup(MPI_COMM_WORLD, &mpi->handle), "MPI_Comm_dup", err), free_memory);
+    FUSE_TRY_GOTO(st,
+                  check_mpi(MPI_Comm_set_errhandler(mpi->handle, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler", err),
+                  free_handle);
+    FUSE_TRY_GOTO(st, check_mpi(MPI_Comm_rank(mpi->handle, &mpi->base.rank), "MPI_Comm_rank", err), free_handle);
+    *out = &mpi->base;
+    return FUSE_OK;
+
+free_handle:
+    MPI_Comm_free(&mpi->handle);
+free_memory:
+    free(mpi);
+    return st;
+}
+
+void fuse_comm_finalize_mpi(void) {
+    int is_over = 0;
+    if (!we_started_mpi)
+        return;
+    we_started_mpi = false;
+    MPI_Finalized(&is_over);
+    if (!is_over)
+        MPI_Finalize();
+}

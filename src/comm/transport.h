@@ -1,0 +1,20 @@
+/* What the transports share inside this folder. */
+#ifndef FUSE_COMM_TRANSPORT_H
+#define FUSE_COMM_TRANSPORT_H
+
+#include "comm/comm.h"
+
+/* Two exchanges can be in flight: the one being computed on and the next. */
+#define FUSE_COMM_SLOTS 2
+
+/* Local. Waits for the queue unless it is NULL. */
+enum fuse_status fuse_comm_drain(struct fuse_queue *queue, struct fuse_error *err) FUSE_CHECKED;
+/* Local. BUG unless every message that is not empty names another rank of the job. */
+enum fuse_status fuse_comm_check_messages(const struct fuse_comm *comm, int slot, const struct fuse_message *message,
+                                          int messages, struct fuse_error *err) FUSE_CHECKED;
+
+/* Local, before the first message, with the same value on every rank: longer messages are cut in pieces of this many
+ * bytes. 2^30 unless a test lowers it. Nothing on other transports. */
+void fuse_comm_mpi_set_piece(struct fuse_comm *comm, size_t bytes);
+
+#endif
