@@ -89,13 +89,15 @@ void fuse_ir_print_op(struct fuse_text *text, const struct fuse_ir *ir, int op);
 
 /* Rewrites, each a file of its own; each leaves a valid IR with the same sinks. fuse_ir_simplify runs them in order. */
 enum fuse_status fuse_ir_simplify(struct fuse_ir *ir, struct fuse_error *err) FUSE_CHECKED;
-void fuse_ir_fold(struct fuse_ir *ir);    /* constants inside bodies; x*1, x+0 (integers), small literals of rank 0 into bodies */
-void fuse_ir_forward(struct fuse_ir *ir); /* a MAP that only re-reads one input, in bounds, dissolves into its users' index maps */
-void fuse_ir_share(struct fuse_ir *ir);   /* common sub-expressions */
-void fuse_ir_fuse(struct fuse_ir *ir);    /* an element-wise MAP with one user that is a MAP becomes part of that body */
+void fuse_ir_fold(
+    struct fuse_ir *ir); /* constants inside bodies; x*1, x+0 (integers), small literals of rank 0 into bodies */
+void fuse_ir_forward(
+    struct fuse_ir *ir); /* a MAP that only re-reads one input, in bounds, dissolves into its users' index maps */
+void fuse_ir_share(struct fuse_ir *ir); /* common sub-expressions */
+void fuse_ir_fuse(struct fuse_ir *ir);  /* an element-wise MAP with one user that is a MAP becomes part of that body */
 /* Splits products of three or more inputs into pairs: exact dynamic programming on flops, then on bytes of intermediates,
  * up to 12 inputs; greedy beyond. PROGRAM when an intermediate would need more than FUSE_MAX_AXES axes. */
 enum fuse_status fuse_ir_order(struct fuse_ir *ir, struct fuse_error *err) FUSE_CHECKED;
-void fuse_ir_sweep(struct fuse_ir *ir);   /* dead code; renumbers values and operations */
+void fuse_ir_sweep(struct fuse_ir *ir); /* dead code; renumbers values and operations */
 
 #endif

@@ -8,9 +8,6 @@
 
 /* Literals longer than this are cut: a dump is for reading. */
 #define MAX_PRINTED_ELEMS 8
-/* A body whose tree, with shared nodes written out, is larger than this is printed as a list: sharing makes the tree
- * exponential in the number of nodes. */
-#define MAX_PRINTED_TREE 64
 
 static void add_value_name(struct fuse_text *text, const struct fuse_ir *ir, int value) {
     const char *name = ir->values.at[value].name;
@@ -112,50 +109,6 @@ static void add_elements(struct fuse_text *text, const struct fuse_value *value,
     }
 }
 
-static bool is_small_tree(const struct fuse_scalar *body) {
-    int size[4 * MAX_PRINTED_TREE];
-    if (body->n > (int)(sizeof size / sizeof *size))
-        return false;
-    for (int i = 0; i < body->n; i++) {
-        const int argument[3] = {body->node[i].a, body->node[i].b, body->node[i].c};
-        size[i] = 1;
-        for (int k = 0; k < fuse_scalar_arity(body->node[i].op); k++)
-            size[i] += size[argument[k]];
-        if (size[i] > MAX_PRINTED_TREE)
-            return false;
-    }
-    return true;
-}
-
-static void add_body(struct fuse_text *text, const struct fuse_scalar *body) {
-    if (is_small_tree(body)) {
-        fuse_scalar_print(text, body);
-        return;
-    }
-    for (int i = 0; i < body->n; i++) {
-        const struct fuse_scalar_node *node = &body->node[i];
-        const int argument[3] = {node->a, node->b, node->c};
-        int arity = fuse_scalar_arity(node->op);
-        fuse_text_add(text, "%s$%d=%s", i > 0 ? " " : "", i, fuse_scalar_name(node->op));
-        if (node->op == FUSE_SCALAR_CAST)
-            fuse_text_add(text, "_%s", fuse_dtype_name(node->dtype));
-        fuse_text_add(text, "(");
-        for (int k = 0; k < arity; k++)
-            fuse_text_add(text, "%s$%d", k > 0 ? ", " : "", argument[k]);
-        if (node->op == FUSE_SCALAR_LOAD || node->op == FUSE_SCALAR_IOTA)
-            fuse_text_add(text, "%d", node->arg);
-        else if (node->op == FUSE_SCALAR_NARROW)
-            fuse_text_add(text, ", %s", fuse_dtype_name((enum fuse_dtype)node->arg));
-        else if (node->op == FUSE_SCALAR_UNIFORM || node->op == FUSE_SCALAR_NORMAL)
-            fuse_text_add(text, ", %" PRId64, node->integer);
-        else if (node->op == FUSE_SCALAR_CONST && (node->dtype == FUSE_F32 || node->dtype == FUSE_F64))
-            add_real(text, node->real, node->dtype == FUSE_F32);
-        else if (node->op == FUSE_SCALAR_CONST)
-            fuse_text_add(text, "%" PRId64, node->integer);
-        fuse_text_add(text, ")");
-    }
-}
-
 static void add_path(struct fuse_text *text, const struct fuse_op *op) {
     fuse_text_add(text, " ");
     fuse_text_add_json_string(text, op->path ? op->path : "");
@@ -204,7 +157,7 @@ void fuse_ir_print_op(struct fuse_text *text, const struct fuse_ir *ir, int numb
         }
         if (op->kind == FUSE_OP_MAP) {
             fuse_text_add(text, " : ");
-            add_body(text, op->body);
+            fuse_scalar_print(text, op->body);
         }
         break;
     case FUSE_OP_SINK: break;

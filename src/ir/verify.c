@@ -1,12 +1,11 @@
 #include "ir/ir.h"
 
+#include "ir/rewrite.h"
+
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-
-/* Coordinates stay below this, so that the arithmetic of boxes and of composed index maps cannot wrap. */
-#define MAX_COORDINATE ((int64_t)1 << 60)
 
 static const char *const kind_name[] = {"source", "literal", "einsum", "map", "sink"};
 
@@ -42,7 +41,7 @@ static enum fuse_status verify_values(const struct fuse_ir *ir, struct fuse_erro
         if (value->rank < 0 || value->rank > FUSE_MAX_AXES)
             return fuse_fail_at(err, FUSE_EBUG, value->span, "ir: value %d has rank %d", v, value->rank);
         for (int a = 0; a < value->rank; a++)
-            if (value->extent[a] < 0 || value->extent[a] > MAX_COORDINATE)
+            if (value->extent[a] < 0 || value->extent[a] > FUSE_MAX_COORDINATE)
                 return fuse_fail_at(err, FUSE_EBUG, value->span, "ir: axis %d of value %d has extent %" PRId64, a, v,
                                     value->extent[a]);
         if (value->op < 0 || value->op >= ir->ops.n || ir->ops.at[value->op]->out != v)
@@ -56,7 +55,7 @@ static enum fuse_status verify_indices(struct verifier *v) {
     if (op->indices < 0 || op->indices > FUSE_MAX_AXES)
         return broken(v, "%d indices", op->indices);
     for (int x = 0; x < op->indices; x++) {
-        if (op->extent[x] < 0 || op->extent[x] > MAX_COORDINATE)
+        if (op->extent[x] < 0 || op->extent[x] > FUSE_MAX_COORDINATE)
             return broken(v, "index %d has extent %" PRId64, x, op->extent[x]);
         for (int y = 0; y < x; y++)
             if (op->index_name[x] && op->index_name[y] && strcmp(op->index_name[x], op->index_name[y]) == 0)
@@ -79,11 +78,11 @@ static enum fuse_status verify_access(struct verifier *v, int input) {
         int64_t offset = use->access.at[a].offset, last;
         if (index < -1 || index >= v->op->indices)
             return broken(v, "axis %d of input %d is read through index %d of %d", a, input, index, v->op->indices);
-        if (offset < -MAX_COORDINATE || offset > MAX_COORDINATE)
+        if (offset < -FUSE_MAX_COORDINATE || offset > FUSE_MAX_COORDINATE)
             return broken(v, "axis %d of input %d is read at offset %" PRId64, a, input, offset);
         if (index >= 0 && v->op->extent[index] > 0 &&
             (__builtin_mul_overflow(use->access.at[a].stride, v->op->extent[index] - 1, &last) ||
-             last < -MAX_COORDINATE || last > MAX_COORDINATE))
+             last < -FUSE_MAX_COORDINATE || last > FUSE_MAX_COORDINATE))
             return broken(v, "axis %d of input %d is read at stride %" PRId64, a, input, use->access.at[a].stride);
     }
     return FUSE_OK;

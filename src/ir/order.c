@@ -1,0 +1,430 @@
+/* Contraction order: products become pairs, and what a pair need not do leaves it.
+ *
+ *   1. An index of one operand alone is summed in that operand first.
+ *   2. A product that projects nothing is a MAP, whatever its number of operands (fuse_ir_fuse can then take it in).
+ *   3. The rest is split into pairs: the exact optimum up to EXACT_INPUTS operands, greedily beyond.
+ *
+ * An iteration has at most FUSE_MAX_AXES indices and every intermediate's axes are some of them, so no order can need a
+ * tensor of too many axes. Integer products that overflow in one order may not in another: like a sum's, an overflow is
+ * that of the order taken. */
+#include "ir/ir.h"
+
+#include "ir/rewrite.h"
+
+#include <string.h>
+
+#define EXACT_INPUTS 12
+/* Repeating a summand is a multiplication up to here, where every count is exact in F32. */
+#define MAX_FACTOR ((int64_t)1 << 24)
+
+struct operand {
+    int value;
+    struct fuse_access access; /* in the indices of the whole product */
+    uint32_t mask;             /* those that it uses */
+};
+
+struct product {
+    struct fuse_ir *ir;
+    struct fuse_op *op; /* the operation that is split; it becomes the last step */
+    struct fuse_body *body;
+    enum fuse_dtype dtype;
+    uint32_t out;
+    int n;
+    struct operand *operand;
+};
+
+static int64_t points(const struct fuse_op *op, uint32_t mask) {
+    int64_t product = 1;
+    for (int x = 0; x < op->indices; x++)
+        if (mask >> x & 1)
+            product = fuse_sat_mul(product, op->extent[x]);
+    return product;
+}
+
+static uint32_t union_of(const struct product *p) {
+    uint32_t mask = 0;
+    for (int i = 0; i < p->n; i++)
+        mask |= p->operand[i].mask;
+    return mask;
+}
+
+/* Indices that exactly one operand uses and the output does not. */
+static uint32_t private_indices(const struct product *p) {
+    uint32_t once = 0, twice = 0;
+    for (int i = 0; i < p->n; i++) {
+        twice |= once & p->operand[i].mask;
+        once |= p->operand[i].mask;
+    }
+    return once & ~twice & ~p->out;
+}
+
+/* Body of a MAP: factor times the product of `n` inputs, in the output's dtype. */
+static const struct fuse_scalar *product_body(struct product *p, const struct operand *operand, int n, int64_t factor) {
+    int root = -1;
+    fuse_body_reset(p->body);
+    for (int i = 0; i < n; i++) {
+        enum fuse_dtype dtype = fuse_dtype_compute(p->ir->values.at[operand[i].value].dtype);
+        int load = fuse_body_load(p->body, i, dtype);
+        int term = fuse_body_unary(p->body, FUSE_SCALAR_CAST, p->dtype, load);
+        root = i == 0 ? term : fuse_body_binary(p->body, FUSE_SCALAR_MUL, p->dtype, root, term);
+    }
+    if (factor != 1)
+        root = fuse_body_binary(p->body, FUSE_SCALAR_MUL, p->dtype, root, fuse_body_integer(p->body, p->dtype, factor));
+    return fuse_body_finish(p->body, root);
+}
+
+/* The step that multiplies `n` operands over the indices `over`, first those of `axis[0 .. rank)`, the output's, then
+ * projected ones. A MAP when there is one operand or nothing is projected. */
+static struct fuse_op *make_step(struct product *p, const struct operand *operand, int n, const int *axis, int rank,
+                                 uint32_t over, int64_t factor) {
+    const struct fuse_op *op = p->op;
+    struct fuse_op *step = FUSE_NEW(p->ir->arena, struct fuse_op);
+    int number[FUSE_MAX_AXES] = {0};
+    step->span = op->span;
+    for (int a = 0; a < rank; a++) {
+        number[axis[a]] = step->indices;
+        step->out_index[a] = step->indices++;
+        over &= ~((uint32_t)1 << axis[a]);
+    }
+    for (int x = 0; x < op->indices; x++)
+        if (over >> x & 1)
+            number[x] = step->indices++;
+    for (int a = 0; a < rank; a++) {
+        step->extent[number[axis[a]]] = op->extent[axis[a]];
+        step->index_name[number[axis[a]]] = op->index_name[axis[a]];
+    }
+    for (int x = 0; x < op->indices; x++)
+        if (over >> x & 1) {
+            step->extent[number[x]] = op->extent[x];
+            step->index_name[number[x]] = op->index_name[x];
+        }
+
+    step->inputs = n;
+    step->input = FUSE_NEW_ARRAY(p->ir->arena, struct fuse_use, n);
+    for (int i = 0; i < n; i++) {
+        step->input[i].value = operand[i].value;
+        step->input[i].access = operand[i].access;
+        for (int a = 0; a < operand[i].access.rank; a++)
+            if (operand[i].access.at[a].index >= 0)
+                step->input[i].access.at[a].index = number[operand[i].access.at[a].index];
+    }
+    step->reduce = over ? FUSE_REDUCE_SUM : FUSE_REDUCE_NONE;
+    step->kind = n == 1 || !over || factor != 1 ? FUSE_OP_MAP : FUSE_OP_EINSUM;
+    if (step->kind == FUSE_OP_MAP)
+        step->body = product_body(p, operand, n, factor);
+    return step;
+}
+
+/* A step whose output is a new intermediate with the axes `axis`. */
+static struct operand add_intermediate(struct product *p, const struct operand *operand, int n, const int *axis,
+                                       int rank, uint32_t over, int64_t factor) {
+    int64_t extent[FUSE_MAX_AXES];
+    struct operand result = {.access = fuse_access_identity(rank)};
+    for (int a = 0; a < rank; a++) {
+        extent[a] = p->op->extent[axis[a]];
+        result.access.at[a].index = axis[a];
+        result.mask |= (uint32_t)1 << axis[a];
+    }
+    struct fuse_op *step = make_step(p, operand, n, axis, rank, over, factor);
+    result.value = fuse_ir_add_value(p->ir, NULL, p->op->span, p->dtype, rank, extent);
+    step->out = result.value;
+    fuse_ir_push_op(p->ir, step);
+    return result;
+}
+
+/* The last step, into the output itself. */
+static void add_last(struct product *p, const struct operand *operand, int n, uint32_t over) {
+    int rank = p->ir->values.at[p->op->out].rank;
+    uint32_t read = 0;
+    for (int i = 0; i < n; i++)
+        read |= operand[i].mask;
+    struct operand whole;
+    if (n > 1 && (over & ~p->out) && (p->out & ~read)) {
+        /* No operand of the contraction has this axis of the output: contract first, then repeat. */
+        int axis[FUSE_MAX_AXES], axes = 0;
+        for (int a = 0; a < rank; a++)
+            if (read >> p->op->out_index[a] & 1)
+                axis[axes++] = p->op->out_index[a];
+        whole = add_intermediate(p, operand, n, axis, axes, over & (read | ~p->out), 1);
+        operand = &whole;
+        n = 1;
+        over = 0;
+    }
+    struct fuse_op *step = make_step(p, operand, n, p->op->out_index, rank, over | p->out, 1);
+    step->out = p->op->out;
+    *p->op = *step;
+    fuse_ir_push_op(p->ir, p->op);
+}
+
+/* Multiplies two operands and keeps the indices `keep`. Axes: shared ones, then those of a, then those of b, which is
+ * what a batched matrix product writes without a transpose. */
+static struct operand add_pair(struct product *p, const struct operand *a, const struct operand *b, uint32_t keep) {
+    const uint32_t group[3] = {a->mask & b->mask & keep, a->mask & ~b->mask & keep, b->mask & ~a->mask & keep};
+    const struct operand pair[2] = {*a, *b};
+    int axis[FUSE_MAX_AXES], rank = 0;
+    for (int g = 0; g < 3; g++)
+        for (int x = 0; x < p->op->indices; x++)
+            if (group[g] >> x & 1)
+                axis[rank++] = x;
+    return add_intermediate(p, pair, 2, axis, rank, a->mask | b->mask, 1);
+}
+
+/* Extents of many sets of indices: the product over a set from those over its bytes. */
+struct extents {
+    int64_t of_byte[4][256];
+};
+
+static void fill_extents(struct extents *extents, const struct fuse_op *op) {
+    for (int byte = 0; byte < 4; byte++) {
+        int64_t *product = extents->of_byte[byte];
+        product[0] = 1;
+        for (uint32_t set = 1; set < 256; set++) {
+            int index = 8 * byte + __builtin_ctz(set);
+            product[set] = fuse_sat_mul(product[set & (set - 1)], index < op->indices ? op->extent[index] : 1);
+        }
+    }
+}
+
+static int64_t points_of(const struct extents *extents, uint32_t mask) {
+    int64_t low = fuse_sat_mul(extents->of_byte[0][mask & 255], extents->of_byte[1][mask >> 8 & 255]);
+    int64_t high = fuse_sat_mul(extents->of_byte[2][mask >> 16 & 255], extents->of_byte[3][mask >> 24]);
+    return fuse_sat_mul(low, high);
+}
+
+struct best {
+    uint32_t mask; /* indices of the product of this subset */
+    int split;     /* one half of the subset */
+    int64_t flops, elems;
+};
+
+/* Chooses the last multiplication of every subset, smallest subsets first. */
+static void find_best(struct best *best, const struct product *p, const struct extents *extents) {
+    int full = (1 << p->n) - 1;
+    for (int subset = 1; subset <= full; subset++) {
+        uint32_t inside = 0, outside = p->out;
+        for (int i = 0; i < p->n; i++)
+            *(subset >> i & 1 ? &inside : &outside) |= p->operand[i].mask;
+        best[subset].mask = inside & outside;
+        best[subset].flops = best[subset].elems = INT64_MAX;
+        if ((subset & (subset - 1)) == 0) {
+            best[subset].flops = best[subset].elems = 0;
+            best[subset].mask = inside;
+            continue;
+        }
+        int64_t elems = subset == full ? 0 : points_of(extents, best[subset].mask);
+        /* Halves with the lowest operand, in increasing order: every split once, ties to the first. */
+        int lowest = subset & -subset;
+        for (int half = lowest; half < subset; half = (half - subset) & subset) {
+            if (!(half & lowest))
+                continue;
+            const struct best *a = &best[half], *b = &best[subset ^ half];
+            uint32_t over = a->mask | b->mask;
+            int64_t work = points_of(extents, over);
+            if (over & ~best[subset].mask)
+                work = fuse_sat_mul(work, 2);
+            int64_t flops = fuse_sat_add(work, fuse_sat_add(a->flops, b->flops));
+            int64_t memory = fuse_sat_add(elems, fuse_sat_add(a->elems, b->elems));
+            if (best[subset].split != 0 &&
+                (flops > best[subset].flops || (flops == best[subset].flops && memory >= best[subset].elems)))
+                continue;
+            best[subset].split = half;
+            best[subset].flops = flops;
+            best[subset].elems = memory;
+        }
+    }
+}
+
+static struct operand add_subset(struct product *p, const struct best *best, int subset) {
+    if ((subset & (subset - 1)) == 0)
+        return p->operand[__builtin_ctz((unsigned)subset)];
+    struct operand a = add_subset(p, best, best[subset].split);
+    struct operand b = add_subset(p, best, subset ^ best[subset].split);
+    return add_pair(p, &a, &b, best[subset].mask);
+}
+
+static void order_exactly(struct product *p, const struct extents *extents) {
+    int full = (1 << p->n) - 1;
+    struct best *best = FUSE_NEW_ARRAY(p->ir->arena, struct best, full + 1);
+    find_best(best, p, extents);
+    struct operand last[2] = {add_subset(p, best, best[full].split), add_subset(p, best, full ^ best[full].split)};
+    add_last(p, last, 2, last[0].mask | last[1].mask);
+}
+
+/* Greedy state: for each operand its best partner among the later ones. Merging two operands changes what other pairs
+ * would keep in no way (an index of theirs is still used elsewhere), so only rows that met one of the two are redone. */
+struct greedy {
+    const struct product *p;
+    const struct extents *extents;
+    int uses[FUSE_MAX_AXES];
+    bool *gone;
+    int *partner;
+    int64_t *gain; /* elements added by the merge; smallest first */
+};
+
+static uint32_t kept_by(const struct greedy *g, int i, int j) {
+    uint32_t a = g->p->operand[i].mask, b = g->p->operand[j].mask, keep = 0;
+    for (int x = 0; x < g->p->op->indices; x++) {
+        int inside = (int)(a >> x & 1) + (int)(b >> x & 1);
+        if (inside > 0 && ((g->p->out >> x & 1) || g->uses[x] > inside))
+            keep |= (uint32_t)1 << x;
+    }
+    return keep;
+}
+
+static int64_t gain_of(const struct greedy *g, int i, int j) {
+    int64_t a = points_of(g->extents, g->p->operand[i].mask), b = points_of(g->extents, g->p->operand[j].mask);
+    return points_of(g->extents, kept_by(g, i, j)) - fuse_sat_add(a, b);
+}
+
+static void find_partner(struct greedy *g, int i) {
+    g->partner[i] = -1;
+    for (int j = i + 1; j < g->p->n; j++) {
+        if (g->gone[j])
+            continue;
+        int64_t gain = gain_of(g, i, j);
+        if (g->partner[i] < 0 || gain < g->gain[i]) {
+            g->partner[i] = j;
+            g->gain[i] = gain;
+        }
+    }
+}
+
+static void count_uses(struct greedy *g, uint32_t mask, int change) {
+    for (int x = 0; x < g->p->op->indices; x++)
+        if (mask >> x & 1)
+            g->uses[x] += change;
+}
+
+static void order_greedily(struct product *p, const struct extents *extents) {
+    struct fuse_arena *arena = p->ir->arena;
+    struct greedy g = {.p = p, .extents = extents};
+    g.gone = FUSE_NEW_ARRAY(arena, bool, p->n);
+    g.partner = FUSE_NEW_ARRAY(arena, int, p->n);
+    g.gain = FUSE_NEW_ARRAY(arena, int64_t, p->n);
+    for (int i = 0; i < p->n; i++)
+        count_uses(&g, p->operand[i].mask, 1);
+    for (int i = 0; i < p->n; i++)
+        find_partner(&g, i);
+    for (int left = p->n; left > 1; left--) {
+        int i = -1;
+        for (int k = 0; k < p->n; k++)
+            if (!g.gone[k] && g.partner[k] >= 0 && (i < 0 || g.gain[k] < g.gain[i]))
+                i = k;
+        int j = g.partner[i];
+        if (left == 2) {
+            const struct operand last[2] = {p->operand[i], p->operand[j]};
+            add_last(p, last, 2, last[0].mask | last[1].mask);
+            return;
+        }
+        uint32_t keep = kept_by(&g, i, j);
+        count_uses(&g, p->operand[i].mask, -1);
+        count_uses(&g, p->operand[j].mask, -1);
+        p->operand[i] = add_pair(p, &p->operand[i], &p->operand[j], keep);
+        count_uses(&g, p->operand[i].mask, 1);
+        g.gone[j] = true;
+        find_partner(&g, i);
+        for (int k = 0; k < j; k++) {
+            if (g.gone[k] || k == i)
+                continue;
+            if (g.partner[k] == i || g.partner[k] == j) {
+                find_partner(&g, k);
+            } else if (k < i) {
+                int64_t gain = gain_of(&g, k, i);
+                if (gain < g.gain[k] || (gain == g.gain[k] && i < g.partner[k])) {
+                    g.partner[k] = i;
+                    g.gain[k] = gain;
+                }
+            }
+        }
+    }
+}
+
+static struct operand read_operand(const struct fuse_use *use) {
+    struct operand operand = {.value = use->value, .access = use->access};
+    for (int a = 0; a < use->access.rank; a++) {
+        if (use->access.at[a].stride == 0)
+            operand.access.at[a].index = -1;
+        if (operand.access.at[a].index >= 0)
+            operand.mask |= (uint32_t)1 << use->access.at[a].index;
+    }
+    return operand;
+}
+
+/* Sums what only one operand has, scaled for projected indices that none has; true when that made a new operand. */
+static bool sum_privately(struct product *p, int i, uint32_t projected, int64_t factor) {
+    int axis[FUSE_MAX_AXES], rank = 0;
+    if (!projected && factor == 1)
+        return false;
+    for (int x = 0; x < p->op->indices; x++)
+        if ((p->operand[i].mask & ~projected) >> x & 1)
+            axis[rank++] = x;
+    p->operand[i] = add_intermediate(p, &p->operand[i], 1, axis, rank, p->operand[i].mask | projected, factor);
+    return true;
+}
+
+static int smallest_operand(const struct product *p) {
+    int smallest = 0;
+    for (int i = 1; i < p->n; i++)
+        if (points(p->op, p->operand[i].mask) < points(p->op, p->operand[smallest].mask))
+            smallest = i;
+    return smallest;
+}
+
+static void order_product(struct product *p) {
+    const struct fuse_op *op = p->op;
+    uint32_t all = op->indices == 32 ? UINT32_MAX : ((uint32_t)1 << op->indices) - 1;
+    uint32_t unread = all & ~p->out & ~union_of(p), own = private_indices(p);
+    int64_t factor = points(op, unread);
+    bool countable = factor >= 1 && factor <= MAX_FACTOR;
+    bool changed = false;
+
+    /* One operand: its whole reduction is the last step itself. */
+    if (p->n == 1 && unread == 0) {
+        add_last(p, p->operand, 1, all);
+        return;
+    }
+    int scaled = unread ? smallest_operand(p) : -1;
+    for (int i = 0; i < p->n; i++) {
+        uint32_t projected = p->n == 1 ? 0 : p->operand[i].mask & own;
+        if (i == scaled && !countable)
+            projected |= unread;
+        changed |= sum_privately(p, i, projected, i == scaled && countable ? factor : 1);
+    }
+    uint32_t over = union_of(p);
+    if (p->n == 1 || (!(over & ~p->out) && p->n <= FUSE_FUSED_INPUTS) || (p->n == 2 && (changed || (p->out & ~over)))) {
+        add_last(p, p->operand, p->n, over);
+    } else if (p->n == 2) {
+        fuse_ir_push_op(p->ir, p->op);
+    } else {
+        struct extents *extents = FUSE_NEW(p->ir->arena, struct extents);
+        fill_extents(extents, op);
+        if (p->n <= EXACT_INPUTS)
+            order_exactly(p, extents);
+        else
+            order_greedily(p, extents);
+    }
+}
+
+enum fuse_status fuse_ir_order(struct fuse_ir *ir, struct fuse_error *err) {
+    (void)err;
+    int ops = ir->ops.n;
+    struct fuse_op **old = ir->ops.at;
+    struct fuse_body body = {.arena = ir->arena};
+    ir->ops.at = NULL;
+    ir->ops.n = ir->ops.cap = 0;
+    for (int i = 0; i < ops; i++) {
+        struct fuse_op *op = old[i];
+        if (op->kind != FUSE_OP_EINSUM) {
+            fuse_ir_push_op(ir, op);
+            continue;
+        }
+        struct product p = {.ir = ir, .op = op, .body = &body, .dtype = ir->values.at[op->out].dtype, .n = op->inputs};
+        p.operand = FUSE_NEW_ARRAY(ir->arena, struct operand, op->inputs);
+        for (int k = 0; k < op->inputs; k++)
+            p.operand[k] = read_operand(&op->input[k]);
+        for (int a = 0; a < ir->values.at[op->out].rank; a++)
+            p.out |= (uint32_t)1 << op->out_index[a];
+        order_product(&p);
+    }
+    return FUSE_OK;
+}
