@@ -1,0 +1,108 @@
+/* Local kernels: one table per back end. What a rank computes between messages.
+ *
+ * Local. A call returns when the work is enqueued on the queue; its arguments are copied, the memory that its views
+ * point to must stay until the queue has run it. Kernels read and write memory of the back end's `kind` only, `transfer`
+ * moves bytes between kinds. A call fails at once for what can be known at once; what shows only when it runs (integer
+ * overflow) is reported by the queue's wait. Output views never overlap input views unless a call says so.
+ *
+ * Iteration form: contract and map describe their operands by strides over one list of indices, as a loop nest would:
+ * the element of operand o at point (i0, i1, ..) is data[o] + sum i[x] * stride[o][x], in elements; stride 0 where an
+ * operand lacks the index. Transposes, diagonals, slices, fixed positions and broadcasts are all strides. */
+#ifndef FUSE_BACKEND_BACKEND_H
+#define FUSE_BACKEND_BACKEND_H
+
+#include "core/box.h"
+#include "core/error.h"
+#include "core/queue.h"
+#include "core/reduce.h"
+#include "core/scalar.h"
+
+/* One operand in iteration form. */
+struct fuse_operand_view {
+    void *data; /* the element at the origin of the iteration */
+    enum fuse_dtype dtype;
+    int64_t stride[FUSE_MAX_AXES];
+};
+
+/* c[..] (+)= sum over the indices that c lacks of a[..] * b[..]. An index is a batch index (in a, b and c), an M index
+ * (a and c), an N index (b and c), a K index (a and b), or in one operand only: bit x of in_a says that index x is in a.
+ * c's strides are non-zero and non-overlapping over its indices of extent > 1. The compute type is that of c: F32, F64
+ * or I64 (overflow is an error); a and b of another dtype are converted element by element while they are packed.
+ * Without accumulate c is overwritten, with it c is added to. An empty contraction (a K extent of 0) gives zeros.
+ * No temporary larger than the cache-sized panels described in the back end. */
+struct fuse_contract {
+    int indices;
+    int64_t extent[FUSE_MAX_AXES];
+    uint32_t in_a, in_b, in_c;
+    struct fuse_operand_view a, b, c;
+    bool accumulate;
+};
+
+/* out[..] = reduce over the indices that out lacks of body(operands at the point). `origin` is the global coordinate of
+ * the first point: IOTA(x) is origin[x] + i[x]. With reduce NONE every index is in out. The accumulator has the body's
+ * dtype except that F32 sums are accumulated in F64 and rounded once; the result is converted to out's dtype. With
+ * accumulate the old value of out takes part in the reduction. Empty reductions give the neutral element (0, 1, +inf,
+ * -inf, the largest or smallest integer, false, true). MIN and MAX return NaN when any element is NaN. out may be the
+ * same view as an operand with equal strides when reduce is NONE. */
+struct fuse_map_call {
+    int indices;
+    int64_t extent[FUSE_MAX_AXES], origin[FUSE_MAX_AXES];
+    uint32_t in_out;
+    int operands;
+    const struct fuse_operand_view *operand; /* [operands] */
+    struct fuse_operand_view out;
+    const struct fuse_scalar *body; /* must stay until the queue has run the call */
+    enum fuse_reduce reduce;
+    bool accumulate;
+};
+
+struct fuse_backend;
+
+struct fuse_backend_options {
+    int threads; /* >= 1 */
+};
+
+struct fuse_backend_ops {
+    const char *name; /* "cpu", .. */
+    enum fuse_memkind kind; /* where tensors live */
+    enum fuse_status (*open)(struct fuse_backend **out, const struct fuse_backend_options *options,
+                             struct fuse_error *err);
+    void (*close)(struct fuse_backend *backend);
+
+    /* One mapping, 2 MiB aligned, huge pages asked for, every page touched by the threads that use it; contents are
+     * zeros. bytes may be 0 (then *base may be NULL). MEMORY when it cannot be had. */
+    enum fuse_status (*memory_open)(struct fuse_backend *backend, void **base, enum fuse_memkind kind, size_t bytes,
+                                    struct fuse_error *err);
+    void (*memory_close)(struct fuse_backend *backend, void *base, enum fuse_memkind kind, size_t bytes);
+
+    enum fuse_status (*queue_open)(struct fuse_backend *backend, struct fuse_queue **out, struct fuse_error *err);
+
+    enum fuse_status (*contract)(struct fuse_queue *queue, const struct fuse_contract *call, struct fuse_error *err);
+    enum fuse_status (*map)(struct fuse_queue *queue, const struct fuse_map_call *call, struct fuse_error *err);
+    /* to = from; equal extents and dtypes, any strides (packing, unpacking, transposes). */
+    enum fuse_status (*copy)(struct fuse_queue *queue, const struct fuse_view *to, const struct fuse_view *from,
+                             struct fuse_error *err);
+    /* to = op(to, from) element by element; the combination of partial results. dtypes equal, BOOL with OR and AND. */
+    enum fuse_status (*combine)(struct fuse_queue *queue, enum fuse_reduce op, const struct fuse_view *to,
+                                const struct fuse_view *from, struct fuse_error *err);
+    /* Every element of the view becomes 0. */
+    enum fuse_status (*clear)(struct fuse_queue *queue, const struct fuse_view *to, struct fuse_error *err);
+    /* Bytes between two memory kinds, or within one. */
+    enum fuse_status (*transfer)(struct fuse_queue *queue, void *to, enum fuse_memkind to_kind, const void *from,
+                                 enum fuse_memkind from_kind, size_t bytes, struct fuse_error *err);
+};
+
+struct fuse_backend {
+    const struct fuse_backend_ops *ops;
+    /* Exact work counters since open; the back end's own. */
+    int64_t contract_flops, blas_calls, packed_bytes, kernel_calls;
+};
+
+extern const struct fuse_backend_ops fuse_backend_ref;     /* slow, obvious, one thread: the oracle */
+extern const struct fuse_backend_ops fuse_backend_cpu;     /* OpenBLAS and OpenMP */
+extern const struct fuse_backend_ops fuse_backend_fakedev; /* tests: memory closed outside the queue, work deferred */
+
+/* NULL when there is none of that name. */
+const struct fuse_backend_ops *fuse_backend_find(const char *name);
+
+#endif

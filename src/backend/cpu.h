@@ -1,0 +1,44 @@
+/* The parts of the cpu back end. Local. */
+#ifndef FUSE_BACKEND_CPU_H
+#define FUSE_BACKEND_CPU_H
+
+#include "backend/cpu_tile.h"
+#include "backend/host_memory.h"
+
+/* Working memory of one thread: tile buffers of a map, packed panels of a contraction. Made once at open, so that a run
+ * allocates nothing of a tensor's size. */
+#define FUSE_CPU_SCRATCH ((size_t)4 << 20)
+/* Partial results of a reduction that is cut in chunks, shared by the threads. */
+#define FUSE_CPU_PARTIALS ((size_t)1 << 20)
+/* Below so many elementary steps another thread costs more than it helps. */
+#define FUSE_CPU_GRAIN 32768
+
+struct fuse_cpu_backend {
+    struct fuse_backend base;
+    int threads;
+    const struct fuse_tile_table *tile;
+    char *scratch;  /* [threads][FUSE_CPU_SCRATCH] */
+    char *partials; /* [FUSE_CPU_PARTIALS] */
+};
+
+/* What a kernel reports besides its results. */
+struct fuse_cpu_counts {
+    int64_t blas_calls, packed_bytes;
+    bool overflow;
+};
+
+/* Threads that are worth using for `parts` independent parts of `steps` elementary steps in all. */
+int fuse_cpu_threads(const struct fuse_cpu_backend *cpu, int64_t parts, int64_t steps);
+
+/* The kernels: arguments have passed the checks of call_check.h. */
+enum fuse_status fuse_cpu_run_map(struct fuse_cpu_backend *cpu, const struct fuse_map_call *call,
+                                  struct fuse_cpu_counts *counts, struct fuse_error *err) FUSE_CHECKED;
+enum fuse_status fuse_cpu_run_contract(struct fuse_cpu_backend *cpu, const struct fuse_contract *call,
+                                       struct fuse_cpu_counts *counts, struct fuse_error *err) FUSE_CHECKED;
+void fuse_cpu_run_copy(struct fuse_cpu_backend *cpu, const struct fuse_view *to, const struct fuse_view *from);
+void fuse_cpu_run_clear(struct fuse_cpu_backend *cpu, const struct fuse_view *to);
+enum fuse_status fuse_cpu_run_combine(struct fuse_cpu_backend *cpu, enum fuse_reduce op, const struct fuse_view *to,
+                                      const struct fuse_view *from, struct fuse_cpu_counts *counts,
+                                      struct fuse_error *err) FUSE_CHECKED;
+
+#endif

@@ -1,0 +1,48 @@
+/* A contraction as groups of indices, and the steps that its two ways of running share. Local. */
+#ifndef FUSE_BACKEND_CPU_CONTRACT_H
+#define FUSE_BACKEND_CPU_CONTRACT_H
+
+#include "backend/cpu.h"
+
+enum fuse_group { FUSE_GROUP_BATCH, FUSE_GROUP_M, FUSE_GROUP_N, FUSE_GROUP_K, FUSE_GROUPS };
+
+/* One index, or several that were fused; strides are 0 where an operand lacks it. */
+struct fuse_group_axis {
+    int64_t extent, a, b, c;
+};
+
+/* Axes of extent > 1 only, outermost first, neighbours fused, empty contractions excluded. c's strides are positive. */
+struct fuse_grouped {
+    enum fuse_dtype type, a_dtype, b_dtype; /* type: that of c and of the calculation */
+    const char *a, *b;
+    char *c;
+    bool accumulate;
+    int axes[FUSE_GROUPS];
+    struct fuse_group_axis axis[FUSE_GROUPS][FUSE_MAX_AXES];
+};
+
+int64_t fuse_group_points(const struct fuse_grouped *g, enum fuse_group group);
+/* c^T = b^T a^T: exchanges a with b and M with N. */
+void fuse_group_swap(struct fuse_grouped *g);
+
+/* A matrix as BLAS wants it: row-major, or its transpose is. */
+struct fuse_blas_matrix {
+    const void *data;
+    int64_t ld;
+    bool transposed;
+};
+
+/* How BLAS reads rows x columns with these strides; false when it cannot. */
+bool fuse_blas_readable(struct fuse_blas_matrix *out, int64_t rows, int64_t columns, int64_t row_stride,
+                        int64_t column_stride);
+/* c = a b or c += a b with c row-major, F32 or F64; all sizes >= 1 and within BLAS's integers. */
+void fuse_blas_product(enum fuse_dtype type, int64_t m, int64_t n, int64_t k, struct fuse_blas_matrix a,
+                       struct fuse_blas_matrix b, void *c, int64_t ldc, bool add);
+
+/* cpu_product.c: operands that BLAS, or a plain loop, reads where they lie. false when these cannot be read so, or
+ * packing is the better way. */
+bool fuse_cpu_run_direct(struct fuse_cpu_backend *cpu, struct fuse_grouped *g, struct fuse_cpu_counts *counts);
+/* cpu_pack.c: any strides and dtypes, through panels in the threads' scratch memory. */
+void fuse_cpu_run_packed(struct fuse_cpu_backend *cpu, struct fuse_grouped *g, struct fuse_cpu_counts *counts);
+
+#endif

@@ -1,0 +1,216 @@
+/* Copies between views: long runs by memcpy, transposes line by line through a small block, clearing as a copy of 0. */
+#include "backend/call_check.h"
+#include "backend/cpu.h"
+
+#include <string.h>
+
+/* Bytes of one part of the work: enough to be worth a thread, small enough to share out. */
+#define PART_BYTES ((int64_t)128 << 10)
+#define LINE 64
+
+/* One axis of the copy: its extent and its strides in elements. */
+struct axis {
+    int64_t extent, to, from;
+};
+
+/* Loops around a plane of rows x columns; columns are the axis along which the target is densest, rows the one along
+ * which the source is (or the next one of the target). */
+struct copy_plan {
+    char *to;
+    const char *from;
+    int64_t bytes; /* of an element */
+    int outers;
+    struct axis outer[FUSE_MAX_AXES], row, column;
+};
+
+static int64_t size_of(int64_t stride) {
+    return stride < 0 ? -stride : stride;
+}
+
+/* Axes outermost first by the target's strides, neighbours fused, the target's strides positive. */
+static int order_axes(struct copy_plan *plan, const struct fuse_view *to, const struct fuse_view *from,
+                      struct axis *axis) {
+    int n = 0;
+    for (int a = 0; a < to->rank; a++) {
+        struct axis it = {.extent = to->extent[a], .to = to->stride[a], .from = from->stride[a]};
+        if (it.extent == 1)
+            continue;
+        if (it.to < 0) {
+            plan->to += (it.extent - 1) * it.to * plan->bytes;
+            plan->from += (it.extent - 1) * it.from * plan->bytes;
+            it.to = -it.to;
+            it.from = -it.from;
+        }
+        int at = n++;
+        for (; at > 0 && axis[at - 1].to < it.to; at--)
+            axis[at] = axis[at - 1];
+        axis[at] = it;
+    }
+    int kept = 0;
+    for (int a = 0; a < n; a++) {
+        struct axis *last = &axis[kept - 1];
+        if (kept > 0 && last->to == axis[a].to * axis[a].extent && last->from == axis[a].from * axis[a].extent) {
+            last->extent *= axis[a].extent;
+            last->to = axis[a].to;
+            last->from = axis[a].from;
+        } else {
+            axis[kept++] = axis[a];
+        }
+    }
+    return kept;
+}
+
+static struct copy_plan make_plan(const struct fuse_view *to, const struct fuse_view *from) {
+    struct copy_plan plan = {.to = to->data, .from = from->data, .bytes = (int64_t)fuse_dtype_bytes(to->dtype)};
+    struct axis axis[FUSE_MAX_AXES];
+    const struct axis none = {.extent = 1};
+    int n = order_axes(&plan, to, from, axis);
+    plan.column = n > 0 ? axis[--n] : none;
+    int row = n - 1;
+    if (plan.column.to != 1 || plan.column.from != 1)
+        for (int a = 0; a < n; a++)
+            if (size_of(axis[a].from) < size_of(axis[row].from) && axis[a].from != 0)
+                row = a;
+    plan.row = n > 0 ? axis[row] : none;
+    for (int a = 0; a < n; a++)
+        if (a != row)
+            plan.outer[plan.outers++] = axis[a];
+    return plan;
+}
+
+#define BLOCK_EDGE(type) (LINE / (int64_t)sizeof(type))
+/* Blocks as wide as a cache line: every line of source and target is used whole, whatever the strides. */
+#define TRANSPOSE(type)                                                                                             \
+    static void transpose_##type(type *to, const type *from, int64_t rows, int64_t columns, const struct axis *row, \
+                                 const struct axis *column) {                                                       \
+        const int64_t edge = BLOCK_EDGE(type);                                                                      \
+        type block[BLOCK_EDGE(type)][BLOCK_EDGE(type)];                                                             \
+        for (int64_t c0 = 0; c0 < columns; c0 += edge)                                                              \
+            for (int64_t r0 = 0; r0 < rows; r0 += edge) {                                                           \
+                const int64_t cn = columns - c0 < edge ? columns - c0 : edge,                                       \
+                              rn = rows - r0 < edge ? rows - r0 : edge;                                             \
+                const type *in = from + r0 * row->from + c0 * column->from;                                         \
+                type *out = to + r0 * row->to + c0 * column->to;                                                    \
+                for (int64_t c = 0; c < cn; c++)                                                                    \
+                    for (int64_t r = 0; r < rn; r++)                                                                \
+                        block[r][c] = in[r * row->from + c * column->from];                                         \
+                for (int64_t r = 0; r < rn; r++)                                                                    \
+                    for (int64_t c = 0; c < cn; c++)                                                                \
+                        out[r * row->to + c * column->to] = block[r][c];                                            \
+            }                                                                                                       \
+    }
+TRANSPOSE(uint8_t)
+TRANSPOSE(uint16_t)
+TRANSPOSE(uint32_t)
+TRANSPOSE(uint64_t)
+
+/* Strided runs without a transpose: the source is denser along the columns too, or constant. */
+#define STRIDED(type)                                                                                             \
+    static void strided_##type(type *to, const type *from, int64_t rows, int64_t columns, const struct axis *row, \
+                               const struct axis *column) {                                                       \
+        for (int64_t r = 0; r < rows; r++, to += row->to, from += row->from)                                      \
+            if (column->to == 1 && column->from == 0) {                                                           \
+                const type value = *from;                                                                         \
+                for (int64_t c = 0; c < columns; c++)                                                             \
+                    to[c] = value;                                                                                \
+            } else {                                                                                              \
+                for (int64_t c = 0; c < columns; c++)                                                             \
+                    to[c * column->to] = from[c * column->from];                                                  \
+            }                                                                                                     \
+    }
+STRIDED(uint8_t)
+STRIDED(uint16_t)
+STRIDED(uint32_t)
+STRIDED(uint64_t)
+
+#define ANY_SIZE(kernel)                                                                           \
+    switch (plan->bytes) {                                                                         \
+    case 1: kernel##_uint8_t((void *)to, (const void *)from, rows, columns, row, column); break;   \
+    case 2: kernel##_uint16_t((void *)to, (const void *)from, rows, columns, row, column); break;  \
+    case 4: kernel##_uint32_t((void *)to, (const void *)from, rows, columns, row, column); break;  \
+    default: kernel##_uint64_t((void *)to, (const void *)from, rows, columns, row, column); break; \
+    }
+
+static void copy_plane(const struct copy_plan *plan, char *to, const char *from, int64_t rows, int64_t columns) {
+    const struct axis *row = &plan->row, *column = &plan->column;
+    if (column->to == 1 && column->from == 1) {
+        for (int64_t r = 0; r < rows; r++)
+            memcpy(to + r * row->to * plan->bytes, from + r * row->from * plan->bytes, (size_t)(columns * plan->bytes));
+    } else if (size_of(row->from) < size_of(column->from) && rows > 1) {
+        ANY_SIZE(transpose)
+    } else {
+        ANY_SIZE(strided)
+    }
+}
+
+/* Cuts the plane of every outer point in parts of about PART_BYTES and shares them out. */
+static void run_plan(struct fuse_cpu_backend *cpu, const struct copy_plan *plan) {
+    const int64_t part = PART_BYTES / plan->bytes;
+    int64_t columns = plan->column.extent < part ? plan->column.extent : part;
+    int64_t rows = part / columns < plan->row.extent ? part / columns : plan->row.extent;
+    if (size_of(plan->row.from) < size_of(plan->column.from) && columns > 256 && plan->row.extent > 256) {
+        columns = 256;
+        rows = part / columns;
+    }
+    rows = rows < 1 ? 1 : rows;
+    const int64_t across = (plan->column.extent + columns - 1) / columns, down = (plan->row.extent + rows - 1) / rows;
+    int64_t points = 1;
+    for (int o = 0; o < plan->outers; o++)
+        points *= plan->outer[o].extent;
+    const int64_t parts = points * across * down, elems = points * plan->row.extent * plan->column.extent;
+    const int threads = fuse_cpu_threads(cpu, parts, elems);
+#pragma omp parallel for num_threads(threads) schedule(static)
+    for (int64_t p = 0; p < parts; p++) {
+        int64_t left = p / (across * down), r0 = p / across % down * rows, c0 = p % across * columns;
+        int64_t to = r0 * plan->row.to + c0 * plan->column.to, from = r0 * plan->row.from + c0 * plan->column.from;
+        for (int o = plan->outers - 1; o >= 0; o--) {
+            int64_t at = left % plan->outer[o].extent;
+            left /= plan->outer[o].extent;
+            to += at * plan->outer[o].to;
+            from += at * plan->outer[o].from;
+        }
+        copy_plane(plan, plan->to + to * plan->bytes, plan->from + from * plan->bytes,
+                   plan->row.extent - r0 < rows ? plan->row.extent - r0 : rows,
+                   plan->column.extent - c0 < columns ? plan->column.extent - c0 : columns);
+    }
+}
+
+void fuse_cpu_run_copy(struct fuse_cpu_backend *cpu, const struct fuse_view *to, const struct fuse_view *from) {
+    if (fuse_points(to->rank, to->extent, UINT32_MAX) == 0)
+        return;
+    struct copy_plan plan = make_plan(to, from);
+    run_plan(cpu, &plan);
+}
+
+void fuse_cpu_run_clear(struct fuse_cpu_backend *cpu, const struct fuse_view *to) {
+    static const uint64_t zero = 0;
+    struct fuse_view from = *to;
+    from.data = (void *)&zero;
+    memset(from.stride, 0, sizeof from.stride);
+    fuse_cpu_run_copy(cpu, to, &from);
+}
+
+enum fuse_status fuse_cpu_run_combine(struct fuse_cpu_backend *cpu, enum fuse_reduce op, const struct fuse_view *to,
+                                      const struct fuse_view *from, struct fuse_cpu_counts *counts,
+                                      struct fuse_error *err) {
+    static const enum fuse_scalar_op ops[] = {
+        [FUSE_REDUCE_SUM] = FUSE_SCALAR_ADD,     [FUSE_REDUCE_PROD] = FUSE_SCALAR_MUL,
+        [FUSE_REDUCE_MIN] = FUSE_SCALAR_MINIMUM, [FUSE_REDUCE_MAX] = FUSE_SCALAR_MAXIMUM,
+        [FUSE_REDUCE_OR] = FUSE_SCALAR_OR,       [FUSE_REDUCE_AND] = FUSE_SCALAR_AND};
+    const enum fuse_dtype type = fuse_dtype_compute(to->dtype);
+    struct fuse_scalar_node node[] = {{.op = FUSE_SCALAR_LOAD, .dtype = type, .a = -1, .b = -1, .c = -1, .arg = 0},
+                                      {.op = FUSE_SCALAR_LOAD, .dtype = type, .a = -1, .b = -1, .c = -1, .arg = 1},
+                                      {.op = ops[op], .dtype = type, .a = 0, .b = 1, .c = -1}};
+    const struct fuse_scalar body = {.n = 3, .node = node};
+    struct fuse_operand_view operand[2] = {{.data = to->data, .dtype = to->dtype},
+                                           {.data = from->data, .dtype = from->dtype}};
+    struct fuse_map_call call = {.indices = to->rank, .operands = 2, .operand = operand, .body = &body};
+    for (int a = 0; a < to->rank; a++) {
+        call.extent[a] = to->extent[a];
+        call.in_out |= UINT32_C(1) << a;
+        operand[0].stride[a] = to->stride[a];
+        operand[1].stride[a] = from->stride[a];
+    }
+    call.out = operand[0];
+    return fuse_cpu_run_map(cpu, &call, counts, err);
+}

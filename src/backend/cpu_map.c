@@ -1,0 +1,432 @@
+#include "backend/cpu_map.h"
+
+#include <math.h>
+#include <string.h>
+
+/* Tiles of COLUMNS that are accumulated together, so that each pass over the operands reads longer runs. */
+#define GROUP 4
+/* A reduction with few results is cut in chunks, whatever the number of threads, so that they all have work. */
+#define FEW_ROWS 16
+#define ROW_CHUNKS 64
+#define SHORTEST_CHUNK 4096
+#define FEW_COLUMNS 4096
+#define COLUMN_CHUNKS 16
+
+/* One thread's state: where the tile of each node is, and the offsets of the reduced loops of COLUMNS. */
+struct context {
+    const struct fuse_map_plan *plan;
+    const void **value; /* [nodes] */
+    int64_t *outer;     /* [sources] */
+    char *slots;
+    char *acc;   /* GROUP tiles of accumulators */
+    char *spare; /* two tiles: the old value, the rounded result */
+    bool overflow;
+};
+
+static int64_t padded(int64_t n) {
+    return (n + FUSE_TILE_LANES - 1) / FUSE_TILE_LANES * FUSE_TILE_LANES;
+}
+
+/* Repeats the last element up to whole vectors: a valid value raises no overflow that is not there. */
+static void pad(void *tile, size_t bytes, int64_t n) {
+    char *at = (char *)tile + (size_t)n * bytes;
+    for (int64_t i = n; i % FUSE_TILE_LANES != 0; i++, at += bytes)
+        memcpy(at, at - bytes, bytes);
+}
+
+static void run_op(struct context *x, const struct fuse_map_step *step, int64_t n, void *out) {
+    struct fuse_tile_args args = {.out = out,
+                                  .a = x->value[step->a],
+                                  .b = step->b >= 0 ? x->value[step->b] : NULL,
+                                  .c = step->c >= 0 ? x->value[step->c] : NULL,
+                                  .n = n,
+                                  .integer = step->integer};
+    step->op(&args);
+    x->overflow |= args.overflow;
+}
+
+#define FILL(type, value)           \
+    for (int64_t i = 0; i < n; i++) \
+    ((type *)tile)[i] = (type)(value)
+
+static void fill_const(void *tile, const struct fuse_scalar_node *node, int64_t n) {
+    switch (fuse_tile_class(node->dtype)) {
+    case FUSE_TILE_BOOL: FILL(uint8_t, node->integer != 0); break;
+    case FUSE_TILE_I64: FILL(int64_t, node->integer); break;
+    case FUSE_TILE_F32: FILL(float, node->real); break;
+    default: FILL(double, node->real); break;
+    }
+}
+
+static void open_context(struct context *x, const struct fuse_map_plan *plan, char *scratch) {
+    *x = (struct context){.plan = plan, .acc = scratch};
+    x->spare = x->acc + (size_t)GROUP * FUSE_TILE * 8;
+    x->value = (const void **)(x->spare + (size_t)2 * FUSE_TILE * 8 + 128);
+    x->outer = (int64_t *)(x->value + plan->nodes);
+    x->slots = scratch + ((size_t)((char *)(x->outer + plan->nodes) - scratch) + 63) / 64 * 64;
+    for (int s = 0; s < plan->sources; s++)
+        x->outer[s] = 0;
+    for (int i = 0; i < plan->nodes; i++) {
+        const struct fuse_map_step *step = &plan->step[i];
+        x->value[i] = x->slots + step->slot;
+        if (step->action == FUSE_MAP_DONE)
+            fill_const(x->slots + step->slot, &plan->call->body->node[i], plan->length);
+        else if (step->invariant)
+            run_op(x, step, plan->length, x->slots + step->slot);
+    }
+}
+
+static void load_tile(struct context *x, int node, int64_t first, int64_t n) {
+    const struct fuse_map_plan *plan = x->plan;
+    const struct fuse_map_step *step = &plan->step[node];
+    const struct fuse_map_source *source = &plan->source[step->source];
+    struct fuse_walk_point point;
+    fuse_walk_seek(&source->walk, first, &point);
+    point.offset += x->outer[step->source];
+    const int64_t stride = source->walk.stride[0];
+    if (source->in_place && stride == 1 && n % FUSE_TILE_LANES == 0 && fuse_walk_run(&source->walk, &point) >= n) {
+        x->value[node] = source->data + point.offset * (int64_t)source->bytes;
+        return;
+    }
+    char *to = x->slots + step->slot;
+    const size_t bytes = fuse_tile_class_bytes(step->class);
+    for (int64_t done = 0; done < n;) {
+        int64_t run = fuse_walk_run(&source->walk, &point);
+        if (run > n - done)
+            run = n - done;
+        if (step->action == FUSE_MAP_RAMP)
+            plan->tile->ramp((int64_t *)to + done, source->first + point.offset, stride, run);
+        else
+            source->load(to + (size_t)done * bytes, source->data + point.offset * (int64_t)source->bytes, stride, run);
+        fuse_walk_advance(&source->walk, &point, run);
+        done += run;
+    }
+    pad(to, bytes, n);
+    x->value[node] = to;
+}
+
+/* The body at n points from position `first` of the tile's space. The last node may write straight to `direct`. */
+static const void *evaluate(struct context *x, int64_t first, int64_t n, void *direct) {
+    const struct fuse_map_plan *plan = x->plan;
+    const int64_t whole = padded(n);
+    for (int i = 0; i < plan->nodes; i++) {
+        const struct fuse_map_step *step = &plan->step[i];
+        if (step->invariant)
+            continue;
+        if (step->action != FUSE_MAP_OP) {
+            load_tile(x, i, first, n);
+            continue;
+        }
+        void *out = direct != NULL && i == plan->nodes - 1 ? direct : x->slots + step->slot;
+        run_op(x, step, whole, out);
+        x->value[i] = out;
+    }
+    return x->value[plan->nodes - 1];
+}
+
+static void store_tile(const struct fuse_map_plan *plan, const void *from, int64_t first, int64_t n) {
+    const enum fuse_dtype dtype = plan->call->out.dtype;
+    const size_t bytes = fuse_dtype_bytes(dtype), step = fuse_tile_class_bytes(plan->class);
+    fuse_tile_store *store = plan->tile->store[plan->class][dtype];
+    struct fuse_walk_point point;
+    fuse_walk_seek(&plan->out, first, &point);
+    for (int64_t done = 0; done < n;) {
+        int64_t run = fuse_walk_run(&plan->out, &point);
+        if (run > n - done)
+            run = n - done;
+        store((char *)plan->call->out.data + point.offset * (int64_t)bytes, plan->out.stride[0],
+              (const char *)from + (size_t)done * step, run);
+        fuse_walk_advance(&plan->out, &point, run);
+        done += run;
+    }
+}
+
+/* The result's own memory, when a whole tile can be computed there. */
+static void *direct_target(const struct fuse_map_plan *plan, int64_t first, int64_t n) {
+    if (plan->reduce != FUSE_REDUCE_NONE || plan->call->out.dtype != fuse_tile_dtype(plan->class) ||
+        plan->out.stride[0] != 1 || n % FUSE_TILE_LANES != 0)
+        return NULL;
+    struct fuse_walk_point point;
+    fuse_walk_seek(&plan->out, first, &point);
+    if (fuse_walk_run(&plan->out, &point) < n)
+        return NULL;
+    return (char *)plan->call->out.data + point.offset * (int64_t)fuse_dtype_bytes(plan->call->out.dtype);
+}
+
+static void fill_neutral(const struct fuse_map_plan *plan, void *acc, int64_t n) {
+    const bool low = plan->reduce == FUSE_REDUCE_MAX;
+    const double real = plan->reduce == FUSE_REDUCE_PROD  ? 1
+                        : plan->reduce == FUSE_REDUCE_MIN ? INFINITY
+                        : low                             ? -INFINITY
+                                                          : 0;
+    const int64_t integer = plan->reduce == FUSE_REDUCE_PROD  ? 1
+                            : plan->reduce == FUSE_REDUCE_AND ? 1
+                            : plan->reduce == FUSE_REDUCE_MIN ? INT64_MAX
+                            : low                             ? INT64_MIN
+                                                              : 0;
+    struct fuse_scalar_node node = {.dtype = fuse_tile_dtype(plan->acc_class), .real = real, .integer = integer};
+    fill_const(acc, &node, n);
+}
+
+/* Adds the old values where the call accumulates, rounds, converts and stores n accumulators. */
+static void finish(struct context *x, void *acc, int64_t first, int64_t n) {
+    const struct fuse_map_plan *plan = x->plan;
+    if (plan->call->accumulate) {
+        char *old = x->spare;
+        const size_t bytes = fuse_tile_class_bytes(plan->class), out_bytes = fuse_dtype_bytes(plan->call->out.dtype);
+        struct fuse_walk_point point;
+        fuse_walk_seek(&plan->out, first, &point);
+        for (int64_t done = 0; done < n;) {
+            int64_t run = fuse_walk_run(&plan->out, &point);
+            if (run > n - done)
+                run = n - done;
+            plan->reload(old + (size_t)done * bytes,
+                         (const char *)plan->call->out.data + point.offset * (int64_t)out_bytes, plan->out.stride[0],
+                         run);
+            fuse_walk_advance(&plan->out, &point, run);
+            done += run;
+        }
+        pad(old, bytes, n);
+        pad(acc, fuse_tile_class_bytes(plan->acc_class), n);
+        plan->tile->accumulate[plan->reduce][plan->class](acc, old, padded(n), &x->overflow);
+    }
+    if (plan->acc_class != plan->class) {
+        char *rounded = x->spare + (size_t)FUSE_TILE * 8 + 64;
+        plan->tile->store[plan->acc_class][fuse_tile_dtype(plan->class)](rounded, 1, acc, n);
+        acc = rounded;
+    }
+    store_tile(plan, acc, first, n);
+}
+
+static int worth(const struct fuse_cpu_backend *cpu, const struct fuse_map_plan *plan, int64_t parts) {
+    int64_t points = fuse_sat_mul(plan->kept, plan->reduced);
+    return fuse_cpu_threads(cpu, parts, fuse_sat_mul(points, 1 + plan->nodes / 4));
+}
+
+static char *thread_scratch(const struct fuse_cpu_backend *cpu, int thread) {
+    return cpu->scratch + (size_t)thread * FUSE_CPU_SCRATCH;
+}
+
+static bool run_elements(const struct fuse_cpu_backend *cpu, const struct fuse_map_plan *plan) {
+    const int64_t tiles = (plan->kept + plan->length - 1) / plan->length;
+    const int threads = worth(cpu, plan, tiles);
+    bool overflow = false;
+#pragma omp parallel for num_threads(threads) schedule(static, 1) reduction(|| : overflow)
+    for (int thread = 0; thread < threads; thread++) {
+        struct context x;
+        open_context(&x, plan, thread_scratch(cpu, thread));
+        for (int64_t t = tiles * thread / threads; t < tiles * (thread + 1) / threads; t++) {
+            int64_t first = t * plan->length, n = plan->kept - first < plan->length ? plan->kept - first : plan->length;
+            void *direct = direct_target(plan, first, n);
+            const void *value = evaluate(&x, first, n, direct);
+            if (plan->reduce != FUSE_REDUCE_NONE) {
+                fill_neutral(plan, x.acc, padded(n));
+                plan->tile->accumulate[plan->reduce][plan->class](x.acc, value, padded(n), &x.overflow);
+                finish(&x, x.acc, first, n);
+            } else if (value != direct) {
+                store_tile(plan, value, first, n);
+            }
+        }
+        overflow = overflow || x.overflow;
+    }
+    return overflow;
+}
+
+/* Folds points [begin, end) of one row into *acc. */
+static void fold_part(struct context *x, void *acc, int64_t row, int64_t begin, int64_t end) {
+    const struct fuse_map_plan *plan = x->plan;
+    for (int64_t r = begin; r < end; r += plan->length) {
+        int64_t n = end - r < plan->length ? end - r : plan->length;
+        const void *value = evaluate(x, row * plan->reduced + r, n, NULL);
+        plan->tile->fold[plan->reduce][plan->class](acc, value, n, &x->overflow);
+    }
+}
+
+/* Rows shorter than a tile: as many whole rows as fit in one. */
+static void fold_rows(struct context *x, char *acc, int64_t row, int64_t rows) {
+    const struct fuse_map_plan *plan = x->plan;
+    const size_t bytes = fuse_tile_class_bytes(plan->class), acc_bytes = fuse_tile_class_bytes(plan->acc_class);
+    const int64_t at_once = plan->length / plan->reduced;
+    for (int64_t r = 0; r < rows; r += at_once) {
+        int64_t n = rows - r < at_once ? rows - r : at_once;
+        const char *value = evaluate(x, (row + r) * plan->reduced, n * plan->reduced, NULL);
+        for (int64_t i = 0; i < n; i++)
+            plan->tile->fold[plan->reduce][plan->class](acc + (size_t)(r + i) * acc_bytes,
+                                                        value + (size_t)(i * plan->reduced) * bytes, plan->reduced,
+                                                        &x->overflow);
+    }
+}
+
+static bool run_rows(const struct fuse_cpu_backend *cpu, const struct fuse_map_plan *plan) {
+    int64_t block = plan->reduced >= 65536 ? 1 : 65536 / plan->reduced;
+    block = block < FUSE_TILE ? block : FUSE_TILE;
+    const int64_t blocks = (plan->kept + block - 1) / block;
+    const int threads = worth(cpu, plan, blocks);
+    const size_t acc_bytes = fuse_tile_class_bytes(plan->acc_class);
+    bool overflow = false;
+#pragma omp parallel for num_threads(threads) schedule(static, 1) reduction(|| : overflow)
+    for (int thread = 0; thread < threads; thread++) {
+        struct context x;
+        open_context(&x, plan, thread_scratch(cpu, thread));
+        for (int64_t b = blocks * thread / threads; b < blocks * (thread + 1) / threads; b++) {
+            int64_t row = b * block, rows = plan->kept - row < block ? plan->kept - row : block;
+            fill_neutral(plan, x.acc, rows);
+            if (plan->reduced < plan->length)
+                fold_rows(&x, x.acc, row, rows);
+            else
+                for (int64_t r = 0; r < rows; r++)
+                    fold_part(&x, x.acc + (size_t)r * acc_bytes, row + r, 0, plan->reduced);
+            finish(&x, x.acc, row, rows);
+        }
+        overflow = overflow || x.overflow;
+    }
+    return overflow;
+}
+
+/* Few long rows: each is cut in chunks, their partial results are folded in order. */
+static bool run_long_rows(const struct fuse_cpu_backend *cpu, const struct fuse_map_plan *plan) {
+    int64_t length = (plan->reduced + ROW_CHUNKS - 1) / ROW_CHUNKS;
+    length = length < SHORTEST_CHUNK ? SHORTEST_CHUNK : length;
+    length = (length + FUSE_TILE - 1) / FUSE_TILE * FUSE_TILE;
+    const int64_t chunks = (plan->reduced + length - 1) / length, parts = plan->kept * chunks;
+    const int threads = worth(cpu, plan, parts);
+    const size_t acc_bytes = fuse_tile_class_bytes(plan->acc_class);
+    bool overflow = false;
+    fill_neutral(plan, cpu->partials, parts);
+#pragma omp parallel for num_threads(threads) schedule(static, 1) reduction(|| : overflow)
+    for (int thread = 0; thread < threads; thread++) {
+        struct context x;
+        open_context(&x, plan, thread_scratch(cpu, thread));
+        for (int64_t p = parts * thread / threads; p < parts * (thread + 1) / threads; p++) {
+            int64_t begin = p % chunks * length, end = plan->reduced < begin + length ? plan->reduced : begin + length;
+            fold_part(&x, cpu->partials + (size_t)p * acc_bytes, p / chunks, begin, end);
+        }
+        overflow = overflow || x.overflow;
+    }
+    struct context x;
+    open_context(&x, plan, cpu->scratch);
+    fill_neutral(plan, x.acc, plan->kept);
+    for (int64_t row = 0; row < plan->kept; row++)
+        plan->tile->fold[plan->reduce][plan->acc_class](
+            x.acc + (size_t)row * acc_bytes, cpu->partials + (size_t)(row * chunks) * acc_bytes, chunks, &x.overflow);
+    finish(&x, x.acc, 0, plan->kept);
+    return overflow || x.overflow;
+}
+
+static void seek_outer(struct context *x, int64_t *at, int64_t position) {
+    const struct fuse_map_plan *plan = x->plan;
+    for (int o = plan->outers - 1; o >= 0; o--) {
+        at[o] = position % plan->outer_extent[o];
+        position /= plan->outer_extent[o];
+    }
+    for (int s = 0; s < plan->sources; s++) {
+        x->outer[s] = 0;
+        for (int o = 0; o < plan->outers; o++)
+            x->outer[s] += at[o] * plan->source[s].outer[o];
+    }
+}
+
+static void step_outer(struct context *x, int64_t *at) {
+    const struct fuse_map_plan *plan = x->plan;
+    for (int o = plan->outers - 1; o >= 0; o--) {
+        bool wraps = ++at[o] == plan->outer_extent[o];
+        for (int s = 0; s < plan->sources; s++)
+            x->outer[s] += plan->source[s].outer[o] * (wraps ? 1 - plan->outer_extent[o] : 1);
+        if (!wraps)
+            return;
+        at[o] = 0;
+    }
+}
+
+/* Adds reduced points [begin, end) to the accumulators of n kept points from `first`, GROUP tiles at most. */
+static void add_columns(struct context *x, char *acc, int64_t first, int64_t n, int64_t begin, int64_t end) {
+    const struct fuse_map_plan *plan = x->plan;
+    const size_t acc_bytes = fuse_tile_class_bytes(plan->acc_class);
+    fuse_tile_accumulate *accumulate = plan->tile->accumulate[plan->reduce][plan->class];
+    int64_t at[FUSE_MAX_AXES];
+    if (begin < end)
+        seek_outer(x, at, begin);
+    for (int64_t r = begin; r < end; r++) {
+        for (int64_t i = 0; i < n; i += plan->length) {
+            int64_t part = n - i < plan->length ? n - i : plan->length;
+            const void *value = evaluate(x, first + i, part, NULL);
+            accumulate(acc + (size_t)i * acc_bytes, value, padded(part), &x->overflow);
+        }
+        step_outer(x, at);
+    }
+}
+
+static bool run_columns(const struct fuse_cpu_backend *cpu, const struct fuse_map_plan *plan) {
+    /* Shorter groups where they are needed to give every thread some: the results do not depend on it. */
+    int64_t group = GROUP * plan->length;
+    while (group > plan->length && plan->kept / group < 4 * (int64_t)cpu->threads)
+        group /= 2;
+    const int64_t groups = (plan->kept + group - 1) / group;
+    const int threads = worth(cpu, plan, groups);
+    const size_t acc_bytes = fuse_tile_class_bytes(plan->acc_class);
+    bool overflow = false;
+#pragma omp parallel for num_threads(threads) schedule(static, 1) reduction(|| : overflow)
+    for (int thread = 0; thread < threads; thread++) {
+        struct context x;
+        open_context(&x, plan, thread_scratch(cpu, thread));
+        for (int64_t g = groups * thread / threads; g < groups * (thread + 1) / threads; g++) {
+            int64_t first = g * group, n = plan->kept - first < group ? plan->kept - first : group;
+            fill_neutral(plan, x.acc, padded(n));
+            add_columns(&x, x.acc, first, n, 0, plan->reduced);
+            for (int64_t i = 0; i < n; i += FUSE_TILE)
+                finish(&x, x.acc + (size_t)i * acc_bytes, first + i, n - i < FUSE_TILE ? n - i : FUSE_TILE);
+        }
+        overflow = overflow || x.overflow;
+    }
+    return overflow;
+}
+
+/* Few columns: the reduced points are cut in chunks, each with accumulators of its own. */
+static bool run_long_columns(const struct fuse_cpu_backend *cpu, const struct fuse_map_plan *plan) {
+    const int64_t whole = padded(plan->kept), chunks = COLUMN_CHUNKS;
+    const int threads = worth(cpu, plan, chunks);
+    const size_t acc_bytes = fuse_tile_class_bytes(plan->acc_class);
+    bool overflow = false;
+    fill_neutral(plan, cpu->partials, chunks * whole);
+#pragma omp parallel for num_threads(threads) schedule(static, 1) reduction(|| : overflow)
+    for (int thread = 0; thread < threads; thread++) {
+        struct context x;
+        open_context(&x, plan, thread_scratch(cpu, thread));
+        for (int64_t c = chunks * thread / threads; c < chunks * (thread + 1) / threads; c++) {
+            char *acc = cpu->partials + (size_t)(c * whole) * acc_bytes;
+            add_columns(&x, acc, 0, plan->kept, fuse_split_begin(plan->reduced, chunks, c),
+                        fuse_split_begin(plan->reduced, chunks, c + 1));
+        }
+        overflow = overflow || x.overflow;
+    }
+    struct context x;
+    open_context(&x, plan, cpu->scratch);
+    for (int64_t c = 1; c < chunks; c++)
+        plan->tile->accumulate[plan->reduce][plan->acc_class](
+            cpu->partials, cpu->partials + (size_t)(c * whole) * acc_bytes, whole, &x.overflow);
+    for (int64_t i = 0; i < plan->kept; i += FUSE_TILE)
+        finish(&x, cpu->partials + (size_t)i * acc_bytes, i, plan->kept - i < FUSE_TILE ? plan->kept - i : FUSE_TILE);
+    return overflow || x.overflow;
+}
+
+static bool run_plan(const struct fuse_cpu_backend *cpu, const struct fuse_map_plan *plan) {
+    switch (plan->shape) {
+    case FUSE_MAP_ELEMENTS: return run_elements(cpu, plan);
+    case FUSE_MAP_ROWS:
+        return plan->kept < FEW_ROWS && plan->reduced >= 4 * SHORTEST_CHUNK ? run_long_rows(cpu, plan)
+                                                                            : run_rows(cpu, plan);
+    default:
+        return plan->kept <= FEW_COLUMNS && plan->reduced >= 4 * COLUMN_CHUNKS ? run_long_columns(cpu, plan)
+                                                                               : run_columns(cpu, plan);
+    }
+}
+
+enum fuse_status fuse_cpu_run_map(struct fuse_cpu_backend *cpu, const struct fuse_map_call *call,
+                                  struct fuse_cpu_counts *counts, struct fuse_error *err) {
+    struct fuse_map_plan plan;
+    FUSE_TRY(fuse_map_plan_open(&plan, cpu, call, err));
+    if (plan.kept > 0)
+        counts->overflow |= run_plan(cpu, &plan);
+    fuse_map_plan_close(&plan);
+    return FUSE_OK;
+}

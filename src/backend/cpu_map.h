@@ -1,0 +1,63 @@
+/* A map call made ready to run: the order of its loops, where each operand's elements lie along them, and the body as a
+ * list of tile kernels. Made once a call by cpu_map_plan.c, run by cpu_map.c. Local. */
+#ifndef FUSE_BACKEND_CPU_MAP_H
+#define FUSE_BACKEND_CPU_MAP_H
+
+#include "backend/cpu.h"
+#include "backend/cpu_walk.h"
+
+enum fuse_map_shape {
+    FUSE_MAP_ELEMENTS, /* no reduced index */
+    FUSE_MAP_ROWS,     /* tiles run along the reduced indices, each row is folded to one element */
+    FUSE_MAP_COLUMNS   /* tiles run along the kept indices, reduced points are added to a row of accumulators */
+};
+
+enum fuse_map_action { FUSE_MAP_DONE, FUSE_MAP_LOAD, FUSE_MAP_RAMP, FUSE_MAP_OP };
+
+/* One node of the body. Nodes that depend on constants only are computed once a thread, before the tiles. */
+struct fuse_map_step {
+    enum fuse_map_action action;
+    bool invariant;
+    enum fuse_tile_class class;
+    int a, b, c, source;
+    fuse_tile_op *op;
+    int64_t integer;
+    size_t slot; /* offset of its buffer in the thread's tile buffers */
+};
+
+/* Where a LOAD's elements, or an IOTA's numbers, come from. `outer` are its strides along the reduced loops of COLUMNS. */
+struct fuse_map_source {
+    const char *data;
+    size_t bytes;
+    int64_t first; /* IOTA: the number at the origin */
+    bool in_place; /* a run of stride 1 is a tile as it lies in memory */
+    fuse_tile_load *load;
+    struct fuse_walk walk;
+    int64_t outer[FUSE_MAX_AXES];
+};
+
+struct fuse_map_plan {
+    const struct fuse_map_call *call;
+    const struct fuse_tile_table *tile;
+    enum fuse_map_shape shape;
+    enum fuse_reduce reduce;
+    enum fuse_tile_class class, acc_class; /* of the body, of the accumulators */
+    int64_t kept, reduced;                 /* points */
+    int outers;                            /* reduced loops of COLUMNS, outermost first */
+    int64_t outer_extent[FUSE_MAX_AXES];
+    int64_t length; /* elements of a tile */
+    int nodes, sources;
+    struct fuse_map_step *step;
+    struct fuse_map_source *source;
+    struct fuse_walk out;   /* along the kept indices */
+    fuse_tile_load *reload; /* the old value of an accumulating result */
+    size_t slot_bytes;      /* of all tile buffers of one thread */
+};
+
+size_t fuse_tile_class_bytes(enum fuse_tile_class class);
+/* The plan borrows the call. Close frees its lists. */
+enum fuse_status fuse_map_plan_open(struct fuse_map_plan *plan, const struct fuse_cpu_backend *cpu,
+                                    const struct fuse_map_call *call, struct fuse_error *err) FUSE_CHECKED;
+void fuse_map_plan_close(struct fuse_map_plan *plan);
+
+#endif

@@ -1,0 +1,313 @@
+/* Contractions whose operands BLAS, or a plain loop, reads where they lie. */
+#include "backend/cpu_contract.h"
+
+#include <cblas.h>
+#include <string.h>
+
+/* Products up to this many multiplications are cheaper in a plain loop than through BLAS's packing. */
+#define TINY 512
+/* Sizes from which a matrix product is worth a call of its own, when further indices are looped around it. */
+#define WORTH_MN 32
+#define WORTH_K 64
+#define BLAS_MOST ((int64_t)1 << 28)
+/* A summed index is cut between the threads when the result is small and the sum long. */
+#define SMALL_RESULT ((int64_t)1 << 16)
+#define LONG_SUM 4096
+
+bool fuse_blas_readable(struct fuse_blas_matrix *out, int64_t rows, int64_t columns, int64_t row_stride,
+                        int64_t column_stride) {
+    if (columns == 1)
+        column_stride = 1;
+    if (column_stride == 1 && (rows == 1 || row_stride >= columns)) {
+        out->transposed = false;
+        out->ld = rows == 1 ? columns : row_stride;
+    } else if ((row_stride == 1 || rows == 1) && (columns == 1 || column_stride >= rows)) {
+        out->transposed = true;
+        out->ld = columns == 1 ? rows : column_stride;
+    } else {
+        return false;
+    }
+    return out->ld < BLAS_MOST;
+}
+
+/* y = a x or y += a x. y is cleared here because not every BLAS ignores an old NaN when beta is 0. */
+#define VECTOR_PRODUCT(type, gemv)                                                                                    \
+    static void vector_product_##type(int64_t m, int64_t k, struct fuse_blas_matrix a, const void *x, int64_t x_step, \
+                                      void *y_, int64_t y_step, bool add) {                                           \
+        type *y = y_;                                                                                                 \
+        if (!add)                                                                                                     \
+            for (int64_t i = 0; i < m; i++)                                                                           \
+                y[i * y_step] = 0;                                                                                    \
+        int rows = (int)(a.transposed ? k : m), columns = (int)(a.transposed ? m : k);                                \
+        gemv(CblasRowMajor, a.transposed ? CblasTrans : CblasNoTrans, rows, columns, 1, a.data, (int)a.ld, x,         \
+             (int)x_step, 1, y, (int)y_step);                                                                         \
+    }
+VECTOR_PRODUCT(float, cblas_sgemv)
+VECTOR_PRODUCT(double, cblas_dgemv)
+
+void fuse_blas_product(enum fuse_dtype type, int64_t m, int64_t n, int64_t k, struct fuse_blas_matrix a,
+                       struct fuse_blas_matrix b, void *c, int64_t ldc, bool add) {
+    enum CBLAS_TRANSPOSE at = a.transposed ? CblasTrans : CblasNoTrans, bt = b.transposed ? CblasTrans : CblasNoTrans;
+    if (n == 1 || m == 1) {
+        struct fuse_blas_matrix turned = {.data = b.data, .ld = b.ld, .transposed = !b.transposed};
+        struct fuse_blas_matrix matrix = n == 1 ? a : turned;
+        const void *x = n == 1 ? b.data : a.data;
+        int64_t x_step = n == 1 ? (b.transposed ? 1 : b.ld) : (a.transposed ? a.ld : 1);
+        if (type == FUSE_F32)
+            vector_product_float(n == 1 ? m : n, k, matrix, x, x_step, c, n == 1 ? ldc : 1, add);
+        else
+            vector_product_double(n == 1 ? m : n, k, matrix, x, x_step, c, n == 1 ? ldc : 1, add);
+    } else if (type == FUSE_F32) {
+        cblas_sgemm(CblasRowMajor, at, bt, (int)m, (int)n, (int)k, 1, a.data, (int)a.ld, b.data, (int)b.ld, add ? 1 : 0,
+                    c, (int)ldc);
+    } else {
+        cblas_dgemm(CblasRowMajor, at, bt, (int)m, (int)n, (int)k, 1, a.data, (int)a.ld, b.data, (int)b.ld, add ? 1 : 0,
+                    c, (int)ldc);
+    }
+}
+
+/* One matrix product and the loops around it: over independent results and over further summed indices. */
+struct product {
+    enum fuse_dtype type;
+    int64_t bytes;
+    int64_t m, n, k;
+    struct fuse_group_axis m_axis, n_axis, k_axis;
+    int outers, sums;
+    struct fuse_group_axis outer[3 * FUSE_MAX_AXES], sum[FUSE_MAX_AXES];
+    int64_t points, sum_points;
+};
+
+static void point_of(int n, const struct fuse_group_axis *axis, int64_t position, int64_t *a, int64_t *b, int64_t *c) {
+    for (int x = n - 1; x >= 0; x--) {
+        int64_t at = position % axis[x].extent;
+        position /= axis[x].extent;
+        *a += at * axis[x].a;
+        *b += at * axis[x].b;
+        *c += at * axis[x].c;
+    }
+}
+
+static const struct fuse_group_axis unit = {.extent = 1};
+
+static struct fuse_group_axis axis_at(const struct fuse_grouped *g, enum fuse_group group, int x) {
+    return x < g->axes[group] ? g->axis[group][x] : unit;
+}
+
+/* Readable with c row-major, that is, n contiguous in it. */
+static bool is_readable(struct fuse_group_axis m, struct fuse_group_axis n, struct fuse_group_axis k) {
+    struct fuse_blas_matrix x;
+    return fuse_blas_readable(&x, m.extent, k.extent, m.a, k.a) &&
+           fuse_blas_readable(&x, k.extent, n.extent, k.b, n.b) &&
+           fuse_blas_readable(&x, m.extent, n.extent, m.c, n.c) && !x.transposed;
+}
+
+/* The largest product that BLAS reads in place, over one index of each group. 0 when there is none. */
+static int64_t choose_axes(const struct fuse_grouped *g, int chosen[FUSE_GROUPS]) {
+    int64_t best = 0;
+    for (int m = 0; m == 0 || m < g->axes[FUSE_GROUP_M]; m++)
+        for (int n = 0; n == 0 || n < g->axes[FUSE_GROUP_N]; n++)
+            for (int k = 0; k == 0 || k < g->axes[FUSE_GROUP_K]; k++) {
+                struct fuse_group_axis ma = axis_at(g, FUSE_GROUP_M, m), na = axis_at(g, FUSE_GROUP_N, n),
+                                       ka = axis_at(g, FUSE_GROUP_K, k);
+                int64_t size = fuse_sat_mul(fuse_sat_mul(ma.extent, na.extent), ka.extent);
+                if (size > best && is_readable(ma, na, ka)) {
+                    best = size;
+                    chosen[FUSE_GROUP_M] = m;
+                    chosen[FUSE_GROUP_N] = n;
+                    chosen[FUSE_GROUP_K] = k;
+                }
+            }
+    return best;
+}
+
+static struct product make_product(const struct fuse_grouped *g, const int chosen[FUSE_GROUPS]) {
+    struct product p = {.type = g->type, .bytes = (int64_t)fuse_dtype_bytes(g->type), .points = 1, .sum_points = 1};
+    p.m_axis = axis_at(g, FUSE_GROUP_M, chosen[FUSE_GROUP_M]);
+    p.n_axis = axis_at(g, FUSE_GROUP_N, chosen[FUSE_GROUP_N]);
+    p.k_axis = axis_at(g, FUSE_GROUP_K, chosen[FUSE_GROUP_K]);
+    p.m = p.m_axis.extent;
+    p.n = p.n_axis.extent;
+    p.k = p.k_axis.extent;
+    for (int group = 0; group < FUSE_GROUPS; group++)
+        for (int x = 0; x < g->axes[group]; x++) {
+            if (group != FUSE_GROUP_BATCH && x == chosen[group])
+                continue;
+            if (group == FUSE_GROUP_K) {
+                p.sum[p.sums++] = g->axis[group][x];
+                p.sum_points *= g->axis[group][x].extent;
+            } else {
+                p.outer[p.outers++] = g->axis[group][x];
+                p.points *= g->axis[group][x].extent;
+            }
+        }
+    return p;
+}
+
+/* Plain loops with the sum innermost; every element of c is written once. */
+#define TINY_PRODUCT(type)                                                                                      \
+    static void tiny_product_##type(const struct product *p, const type *a, const type *b, type *c, bool add) { \
+        for (int64_t i = 0; i < p->m; i++)                                                                      \
+            for (int64_t j = 0; j < p->n; j++) {                                                                \
+                const type *ai = a + i * p->m_axis.a, *bj = b + j * p->n_axis.b;                                \
+                type sum = 0;                                                                                   \
+                for (int64_t k = 0; k < p->k; k++)                                                              \
+                    sum += ai[k * p->k_axis.a] * bj[k * p->k_axis.b];                                           \
+                type *cij = c + i * p->m_axis.c + j * p->n_axis.c;                                              \
+                *cij = add ? *cij + sum : sum;                                                                  \
+            }                                                                                                   \
+    }
+TINY_PRODUCT(float)
+TINY_PRODUCT(double)
+
+static void run_tiny(struct fuse_cpu_backend *cpu, const struct fuse_grouped *g, const struct product *p) {
+    const int threads = fuse_cpu_threads(cpu, p->points, p->points * p->m * p->n * p->k);
+#pragma omp parallel for num_threads(threads) schedule(static)
+    for (int64_t point = 0; point < p->points; point++) {
+        int64_t a = 0, b = 0, c = 0;
+        point_of(p->outers, p->outer, point, &a, &b, &c);
+        if (p->type == FUSE_F32)
+            tiny_product_float(p, (const float *)g->a + a, (const float *)g->b + b, (float *)g->c + c, g->accumulate);
+        else
+            tiny_product_double(p, (const double *)g->a + a, (const double *)g->b + b, (double *)g->c + c,
+                                g->accumulate);
+    }
+}
+
+/* Rows [m0, m1) and columns [n0, n1) of the product at one outer point, with k in [k0, k1), to c. */
+static int64_t multiply(const struct fuse_grouped *g, const struct product *p, int64_t a, int64_t b, const int64_t m[2],
+                        const int64_t n[2], const int64_t k[2], char *c, int64_t ldc, bool add) {
+    struct fuse_blas_matrix am = {0}, bm = {0};
+    int64_t calls = 0;
+    fuse_blas_readable(&am, p->m, p->k, p->m_axis.a, p->k_axis.a);
+    fuse_blas_readable(&bm, p->k, p->n, p->k_axis.b, p->n_axis.b);
+    for (int64_t k0 = k[0]; k0 < k[1]; k0 += BLAS_MOST) {
+        int64_t kn = k[1] - k0 < BLAS_MOST ? k[1] - k0 : BLAS_MOST;
+        am.data = g->a + (a + m[0] * p->m_axis.a + k0 * p->k_axis.a) * p->bytes;
+        bm.data = g->b + (b + n[0] * p->n_axis.b + k0 * p->k_axis.b) * p->bytes;
+        fuse_blas_product(p->type, m[1] - m[0], n[1] - n[0], kn, am, bm, c, ldc, add || k0 > k[0]);
+        calls++;
+    }
+    return calls;
+}
+
+/* Borders of part i of n split into `parts`, at multiples of 16 so that the micro-kernels stay whole. */
+static void part_of(int64_t out[2], int64_t n, int64_t parts, int64_t i) {
+    int64_t units = (n + 15) / 16;
+    out[0] = fuse_split_begin(units, parts, i) * 16;
+    out[1] = i + 1 == parts ? n : fuse_split_begin(units, parts, i + 1) * 16;
+}
+
+/* rows * columns = parts, with the least operand traffic. */
+static void choose_grid(const struct product *p, int64_t parts, int64_t *rows, int64_t *columns) {
+    double best = 0;
+    *rows = 1;
+    *columns = parts;
+    for (int64_t r = 1; r <= parts; r++) {
+        if (parts % r != 0)
+            continue;
+        double traffic = (double)p->m / (double)r + (double)p->n / (double)(parts / r);
+        if (r == 1 || traffic < best) {
+            best = traffic;
+            *rows = r;
+            *columns = parts / r;
+        }
+    }
+    int64_t most_rows = (p->m + 15) / 16, most_columns = (p->n + 15) / 16;
+    if (*rows > most_rows)
+        *rows = most_rows;
+    if (*columns > most_columns)
+        *columns = most_columns;
+    while ((p->m + *rows - 1) / *rows > BLAS_MOST)
+        *rows *= 2;
+    while ((p->n + *columns - 1) / *columns > BLAS_MOST)
+        *columns *= 2;
+}
+
+static void run_products(struct fuse_cpu_backend *cpu, const struct fuse_grouped *g, const struct product *p,
+                         struct fuse_cpu_counts *counts) {
+    const int64_t ldc = p->m == 1 ? p->n : p->m_axis.c, work = p->m * p->n * p->k / 32 * p->sum_points * p->points;
+    const int useful = fuse_cpu_threads(cpu, INT64_MAX, work);
+    int64_t rows = 1, columns = 1;
+    bool even = p->points % useful == 0 || p->points >= 8 * (int64_t)useful;
+    choose_grid(p, even ? 1 : useful, &rows, &columns);
+    const int64_t tasks = p->points * rows * columns;
+    const int threads = fuse_cpu_threads(cpu, tasks, work);
+    int64_t calls = 0;
+#pragma omp parallel for num_threads(threads) schedule(static) reduction(+ : calls)
+    for (int64_t task = 0; task < tasks; task++) {
+        int64_t m[2], n[2], k[2] = {0, p->k}, a0 = 0, b0 = 0, c0 = 0;
+        part_of(m, p->m, rows, task / columns % rows);
+        part_of(n, p->n, columns, task % columns);
+        point_of(p->outers, p->outer, task / (rows * columns), &a0, &b0, &c0);
+        char *c = g->c + (c0 + m[0] * p->m_axis.c + n[0] * p->n_axis.c) * p->bytes;
+        for (int64_t s = 0; s < p->sum_points; s++) {
+            int64_t a = a0, b = b0, none = 0;
+            point_of(p->sums, p->sum, s, &a, &b, &none);
+            calls += multiply(g, p, a, b, m, n, k, c, ldc, g->accumulate || s > 0);
+        }
+    }
+    counts->blas_calls += calls;
+}
+
+/* A small result of a long sum: each thread sums a part of k into its own scratch memory. */
+static void run_split_sum(struct fuse_cpu_backend *cpu, const struct fuse_grouped *g, const struct product *p,
+                          int threads, struct fuse_cpu_counts *counts) {
+    const int64_t size = p->m * p->n, ldc = p->m == 1 ? p->n : p->m_axis.c;
+    int64_t calls = 0;
+#pragma omp parallel for num_threads(threads) schedule(static, 1) reduction(+ : calls)
+    for (int t = 0; t < threads; t++) {
+        int64_t m[2] = {0, p->m}, n[2] = {0, p->n}, k[2];
+        part_of(k, p->k, threads, t);
+        calls += multiply(g, p, 0, 0, m, n, k, cpu->scratch + (size_t)t * FUSE_CPU_SCRATCH, p->n, false);
+    }
+    counts->blas_calls += calls;
+    for (int64_t i = 0; i < size; i++) {
+        char *c = g->c + (i / p->n * ldc + i % p->n) * p->bytes;
+        if (p->type == FUSE_F32) {
+            float sum = g->accumulate ? *(float *)c : 0;
+            for (int t = 0; t < threads; t++)
+                sum += ((const float *)(cpu->scratch + (size_t)t * FUSE_CPU_SCRATCH))[i];
+            *(float *)c = sum;
+        } else {
+            double sum = g->accumulate ? *(double *)c : 0;
+            for (int t = 0; t < threads; t++)
+                sum += ((const double *)(cpu->scratch + (size_t)t * FUSE_CPU_SCRATCH))[i];
+            *(double *)c = sum;
+        }
+    }
+}
+
+bool fuse_cpu_run_direct(struct fuse_cpu_backend *cpu, struct fuse_grouped *g, struct fuse_cpu_counts *counts) {
+    if (g->type == FUSE_I64 || g->a_dtype != g->type || g->b_dtype != g->type)
+        return false;
+    bool single = g->axes[FUSE_GROUP_M] <= 1 && g->axes[FUSE_GROUP_N] <= 1 && g->axes[FUSE_GROUP_K] <= 1;
+    int chosen[FUSE_GROUPS] = {0};
+    if (single) {
+        struct product p = make_product(g, chosen);
+        if (p.m * p.n <= TINY && p.m * p.n * p.k <= TINY) {
+            run_tiny(cpu, g, &p);
+            return true;
+        }
+    }
+    int64_t size = choose_axes(g, chosen);
+    struct fuse_grouped turned = *g;
+    fuse_group_swap(&turned);
+    int other[FUSE_GROUPS] = {0};
+    if (choose_axes(&turned, other) > size) {
+        *g = turned;
+        size = choose_axes(g, chosen);
+    }
+    if (size == 0)
+        return false;
+    struct product p = make_product(g, chosen);
+    bool worth = p.m >= WORTH_MN && p.n >= WORTH_MN && p.k >= WORTH_K;
+    if (!single && !worth)
+        return false;
+    int threads = fuse_cpu_threads(cpu, p.k / LONG_SUM, p.m * p.n * p.k / 32);
+    if (threads > 1 && p.points == 1 && p.sum_points == 1 && p.m * p.n <= SMALL_RESULT && p.k >= 4 * (p.m + p.n) &&
+        p.k < BLAS_MOST)
+        run_split_sum(cpu, g, &p, threads, counts);
+    else
+        run_products(cpu, g, &p, counts);
+    return true;
+}

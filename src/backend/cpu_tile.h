@@ -1,0 +1,70 @@
+/* Vector kernels over tiles: short dense runs of elements that stay in the first-level cache.
+ *
+ * One table per instruction set, made from cpu_tile.inc; cpu.c picks one when it opens. Every lane of a tile goes through
+ * the same vector code, so an element's value does not depend on its place in the tile. Local and pure. */
+#ifndef FUSE_BACKEND_CPU_TILE_H
+#define FUSE_BACKEND_CPU_TILE_H
+
+#include "core/dtype.h"
+#include "core/reduce.h"
+#include "core/scalar.h"
+
+/* Most elements of a tile. Lengths given to ops and accumulators are multiples of FUSE_TILE_LANES; what lies between
+ * the real length and the next multiple must be valid values (the last one repeated). */
+#define FUSE_TILE 512
+#define FUSE_TILE_LANES 16
+#define FUSE_TILE_DTYPES (FUSE_F64 + 1)
+#define FUSE_TILE_REDUCES (FUSE_REDUCE_AND + 1)
+
+/* The compute dtypes, densely numbered. */
+enum fuse_tile_class { FUSE_TILE_BOOL, FUSE_TILE_I64, FUSE_TILE_F32, FUSE_TILE_F64, FUSE_TILE_CLASSES };
+
+enum fuse_tile_class fuse_tile_class(enum fuse_dtype compute);
+enum fuse_dtype fuse_tile_dtype(enum fuse_tile_class class);
+
+struct fuse_tile_args {
+    void *out;
+    const void *a, *b, *c;
+    int64_t n;       /* a multiple of FUSE_TILE_LANES */
+    int64_t integer; /* the seed of UNIFORM and NORMAL */
+    bool overflow;   /* set, never cleared */
+};
+
+typedef void fuse_tile_op(struct fuse_tile_args *args);
+/* to[i] = from[i * stride] converted, i < n (any n). */
+typedef void fuse_tile_load(void *to, const void *from, int64_t stride, int64_t n);
+/* to[i * stride] = from[i] converted, i < n (any n). */
+typedef void fuse_tile_store(void *to, int64_t stride, const void *from, int64_t n);
+/* acc[i] = op(acc[i], x[i]), n a multiple of FUSE_TILE_LANES. */
+typedef void fuse_tile_accumulate(void *acc, const void *x, int64_t n, bool *overflow);
+/* *acc = op(*acc, x[0], .., x[n - 1]), any n; the order depends on n only. */
+typedef void fuse_tile_fold(void *acc, const void *x, int64_t n, bool *overflow);
+
+struct fuse_tile_table {
+    const char *isa;
+    fuse_tile_load *load[FUSE_TILE_DTYPES][FUSE_TILE_CLASSES];
+    fuse_tile_store *store[FUSE_TILE_CLASSES][FUSE_TILE_DTYPES];
+    /* By op and class of the first argument; UNIFORM, NORMAL and SELECT by class of the result. */
+    fuse_tile_op *op[FUSE_SCALAR_OPS][FUSE_TILE_CLASSES];
+    fuse_tile_op *cast[FUSE_TILE_CLASSES][FUSE_TILE_CLASSES];  /* [from][to] */
+    fuse_tile_op *narrow[FUSE_TILE_DTYPES][FUSE_TILE_CLASSES]; /* [through][class] */
+    fuse_tile_op *square[FUSE_TILE_CLASSES];                   /* a ** 2 */
+    /* Sums of F32 have an F64 accumulator, everything else one of its own class. */
+    fuse_tile_accumulate *accumulate[FUSE_TILE_REDUCES][FUSE_TILE_CLASSES];
+    fuse_tile_fold *fold[FUSE_TILE_REDUCES][FUSE_TILE_CLASSES];
+    /* to[i] = first + i * step, i < n. */
+    void (*ramp)(int64_t *to, int64_t first, int64_t step, int64_t n);
+    /* The largest magnitude of x[0 .. n), as an unsigned number; 0 for n == 0. */
+    uint64_t (*magnitude)(const int64_t *x, int64_t n);
+    /* y[i] += a * x[i] in two's complement: the caller has shown that nothing overflows. */
+    void (*axpy)(int64_t *y, int64_t a, const int64_t *x, int64_t n);
+};
+
+extern const struct fuse_tile_table fuse_tile_base;
+#if defined(__x86_64__)
+extern const struct fuse_tile_table fuse_tile_avx2, fuse_tile_avx512;
+#endif
+/* The best table for this processor. */
+const struct fuse_tile_table *fuse_tile_choose(void);
+
+#endif

@@ -1,0 +1,4 @@
+/* Compiled with -mavx2 -mfma. */
+#define FUSE_TILE_TABLE fuse_tile_avx2
+#define FUSE_TILE_ISA "avx2"
+#include "backend/cpu_tile.inc"

@@ -1,0 +1,30 @@
+/* What every back end in ordinary memory shares: mappings, byte copies, and a queue that runs each call at once. Local. */
+#ifndef FUSE_BACKEND_HOST_MEMORY_H
+#define FUSE_BACKEND_HOST_MEMORY_H
+
+#include "backend/backend.h"
+
+#define FUSE_HUGE_PAGE ((size_t)2 << 20)
+
+/* A zeroed mapping of at least `bytes`, 2 MiB aligned, huge pages asked for, every page touched by `threads` threads in
+ * equal contiguous parts. NULL in *base when bytes is 0. MEMORY when it cannot be had. */
+enum fuse_status fuse_host_map(void **base, size_t bytes, int threads, struct fuse_error *err) FUSE_CHECKED;
+void fuse_host_unmap(void *base, size_t bytes);
+/* Bytes that fuse_host_map reserves for a request. */
+size_t fuse_host_mapped_bytes(size_t bytes);
+
+/* A queue whose work is done when the call returns; it only keeps the first failure for wait, which hands it out once. */
+struct fuse_host_queue {
+    struct fuse_queue base;
+    struct fuse_backend *backend;
+    struct fuse_error failure;
+    uint64_t calls;
+};
+
+enum fuse_status fuse_host_queue_open(struct fuse_backend *backend, struct fuse_queue **out, struct fuse_error *err);
+
+/* Moves bytes between kinds that the processor reaches (all but DEVICE, which is a BUG here). */
+enum fuse_status fuse_host_transfer(struct fuse_queue *queue, void *to, enum fuse_memkind to_kind, const void *from,
+                                    enum fuse_memkind from_kind, size_t bytes, struct fuse_error *err);
+
+#endif

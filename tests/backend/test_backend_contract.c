@@ -1,0 +1,326 @@
+/* Contractions of every shape on cpu (1 and 2 threads) and fakedev against ref. */
+#include "testbed.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define IMAGE ((size_t)24 << 20)
+
+static struct bed ref, subject[SUBJECTS];
+
+static int open_beds(void **state) {
+    (void)state;
+    ref = bed_open("ref", 1, IMAGE);
+    for (int s = 0; s < SUBJECTS; s++)
+        subject[s] = bed_open(subject_name[s], subject_threads[s], IMAGE);
+    return 0;
+}
+
+static int close_beds(void **state) {
+    (void)state;
+    bed_close(&ref);
+    for (int s = 0; s < SUBJECTS; s++)
+        bed_close(&subject[s]);
+    return 0;
+}
+
+/* Runs the call on ref and on every subject; they must agree within relative * |value| + absolute. */
+static void check(const char *what, const struct call *call, const char *image, size_t bytes, double relative,
+                  double absolute) {
+    struct fuse_view view = call_result(call);
+    char *expected = malloc(bytes), *got = malloc(bytes);
+    struct fuse_error err = {0};
+    memcpy(expected, image, bytes);
+    if (bed_run(&ref, call, expected, bytes, &err) != FUSE_OK)
+        fail_msg("%s: ref: %s", what, err.message);
+    for (int s = 0; s < SUBJECTS; s++) {
+        char name[200];
+        snprintf(name, sizeof name, "%s on %s with %d threads", what, subject_name[s], subject_threads[s]);
+        memcpy(got, image, bytes);
+        if (bed_run(&subject[s], call, got, bytes, &err) != FUSE_OK)
+            fail_msg("%s: %s", name, err.message);
+        compare_images(name, &view, image, expected, got, bytes, relative, absolute);
+    }
+    free(expected);
+    free(got);
+}
+
+/* One index of a test contraction: who has it. */
+enum { A = 1, B = 2, C = 4 };
+
+struct shape {
+    int indices;
+    int64_t extent[FUSE_MAX_AXES];
+    int in[FUSE_MAX_AXES];
+};
+
+static size_t place(struct rng *rng, const struct shape *shape, int who, struct fuse_operand_view *view, uint32_t *mask,
+                    char *image, size_t at, bool whole) {
+    int64_t extent[FUSE_MAX_AXES] = {0}, stride[FUSE_MAX_AXES] = {0}, origin;
+    int axis[FUSE_MAX_AXES], axes = 0;
+    *mask = 0;
+    for (int x = 0; x < shape->indices; x++)
+        if (shape->in[x] & who) {
+            *mask |= UINT32_C(1) << x;
+            extent[axes] = shape->extent[x];
+            axis[axes++] = x;
+        }
+    int64_t span = random_layout(rng, axes, extent, stride, &origin, true);
+    for (int i = 0; i < axes; i++)
+        view->stride[axis[i]] = stride[i];
+    /* Strides of indices that an operand lacks must not matter. */
+    for (int x = 0; x < shape->indices; x++)
+        if (!(shape->in[x] & who))
+            view->stride[x] = 12345;
+    if (who != C && axes > 0 && rng_below(rng, 8) == 0) { /* broadcast along an index that the operand has */
+        int x = axis[rng_below(rng, axes)];
+        if (view->stride[x] > 0)
+            view->stride[x] = 0;
+    }
+    const size_t size = fuse_dtype_bytes(view->dtype);
+    assert_true(at + (size_t)(span + 64) * size <= IMAGE);
+    if (whole)
+        fill_whole(rng, image + at, view->dtype, (size_t)span, 4);
+    else
+        fill_real(rng, image + at, view->dtype, (size_t)span, -1, 1);
+    view->data = (void *)(uintptr_t)(at + (size_t)origin * size);
+    return (at + (size_t)span * size + 63) / 64 * 64;
+}
+
+/* Whole numbers up to 4: every sum is below 2^24, so results are exact whatever the order. */
+static void run_shape(struct rng *rng, const struct shape *shape, const char *what, enum fuse_dtype a,
+                      enum fuse_dtype b, enum fuse_dtype c, bool accumulate) {
+    struct call call = {.kind = CALL_CONTRACT};
+    struct fuse_contract *k = &call.contract;
+    k->indices = shape->indices;
+    memcpy(k->extent, shape->extent, sizeof k->extent);
+    k->a.dtype = a;
+    k->b.dtype = b;
+    k->c.dtype = c;
+    k->accumulate = accumulate;
+    char *image = calloc(IMAGE, 1);
+    size_t bytes = place(rng, shape, A, &k->a, &k->in_a, image, 64, true);
+    bytes = place(rng, shape, B, &k->b, &k->in_b, image, bytes, true);
+    bytes = place(rng, shape, C, &k->c, &k->in_c, image, bytes, true) + 64;
+    check(what, &call, image, bytes, 0, 0);
+    free(image);
+}
+
+static enum fuse_dtype any_dtype(struct rng *rng) {
+    return (enum fuse_dtype)rng_below(rng, FUSE_F64 + 1);
+}
+
+static enum fuse_dtype result_dtype(struct rng *rng) {
+    static const enum fuse_dtype of[] = {FUSE_F32, FUSE_F64, FUSE_I64};
+    return of[rng_below(rng, 3)];
+}
+
+static void random_contractions(void **state) {
+    (void)state;
+    static const int64_t extents[] = {1, 2, 3, 4, 5, 7, 8, 13, 16, 17, 31};
+    static const int kinds[] = {A | B | C, A | C, B | C, A | B, A | C, B | C, A | B, A, B, C, 0};
+    for (int seed = 0; seed < 600; seed++) {
+        struct rng rng = {.state = (uint64_t)seed};
+        struct shape shape = {0};
+        int indices = rng_below(&rng, 7);
+        int64_t points = 1;
+        for (int x = 0; x < indices; x++) {
+            int64_t extent = rng_below(&rng, 60) == 0 ? 0 : extents[rng_below(&rng, 11)];
+            if (points * extent > 60000)
+                continue;
+            points *= extent;
+            shape.extent[shape.indices] = extent;
+            shape.in[shape.indices++] = kinds[rng_below(&rng, rng_below(&rng, 4) == 0 ? 11 : 7)];
+        }
+        bool native = rng_below(&rng, 2);
+        enum fuse_dtype c = result_dtype(&rng), a = native ? c : any_dtype(&rng), b = native ? c : any_dtype(&rng);
+        char what[160];
+        snprintf(what, sizeof what, "random contraction %d (%s %s -> %s, %d indices)", seed, fuse_dtype_name(a),
+                 fuse_dtype_name(b), fuse_dtype_name(c), shape.indices);
+        run_shape(&rng, &shape, what, a, b, c, rng_below(&rng, 2));
+    }
+}
+
+/* Large enough for several tiles, several chunks of the sum and two threads. */
+static void large_contractions(void **state) {
+    (void)state;
+    static const struct shape shapes[] = {
+        {3, {150, 140, 130}, {A | C, B | C, A | B}},
+        {3, {1, 1200, 1000}, {A | C, B | C, A | B}},
+        {3, {1200, 1, 1000}, {A | C, B | C, A | B}},
+        {3, {3, 5, 70001}, {A | C, B | C, A | B}},
+        {2, {3, 270001}, {A | C, A | B}},
+        {4, {37, 20, 90, 61}, {A | B | C, A | C, B | C, A | B}},
+        {5, {12, 13, 11, 14, 90}, {A | C, A | C, B | C, B | C, A | B}},
+        {5, {60, 50, 6, 5, 101}, {A | C, B | C, A | B, A | B, A | B}},
+        {6, {3, 9, 11, 70, 12, 29}, {A | B | C, A | C, A | C, B | C, A | B, A | B}},
+        {5, {90, 2, 70, 41, 2}, {A | C, B, B | C, A | B, A}},
+        {4, {8000, 4, 5, 6}, {A | B | C, A | C, B | C, A | B}},
+        {2, {5, 200003}, {A | B | C, A | B}},
+        {1, {300007}, {A | B}},
+        {2, {300, 1009}, {A | C, B | C}},
+    };
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
+        for (int seed = 0; seed < 5; seed++) {
+            struct rng rng = {.state = 1000 + 10 * i + (uint64_t)seed};
+            enum fuse_dtype c = seed < 2 ? FUSE_F32 : seed == 2 ? FUSE_F64 : result_dtype(&rng);
+            enum fuse_dtype a = seed < 3 ? c : any_dtype(&rng), b = seed < 3 ? c : any_dtype(&rng);
+            char what[160];
+            snprintf(what, sizeof what, "large contraction %zu, seed %d (%s %s -> %s)", i, seed, fuse_dtype_name(a),
+                     fuse_dtype_name(b), fuse_dtype_name(c));
+            run_shape(&rng, &shapes[i], what, a, b, c, seed & 1);
+        }
+}
+
+/* c[m, n] = sum a[m, k] b[k, n] with given strides. */
+static struct call matrix_call(enum fuse_dtype dtype, int64_t m, int64_t n, int64_t k, const int64_t strides[6],
+                               size_t a, size_t b, size_t c) {
+    struct call call = {.kind = CALL_CONTRACT};
+    call.contract = (struct fuse_contract){.indices = 3, .extent = {m, n, k}, .in_a = 5, .in_b = 6, .in_c = 3};
+    call.contract.a =
+        (struct fuse_operand_view){.data = (void *)a, .dtype = dtype, .stride = {strides[0], 0, strides[1]}};
+    call.contract.b =
+        (struct fuse_operand_view){.data = (void *)b, .dtype = dtype, .stride = {0, strides[3], strides[2]}};
+    call.contract.c = (struct fuse_operand_view){.data = (void *)c, .dtype = dtype, .stride = {strides[4], strides[5]}};
+    return call;
+}
+
+/* Real data in [-1, 1]. An element is a sum of k products of size at most 1; in any order its error is at most
+ * k * eps * k/2 or so, and for data of random sign far less; 4 * eps * k allows for that and sees a wrong element. */
+static void real_products(void **state) {
+    (void)state;
+    const int64_t m = 70, n = 90, k = 500;
+    const int64_t layouts[][6] = {
+        {k, 1, n, 1, n, 1}, {1, m, n, 1, n, 1}, {k, 1, 1, k, n, 1},     {1, m, 1, k, n, 1},
+        {k, 1, n, 1, 1, m}, {1, m, 1, k, 1, m}, {k, 1, n, 1, 2 * n, 2}, {2 * k, 2, n, 1, n, 1},
+    };
+    for (size_t l = 0; l < sizeof layouts / sizeof *layouts; l++)
+        for (int d = 0; d < 2; d++) {
+            enum fuse_dtype dtype = d ? FUSE_F64 : FUSE_F32;
+            struct rng rng = {.state = l};
+            const size_t size = fuse_dtype_bytes(dtype), a = 0, b = a + 2 * (size_t)(m * k) * size,
+                         c = b + 2 * (size_t)(k * n) * size, bytes = c + 2 * (size_t)(m * n) * size;
+            char *image = calloc(bytes, 1);
+            fill_real(&rng, image, dtype, bytes / size, -1, 1);
+            struct call call = matrix_call(dtype, m, n, k, layouts[l], a, b, c);
+            check("product of reals", &call, image, bytes, 0, 4 * (double)k * (d ? 0x1p-53 : 0x1p-24));
+            free(image);
+        }
+}
+
+static void sliding_windows_and_diagonals(void **state) {
+    (void)state;
+    struct rng rng = {.state = 77};
+    char *image = calloc(1 << 20, 1);
+    fill_whole(&rng, image, FUSE_F32, 1 << 18, 4);
+    /* c[o, x] = sum over i, w of in[i, x + 2 w] f[o, i, w]: a convolution with dilation 2 */
+    struct call call = {.kind = CALL_CONTRACT};
+    call.contract =
+        (struct fuse_contract){.indices = 4, .extent = {9, 100, 5, 3}, .in_a = 0xe, .in_b = 0xd, .in_c = 0x3};
+    call.contract.a = (struct fuse_operand_view){.data = (void *)4, .dtype = FUSE_F32, .stride = {0, 1, 110, 2}};
+    call.contract.b = (struct fuse_operand_view){.data = (void *)40000, .dtype = FUSE_F32, .stride = {15, 0, 3, 1}};
+    call.contract.c = (struct fuse_operand_view){.data = (void *)80000, .dtype = FUSE_F32, .stride = {100, 1}};
+    check("a dilated convolution", &call, image, 1 << 20, 0, 0);
+    /* c[i] = sum over k of a[i, i] b[i, k, k] */
+    call.contract = (struct fuse_contract){.indices = 2, .extent = {40, 30}, .in_a = 1, .in_b = 3, .in_c = 1};
+    call.contract.a = (struct fuse_operand_view){.data = (void *)0, .dtype = FUSE_F32, .stride = {41, 0}};
+    call.contract.b = (struct fuse_operand_view){.data = (void *)40000, .dtype = FUSE_F32, .stride = {900, 31}};
+    call.contract.c = (struct fuse_operand_view){.data = (void *)400000, .dtype = FUSE_F32, .stride = {3, 0}};
+    check("diagonals", &call, image, 1 << 20, 0, 0);
+    free(image);
+}
+
+static void empty_sums_give_zeros(void **state) {
+    (void)state;
+    for (int accumulate = 0; accumulate < 2; accumulate++) {
+        float image[64];
+        for (int i = 0; i < 64; i++)
+            image[i] = NAN;
+        const int64_t strides[6] = {0, 1, 4, 1, 4, 1};
+        struct call call = matrix_call(FUSE_F32, 3, 4, 0, strides, 0, 0, 64);
+        call.contract.accumulate = accumulate;
+        for (int s = 0; s < SUBJECTS; s++) {
+            struct fuse_error err = {0};
+            float got[64];
+            memcpy(got, image, sizeof got);
+            assert_int_equal(bed_run(&subject[s], &call, (char *)got, sizeof got, &err), FUSE_OK);
+            for (int i = 0; i < 64; i++)
+                assert_true(i >= 16 && i < 28 && !accumulate ? got[i] == 0 : isnan(got[i]));
+        }
+    }
+}
+
+/* Old contents of c, NaN included, must not leak into a result that is overwritten. */
+static void nan_in_overwritten_results(void **state) {
+    (void)state;
+    static const int64_t sizes[][3] = {{1, 200, 300}, {200, 1, 300}, {60, 70, 80}, {5, 6, 7}, {1, 1, 9}};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        const int64_t m = sizes[i][0], n = sizes[i][1], k = sizes[i][2], strides[6] = {k, 1, n, 1, n, 1};
+        const size_t a = 0, b = (size_t)(m * k) * 4, c = b + (size_t)(k * n) * 4, bytes = c + (size_t)(m * n) * 4;
+        char *image = malloc(bytes);
+        struct rng rng = {.state = i};
+        fill_whole(&rng, image, FUSE_F32, c / 4, 4);
+        for (int64_t x = 0; x < m * n; x++)
+            put_real(image + c + 4 * x, FUSE_F32, NAN);
+        struct call call = matrix_call(FUSE_F32, m, n, k, strides, a, b, c);
+        check("a result of NaN", &call, image, bytes, 0, 0);
+        free(image);
+    }
+}
+
+static void integer_overflow_is_reported(void **state) {
+    (void)state;
+    /* The second value makes the product, the third only the sum overflow. */
+    static const int64_t values[] = {1, INT64_C(1) << 33, INT64_C(3037000499)};
+    for (int v = 0; v < 3; v++)
+        for (int s = -1; s < SUBJECTS; s++) {
+            const int64_t strides[6] = {3, 1, 5, 1, 5, 1};
+            int64_t image[12 + 15 + 20];
+            for (int i = 0; i < 47; i++)
+                image[i] = 1;
+            for (int i = 3; i < 6; i++)
+                image[i] = values[v]; /* row 1 of a */
+            for (int i = 12; i < 27; i++)
+                image[i] = values[v];
+            struct call call = matrix_call(FUSE_I64, 4, 5, 3, strides, 0, 96, 216);
+            struct fuse_error err = {0};
+            enum fuse_status status = bed_run(s < 0 ? &ref : &subject[s], &call, (char *)image, sizeof image, &err);
+            assert_int_equal(status, v == 0 ? FUSE_OK : FUSE_EFAILED);
+            if (v > 0)
+                assert_non_null(strstr(err.message, "integer overflow"));
+        }
+}
+
+static void large_integers_are_exact(void **state) {
+    (void)state;
+    const int64_t m = 40, n = 37, k = 50, strides[6] = {k, 1, n, 1, n, 1};
+    const size_t b = (size_t)(m * k) * 8, c = b + (size_t)(k * n) * 8, bytes = c + (size_t)(m * n) * 8;
+    char *image = calloc(bytes, 1);
+    struct rng rng = {.state = 5};
+    /* One large pair makes the magnitude bound fail although no sum overflows. */
+    for (size_t i = 0; i < c / 8; i++)
+        ((int64_t *)image)[i] = (int64_t)(rng_next(&rng) >> 45) - (1 << 18);
+    ((int64_t *)image)[3] = INT64_MAX / 4;
+    for (int64_t j = 0; j < n; j++)
+        ((int64_t *)(image + b))[3 * n + j] = j % 3 - 1;
+    ((int64_t *)(image + b))[7] = INT64_MIN / 1024 / 1024 / 1024;
+    struct call call = matrix_call(FUSE_I64, m, n, k, strides, 0, b, c);
+    check("large integers", &call, image, bytes, 0, 0);
+    free(image);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(random_contractions),
+        cmocka_unit_test(large_contractions),
+        cmocka_unit_test(real_products),
+        cmocka_unit_test(sliding_windows_and_diagonals),
+        cmocka_unit_test(empty_sums_give_zeros),
+        cmocka_unit_test(nan_in_overwritten_results),
+        cmocka_unit_test(integer_overflow_is_reported),
+        cmocka_unit_test(large_integers_are_exact),
+    };
+    return cmocka_run_group_tests(tests, open_beds, close_beds);
+}
