@@ -110,7 +110,7 @@ static struct fuse_op *make_step(struct product *p, const struct operand *operan
     }
     step->reduce = over ? FUSE_REDUCE_SUM : FUSE_REDUCE_NONE;
     step->kind = n == 1 || !over || factor != 1 ? FUSE_OP_MAP : FUSE_OP_EINSUM;
-    if (step->kind == FUSE_OP_MAP)
+    if (step->kind == FUSE_OP_MAP && n > 0)
         step->body = product_body(p, operand, n, factor);
     return step;
 }
@@ -151,6 +151,15 @@ static void add_last(struct product *p, const struct operand *operand, int n, ui
         over = 0;
     }
     struct fuse_op *step = make_step(p, operand, n, p->op->out_index, rank, over | p->out, 1);
+    step->out = p->op->out;
+    *p->op = *step;
+    fuse_ir_push_op(p->ir, p->op);
+}
+
+static void add_zeros(struct product *p) {
+    struct fuse_op *step = make_step(p, NULL, 0, p->op->out_index, p->ir->values.at[p->op->out].rank, p->out, 1);
+    fuse_body_reset(p->body);
+    step->body = fuse_body_finish(p->body, fuse_body_integer(p->body, p->dtype, 0));
     step->out = p->op->out;
     *p->op = *step;
     fuse_ir_push_op(p->ir, p->op);
@@ -378,6 +387,11 @@ static void order_product(struct product *p) {
     bool countable = factor >= 1 && factor <= MAX_FACTOR;
     bool changed = false;
 
+    /* An empty sum is 0 whatever its terms; summing some of the operands first would make that 0 times the others. */
+    if (points(op, all & ~p->out) == 0) {
+        add_zeros(p);
+        return;
+    }
     /* One operand: its whole reduction is the last step itself. */
     if (p->n == 1 && unread == 0) {
         add_last(p, p->operand, 1, all);

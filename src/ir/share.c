@@ -98,10 +98,14 @@ static uint64_t hash_op(const struct fuse_ir *ir, const struct fuse_op *op) {
         }
     }
     if (op->kind == FUSE_OP_MAP) {
-        const struct fuse_scalar_node *root = &op->body->node[op->body->n - 1];
-        hash = hash_int(hash_int(hash, op->body->n), (int64_t)root->op);
-        for (int i = 0; i < op->body->n; i++)
-            hash = hash_int(hash, (int64_t)op->body->node[i].op << 32 ^ op->body->node[i].integer);
+        for (int i = 0; i < op->body->n; i++) {
+            const struct fuse_scalar_node *node = &op->body->node[i];
+            uint64_t real;
+            memcpy(&real, &node->real, sizeof real);
+            hash = hash_int(hash, (int64_t)node->op << 32 | node->arg);
+            hash = hash_int(hash, node->integer);
+            hash = hash_int(hash, (int64_t)real);
+        }
     } else if (op->kind == FUSE_OP_SOURCE) {
         hash = fuse_hash_string(hash, op->path);
     } else if (op->kind == FUSE_OP_LITERAL) {

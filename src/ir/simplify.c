@@ -30,15 +30,18 @@ static uint64_t hash_op(uint64_t hash, const struct fuse_ir *ir, const struct fu
         const struct fuse_access *access = &op->input[k].access;
         hash = fuse_hash_int(hash, op->input[k].value);
         for (int a = 0; a < access->rank; a++) {
-            hash = fuse_hash_int(hash, (int64_t)access->at[a].index << 32 ^ access->at[a].stride);
+            hash = fuse_hash_int(hash, access->at[a].index);
+            hash = fuse_hash_int(hash, access->at[a].stride);
             hash = fuse_hash_int(hash, access->at[a].offset);
         }
     }
     for (int i = 0; op->body && i < op->body->n; i++) {
         const struct fuse_scalar_node *node = &op->body->node[i];
         hash = fuse_hash_int(hash, (int64_t)node->op << 8 | (int64_t)node->dtype);
-        hash = fuse_hash_int(hash, (int64_t)node->a << 40 ^ (int64_t)node->b << 20 ^ (int64_t)node->c);
-        hash = fuse_hash_int(hash, node->integer ^ (int64_t)node->arg << 32);
+        const int argument[4] = {node->a, node->b, node->c, node->arg};
+        for (int k = 0; k < 4; k++)
+            hash = fuse_hash_int(hash, argument[k]);
+        hash = fuse_hash_int(hash, node->integer);
         hash = fuse_hash_bytes(hash, &node->real, sizeof node->real);
     }
     return hash;
