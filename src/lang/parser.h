@@ -1,0 +1,17 @@
+/* From text to syntax tree. Local and pure. */
+#ifndef FUSE_LANG_PARSER_H
+#define FUSE_LANG_PARSER_H
+
+#include "lang/ast.h"
+#include "lang/diagnostics.h"
+
+/* Parses file `file` of `files` and appends its items to *ast (zeroed by the caller, in `arena`). Every syntax error of
+ * the file is reported; reading resumes at the next line. Returns false when there was one. Nesting is limited to 200
+ * levels (an error, not a crash). */
+bool fuse_parse(struct fuse_ast *ast, struct fuse_arena *arena, const struct fuse_files *files, int file,
+                struct fuse_diagnostics *diagnostics);
+
+/* An S-expression per item, one line each, nested bodies indented: stable, for --dump=ast and golden tests. */
+void fuse_ast_print(struct fuse_text *text, const struct fuse_ast *ast);
+
+#endif

@@ -1,0 +1,340 @@
+#include "lang/parser_internal.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+void *fuse_stack_copy(struct fuse_arena *arena, const void *at, int count, size_t size, int *n) {
+    *n -= count;
+    if (count == 0)
+        return NULL;
+    void *copy = fuse_arena_array(arena, (size_t)count, size);
+    memcpy(copy, at, (size_t)count * size);
+    return copy;
+}
+
+/* ---- tokens --------------------------------------------------------------------------------------------------- */
+
+static char innermost(const struct fuse_parser *p) {
+    return p->brackets.n ? p->brackets.at[p->brackets.n - 1] : '{';
+}
+
+enum fuse_token_kind fuse_peek(const struct fuse_parser *p) {
+    if (p->token.newline_before && !fuse_token_continues(p->previous) && innermost(p) != '(' && innermost(p) != '[')
+        return p->token.kind == FUSE_TOKEN_FILE_END ? FUSE_TOKEN_FILE_END : FUSE_TOKEN_LINE_END;
+    return p->token.kind;
+}
+
+enum fuse_token_kind fuse_peek_second(const struct fuse_parser *p, bool *newline_before) {
+    struct fuse_lexer lexer = p->lexer;
+    struct fuse_token token;
+    fuse_lexer_next(&lexer, &token);
+    *newline_before = token.newline_before;
+    return token.kind;
+}
+
+/* Closing brackets close what they can: a wrong one is an error before it gets here, or is passed over after one. */
+static void track_brackets(struct fuse_parser *p) {
+    char bracket = '\0';
+    switch (p->token.kind) {
+    case FUSE_TOKEN_LPAREN: bracket = '('; break;
+    case FUSE_TOKEN_LBRACKET: bracket = '['; break;
+    case FUSE_TOKEN_LBRACE: bracket = p->previous == FUSE_TOKEN_CASE ? 'c' : '{'; break;
+    case FUSE_TOKEN_RPAREN:
+    case FUSE_TOKEN_RBRACKET:
+        if (p->brackets.n && (innermost(p) == '(' || innermost(p) == '['))
+            p->brackets.n--;
+        return;
+    case FUSE_TOKEN_RBRACE:
+        if (p->brackets.n)
+            p->brackets.n--;
+        return;
+    default: return;
+    }
+    fuse_vec_push(p->arena, &p->brackets, bracket);
+}
+
+void fuse_advance(struct fuse_parser *p) {
+    track_brackets(p);
+    p->previous = p->token.kind;
+    p->previous_end = p->token.end;
+    fuse_lexer_next(&p->lexer, &p->token);
+}
+
+bool fuse_accept(struct fuse_parser *p, enum fuse_token_kind kind) {
+    if (fuse_peek(p) != kind)
+        return false;
+    fuse_advance(p);
+    return true;
+}
+
+bool fuse_at_statement_end(const struct fuse_parser *p) {
+    enum fuse_token_kind kind = fuse_peek(p);
+    return kind == FUSE_TOKEN_LINE_END || kind == FUSE_TOKEN_SEMICOLON || kind == FUSE_TOKEN_RBRACE ||
+           kind == FUSE_TOKEN_FILE_END;
+}
+
+bool fuse_token_is(const struct fuse_parser *p, const char *text) {
+    size_t bytes = strlen(text);
+    return p->token.end - p->token.begin == bytes && memcmp(p->lexer.text + p->token.begin, text, bytes) == 0;
+}
+
+bool fuse_at_word_assign(const struct fuse_parser *p) {
+    const char *behind = p->lexer.text + p->token.end;
+    return fuse_peek(p) == FUSE_TOKEN_NAME && behind[0] == '=' && behind[1] != '=';
+}
+
+struct fuse_span fuse_span_from(const struct fuse_parser *p, uint32_t begin) {
+    return (struct fuse_span){.file = p->file, .begin = begin, .end = p->previous_end};
+}
+
+struct fuse_span fuse_token_span(const struct fuse_parser *p) {
+    return (struct fuse_span){.file = p->file, .begin = p->token.begin, .end = p->token.end};
+}
+
+struct fuse_levels fuse_save_levels(const struct fuse_parser *p) {
+    return (struct fuse_levels){.depth = p->depth,
+                                .in_arguments = p->in_arguments,
+                                .guard_level = p->guard_level,
+                                .indices = p->indices.n,
+                                .exprs = p->exprs.n,
+                                .arguments = p->arguments.n,
+                                .entries = p->entries.n,
+                                .items = p->items.n,
+                                .formals = p->formals.n};
+}
+
+void fuse_restore_levels(struct fuse_parser *p, const struct fuse_levels *levels) {
+    p->depth = levels->depth;
+    p->in_arguments = levels->in_arguments;
+    p->guard_level = levels->guard_level;
+    p->indices.n = levels->indices;
+    p->exprs.n = levels->exprs;
+    p->arguments.n = levels->arguments;
+    p->entries.n = levels->entries;
+    p->items.n = levels->items;
+    p->formals.n = levels->formals;
+}
+
+struct fuse_place fuse_save_place(const struct fuse_parser *p) {
+    return (struct fuse_place){.lexer = p->lexer,
+                               .token = p->token,
+                               .previous = p->previous,
+                               .previous_end = p->previous_end,
+                               .brackets = p->brackets.n,
+                               .next_id = p->ast->exprs,
+                               .levels = fuse_save_levels(p)};
+}
+
+void fuse_restore_place(struct fuse_parser *p, const struct fuse_place *place) {
+    p->lexer = place->lexer;
+    p->token = place->token;
+    p->previous = place->previous;
+    p->previous_end = place->previous_end;
+    p->brackets.n = place->brackets;
+    p->ast->exprs = place->next_id;
+    fuse_restore_levels(p, &place->levels);
+}
+
+/* ---- errors --------------------------------------------------------------------------------------------------- */
+
+bool fuse_syntax_error(struct fuse_parser *p, struct fuse_span span, const char *hint, const char *format, ...) {
+    if (p->quiet) {
+        p->quiet_at = span.begin;
+        return false;
+    }
+    p->failed = true;
+    va_list args;
+    va_start(args, format);
+    char message[512];
+    vsnprintf(message, sizeof message, format, args);
+    va_end(args);
+    struct fuse_diagnostic *diagnostic = fuse_report(p->diagnostics, FUSE_SEVERITY_ERROR, span, "%s", message);
+    diagnostic->hint = hint;
+    return false;
+}
+
+/* The usual slips, by what stands where something else was expected. */
+static const char *usual_hint(const struct fuse_parser *p, enum fuse_token_kind found) {
+    bool adjacent = p->previous_end == p->token.begin;
+    if (fuse_token_is_reserved(found) && found != FUSE_TOKEN_WHEN)
+        return "a reserved word names nothing else; choose another name";
+    switch (found) {
+    case FUSE_TOKEN_WHEN: return "a guard stands before the operator: Y[i] when G(i) = X[i]";
+    case FUSE_TOKEN_ASSIGN:
+        if (p->previous == FUSE_TOKEN_COLON && adjacent)
+            return "a tensor gets its value with '='";
+        return "'==' compares; '=' gives a tensor its value";
+    case FUSE_TOKEN_SLASH: return p->previous == FUSE_TOKEN_SLASH && adjacent ? "comments start with '#'" : NULL;
+    case FUSE_TOKEN_GREATER:
+        if (!adjacent)
+            return NULL;
+        if (p->previous == FUSE_TOKEN_LESS)
+            return "'!=' is 'not equal'";
+        return p->previous == FUSE_TOKEN_ASSIGN ? "write '>=' to compare and '->' in a case" : NULL;
+    case FUSE_TOKEN_PLUS: return "there is no unary '+'";
+    case FUSE_TOKEN_SEMICOLON: return p->brackets.n ? "';' ends a statement, and a bracket is still open" : NULL;
+    case FUSE_TOKEN_ARROW: return "'->' stands between a condition and its value in case { }, and in the head of a fn";
+    case FUSE_TOKEN_DOT: return "a dot belongs to an index on a left side: Y[i,q.]";
+    default: return NULL;
+    }
+}
+
+bool fuse_expected(struct fuse_parser *p, const char *what, const char *hint) {
+    uint32_t from = p->index_from, to = p->index_to;
+    if (!p->quiet && from < to && p->token.begin >= from && p->token.begin < to) {
+        p->index_from = p->index_to = 0;
+        fuse_restore_place(p, &p->index_start);
+        struct fuse_index *index;
+        int n;
+        if (!fuse_parse_indices(p, FUSE_TOKEN_RPAREN, from - 1, &index, &n))
+            return false;
+    }
+    enum fuse_token_kind found = fuse_peek(p);
+    struct fuse_span span = fuse_token_span(p);
+    if (found == FUSE_TOKEN_BAD) {
+        span.begin = p->lexer.problem_begin;
+        span.end = p->lexer.problem_end;
+        return fuse_syntax_error(p, span, p->lexer.hint, "%s", p->lexer.message);
+    }
+    if (!hint && !p->quiet)
+        hint = usual_hint(p, found);
+    if (found == FUSE_TOKEN_FILE_END && !p->quiet) {
+        /* Everything that is still open misses its end; once is enough. */
+        if (p->cut_short)
+            return false;
+        p->cut_short = true;
+    }
+    if (found == FUSE_TOKEN_LINE_END || found == FUSE_TOKEN_FILE_END)
+        span.begin = span.end = p->previous_end;
+    if (found == FUSE_TOKEN_NAME || found == FUSE_TOKEN_NUMBER) {
+        int length = (int)(span.end - span.begin);
+        return fuse_syntax_error(p, span, hint, "expected %s, found '%.*s%s'", what, length > 60 ? 57 : length,
+                                 p->lexer.text + span.begin, length > 60 ? "..." : "");
+    }
+    return fuse_syntax_error(p, span, hint, "expected %s, found %s%s", what,
+                             fuse_token_is_reserved(found) ? "the reserved word " : "", fuse_token_text(found));
+}
+
+bool fuse_require(struct fuse_parser *p, enum fuse_token_kind kind, const char *what) {
+    return fuse_accept(p, kind) || fuse_expected(p, what, NULL);
+}
+
+bool fuse_close_bracket(struct fuse_parser *p, enum fuse_token_kind kind, uint32_t opened, const char *what) {
+    if (fuse_accept(p, kind))
+        return true;
+    int before = p->diagnostics->list.n;
+    fuse_expected(p, what, NULL);
+    if (p->quiet || p->diagnostics->list.n == before)
+        return false;
+    struct fuse_diagnostic *diagnostic = &p->diagnostics->list.at[before];
+    /* On one line both are seen anyway. */
+    if (diagnostic->span.begin > opened && memchr(p->lexer.text + opened, '\n', diagnostic->span.begin - opened)) {
+        diagnostic->other = (struct fuse_span){.file = p->file, .begin = opened, .end = opened + 1};
+        diagnostic->other_message = fuse_arena_printf(p->arena, "the '%c' was opened here", p->lexer.text[opened]);
+        diagnostic->hint = NULL;
+    }
+    return false;
+}
+
+bool fuse_enter(struct fuse_parser *p) {
+    if (p->depth == FUSE_MAX_NESTING)
+        return fuse_syntax_error(p, fuse_token_span(p), "give the inner part a name of its own with an equation",
+                                 "more than %d levels of nesting", FUSE_MAX_NESTING);
+    p->depth++;
+    return true;
+}
+
+/* ---- recovery ------------------------------------------------------------------------------------------------- */
+
+bool fuse_line_is_fresh(struct fuse_parser *p) {
+    struct fuse_lexer lexer = p->lexer;
+    struct fuse_token token = p->token;
+    enum fuse_token_kind first = token.kind, last;
+    bool newline, assigns = false;
+    int depth = 0, tokens = 0;
+    if (first >= FUSE_TOKEN_EXPORT && first <= FUSE_TOKEN_LET && first != FUSE_TOKEN_AS) {
+        enum fuse_token_kind second = fuse_peek_second(p, &newline);
+        return !newline && (second == FUSE_TOKEN_NAME || second == FUSE_TOKEN_STRING);
+    }
+    if (first != FUSE_TOKEN_NAME && first != FUSE_TOKEN_STRING)
+        return false;
+    do {
+        switch (token.kind) {
+        case FUSE_TOKEN_LPAREN:
+        case FUSE_TOKEN_LBRACKET:
+        case FUSE_TOKEN_LBRACE: depth++; break;
+        case FUSE_TOKEN_RBRACE:
+            if (depth == 0)
+                return assigns;
+            depth--;
+            break;
+        case FUSE_TOKEN_RPAREN:
+        case FUSE_TOKEN_RBRACKET:
+            /* It closes what an earlier line opened. */
+            if (depth-- == 0)
+                return false;
+            break;
+        case FUSE_TOKEN_ASSIGN:
+        case FUSE_TOKEN_PLUS_ASSIGN: assigns |= depth == 0; break;
+        default: break;
+        }
+        last = token.kind;
+        fuse_lexer_next(&lexer, &token);
+        /* Enough is seen of a line of megabytes, which many levels may ask about. */
+    } while (!token.newline_before && token.kind != FUSE_TOKEN_FILE_END && ++tokens < 1000);
+    return assigns && last != FUSE_TOKEN_COMMA;
+}
+
+/* Passes over the rest of a line. Returns false at a '}' that closes the construct of `level`. Counts the '{' of blocks
+ * that it passes and that stay open. */
+static bool skip_line(struct fuse_parser *p, int level, int *blocks) {
+    do {
+        bool opens_block = p->token.kind == FUSE_TOKEN_LBRACE && p->previous != FUSE_TOKEN_CASE;
+        if (p->token.kind == FUSE_TOKEN_RBRACE) {
+            while (p->brackets.n > level && (innermost(p) == '(' || innermost(p) == '['))
+                p->brackets.n--;
+            if (p->brackets.n == level && level > 0)
+                return false;
+            *blocks -= p->brackets.n > level && innermost(p) == '{';
+        }
+        fuse_advance(p);
+        *blocks += opens_block;
+    } while (!p->token.newline_before && p->token.kind != FUSE_TOKEN_FILE_END);
+    return true;
+}
+
+void fuse_recover(struct fuse_parser *p, int level) {
+    /* An error at the end of a line has left the next one alone. */
+    enum fuse_token_kind kind = fuse_peek(p);
+    bool done = kind == FUSE_TOKEN_LINE_END || kind == FUSE_TOKEN_FILE_END;
+    int blocks = 0;
+    while (!done && skip_line(p, level, &blocks))
+        done = blocks > 0 || p->brackets.n <= level || p->token.kind == FUSE_TOKEN_FILE_END || fuse_line_is_fresh(p);
+    /* What stands in a block is statements wherever it stands: they are read, and the '}' passes. */
+    p->forgiven += blocks;
+    p->brackets.n = level;
+    p->previous = FUSE_TOKEN_SEMICOLON;
+}
+
+/* ---- names ---------------------------------------------------------------------------------------------------- */
+
+const char *fuse_parse_name(struct fuse_parser *p, bool qualified, bool primes, const char *what,
+                            struct fuse_span *span) {
+    if (fuse_peek(p) != FUSE_TOKEN_NAME) {
+        fuse_expected(p, what, NULL);
+        return NULL;
+    }
+    *span = fuse_token_span(p);
+    if (p->token.qualified && !qualified) {
+        fuse_syntax_error(p, *span, NULL, "%s is written without '::'", what);
+        return NULL;
+    }
+    if (p->token.primed && (!primes || p->token.qualified)) {
+        fuse_syntax_error(p, *span, NULL, "only the name of an index has primes");
+        return NULL;
+    }
+    const char *name = fuse_lexer_name(&p->lexer, &p->token);
+    fuse_advance(p);
+    return name;
+}
