@@ -43,8 +43,14 @@ static bool is_cheap(const struct fuse_scalar *body) {
     return body->n <= REPEATED_NODES;
 }
 
-/* The node that a LOAD of the producer's output would give: the store's conversion without the store. -1 when no scalar
- * operation does that (narrow integers). */
+/* true when scalar operations can say what a store of one type to another does: not for narrow integers. */
+static bool can_convert(enum fuse_dtype from, enum fuse_dtype out) {
+    bool is_small_integer = fuse_dtype_compute(out) == FUSE_I64 && out != FUSE_I64;
+    bool is_half = out == FUSE_F16 || out == FUSE_BF16;
+    return from == out || from == FUSE_BOOL || (!is_small_integer && !(is_half && from == FUSE_I64));
+}
+
+/* The node that a LOAD of the producer's output would give: the store's conversion without the store. */
 static int convert(struct fuse_body *body, int node, enum fuse_dtype out) {
     enum fuse_dtype from = body->nodes.at[node].dtype, to = fuse_dtype_compute(out);
     if (from == out)
@@ -54,20 +60,12 @@ static int convert(struct fuse_body *body, int node, enum fuse_dtype out) {
     if (out == FUSE_BOOL)
         return fuse_body_binary(body, FUSE_SCALAR_NE, FUSE_BOOL, node, fuse_body_integer(body, from, 0));
     if (out == FUSE_F16 || out == FUSE_BF16) {
-        if (from == FUSE_I64)
-            return -1;
         node = fuse_body_add(
             body, (struct fuse_scalar_node){
                       .op = FUSE_SCALAR_NARROW, .dtype = from, .a = node, .b = -1, .c = -1, .arg = (int)out});
         return fuse_body_unary(body, FUSE_SCALAR_CAST, to, node);
     }
-    return out == to ? fuse_body_unary(body, FUSE_SCALAR_CAST, to, node) : -1;
-}
-
-static bool can_convert(enum fuse_dtype from, enum fuse_dtype out) {
-    bool is_small_integer = fuse_dtype_compute(out) == FUSE_I64 && out != FUSE_I64;
-    bool is_half = out == FUSE_F16 || out == FUSE_BF16;
-    return from == out || from == FUSE_BOOL || (!is_small_integer && !(is_half && from == FUSE_I64));
+    return fuse_body_unary(body, FUSE_SCALAR_CAST, to, node);
 }
 
 static int64_t space(const struct fuse_op *op) {

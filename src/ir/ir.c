@@ -54,5 +54,5 @@ bool fuse_use_in_bounds(const struct fuse_ir *ir, const struct fuse_op *op, int 
     struct fuse_box iteration = fuse_box_full(op->indices, op->extent);
     struct fuse_box read = fuse_access_box(&use->access, &iteration);
     struct fuse_box whole = fuse_box_full(value->rank, value->extent);
-    return fuse_box_is_empty(&iteration) || fuse_box_contains(&whole, &read);
+    return fuse_box_contains(&whole, &read);
 }
