@@ -1,0 +1,103 @@
+/* Kernels: from the boxes of a step to strided operands. */
+#include "exec/internal.h"
+
+#include <string.h>
+
+/* An operand in iteration form: where the first point of the iteration lies, and how far each index moves. A rank that
+ * holds nothing of the operand has an empty iteration, and its pointer is not read. */
+static struct fuse_operand_view operand_view(const struct fuse_exec *exec, int buffer, const struct fuse_access *access,
+                                             const struct fuse_box *iteration) {
+    struct fuse_operand_view view = {.dtype = exec->plan->buffers.at[buffer].dtype};
+    struct fuse_box box;
+    view.data = fuse_exec_data(exec, buffer);
+    if (fuse_box_is_empty(iteration) || !fuse_exec_box(exec, buffer, &box))
+        return view;
+    int64_t stride[FUSE_MAX_AXES], origin = 0;
+    fuse_box_strides(stride, &box, exec->plan->buffers.at[buffer].holding.reversed);
+    for (int a = 0; a < access->rank; a++) {
+        const struct fuse_access_axis *at = &access->at[a];
+        int64_t first = at->offset + (at->index >= 0 ? at->stride * iteration->lo[at->index] : 0);
+        origin += (first - box.lo[a]) * stride[a];
+        if (at->index >= 0)
+            view.stride[at->index] += at->stride * stride[a];
+    }
+    view.data = (char *)view.data + origin * (int64_t)fuse_dtype_bytes(view.dtype);
+    return view;
+}
+
+static uint32_t indices_of(const struct fuse_access *access) {
+    uint32_t mask = 0;
+    for (int a = 0; a < access->rank; a++)
+        if (access->at[a].index >= 0)
+            mask |= (uint32_t)1 << access->at[a].index;
+    return mask;
+}
+
+static struct fuse_access output_access(const struct fuse_exec *exec, const struct fuse_op *op) {
+    struct fuse_access access = fuse_access_identity(exec->plan->ir->values.at[op->out].rank);
+    for (int a = 0; a < access.rank; a++)
+        access.at[a].index = op->out_index[a];
+    return access;
+}
+
+void fuse_exec_compute(struct fuse_exec *exec, const struct fuse_step *step) {
+    const struct fuse_op *op = exec->plan->ir->ops.at[step->op];
+    struct fuse_box out_box, iteration = fuse_iteration_box(exec->plan, step->op, &step->partition, step->loop,
+                                                            exec->comm->rank, exec->turn);
+    if (exec->status != FUSE_OK || !fuse_exec_box(exec, step->to, &out_box))
+        return;
+    struct fuse_error err = {0};
+    enum fuse_status status;
+    if (fuse_exec_fault(exec, FUSE_FAULT_KERNEL)) {
+        fuse_exec_fail(exec, fuse_fail(&err, FUSE_EFAILED, "a kernel failed (planted fault)"), &err);
+        return;
+    }
+    struct fuse_access out_access = output_access(exec, op);
+    /* With nothing to sum the iteration is empty but the output is not: its origin is the output's own. */
+    struct fuse_box out_iteration = iteration;
+    for (int i = 0; i < op->indices; i++)
+        if (!(indices_of(&out_access) >> i & 1) && out_iteration.hi[i] <= out_iteration.lo[i])
+            out_iteration.hi[i] = out_iteration.lo[i] + 1;
+    if (fuse_box_is_empty(&out_iteration))
+        return;
+    struct fuse_operand_view out = operand_view(exec, step->to, &out_access, &out_iteration);
+    bool accumulate = step->accumulate && exec->turn > 0;
+    if (step->kind == FUSE_STEP_CONTRACT) {
+        struct fuse_contract call = {
+            .indices = op->indices, .in_c = indices_of(&out_access), .c = out, .accumulate = accumulate};
+        if (op->inputs != 2) {
+            fuse_exec_fail(exec, fuse_fail(&err, FUSE_EBUG, "a contraction of %d operands was planned", op->inputs),
+                           &err);
+            return;
+        }
+        for (int i = 0; i < op->indices; i++)
+            call.extent[i] = iteration.hi[i] - iteration.lo[i];
+        call.in_a = indices_of(&op->input[0].access);
+        call.in_b = indices_of(&op->input[1].access);
+        call.a = operand_view(exec, step->in[0], &op->input[0].access, &iteration);
+        call.b = operand_view(exec, step->in[1], &op->input[1].access, &iteration);
+        status = exec->backend->ops->contract(exec->queue, &call, &err);
+    } else {
+        struct fuse_operand_view operand[FUSE_MAX_INPUTS];
+        struct fuse_map_call call = {.indices = op->indices,
+                                     .in_out = indices_of(&out_access),
+                                     .operands = op->inputs,
+                                     .operand = operand,
+                                     .out = out,
+                                     .body = op->body,
+                                     .reduce = op->reduce,
+                                     .accumulate = accumulate};
+        for (int i = 0; i < op->indices; i++) {
+            call.extent[i] = iteration.hi[i] - iteration.lo[i];
+            call.origin[i] = iteration.lo[i];
+        }
+        for (int k = 0; k < op->inputs; k++)
+            operand[k] = operand_view(exec, step->in[k], &op->input[k].access, &iteration);
+        status = exec->backend->ops->map(exec->queue, &call, &err);
+    }
+    if (status != FUSE_OK) {
+        err.span = op->span;
+        err.has_span = op->span.file >= 0;
+        fuse_exec_fail(exec, status, &err);
+    }
+}

@@ -1,0 +1,281 @@
+#include "exec/exec.h"
+
+#include "exec/internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <time.h>
+
+void fuse_exec_fail(struct fuse_exec *exec, enum fuse_status status, const struct fuse_error *err) {
+    if (exec->status != FUSE_OK)
+        return;
+    exec->status = status;
+    exec->error = *err;
+}
+
+bool fuse_exec_fault(struct fuse_exec *exec, enum fuse_fault_kind kind) {
+#ifdef FUSE_FAULTS
+    const struct fuse_fault *fault = &exec->request->fault;
+    return fault->n > 0 && fault->kind == kind && fault->rank == exec->comm->rank && ++exec->events == fault->n;
+#else
+    (void)exec;
+    (void)kind;
+    return false;
+#endif
+}
+
+char *fuse_exec_data(const struct fuse_exec *exec, int buffer) {
+    const struct fuse_buffer *b = &exec->plan->buffers.at[buffer];
+    return (char *)exec->base[b->kind] + b->offset;
+}
+
+struct fuse_view fuse_exec_view(const struct fuse_exec *exec, int buffer, const struct fuse_box *part) {
+    const struct fuse_buffer *b = &exec->plan->buffers.at[buffer];
+    struct fuse_box box[FUSE_MAX_RANGE_BOXES];
+    int boxes = fuse_holding_boxes(box, exec->plan, &b->holding, exec->comm->rank, exec->turn);
+    char *data = fuse_exec_data(exec, buffer);
+    for (int i = 0; i < boxes; i++) {
+        if (fuse_box_contains(&box[i], part))
+            return fuse_box_view(data, b->dtype, &box[i], b->holding.reversed, part);
+        data += fuse_box_elems(&box[i]) * (int64_t)fuse_dtype_bytes(b->dtype);
+    }
+    /* Not reached for a valid plan; an empty view keeps a wrong one from touching memory. */
+    struct fuse_view none = {.data = data, .dtype = b->dtype, .rank = part->rank};
+    return none;
+}
+
+bool fuse_exec_box(const struct fuse_exec *exec, int buffer, struct fuse_box *out) {
+    struct fuse_box box[FUSE_MAX_RANGE_BOXES];
+    if (fuse_holding_boxes(box, exec->plan, &exec->plan->buffers.at[buffer].holding, exec->comm->rank, exec->turn) == 0)
+        return false;
+    *out = box[0];
+    return true;
+}
+
+static double now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* ---- opening and closing -------------------------------------------------------------------------------------- */
+
+static enum fuse_status open_local(struct fuse_exec *exec, struct fuse_error *err) {
+    const struct fuse_exec_request *request = exec->request;
+    const struct fuse_plan *plan = exec->plan;
+    struct fuse_backend_options options = {.threads = request->threads};
+    FUSE_TRY(request->backend->open(&exec->backend, &options, err));
+    FUSE_TRY(request->backend->queue_open(exec->backend, &exec->queue, err));
+    for (int o = 0; o < plan->ir->ops.n; o++) {
+        const struct fuse_op *op = plan->ir->ops.at[o];
+        if (op->kind != FUSE_OP_SOURCE)
+            continue;
+        exec->format[o] = fuse_format_find(request->path[o]);
+        enum fuse_status status = FUSE_OK;
+        if (!exec->format[o])
+            status = fuse_fail(err, FUSE_EBUG, "%s: no format reads this", request->path[o]);
+        else if (fuse_exec_fault(exec, FUSE_FAULT_OPEN))
+            status = fuse_fail(err, FUSE_EINPUT, "%s: cannot be opened (planted fault)", request->path[o]);
+        else
+            status = exec->format[o]->source_open(&exec->source[o], request->path[o], op->part, &op->probe, err);
+        if (status != FUSE_OK) {
+            err->span = op->span;
+            err->has_span = op->span.file >= 0;
+            return status;
+        }
+    }
+    for (int kind = 0; kind < FUSE_MEM_KINDS; kind++)
+        if (plan->arena_bytes[kind] > 0)
+            FUSE_TRY(request->backend->memory_open(exec->backend, &exec->base[kind], (enum fuse_memkind)kind,
+                                                   (size_t)plan->arena_bytes[kind], err));
+    return FUSE_OK;
+}
+
+static enum fuse_status open_sinks(struct fuse_exec *exec, struct fuse_error *err) {
+    const struct fuse_ir *ir = exec->plan->ir;
+    for (int o = 0; o < ir->ops.n; o++) {
+        const struct fuse_op *op = ir->ops.at[o];
+        if (op->kind != FUSE_OP_SINK || !op->path)
+            continue;
+        const struct fuse_value *value = &ir->values.at[op->input[0].value];
+        exec->format[o] = fuse_format_find(exec->request->path[o]);
+        enum fuse_status status =
+            exec->format[o] ? exec->format[o]->sink_open(&exec->sink[o], exec->comm, exec->request->path[o], op->part,
+                                                         value->dtype, value->rank, value->extent, err)
+                            : fuse_fail(err, FUSE_EBUG, "%s: no format writes this", exec->request->path[o]);
+        if (status != FUSE_OK) {
+            err->span = op->span;
+            err->has_span = op->span.file >= 0;
+            return status;
+        }
+    }
+    return FUSE_OK;
+}
+
+/* All sinks are finished everywhere before the first gets its name. */
+static enum fuse_status commit_sinks(struct fuse_exec *exec, struct fuse_error *err) {
+    int ops = exec->plan->ir->ops.n;
+    enum fuse_status status = FUSE_OK;
+    for (int o = 0; o < ops && status == FUSE_OK; o++)
+        if (exec->sink[o])
+            status = exec->format[o]->sink_finish(exec->sink[o], err);
+    FUSE_TRY(fuse_agree(exec->comm, status, err));
+    for (int o = 0; o < ops && status == FUSE_OK; o++)
+        if (exec->sink[o]) {
+            status = exec->format[o]->sink_commit(exec->sink[o], err);
+            exec->sink[o] = NULL;
+        }
+    return fuse_agree(exec->comm, status, err);
+}
+
+static void close_all(struct fuse_exec *exec) {
+    for (int o = 0; o < exec->plan->ir->ops.n; o++) {
+        if (exec->source[o])
+            exec->format[o]->source_close(exec->source[o]);
+        if (exec->sink[o])
+            exec->format[o]->sink_discard(exec->sink[o]);
+    }
+    if (exec->queue)
+        exec->queue->ops->close(exec->queue);
+    for (int kind = 0; kind < FUSE_MEM_KINDS; kind++)
+        if (exec->base[kind])
+            exec->backend->ops->memory_close(exec->backend, exec->base[kind], (enum fuse_memkind)kind,
+                                             (size_t)exec->plan->arena_bytes[kind]);
+    if (exec->backend)
+        exec->backend->ops->close(exec->backend);
+    free(exec->source);
+    free(exec->sink);
+    free(exec->format);
+}
+
+/* ---- walking the plan ----------------------------------------------------------------------------------------- */
+
+static void run_step(struct fuse_exec *exec, const struct fuse_step *step) {
+    switch (step->kind) {
+    case FUSE_STEP_READ: fuse_exec_read(exec, step); break;
+    case FUSE_STEP_LITERAL: fuse_exec_literal(exec, step); break;
+    case FUSE_STEP_MOVE: fuse_exec_move(exec, step); break;
+    case FUSE_STEP_REDUCE: fuse_exec_reduce(exec, step); break;
+    case FUSE_STEP_CONTRACT:
+    case FUSE_STEP_MAP: fuse_exec_compute(exec, step); break;
+    case FUSE_STEP_WRITE: fuse_exec_write(exec, step); break;
+    case FUSE_STEP_PRINT: fuse_exec_print(exec, step); break;
+    }
+}
+
+static void run_region(struct fuse_exec *exec, int number) {
+    const struct fuse_region *region = &exec->plan->regions.at[number];
+    if (region->kind == FUSE_REGION_STEP) {
+        run_step(exec, &exec->plan->steps.at[region->step]);
+        return;
+    }
+    for (int64_t turn = 0; turn < region->turns; turn++) {
+        exec->turn = turn;
+        for (int i = 0; i < region->count; i++)
+            run_region(exec, exec->plan->child.at[region->first + i]);
+    }
+    exec->turn = 0;
+}
+
+static enum fuse_phase region_phase(const struct fuse_plan *plan, int number) {
+    const struct fuse_region *region = &plan->regions.at[number];
+    while (region->kind != FUSE_REGION_STEP)
+        region = &plan->regions.at[plan->child.at[region->first]];
+    return plan->steps.at[region->step].phase;
+}
+
+/* Everything enqueued is done, and one rank's failure is everybody's. */
+static enum fuse_status border(struct fuse_exec *exec, struct fuse_error *err) {
+    struct fuse_error late = {0};
+    enum fuse_status status = exec->queue->ops->wait(exec->queue, FUSE_QUEUE_ALL, &late);
+    if (status != FUSE_OK)
+        fuse_exec_fail(exec, status, &late);
+    if (exec->status != FUSE_OK)
+        *err = exec->error;
+    return fuse_agree(exec->comm, exec->status, err);
+}
+
+static enum fuse_status walk(struct fuse_exec *exec, struct fuse_exec_report *report, struct fuse_error *err) {
+    const struct fuse_plan *plan = exec->plan;
+    const struct fuse_region *root = &plan->regions.at[plan->root];
+    struct fuse_comm_counters before = exec->comm->counters;
+    double start = now();
+    for (int i = 0; i < root->count; i++) {
+        int child = plan->child.at[root->first + i];
+        enum fuse_phase phase = region_phase(plan, child);
+        run_region(exec, child);
+        bool last = i + 1 == root->count;
+        bool border_here = last || region_phase(plan, plan->child.at[root->first + i + 1]) != phase;
+        if (border_here || plan->regions.at[child].kind == FUSE_REGION_LOOP)
+            FUSE_TRY(border(exec, err));
+        if (border_here) {
+            double end = now();
+            report->seconds[phase] += end - start;
+            report->received_bytes_max[phase] += exec->comm->counters.received_bytes - before.received_bytes;
+            start = end;
+            before = exec->comm->counters;
+        }
+    }
+    return FUSE_OK;
+}
+
+/* From this rank's figures to the busiest rank's, the same everywhere. */
+static enum fuse_status share_report(struct fuse_exec *exec, struct fuse_exec_report *report, struct fuse_error *err) {
+    struct rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+    int64_t most[16], total[FUSE_PHASES];
+    int n = 0;
+    for (int p = 0; p < FUSE_PHASES; p++) {
+        most[n++] = (int64_t)(report->seconds[p] * 1e9);
+        total[p] = most[n++] = report->received_bytes_max[p];
+    }
+    most[n++] = exec->comm->counters.messages;
+    most[n++] = exec->comm->counters.control_bytes;
+    most[n++] = (int64_t)usage.ru_maxrss * 1024;
+    most[n++] = exec->backend->blas_calls;
+    most[n++] = exec->backend->packed_bytes;
+    most[n++] = exec->backend->kernel_calls;
+    FUSE_TRY(exec->comm->ops->reduce_int64(exec->comm, FUSE_REDUCE_MAX, most, n, err));
+    FUSE_TRY(exec->comm->ops->reduce_int64(exec->comm, FUSE_REDUCE_SUM, total, FUSE_PHASES, err));
+    n = 0;
+    for (int p = 0; p < FUSE_PHASES; p++) {
+        report->seconds[p] = (double)most[n++] * 1e-9;
+        report->received_bytes_max[p] = most[n++];
+        report->received_bytes_total[p] = total[p];
+    }
+    report->messages_max = most[n++];
+    report->control_bytes_max = most[n++];
+    report->resident_bytes = most[n++];
+    report->blas_calls = most[n++];
+    report->packed_bytes = most[n++];
+    report->kernel_calls = most[n++];
+    for (int kind = 0; kind < FUSE_MEM_KINDS; kind++)
+        report->arena_bytes += exec->plan->arena_bytes[kind];
+    return FUSE_OK;
+}
+
+enum fuse_status fuse_execute(const struct fuse_exec_request *request, struct fuse_exec_report *report,
+                              struct fuse_error *err) {
+    struct fuse_exec exec = {.request = request, .plan = request->plan, .comm = request->comm};
+    size_t ops = (size_t)request->plan->ir->ops.n + 1;
+    *report = (struct fuse_exec_report){0};
+    exec.source = calloc(ops, sizeof *exec.source);
+    exec.sink = calloc(ops, sizeof *exec.sink);
+    exec.format = calloc(ops, sizeof *exec.format);
+    enum fuse_status status = FUSE_OK;
+    if (!exec.source || !exec.sink || !exec.format)
+        status = fuse_fail(err, FUSE_EMEMORY, "out of memory");
+    if (status == FUSE_OK)
+        status = open_local(&exec, err);
+    FUSE_TRY_GOTO(status, fuse_agree(exec.comm, status, err), close_everything);
+    FUSE_TRY_GOTO(status, open_sinks(&exec, err), close_everything);
+    FUSE_TRY_GOTO(status, walk(&exec, report, err), close_everything);
+    double start = now();
+    FUSE_TRY_GOTO(status, commit_sinks(&exec, err), close_everything);
+    report->seconds[FUSE_PHASE_STORE] += now() - start;
+    FUSE_TRY_GOTO(status, share_report(&exec, report, err), close_everything);
+close_everything:
+    close_all(&exec);
+    return status;
+}

@@ -1,0 +1,52 @@
+/* The executor: walks a plan on one rank. It decides nothing; every choice is in the plan.
+ *
+ * Collective over the communicator. A rank whose local work fails stays in the schedule, sending undefined contents, to
+ * the border of the region, where fuse_agree makes the failure everybody's; then no sink is left behind. */
+#ifndef FUSE_EXEC_EXEC_H
+#define FUSE_EXEC_EXEC_H
+
+#include "backend/backend.h"
+#include "comm/comm.h"
+#include "plan/plan.h"
+
+/* Planted faults, for tests: the n-th event of a kind on one rank fails. n == 0: none. */
+enum fuse_fault_kind {
+    FUSE_FAULT_NONE,
+    FUSE_FAULT_OPEN,
+    FUSE_FAULT_KERNEL,
+    FUSE_FAULT_MESSAGE,
+    FUSE_FAULT_READ,
+    FUSE_FAULT_WRITE
+};
+struct fuse_fault {
+    enum fuse_fault_kind kind;
+    int64_t n;
+    int rank;
+};
+
+struct fuse_exec_request {
+    const struct fuse_plan *plan;
+    struct fuse_comm *comm; /* size == plan->mesh.ranks */
+    const struct fuse_backend_ops *backend;
+    int threads;
+    const char *const *path; /* [ops] resolved paths of SOURCE and SINK operations, NULL for the others */
+    /* Receives what `export` prints, on rank 0 only. */
+    void (*print)(void *context, const char *text);
+    void *context;
+    struct fuse_fault fault;
+};
+
+/* What was measured. Seconds are the slowest rank's, bytes the busiest rank's; the same on every rank. */
+struct fuse_exec_report {
+    double seconds[FUSE_PHASES];
+    int64_t received_bytes_max[FUSE_PHASES], received_bytes_total[FUSE_PHASES]; /* as counted by the transport */
+    int64_t messages_max, control_bytes_max;
+    int64_t arena_bytes;                            /* planned buffers mapped per rank */
+    int64_t resident_bytes;                         /* high-water of the busiest rank's resident set, from the system */
+    int64_t blas_calls, packed_bytes, kernel_calls; /* of the busiest rank */
+};
+
+enum fuse_status fuse_execute(const struct fuse_exec_request *request, struct fuse_exec_report *report,
+                              struct fuse_error *err) FUSE_CHECKED;
+
+#endif

@@ -1,0 +1,45 @@
+/* What the files of the executor share. */
+#ifndef FUSE_EXEC_INTERNAL_H
+#define FUSE_EXEC_INTERNAL_H
+
+#include "exec/exec.h"
+#include "io/format.h"
+
+struct fuse_exec {
+    const struct fuse_exec_request *request;
+    const struct fuse_plan *plan;
+    struct fuse_comm *comm;
+    struct fuse_backend *backend;
+    struct fuse_queue *queue;
+    void *base[FUSE_MEM_KINDS];
+    struct fuse_source **source; /* [ops] */
+    struct fuse_sink **sink;     /* [ops] */
+    const struct fuse_format **format;
+    int64_t turn;            /* of the loop that runs, 0 outside */
+    enum fuse_status status; /* sticky: the first local failure since the last agreement */
+    struct fuse_error error;
+    int64_t events; /* of the planted fault's kind so far */
+};
+
+/* Keeps the first failure; the rank goes on in the schedule. */
+void fuse_exec_fail(struct fuse_exec *exec, enum fuse_status status, const struct fuse_error *err);
+/* Counts an event; true when the planted fault says that this one fails. Always false in builds without faults. */
+bool fuse_exec_fault(struct fuse_exec *exec, enum fuse_fault_kind kind);
+
+/* The part `part` of a buffer as this rank holds it at this turn; part must lie in one of its boxes. */
+struct fuse_view fuse_exec_view(const struct fuse_exec *exec, int buffer, const struct fuse_box *part);
+/* The box of a buffer that has one; false when the rank holds nothing in it. */
+bool fuse_exec_box(const struct fuse_exec *exec, int buffer, struct fuse_box *box);
+/* Start of a buffer. */
+char *fuse_exec_data(const struct fuse_exec *exec, int buffer);
+
+/* One step each. Failures become sticky; MOVE and REDUCE take part in their messages whatever happened before. */
+void fuse_exec_move(struct fuse_exec *exec, const struct fuse_step *step);
+void fuse_exec_reduce(struct fuse_exec *exec, const struct fuse_step *step);
+void fuse_exec_compute(struct fuse_exec *exec, const struct fuse_step *step);
+void fuse_exec_read(struct fuse_exec *exec, const struct fuse_step *step);
+void fuse_exec_literal(struct fuse_exec *exec, const struct fuse_step *step);
+void fuse_exec_write(struct fuse_exec *exec, const struct fuse_step *step);
+void fuse_exec_print(struct fuse_exec *exec, const struct fuse_step *step);
+
+#endif

@@ -1,0 +1,305 @@
+/* Exchanges. A rank deals with its peers in ring order (distance 1, 2, ..), pieces in plan order, as many at a time as the
+ * staging holds. Both sides of a message meet it at the same place (distance, piece) of that order, so the earliest
+ * unfinished place always has both its messages posted: there is no deadlock however small the staging is. */
+#include "exec/internal.h"
+
+#define BATCH 128
+#define LINE_BYTES 64
+
+struct incoming {
+    struct fuse_view to, staged; /* staged.data NULL: received in place */
+    size_t staging_offset;
+};
+
+struct batch {
+    struct fuse_exec *exec;
+    const struct fuse_step *step;
+    struct fuse_message send[BATCH], receive[BATCH];
+    struct incoming incoming[BATCH];
+    int sends, receives;
+    size_t send_used, receive_used, half; /* bytes of staging */
+};
+
+static bool is_dense(const struct fuse_view *view) {
+    int64_t stride = 1;
+    for (int a = view->rank - 1; a >= 0; a--) {
+        if (view->extent[a] != 1 && view->stride[a] != stride)
+            return false;
+        stride *= view->extent[a];
+    }
+    return true;
+}
+
+static size_t view_bytes(const struct fuse_view *view) {
+    size_t bytes = fuse_dtype_bytes(view->dtype);
+    for (int a = 0; a < view->rank; a++)
+        bytes *= (size_t)view->extent[a];
+    return bytes;
+}
+
+static struct fuse_view dense_view(const struct fuse_view *like, void *data) {
+    struct fuse_view view = {.data = data, .dtype = like->dtype, .rank = like->rank};
+    int64_t stride = 1;
+    for (int a = like->rank - 1; a >= 0; a--) {
+        view.extent[a] = like->extent[a];
+        view.stride[a] = stride;
+        stride *= like->extent[a];
+    }
+    return view;
+}
+
+static size_t line_up(size_t bytes) {
+    return (bytes + LINE_BYTES - 1) / LINE_BYTES * LINE_BYTES;
+}
+
+static void keep(struct fuse_exec *exec, enum fuse_status status, const struct fuse_error *err) {
+    if (status != FUSE_OK)
+        fuse_exec_fail(exec, status, err);
+}
+
+static void copy(struct fuse_exec *exec, const struct fuse_view *to, const struct fuse_view *from) {
+    struct fuse_error err = {0};
+    if (exec->status == FUSE_OK && to->data != from->data)
+        keep(exec, exec->backend->ops->copy(exec->queue, to, from, &err), &err);
+}
+
+static void transfer(struct fuse_exec *exec, void *to, enum fuse_memkind to_kind, const void *from,
+                     enum fuse_memkind from_kind, size_t bytes) {
+    struct fuse_error err = {0};
+    if (exec->status == FUSE_OK)
+        keep(exec, exec->backend->ops->transfer(exec->queue, to, to_kind, from, from_kind, bytes, &err), &err);
+}
+
+static struct batch new_batch(struct fuse_exec *exec, const struct fuse_step *step) {
+    struct batch batch = {.exec = exec, .step = step};
+    if (step->staging >= 0)
+        batch.half = (size_t)exec->plan->buffers.at[step->staging].bytes / 2;
+    return batch;
+}
+
+/* Where a message of the batch lies for the transport: pinned staging with device memory, else the staging itself. */
+static char *wire(const struct batch *batch, size_t offset) {
+    return fuse_exec_data(batch->exec, batch->step->pinned >= 0 ? batch->step->pinned : batch->step->staging) + offset;
+}
+
+static bool in_place(const struct batch *batch, const struct fuse_view *view) {
+    return batch->step->pinned < 0 && is_dense(view);
+}
+
+/* true when both messages of a place still fit. */
+static bool has_room(const struct batch *batch, const struct fuse_view *from, const struct fuse_view *to) {
+    if (from && (batch->sends == BATCH ||
+                 (!in_place(batch, from) && batch->send_used + line_up(view_bytes(from)) > batch->half)))
+        return false;
+    return !to || (batch->receives < BATCH &&
+                   (in_place(batch, to) || batch->receive_used + line_up(view_bytes(to)) <= batch->half));
+}
+
+static void add_send(struct batch *batch, int peer, const struct fuse_view *from) {
+    size_t bytes = view_bytes(from);
+    if (in_place(batch, from)) {
+        batch->send[batch->sends++] = (struct fuse_message){.peer = peer, .data = from->data, .bytes = bytes};
+        return;
+    }
+    struct fuse_view staged = dense_view(from, fuse_exec_data(batch->exec, batch->step->staging) + batch->send_used);
+    copy(batch->exec, &staged, from);
+    char *data = wire(batch, batch->send_used);
+    if (batch->step->pinned >= 0)
+        transfer(batch->exec, data, FUSE_MEM_PINNED, staged.data, FUSE_MEM_DEVICE, bytes);
+    batch->send[batch->sends++] = (struct fuse_message){.peer = peer, .data = data, .bytes = bytes};
+    batch->send_used += line_up(bytes);
+}
+
+static void add_receive(struct batch *batch, int peer, const struct fuse_view *to, bool staged_only) {
+    size_t bytes = view_bytes(to);
+    struct incoming *in = &batch->incoming[batch->receives];
+    in->to = *to;
+    in->staged.data = NULL;
+    if (!staged_only && in_place(batch, to)) {
+        batch->receive[batch->receives++] = (struct fuse_message){.peer = peer, .data = to->data, .bytes = bytes};
+        return;
+    }
+    in->staging_offset = batch->half + batch->receive_used;
+    in->staged = dense_view(to, fuse_exec_data(batch->exec, batch->step->staging) + in->staging_offset);
+    batch->receive[batch->receives++] =
+        (struct fuse_message){.peer = peer, .data = wire(batch, in->staging_offset), .bytes = bytes};
+    batch->receive_used += line_up(bytes);
+}
+
+/* Sends and receives everything in the batch; received pieces lie in staging (on the device if that is where tensors
+ * live) until the caller has used `incoming`. */
+static void exchange(struct batch *batch) {
+    struct fuse_exec *exec = batch->exec;
+    struct fuse_error err = {0};
+    if (batch->sends == 0 && batch->receives == 0)
+        return;
+    keep(exec,
+         exec->comm->ops->exchange_start(exec->comm, 0, exec->queue, batch->send, batch->sends, batch->receive,
+                                         batch->receives, &err),
+         &err);
+    keep(exec, exec->comm->ops->exchange_wait(exec->comm, 0, &err), &err);
+    /* A planted fault strikes after the messages have gone, for the peers are waiting for them. */
+    if (fuse_exec_fault(exec, FUSE_FAULT_MESSAGE)) {
+        struct fuse_error planted = {0};
+        keep(exec, fuse_fail(&planted, FUSE_EIO, "a message was lost (planted fault)"), &planted);
+    }
+    for (int i = 0; i < batch->receives && batch->step->pinned >= 0; i++)
+        transfer(exec, batch->incoming[i].staged.data, FUSE_MEM_DEVICE, batch->receive[i].data, FUSE_MEM_PINNED,
+                 batch->receive[i].bytes);
+}
+
+static void empty(struct batch *batch) {
+    batch->sends = batch->receives = 0;
+    batch->send_used = batch->receive_used = 0;
+}
+
+static void flush_move(struct batch *batch) {
+    exchange(batch);
+    for (int i = 0; i < batch->receives; i++)
+        if (batch->incoming[i].staged.data)
+            copy(batch->exec, &batch->incoming[i].to, &batch->incoming[i].staged);
+    empty(batch);
+}
+
+/* Zeros where the needed box reaches outside the tensor. */
+static void clear_outside(struct fuse_exec *exec, const struct fuse_step *step) {
+    struct fuse_box box[FUSE_MAX_RANGE_BOXES];
+    const struct fuse_value *value = &exec->plan->ir->values.at[step->need.value];
+    if (step->need.kind != FUSE_HOLDING_NEED || exec->status != FUSE_OK ||
+        fuse_holding_boxes(box, exec->plan, &step->need, exec->comm->rank, exec->turn) == 0)
+        return;
+    struct fuse_box tensor = fuse_box_full(value->rank, value->extent);
+    if (fuse_box_contains(&tensor, &box[0]))
+        return;
+    struct fuse_error err = {0};
+    struct fuse_view view = fuse_exec_view(exec, step->to, &box[0]);
+    keep(exec, exec->backend->ops->clear(exec->queue, &view, &err), &err);
+}
+
+void fuse_exec_move(struct fuse_exec *exec, const struct fuse_step *step) {
+    int rank = exec->comm->rank, ranks = exec->comm->size;
+    struct fuse_piece piece;
+    clear_outside(exec, step);
+    struct fuse_step local = *step;
+    local.piece_bytes = INT64_MAX;
+    struct fuse_pieces own = {.plan = exec->plan, .step = &local, .sender = rank, .receiver = rank, .turn = exec->turn};
+    while (fuse_pieces_next(&piece, &own)) {
+        struct fuse_view from = fuse_exec_view(exec, step->from, &piece.box);
+        struct fuse_view to = fuse_exec_view(exec, step->to, &piece.box);
+        copy(exec, &to, &from);
+    }
+    if (step->received_bytes_total == 0)
+        return;
+    struct batch batch = new_batch(exec, step);
+    for (int distance = 1; distance < ranks; distance++) {
+        int to_rank = (rank + distance) % ranks, from_rank = (rank - distance + ranks) % ranks;
+        struct fuse_pieces out = {
+            .plan = exec->plan, .step = step, .sender = rank, .receiver = to_rank, .turn = exec->turn};
+        struct fuse_pieces in = {
+            .plan = exec->plan, .step = step, .sender = from_rank, .receiver = rank, .turn = exec->turn};
+        struct fuse_piece sent, received;
+        bool sending = fuse_pieces_next(&sent, &out), receiving = fuse_pieces_next(&received, &in);
+        while (sending || receiving) {
+            struct fuse_view from, to;
+            if (sending)
+                from = fuse_exec_view(exec, step->from, &sent.box);
+            if (receiving)
+                to = fuse_exec_view(exec, step->to, &received.box);
+            /* Both messages of a place enter the same batch: a send whose receive waits for the next batch could close
+             * a circle of ranks that all wait to be received. */
+            if (!has_room(&batch, sending ? &from : NULL, receiving ? &to : NULL))
+                flush_move(&batch);
+            if (sending)
+                add_send(&batch, to_rank, &from);
+            if (receiving)
+                add_receive(&batch, from_rank, &to, false);
+            sending = sending && fuse_pieces_next(&sent, &out);
+            receiving = receiving && fuse_pieces_next(&received, &in);
+        }
+    }
+    flush_move(&batch);
+}
+
+/* ---- reductions ----------------------------------------------------------------------------------------------- */
+
+static void combine(struct fuse_exec *exec, enum fuse_reduce op, const struct fuse_view *to,
+                    const struct fuse_view *from) {
+    struct fuse_error err = {0};
+    if (exec->status == FUSE_OK)
+        keep(exec, exec->backend->ops->combine(exec->queue, op, to, from, &err), &err);
+}
+
+/* Terms of one piece, in the order of the group's members, so that every rank that sums the same terms gets the same
+ * bits. Scattered results are summed by one rank only and may start from its own term. */
+static void combine_batch(struct batch *batch, enum fuse_reduce op, int member, bool everywhere,
+                          const struct fuse_view *own) {
+    struct fuse_exec *exec = batch->exec;
+    if (!everywhere || member == 0) {
+        for (int i = 0; i < batch->receives; i++)
+            combine(exec, op, own, &batch->incoming[i].staged);
+    } else {
+        const struct fuse_view *sum = &batch->incoming[0].staged;
+        for (int i = 1; i <= batch->receives; i++)
+            combine(exec, op, sum,
+                    i < member    ? &batch->incoming[i].staged
+                    : i == member ? own
+                                  : &batch->incoming[i - 1].staged);
+        copy(exec, own, sum);
+    }
+    empty(batch);
+}
+
+void fuse_exec_reduce(struct fuse_exec *exec, const struct fuse_step *step) {
+    const struct fuse_plan *plan = exec->plan;
+    int rank = exec->comm->rank, size = plan->mesh.dim[step->dim];
+    if (rank >= plan->mesh.used || size == 1)
+        return;
+    int coordinate[FUSE_MESH_MAX], stride = 1;
+    fuse_mesh_coordinates(coordinate, &plan->mesh, rank);
+    for (int d = plan->mesh.dims - 1; d > step->dim; d--)
+        stride *= plan->mesh.dim[d];
+    int member = coordinate[step->dim], first = rank - member * stride;
+    const struct fuse_op *op = plan->ir->ops.at[step->op];
+    enum fuse_reduce reduce = op->kind == FUSE_OP_EINSUM ? FUSE_REDUCE_SUM : op->reduce;
+    bool everywhere = step->need.layout.axis[step->dim] == FUSE_REPLICATED;
+
+    /* Pieces of what each member is to hold. A piece number is met by all members of the group together. */
+    int64_t max_elems = step->piece_bytes / (int64_t)fuse_dtype_bytes(plan->ir->values.at[step->need.value].dtype);
+    if (max_elems < 1)
+        max_elems = 1;
+    struct fuse_box own, box[FUSE_MAX_RANGE_BOXES];
+    int64_t own_pieces = 0, most = 0;
+    if (fuse_exchange_need(box, plan, step, rank, exec->turn)) {
+        own = box[0];
+        own_pieces = fuse_box_piece_count(&own, max_elems);
+    }
+    for (int m = 0; m < size; m++)
+        if (fuse_exchange_need(box, plan, step, first + m * stride, exec->turn)) {
+            int64_t pieces = fuse_box_piece_count(&box[0], max_elems);
+            most = pieces > most ? pieces : most;
+        }
+    struct batch batch = new_batch(exec, step);
+    for (int64_t p = 0; p < most; p++) {
+        struct fuse_view mine = {0};
+        if (p < own_pieces) {
+            struct fuse_box part = fuse_box_piece(&own, max_elems, p);
+            mine = fuse_exec_view(exec, step->to, &part);
+        }
+        for (int m = 0; m < size; m++) {
+            int peer = first + m * stride;
+            if (m == member)
+                continue;
+            if (fuse_exchange_need(box, plan, step, peer, exec->turn) && p < fuse_box_piece_count(&box[0], max_elems)) {
+                struct fuse_box part = fuse_box_piece(&box[0], max_elems, p);
+                struct fuse_view theirs = fuse_exec_view(exec, step->from, &part);
+                add_send(&batch, peer, &theirs);
+            }
+            if (p < own_pieces)
+                add_receive(&batch, peer, &mine, true);
+        }
+        exchange(&batch);
+        if (p < own_pieces)
+            combine_batch(&batch, reduce, member, everywhere, &mine);
+        empty(&batch);
+    }
+}

@@ -1,0 +1,378 @@
+#include "plan/cost.h"
+
+struct interval {
+    int64_t lo, hi;
+};
+
+static int64_t length(struct interval x) {
+    return x.hi > x.lo ? x.hi - x.lo : 0;
+}
+
+static struct interval meet(struct interval x, struct interval y) {
+    return (struct interval){x.lo > y.lo ? x.lo : y.lo, x.hi < y.hi ? x.hi : y.hi};
+}
+
+/* Part `part` of `parts` of [0, n): the first element is part * (n / parts) + part * (n % parts) / parts. */
+static struct interval block_interval(int64_t n, int64_t parts, int64_t part) {
+    int64_t q = n / parts, r = n % parts;
+    return (struct interval){part * q + part * r / parts, (part + 1) * q + (part + 1) * r / parts};
+}
+
+static struct interval layout_interval(const struct fuse_plan *plan, const struct fuse_layout *layout, int axis,
+                                       int64_t extent, const int *coordinate) {
+    return block_interval(extent, fuse_layout_parts(layout, &plan->mesh, axis),
+                          fuse_layout_part(layout, &plan->mesh, axis, coordinate));
+}
+
+/* What an input of an operation is read at along one axis when its index runs over `range`. */
+static struct interval read_interval(const struct fuse_access_axis *at, struct interval range) {
+    if (at->index < 0)
+        return (struct interval){at->offset, at->offset + 1};
+    int64_t first = at->stride * range.lo + at->offset, last = at->stride * (range.hi - 1) + at->offset;
+    return first <= last ? (struct interval){first, last + 1} : (struct interval){last, first + 1};
+}
+
+/* Per-axis intervals of a LAYOUT or NEED holding for one rank, clipped to the tensor. false: the rank has nothing. */
+static bool holding_intervals(struct interval out[FUSE_MAX_AXES], const struct fuse_plan *plan,
+                              const struct fuse_holding *holding, int rank, int64_t turn, bool *padded) {
+    const struct fuse_value *value = &plan->ir->values.at[holding->value];
+    if (rank >= plan->mesh.used)
+        return false;
+    int coordinate[FUSE_MESH_MAX];
+    fuse_mesh_coordinates(coordinate, &plan->mesh, rank);
+    if (holding->kind == FUSE_HOLDING_LAYOUT) {
+        for (int a = 0; a < value->rank; a++)
+            out[a] = layout_interval(plan, &holding->layout, a, value->extent[a], coordinate);
+    } else {
+        const struct fuse_op *op = plan->ir->ops.at[holding->op];
+        const struct fuse_use *use = &op->input[holding->input];
+        struct interval range[FUSE_MAX_AXES];
+        struct fuse_box cut;
+        if (holding->loop >= 0)
+            cut = fuse_iteration_box(plan, holding->op, &holding->layout, holding->loop, rank, turn);
+        for (int i = 0; i < op->indices; i++) {
+            range[i] = holding->loop >= 0 ? (struct interval){cut.lo[i], cut.hi[i]}
+                                          : layout_interval(plan, &holding->layout, i, op->extent[i], coordinate);
+            if (length(range[i]) == 0)
+                return false;
+        }
+        for (int a = 0; a < value->rank; a++) {
+            const struct fuse_access_axis *at = &use->access.at[a];
+            out[a] = read_interval(at, at->index < 0 ? (struct interval){0, 1} : range[at->index]);
+            struct interval inside = meet(out[a], (struct interval){0, value->extent[a]});
+            if (padded && (inside.lo != out[a].lo || inside.hi != out[a].hi))
+                *padded = true;
+            out[a] = inside;
+        }
+    }
+    for (int a = 0; a < value->rank; a++)
+        if (length(out[a]) == 0)
+            return false;
+    return true;
+}
+
+/* Elements of a product of intervals whose position in file order is below `position`. */
+static int64_t count_below(const struct interval *x, int rank, const int64_t *extent, bool reversed, int64_t position) {
+    int64_t inner_all = 1, stride = 1;
+    for (int a = 0; a < rank; a++) {
+        inner_all *= length(x[a]);
+        stride *= extent[a];
+    }
+    if (rank == 0)
+        return position > 0;
+    if (position <= 0 || stride == 0)
+        return 0;
+    if (position >= stride)
+        return inner_all;
+    int64_t below = 0;
+    for (int step = 0; step < rank; step++) {
+        int a = reversed ? rank - 1 - step : step;
+        stride /= extent[a];
+        int64_t n = length(x[a]);
+        if (n == 0)
+            return 0;
+        inner_all /= n;
+        int64_t digit = position / stride;
+        position %= stride;
+        int64_t before = digit - x[a].lo;
+        below += (before < 0 ? 0 : before > n ? n : before) * inner_all;
+        if (digit < x[a].lo || digit >= x[a].hi)
+            return below;
+    }
+    return below;
+}
+
+/* The element range of a RANGES holding. */
+static struct interval range_interval(const struct fuse_plan *plan, const struct fuse_holding *holding, int rank,
+                                      int64_t turn) {
+    int64_t elems = fuse_value_elems(&plan->ir->values.at[holding->value]), align = holding->align_elems;
+    /* Only the aggregators around rank * A / P can be this rank. */
+    int64_t near = (int64_t)rank * holding->aggregators / plan->mesh.ranks;
+    for (int64_t k = near; k <= near + 1 && k < holding->aggregators; k++) {
+        if (block_interval(plan->mesh.ranks, holding->aggregators, k).lo != rank)
+            continue;
+        struct interval units = block_interval((elems + align - 1) / align, holding->aggregators, k);
+        struct interval x = {units.lo * align, units.hi * align < elems ? units.hi * align : elems};
+        if (x.lo > x.hi)
+            x.lo = x.hi;
+        if (holding->loop < 0)
+            return x;
+        struct interval part = block_interval(x.hi - x.lo, plan->regions.at[holding->loop].turns, turn);
+        return (struct interval){x.lo + part.lo, x.lo + part.hi};
+    }
+    return (struct interval){0, 0};
+}
+
+static int64_t product(const struct interval *x, int rank) {
+    int64_t n = 1;
+    for (int a = 0; a < rank; a++)
+        n = fuse_sat_mul(n, length(x[a]));
+    return n;
+}
+
+int64_t fuse_cost_received_elems(const struct fuse_plan *plan, const struct fuse_step *step, int rank, int64_t turn) {
+    const struct fuse_value *value = &plan->ir->values.at[step->have.value];
+    struct interval have[FUSE_MAX_AXES], need[FUSE_MAX_AXES];
+    if (step->kind == FUSE_STEP_REDUCE) {
+        if (!holding_intervals(need, plan, &step->need, rank, turn, NULL))
+            return 0;
+        return fuse_sat_mul(plan->mesh.dim[step->dim] - 1, product(need, value->rank));
+    }
+    bool have_ranges = step->have.kind == FUSE_HOLDING_RANGES, need_ranges = step->need.kind == FUSE_HOLDING_RANGES;
+    if (need_ranges) {
+        struct interval range = range_interval(plan, &step->need, rank, turn);
+        int64_t own = 0;
+        if (have_ranges)
+            own = length(meet(range, range_interval(plan, &step->have, rank, turn)));
+        else if (holding_intervals(have, plan, &step->have, rank, turn, NULL))
+            own = count_below(have, value->rank, value->extent, step->need.reversed, range.hi) -
+                  count_below(have, value->rank, value->extent, step->need.reversed, range.lo);
+        return length(range) - own;
+    }
+    if (have_ranges) {
+        /* A slab brings the part of the needed box that lies in the slabs of all ranks at this turn. */
+        if (!holding_intervals(need, plan, &step->need, rank, turn, NULL))
+            return 0;
+        if (step->have.loop < 0) {
+            struct interval own = range_interval(plan, &step->have, rank, turn);
+            return product(need, value->rank) -
+                   (count_below(need, value->rank, value->extent, step->have.reversed, own.hi) -
+                    count_below(need, value->rank, value->extent, step->have.reversed, own.lo));
+        }
+        int64_t others = 0;
+        for (int64_t k = 0; k < step->have.aggregators; k++) {
+            int owner = (int)block_interval(plan->mesh.ranks, step->have.aggregators, k).lo;
+            if (owner == rank)
+                continue;
+            struct interval range = range_interval(plan, &step->have, owner, turn);
+            others += count_below(need, value->rank, value->extent, step->have.reversed, range.hi) -
+                      count_below(need, value->rank, value->extent, step->have.reversed, range.lo);
+        }
+        return others;
+    }
+    if (!holding_intervals(need, plan, &step->need, rank, turn, NULL))
+        return 0;
+    int64_t needed = product(need, value->rank);
+    if (!holding_intervals(have, plan, &step->have, rank, turn, NULL))
+        return needed;
+    for (int a = 0; a < value->rank; a++)
+        have[a] = meet(have[a], need[a]);
+    return needed - product(have, value->rank);
+}
+
+/* ---- estimates and totals ------------------------------------------------------------------------------------- */
+
+int64_t fuse_cost_receive_ps(const struct fuse_plan *plan, int64_t bytes, int64_t messages) {
+    const struct fuse_machine *m = &plan->request.machine;
+    bool one_node = m->ranks_per_node == 0 || plan->mesh.ranks <= m->ranks_per_node;
+    int64_t per_kib = one_node ? m->node_ps_per_kib : m->network_ps_per_kib;
+    return fuse_sat_add(fuse_sat_mul(messages, m->latency_ps), fuse_sat_mul(bytes, per_kib) / 1024);
+}
+
+static int64_t step_turns(const struct fuse_plan *plan, const struct fuse_step *step) {
+    return step->loop >= 0 ? plan->regions.at[step->loop].turns : 1;
+}
+
+static bool is_slab(const struct fuse_plan *plan, const struct fuse_step *step) {
+    return step->loop >= 0 && plan->regions.at[step->loop].loop == FUSE_LOOP_SLAB;
+}
+
+int64_t fuse_cost_turn_bytes_max(const struct fuse_plan *plan, const struct fuse_step *step) {
+    struct fuse_step whole = *step;
+    int64_t most = 0, turns = step_turns(plan, step);
+    if (is_slab(plan, step)) {
+        whole.have.loop = whole.need.loop = -1;
+        turns = 1;
+    }
+    for (int rank = 0; rank < plan->mesh.ranks; rank++)
+        for (int64_t t = 0; t < turns; t++) {
+            int64_t n = fuse_cost_received_elems(plan, &whole, rank, t);
+            most = n > most ? n : most;
+        }
+    return fuse_sat_mul(most, (int64_t)fuse_dtype_bytes(plan->ir->values.at[step->have.value].dtype));
+}
+
+static int64_t iteration_elems(const struct fuse_plan *plan, const struct fuse_op *op,
+                               const struct fuse_layout *partition) {
+    int64_t n = 1;
+    for (int i = 0; i < op->indices; i++) {
+        int64_t parts = fuse_layout_parts(partition, &plan->mesh, i);
+        n = fuse_sat_mul(n, (op->extent[i] + parts - 1) / parts);
+    }
+    return n;
+}
+
+static int64_t op_flops(const struct fuse_plan *plan, int number, const struct fuse_layout *partition) {
+    const struct fuse_op *op = plan->ir->ops.at[number];
+    int64_t n = iteration_elems(plan, op, partition);
+    if (op->kind == FUSE_OP_EINSUM)
+        return fuse_sat_mul(n, op->inputs);
+    if (op->kind == FUSE_OP_MAP) {
+        int work = 0;
+        for (int i = 0; i < op->body->n; i++)
+            work += fuse_scalar_arity(op->body->node[i].op) > 0;
+        return fuse_sat_mul(n, work + (op->reduce != FUSE_REDUCE_NONE));
+    }
+    return 0;
+}
+
+int64_t fuse_cost_compute_ps(const struct fuse_plan *plan, int number, const struct fuse_layout *partition) {
+    const struct fuse_machine *m = &plan->request.machine;
+    const struct fuse_op *op = plan->ir->ops.at[number];
+    int64_t flops = op_flops(plan, number, partition);
+    enum fuse_dtype dtype = plan->ir->values.at[op->out].dtype;
+    int64_t per_kflop = dtype == FUSE_F64   ? m->f64_ps_per_kflop
+                        : dtype == FUSE_I64 ? m->i64_ps_per_kflop
+                                            : m->f32_ps_per_kflop;
+    if (op->kind == FUSE_OP_EINSUM)
+        return fuse_sat_mul(flops, per_kflop) / 1024;
+    /* A map is bound by memory or, with long bodies, by some eight operations per element and tile pass. */
+    int64_t elems = iteration_elems(plan, op, partition);
+    int64_t bytes = fuse_sat_mul(elems, 4 * (int64_t)(op->inputs + (op->reduce == FUSE_REDUCE_NONE)));
+    return fuse_sat_add(fuse_sat_mul(bytes, m->map_ps_per_kib) / 1024, fuse_sat_mul(flops, 512 * 1024) / 1024);
+}
+
+void fuse_cost_step(const struct fuse_plan *plan, struct fuse_step *step, int64_t *received_bytes) {
+    const struct fuse_machine *m = &plan->request.machine;
+    step->received_bytes_max = step->received_bytes_total = step->flops_max = step->time_ps = 0;
+    switch (step->kind) {
+    case FUSE_STEP_MOVE:
+    case FUSE_STEP_REDUCE: {
+        int64_t size = (int64_t)fuse_dtype_bytes(plan->ir->values.at[step->have.value].dtype);
+        struct fuse_step whole = *step;
+        int64_t turns = step_turns(plan, step);
+        if (is_slab(plan, step)) {
+            /* Slabs tile the tensor, so all turns together receive what one turn over all of it would. */
+            whole.have.loop = whole.need.loop = -1;
+            turns = 1;
+        }
+        for (int rank = 0; rank < plan->mesh.ranks; rank++) {
+            int64_t n = 0;
+            for (int64_t t = 0; t < turns; t++)
+                n = fuse_sat_add(n, fuse_cost_received_elems(plan, &whole, rank, t));
+            n = fuse_sat_mul(n, size);
+            step->received_bytes_max = n > step->received_bytes_max ? n : step->received_bytes_max;
+            step->received_bytes_total = fuse_sat_add(step->received_bytes_total, n);
+            received_bytes[rank] = fuse_sat_add(received_bytes[rank], n);
+        }
+        int64_t copied = fuse_sat_mul(fuse_holding_max_elems(plan, &step->need), size);
+        step->time_ps = fuse_sat_add(fuse_cost_receive_ps(plan, step->received_bytes_max, step->received_bytes_max > 0),
+                                     fuse_sat_mul(copied, m->copy_ps_per_kib) / 1024);
+        break;
+    }
+    case FUSE_STEP_CONTRACT:
+    case FUSE_STEP_MAP:
+        step->flops_max = op_flops(plan, step->op, &step->partition);
+        step->time_ps = fuse_cost_compute_ps(plan, step->op, &step->partition);
+        break;
+    case FUSE_STEP_READ:
+    case FUSE_STEP_WRITE: {
+        const struct fuse_holding *h = step->kind == FUSE_STEP_READ ? &step->need : &step->have;
+        int64_t bytes = fuse_sat_mul(fuse_holding_max_elems(plan, h),
+                                     (int64_t)fuse_dtype_bytes(plan->ir->values.at[h->value].dtype));
+        step->time_ps = fuse_sat_mul(fuse_sat_mul(bytes, step_turns(plan, step)), m->file_ps_per_kib) / 1024;
+        break;
+    }
+    case FUSE_STEP_LITERAL:
+    case FUSE_STEP_PRINT: break;
+    }
+}
+
+/* Blocks differ by at most one element an axis; a handful of ranks at the corners and in the middle shows the most. */
+static int sample_ranks(int rank[6], const struct fuse_plan *plan) {
+    int q = plan->mesh.used, n = 0;
+    int wanted[6] = {0, q - 1, q / 2, q / 3, q / 2 - 1, 1};
+    for (int i = 0; i < 6; i++) {
+        bool seen = wanted[i] < 0 || wanted[i] >= q;
+        for (int j = 0; j < n; j++)
+            seen |= rank[j] == wanted[i];
+        if (!seen)
+            rank[n++] = wanted[i];
+    }
+    return n;
+}
+
+static int64_t sampled_bytes(const struct fuse_plan *plan, const struct fuse_step *step) {
+    int rank[6], n = sample_ranks(rank, plan);
+    int64_t most = 0;
+    for (int i = 0; i < n; i++) {
+        int64_t elems = fuse_cost_received_elems(plan, step, rank[i], 0);
+        most = elems > most ? elems : most;
+    }
+    return fuse_sat_mul(most, (int64_t)fuse_dtype_bytes(plan->ir->values.at[step->have.value].dtype));
+}
+
+int64_t fuse_cost_gather_bytes(const struct fuse_plan *plan, int op, int input, const struct fuse_layout *partition,
+                               const struct fuse_layout *have, bool *copied) {
+    int value = plan->ir->ops.at[op]->input[input].value;
+    struct fuse_step step = {
+        .kind = FUSE_STEP_MOVE,
+        .loop = -1,
+        .have = {.kind = FUSE_HOLDING_LAYOUT, .value = value, .layout = *have, .loop = -1},
+        .need = {
+            .kind = FUSE_HOLDING_NEED, .value = value, .layout = *partition, .op = op, .input = input, .loop = -1}};
+    int64_t bytes = sampled_bytes(plan, &step);
+    *copied = bytes > 0;
+    if (bytes == 0) {
+        int rank[6], n = sample_ranks(rank, plan);
+        struct interval unused[FUSE_MAX_AXES];
+        for (int i = 0; i < n; i++)
+            holding_intervals(unused, plan, &step.need, rank[i], 0, copied);
+    }
+    return bytes;
+}
+
+int64_t fuse_cost_relayout_bytes(const struct fuse_plan *plan, int value, const struct fuse_layout *have,
+                                 const struct fuse_layout *need) {
+    struct fuse_step step = {.kind = FUSE_STEP_MOVE,
+                             .loop = -1,
+                             .have = {.kind = FUSE_HOLDING_LAYOUT, .value = value, .layout = *have, .loop = -1},
+                             .need = {.kind = FUSE_HOLDING_LAYOUT, .value = value, .layout = *need, .loop = -1}};
+    return sampled_bytes(plan, &step);
+}
+
+int64_t fuse_cost_block_bytes(const struct fuse_plan *plan, int value, const struct fuse_layout *layout) {
+    struct fuse_holding holding = {.kind = FUSE_HOLDING_LAYOUT, .value = value, .layout = *layout, .loop = -1};
+    return fuse_sat_mul(fuse_holding_max_elems(plan, &holding),
+                        (int64_t)fuse_dtype_bytes(plan->ir->values.at[value].dtype));
+}
+
+bool fuse_cost_file_direct(const struct fuse_plan *plan, int number, const struct fuse_layout *layout, bool reversed) {
+    const struct fuse_value *value = &plan->ir->values.at[number];
+    if (fuse_layout_parts(layout, &plan->mesh, FUSE_REPLICATED) > 1)
+        return false;
+    int64_t run = (int64_t)fuse_dtype_bytes(value->dtype);
+    bool split_seen = false, one_run = true;
+    for (int i = 0; i < value->rank; i++) {
+        int a = reversed ? i : value->rank - 1 - i; /* from the fastest axis on */
+        int64_t parts = fuse_layout_parts(layout, &plan->mesh, a);
+        if (split_seen) {
+            /* Behind a split axis the block is one run only if no slower axis has more than one position. */
+            one_run &= value->extent[a] <= 1 || (value->extent[a] + parts - 1) / parts <= 1;
+        } else {
+            run = fuse_sat_mul(run, value->extent[a] / parts);
+            split_seen = parts > 1;
+        }
+    }
+    return one_run || run >= 64 * 1024;
+}

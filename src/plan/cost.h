@@ -1,0 +1,33 @@
+/* The cost model: what the steps of a plan take, computed from layouts by interval arithmetic alone. It shares no code
+ * with the enumeration of messages (exchange.c), so that the two can be compared. Local and pure. */
+#ifndef FUSE_PLAN_COST_H
+#define FUSE_PLAN_COST_H
+
+#include "plan/plan.h"
+
+/* Elements that a rank must receive in a MOVE or REDUCE step at one turn: those it needs, less those it has. */
+int64_t fuse_cost_received_elems(const struct fuse_plan *plan, const struct fuse_step *step, int rank, int64_t turn);
+/* Fills the step's received_bytes_max, received_bytes_total, flops_max and time_ps, over all ranks and turns, and adds
+ * what each rank receives to received_bytes[rank]. */
+void fuse_cost_step(const struct fuse_plan *plan, struct fuse_step *step, int64_t *received_bytes);
+/* The most that one rank receives in one turn, bytes; an upper bound in slab loops. */
+int64_t fuse_cost_turn_bytes_max(const struct fuse_plan *plan, const struct fuse_step *step);
+
+/* Estimates for the search, before there are steps: bytes that the busiest of a few ranks receives, without loops, when
+ * the value lies in layout `have` and operation `op` reads it as input `input` under `partition`. *padded tells that a
+ * local copy is needed even if nothing is received, because the box reaches outside the tensor. */
+int64_t fuse_cost_gather_bytes(const struct fuse_plan *plan, int op, int input, const struct fuse_layout *partition,
+                               const struct fuse_layout *have, bool *copied);
+/* The same from one layout of a value to another. */
+int64_t fuse_cost_relayout_bytes(const struct fuse_plan *plan, int value, const struct fuse_layout *have,
+                                 const struct fuse_layout *need);
+/* Time of one rank's share of an operation under a partition. */
+int64_t fuse_cost_compute_ps(const struct fuse_plan *plan, int op, const struct fuse_layout *partition);
+/* Time to receive so many bytes in so many messages. */
+int64_t fuse_cost_receive_ps(const struct fuse_plan *plan, int64_t bytes, int64_t messages);
+/* Bytes of the largest block of a value under a layout. */
+int64_t fuse_cost_block_bytes(const struct fuse_plan *plan, int value, const struct fuse_layout *layout);
+/* true when every rank's block of the layout is one run of the file or runs of at least 64 KiB, each held by one rank. */
+bool fuse_cost_file_direct(const struct fuse_plan *plan, int value, const struct fuse_layout *layout, bool reversed);
+
+#endif

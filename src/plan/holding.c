@@ -1,0 +1,131 @@
+#include "plan/plan.h"
+
+/* The part of [lo, hi) that belongs to a turn of a loop. */
+static void cut(int64_t *lo, int64_t *hi, int64_t turns, int64_t turn) {
+    int64_t n = *hi > *lo ? *hi - *lo : 0, begin = *lo;
+    *lo = begin + fuse_split_begin(n, turns, turn);
+    *hi = begin + fuse_split_begin(n, turns, turn + 1);
+}
+
+/* Ranks start a panel loop at the block that they hold themselves, so that at every turn each rank sends to another one
+ * instead of all asking the same owner. lo and hi are the rank's whole range of the loop's index. */
+static int64_t skewed(const struct fuse_plan *plan, const struct fuse_region *loop, int rank, int64_t lo, int64_t hi,
+                      int64_t turn) {
+    if (loop->skew_input < 0 || hi <= lo)
+        return turn;
+    const struct fuse_use *use = &plan->ir->ops.at[loop->op]->input[loop->skew_input];
+    const struct fuse_value *value = &plan->ir->values.at[use->value];
+    for (int a = 0; a < use->access.rank; a++) {
+        if (use->access.at[a].index != loop->index || use->access.at[a].stride != 1)
+            continue;
+        struct fuse_box block = fuse_layout_block(&loop->skew_layout, &plan->mesh, value->rank, value->extent, rank);
+        int64_t own = block.lo[a] - use->access.at[a].offset;
+        own = own < lo ? lo : own >= hi ? hi - 1 : own;
+        /* the first turn that starts at or behind the own block's first element */
+        int64_t first = 0;
+        while (first + 1 < loop->turns && lo + fuse_split_begin(hi - lo, loop->turns, first) < own)
+            first++;
+        return (turn + first) % loop->turns;
+    }
+    return turn;
+}
+
+struct fuse_box fuse_iteration_box(const struct fuse_plan *plan, int op_number, const struct fuse_layout *partition,
+                                   int loop, int rank, int64_t turn) {
+    const struct fuse_op *op = plan->ir->ops.at[op_number];
+    struct fuse_box box = fuse_layout_block(partition, &plan->mesh, op->indices, op->extent, rank);
+    if (loop >= 0 && rank < plan->mesh.used) {
+        const struct fuse_region *region = &plan->regions.at[loop];
+        if (region->loop == FUSE_LOOP_PANEL && region->op == op_number)
+            cut(&box.lo[region->index], &box.hi[region->index], region->turns,
+                skewed(plan, region, rank, box.lo[region->index], box.hi[region->index], turn));
+    }
+    return box;
+}
+
+static int range_boxes(struct fuse_box *out, const struct fuse_plan *plan, const struct fuse_holding *holding, int rank,
+                       int64_t turn) {
+    const struct fuse_value *value = &plan->ir->values.at[holding->value];
+    int64_t aggregators = holding->aggregators, ranks = plan->mesh.ranks;
+    /* aggregator k is rank floor(k * P / A): the first k with that rank or above */
+    int64_t k = ((int64_t)rank * aggregators + ranks - 1) / ranks;
+    if (k >= aggregators || fuse_split_begin(ranks, aggregators, k) != rank)
+        return 0;
+    int64_t elems = fuse_value_elems(value);
+    int64_t units = (elems + holding->align_elems - 1) / holding->align_elems;
+    int64_t lo = fuse_split_begin(units, aggregators, k) * holding->align_elems;
+    int64_t hi = fuse_split_begin(units, aggregators, k + 1) * holding->align_elems;
+    lo = lo < elems ? lo : elems;
+    hi = hi < elems ? hi : elems;
+    if (holding->loop >= 0)
+        cut(&lo, &hi, plan->regions.at[holding->loop].turns, turn);
+    return fuse_box_of_range(out, value->rank, value->extent, holding->reversed, lo, hi);
+}
+
+int fuse_holding_boxes(struct fuse_box out[FUSE_MAX_RANGE_BOXES], const struct fuse_plan *plan,
+                       const struct fuse_holding *holding, int rank, int64_t turn) {
+    const struct fuse_value *value = &plan->ir->values.at[holding->value];
+    switch (holding->kind) {
+    case FUSE_HOLDING_RANGES: return range_boxes(out, plan, holding, rank, turn);
+    case FUSE_HOLDING_LAYOUT:
+        if (rank >= plan->mesh.used)
+            return 0;
+        out[0] = fuse_layout_block(&holding->layout, &plan->mesh, value->rank, value->extent, rank);
+        break;
+    case FUSE_HOLDING_NEED: {
+        if (rank >= plan->mesh.used)
+            return 0;
+        const struct fuse_use *use = &plan->ir->ops.at[holding->op]->input[holding->input];
+        struct fuse_box iteration = fuse_iteration_box(plan, holding->op, &holding->layout, holding->loop, rank, turn);
+        if (fuse_box_is_empty(&iteration))
+            return 0;
+        out[0] = fuse_access_box(&use->access, &iteration);
+        break;
+    }
+    }
+    return fuse_box_is_empty(&out[0]) ? 0 : 1;
+}
+
+static int64_t largest_part(int64_t extent, int64_t parts) {
+    return (extent + parts - 1) / parts;
+}
+
+int64_t fuse_holding_max_elems(const struct fuse_plan *plan, const struct fuse_holding *holding) {
+    const struct fuse_value *value = &plan->ir->values.at[holding->value];
+    int64_t elems = 1;
+    switch (holding->kind) {
+    case FUSE_HOLDING_LAYOUT:
+        for (int a = 0; a < value->rank; a++)
+            elems = fuse_sat_mul(elems,
+                                 largest_part(value->extent[a], fuse_layout_parts(&holding->layout, &plan->mesh, a)));
+        return elems;
+    case FUSE_HOLDING_NEED: {
+        /* Block lengths of different indices are independent, so the largest box has the longest block of each. */
+        const struct fuse_op *op = plan->ir->ops.at[holding->op];
+        const struct fuse_use *use = &op->input[holding->input];
+        struct fuse_box iteration = {.rank = op->indices};
+        for (int i = 0; i < op->indices; i++) {
+            iteration.hi[i] = largest_part(op->extent[i], fuse_layout_parts(&holding->layout, &plan->mesh, i));
+            if (holding->loop >= 0) {
+                const struct fuse_region *loop = &plan->regions.at[holding->loop];
+                if (loop->loop == FUSE_LOOP_PANEL && loop->op == holding->op && loop->index == i)
+                    iteration.hi[i] = largest_part(iteration.hi[i], loop->turns);
+            }
+        }
+        if (fuse_box_is_empty(&iteration))
+            return 0;
+        struct fuse_box box = fuse_access_box(&use->access, &iteration);
+        return fuse_box_elems(&box);
+    }
+    case FUSE_HOLDING_RANGES: {
+        int64_t units = (fuse_value_elems(value) + holding->align_elems - 1) / holding->align_elems;
+        elems = fuse_sat_mul(largest_part(units, holding->aggregators), holding->align_elems);
+        if (elems > fuse_value_elems(value))
+            elems = fuse_value_elems(value);
+        if (holding->loop >= 0)
+            elems = largest_part(elems, plan->regions.at[holding->loop].turns);
+        return elems;
+    }
+    }
+    return 0;
+}

@@ -1,0 +1,116 @@
+#include "plan/plan.h"
+
+#include <string.h>
+
+static int add_factors(struct fuse_mesh *mesh, int n) {
+    /* Large primes first: the innermost dimensions are small, which keeps partial sums of one node short. */
+    int factor[FUSE_MESH_MAX], count = 0;
+    for (int p = 2; (int64_t)p * p <= n; p++)
+        for (; n % p == 0; n /= p)
+            factor[count++] = p;
+    if (n > 1)
+        factor[count++] = n;
+    for (int i = count - 1; i >= 0; i--)
+        mesh->dim[mesh->dims++] = factor[i];
+    return count;
+}
+
+struct fuse_mesh fuse_mesh_make(int ranks, int used, int ranks_per_node) {
+    struct fuse_mesh mesh = {.ranks = ranks, .used = used};
+    if (ranks_per_node > 1 && used > ranks_per_node && used % ranks_per_node == 0) {
+        add_factors(&mesh, used / ranks_per_node);
+        add_factors(&mesh, ranks_per_node);
+    } else {
+        add_factors(&mesh, used);
+    }
+    return mesh;
+}
+
+void fuse_mesh_coordinates(int coordinate[FUSE_MESH_MAX], const struct fuse_mesh *mesh, int rank) {
+    for (int d = mesh->dims - 1; d >= 0; d--) {
+        coordinate[d] = rank % mesh->dim[d];
+        rank /= mesh->dim[d];
+    }
+}
+
+struct fuse_layout fuse_layout_replicated(void) {
+    struct fuse_layout layout;
+    memset(layout.axis, FUSE_REPLICATED, sizeof layout.axis);
+    memset(layout.level, 0, sizeof layout.level);
+    return layout;
+}
+
+void fuse_layout_split(struct fuse_layout *layout, const struct fuse_mesh *mesh, int d, int axis) {
+    int level = 0;
+    for (int e = 0; e < mesh->dims; e++)
+        level += e != d && layout->axis[e] == axis;
+    layout->axis[d] = (int8_t)axis;
+    layout->level[d] = (int8_t)level;
+}
+
+bool fuse_layout_equal(const struct fuse_layout *a, const struct fuse_layout *b) {
+    return memcmp(a, b, sizeof *a) == 0;
+}
+
+int64_t fuse_layout_parts(const struct fuse_layout *layout, const struct fuse_mesh *mesh, int axis) {
+    int64_t parts = 1;
+    for (int d = 0; d < mesh->dims; d++)
+        if (layout->axis[d] == axis)
+            parts *= mesh->dim[d];
+    return parts;
+}
+
+int64_t fuse_layout_part(const struct fuse_layout *layout, const struct fuse_mesh *mesh, int axis,
+                         const int coordinate[FUSE_MESH_MAX]) {
+    int at_level[FUSE_MESH_MAX], levels = 0;
+    for (int d = 0; d < mesh->dims; d++)
+        if (layout->axis[d] == axis) {
+            at_level[layout->level[d]] = d;
+            levels++;
+        }
+    int64_t part = 0;
+    for (int l = 0; l < levels; l++)
+        part = part * mesh->dim[at_level[l]] + coordinate[at_level[l]];
+    return part;
+}
+
+struct fuse_box fuse_layout_block(const struct fuse_layout *layout, const struct fuse_mesh *mesh, int axes,
+                                  const int64_t *extent, int rank) {
+    struct fuse_box box = {.rank = axes};
+    if (rank >= mesh->used) {
+        /* A box of rank 0 is never empty; the caller asks ranks < used only for it. */
+        for (int a = 0; a < axes; a++)
+            box.lo[a] = box.hi[a] = 0;
+        return box;
+    }
+    int coordinate[FUSE_MESH_MAX];
+    fuse_mesh_coordinates(coordinate, mesh, rank);
+    for (int a = 0; a < axes; a++) {
+        int64_t parts = fuse_layout_parts(layout, mesh, a);
+        int64_t part = parts == 1 ? 0 : fuse_layout_part(layout, mesh, a, coordinate);
+        box.lo[a] = fuse_split_begin(extent[a], parts, part);
+        box.hi[a] = fuse_split_begin(extent[a], parts, part + 1);
+    }
+    return box;
+}
+
+void fuse_layout_print(struct fuse_text *text, const struct fuse_layout *layout, const struct fuse_mesh *mesh, int axes,
+                       const char *const *names) {
+    fuse_text_add(text, "[");
+    for (int a = 0; a < axes; a++) {
+        if (names && names[a])
+            fuse_text_add(text, "%s%s", a ? "," : "", names[a]);
+        else
+            fuse_text_add(text, "%s%d", a ? "," : "", a);
+        int64_t parts = fuse_layout_parts(layout, mesh, a);
+        if (parts > 1)
+            fuse_text_add(text, "/%lld", (long long)parts);
+    }
+    fuse_text_add(text, "]");
+    int64_t copies = fuse_layout_parts(layout, mesh, FUSE_REPLICATED);
+    int64_t partial = fuse_layout_parts(layout, mesh, FUSE_PARTIAL);
+    if (copies > 1)
+        fuse_text_add(text, " x%lld", (long long)copies);
+    if (partial > 1)
+        fuse_text_add(text, " partial/%lld", (long long)partial);
+}

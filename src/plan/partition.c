@@ -1,0 +1,163 @@
+/* Partitions of iteration spaces, and the layouts that follow from them. */
+#include "plan/search.h"
+
+#define EXHAUSTIVE_LIMIT 1100 /* 8 ranks (2 2 2) with up to 9 indices, 16 with 4, 1,024 with 1 */
+#define RUN_INDICES 4         /* indices that a large mesh is dealt to: the longest ones */
+
+struct fuse_layout fuse_plan_project(const struct fuse_plan *plan, int number, int input,
+                                     const struct fuse_layout *partition) {
+    const struct fuse_use *use = &plan->ir->ops.at[number]->input[input];
+    struct fuse_layout layout = fuse_layout_replicated();
+    for (int level = 0; level < plan->mesh.dims; level++)
+        for (int d = 0; d < plan->mesh.dims; d++) {
+            if (partition->axis[d] < 0 || partition->level[d] != level)
+                continue;
+            for (int a = 0; a < use->access.rank; a++)
+                if (use->access.at[a].index == partition->axis[d]) {
+                    fuse_layout_split(&layout, &plan->mesh, d, a);
+                    break; /* a diagonal: its first axis */
+                }
+        }
+    return layout;
+}
+
+struct fuse_layout fuse_plan_natural(const struct fuse_plan *plan, int number, const struct fuse_layout *partition) {
+    const struct fuse_op *op = plan->ir->ops.at[number];
+    int rank = plan->ir->values.at[op->out].rank;
+    struct fuse_layout layout = fuse_layout_replicated();
+    for (int level = 0; level < plan->mesh.dims; level++)
+        for (int d = 0; d < plan->mesh.dims; d++) {
+            if (partition->axis[d] < 0 || partition->level[d] != level)
+                continue;
+            layout.axis[d] = FUSE_PARTIAL;
+            for (int a = 0; a < rank; a++)
+                if (op->out_index[a] == partition->axis[d])
+                    fuse_layout_split(&layout, &plan->mesh, d, a);
+        }
+    return layout;
+}
+
+/* Indices worth splitting, longest first. */
+static int split_indices(int index[FUSE_MAX_AXES], const struct fuse_op *op) {
+    int n = 0;
+    for (int i = 0; i < op->indices; i++)
+        if (op->extent[i] > 1) {
+            int at = n++;
+            for (; at > 0 && op->extent[index[at - 1]] < op->extent[i]; at--)
+                index[at] = index[at - 1];
+            index[at] = i;
+        }
+    return n;
+}
+
+static bool fits(const struct fuse_plan *plan, const struct fuse_op *op, const struct fuse_layout *layout) {
+    for (int i = 0; i < op->indices; i++)
+        if (fuse_layout_parts(layout, &plan->mesh, i) > op->extent[i])
+            return false;
+    return true;
+}
+
+/* Deals the mesh dimensions, outermost first, to the indices in the order of `order`: run[k] dimensions each. */
+static struct fuse_layout deal(const struct fuse_plan *plan, const int *order, const int *run, int n) {
+    struct fuse_layout layout = fuse_layout_replicated();
+    int d = 0;
+    for (int k = 0; k < n; k++)
+        for (int j = 0; j < run[k]; j++)
+            fuse_layout_split(&layout, &plan->mesh, d++, order[k]);
+    return layout;
+}
+
+/* Every way to write `left` as a sum over run[k .. n), with the layout of each. */
+static void compositions(struct fuse_layout *out, int limit, int *count, const struct fuse_plan *plan,
+                         const struct fuse_op *op, const int *order, int *run, int k, int n, int left) {
+    if (k == n - 1) {
+        run[k] = left;
+        struct fuse_layout layout = deal(plan, order, run, n);
+        if (*count < limit && fits(plan, op, &layout))
+            out[(*count)++] = layout;
+        return;
+    }
+    for (run[k] = left; run[k] >= 0; run[k]--) {
+        int taken = run[k];
+        compositions(out, limit, count, plan, op, order, run, k + 1, n, left - taken);
+        run[k] = taken;
+    }
+}
+
+static void orders(struct fuse_layout *out, int limit, int *count, const struct fuse_plan *plan,
+                   const struct fuse_op *op, int *order, int k, int n) {
+    if (k == n) {
+        int run[FUSE_MAX_AXES];
+        compositions(out, limit, count, plan, op, order, run, 0, n, plan->mesh.dims);
+        return;
+    }
+    for (int j = k; j < n; j++) {
+        int t = order[k];
+        order[k] = order[j];
+        order[j] = t;
+        orders(out, limit, count, plan, op, order, k + 1, n);
+        order[j] = order[k];
+        order[k] = t;
+    }
+}
+
+int fuse_plan_partitions(struct fuse_layout *out, int limit, const struct fuse_plan *plan, int number) {
+    const struct fuse_op *op = plan->ir->ops.at[number];
+    int index[FUSE_MAX_AXES], n = split_indices(index, op), dims = plan->mesh.dims, count = 0;
+    out[count++] = fuse_layout_replicated();
+    if (n == 0 || dims == 0)
+        return count;
+    int64_t ways = 1;
+    for (int d = 0; d < dims && ways <= EXHAUSTIVE_LIMIT; d++)
+        ways *= n + 1;
+    if (ways <= EXHAUSTIVE_LIMIT) {
+        for (int64_t w = 1; w < ways && count < limit; w++) {
+            struct fuse_layout layout = fuse_layout_replicated();
+            int64_t rest = w;
+            for (int d = 0; d < dims; d++, rest /= n + 1)
+                if (rest % (n + 1) > 0)
+                    fuse_layout_split(&layout, &plan->mesh, d, index[rest % (n + 1) - 1]);
+            if (fits(plan, op, &layout))
+                out[count++] = layout;
+        }
+        return count;
+    }
+    if (n > RUN_INDICES)
+        n = RUN_INDICES;
+    int order[FUSE_MAX_AXES];
+    for (int k = 0; k < n; k++)
+        order[k] = index[k];
+    orders(out, limit, &count, plan, op, order, 0, n);
+    if (count == 1) {
+        /* No index is long enough for all dimensions together: use as many as fit, longest index first. */
+        struct fuse_layout layout = fuse_layout_replicated();
+        for (int d = 0; d < dims; d++)
+            for (int k = 0; k < n; k++) {
+                struct fuse_layout longer = layout;
+                fuse_layout_split(&longer, &plan->mesh, d, index[k]);
+                if (fits(plan, op, &longer)) {
+                    layout = longer;
+                    break;
+                }
+            }
+        out[count++] = layout;
+    }
+    return count;
+}
+
+void fuse_plan_lifetime(const struct fuse_plan *plan, int *first, int *last) {
+    const struct fuse_ir *ir = plan->ir;
+    for (int v = 0; v < ir->values.n; v++) {
+        first[v] = ir->ops.n;
+        last[v] = ir->values.at[v].op;
+    }
+    for (int o = 0; o < ir->ops.n; o++)
+        for (int k = 0; k < ir->ops.at[o]->inputs; k++) {
+            int v = ir->ops.at[o]->input[k].value;
+            first[v] = o < first[v] ? o : first[v];
+            last[v] = o > last[v] ? o : last[v];
+        }
+    for (int v = 0; v < ir->values.n; v++)
+        if (first[v] == ir->ops.n)
+            first[v] = ir->values.at[v].op;
+}

@@ -1,0 +1,239 @@
+/* Making a plan: which ranks to use, how careful to be with memory, and what to say when nothing fits. */
+#include "plan/plan.h"
+
+#include "plan/build.h"
+#include "plan/cost.h"
+
+#include <string.h>
+
+#define LADDER_STEPS 48
+#define WORKSPACE_MAX ((int64_t)4 << 20)
+#define WORKSPACE_MIN ((int64_t)64 << 10)
+#define WIDEST_DIMENSION 61 /* members of a group that a reduction step may have */
+#define RANKS_MAX 4096      /* tried when looking for the smallest number that fits */
+
+struct fuse_machine fuse_machine_default(void) {
+    return (struct fuse_machine){.latency_ps = 2000000,
+                                 .node_ps_per_kib = 200000,
+                                 .network_ps_per_kib = 100000,
+                                 .copy_ps_per_kib = 120000,
+                                 .file_ps_per_kib = 500000,
+                                 .f32_ps_per_kflop = 8000,
+                                 .f64_ps_per_kflop = 16000,
+                                 .i64_ps_per_kflop = 500000,
+                                 .map_ps_per_kib = 150000,
+                                 .ranks_per_node = 0,
+                                 .kind = FUSE_MEM_HOST};
+}
+
+static struct fuse_plan *try_plan(struct fuse_arena *arena, const struct fuse_ir *ir,
+                                  const struct fuse_plan_request *request, int used,
+                                  const struct fuse_plan_effort *effort) {
+    struct fuse_plan *plan = FUSE_NEW(arena, struct fuse_plan);
+    plan->arena = arena;
+    plan->ir = ir;
+    plan->request = *request;
+    if (request->replicate_below < 0)
+        plan->request.replicate_below = FUSE_PLAN_SMALL_BYTES;
+    if (request->file_unit_bytes == 0)
+        plan->request.file_unit_bytes = FUSE_PLAN_FILE_UNIT_BYTES;
+    plan->mesh = fuse_mesh_make(request->ranks, used, request->machine.ranks_per_node);
+    plan->layout = FUSE_NEW_ARRAY(arena, struct fuse_layout, ir->values.n + 1);
+    plan->partition = FUSE_NEW_ARRAY(arena, struct fuse_layout, ir->ops.n + 1);
+    struct fuse_plan_choice *choice = FUSE_NEW_ARRAY(arena, struct fuse_plan_choice, ir->ops.n + 1);
+    fuse_plan_search(plan, effort, choice);
+    fuse_plan_build(plan, effort, choice);
+    fuse_plan_place_buffers(plan);
+    return plan;
+}
+
+/* ---- ranks ---------------------------------------------------------------------------------------------------- */
+
+static bool has_factors_up_to(int n, int largest) {
+    for (int p = 2; p <= largest; p++)
+        while (n % p == 0)
+            n /= p;
+    return n == 1;
+}
+
+static bool has_small_factors(int n) {
+    return has_factors_up_to(n, 7);
+}
+
+/* All ranks, or the largest number from 7/8 of them on that makes a good grid, whichever the model prefers. */
+static int choose_used(struct fuse_arena *arena, const struct fuse_ir *ir, const struct fuse_plan_request *request,
+                       const struct fuse_plan_effort *effort) {
+    int all = request->ranks;
+    if (has_small_factors(all))
+        return all;
+    int fewer = all;
+    while (8 * (int64_t)fewer >= 7 * (int64_t)all && !has_small_factors(fewer))
+        fewer--;
+    if (8 * (int64_t)fewer < 7 * (int64_t)all)
+        return all;
+    if (!has_factors_up_to(all, WIDEST_DIMENSION))
+        return fewer;
+    struct fuse_arena_mark mark = fuse_arena_mark(arena);
+    int64_t with_all = try_plan(arena, ir, request, all, effort)->time_ps;
+    int64_t with_fewer = try_plan(arena, ir, request, fewer, effort)->time_ps;
+    fuse_arena_rewind(arena, mark);
+    return with_fewer < with_all ? fewer : all;
+}
+
+/* ---- memory --------------------------------------------------------------------------------------------------- */
+
+static const struct fuse_plan_effort no_care = {.budget_bytes = INT64_MAX, .workspace_bytes = WORKSPACE_MAX};
+
+/* Step k of the ladder: no care at all, then late loading, then ever smaller budgets. The ladder depends on the program
+ * and the ranks only, never on the limit, so that what fits in M fits in every M' > M. */
+static struct fuse_plan_effort ladder(const struct fuse_plan_request *request, int k, int64_t lazy_peak) {
+    struct fuse_plan_effort effort = no_care;
+    if (request->workspace_bytes > 0)
+        effort.workspace_bytes = request->workspace_bytes;
+    int64_t workspace = effort.workspace_bytes;
+    if (k == 0)
+        return effort;
+    effort.lazy = true;
+    if (k == 1)
+        return effort;
+    int64_t budget = lazy_peak;
+    for (int i = 1; i < k; i++)
+        budget -= budget / 10;
+    effort.budget_bytes = budget;
+    effort.workspace_bytes = budget / 64 < WORKSPACE_MIN ? WORKSPACE_MIN : budget / 64;
+    if (effort.workspace_bytes > workspace)
+        effort.workspace_bytes = workspace;
+    return effort;
+}
+
+/* The first step of the ladder whose plan needs at most `room` bytes, or -1; *least is the smallest need of all tried. */
+static int climb(struct fuse_arena *arena, const struct fuse_ir *ir, const struct fuse_plan_request *request, int used,
+                 int64_t room, struct fuse_plan_effort *effort, int64_t *least) {
+    int64_t lazy_peak = 0;
+    int stuck = 0;
+    *least = INT64_MAX;
+    for (int k = 0; k < LADDER_STEPS && stuck < 12; k++) {
+        *effort = ladder(request, k, lazy_peak);
+        struct fuse_arena_mark mark = fuse_arena_mark(arena);
+        int64_t peak = try_plan(arena, ir, request, used, effort)->peak_bytes;
+        fuse_arena_rewind(arena, mark);
+        if (k <= 1)
+            lazy_peak = peak;
+        stuck = peak < *least ? 0 : stuck + 1;
+        *least = peak < *least ? peak : *least;
+        if (peak <= room)
+            return k;
+    }
+    return -1;
+}
+
+static const char *value_name(struct fuse_text *text, const struct fuse_ir *ir, int value) {
+    if (ir->values.at[value].name)
+        return ir->values.at[value].name;
+    char *at = fuse_arena_printf(text->arena, "%%%d", value);
+    return at;
+}
+
+static void note_largest(struct fuse_error *err, struct fuse_arena *arena, const struct fuse_ir *ir) {
+    bool *told = FUSE_NEW_ARRAY(arena, bool, ir->values.n + 1);
+    struct fuse_text text = {.arena = arena};
+    for (int i = 0; i < 3; i++) {
+        int largest = -1;
+        for (int v = 0; v < ir->values.n; v++)
+            if (!told[v] &&
+                (largest < 0 || fuse_value_bytes(&ir->values.at[v]) > fuse_value_bytes(&ir->values.at[largest])))
+                largest = v;
+        if (largest < 0)
+            break;
+        told[largest] = true;
+        fuse_text_add(&text, "%s%s ", i ? ", " : "", value_name(&text, ir, largest));
+        fuse_text_add_size(&text, fuse_value_bytes(&ir->values.at[largest]));
+    }
+    fuse_note(err, "the largest tensors are %s", text.at ? text.at : "none");
+    int heavy = -1;
+    int64_t most = -1;
+    for (int o = 0; o < ir->ops.n; o++) {
+        const struct fuse_op *op = ir->ops.at[o];
+        int64_t bytes = op->out >= 0 ? fuse_value_bytes(&ir->values.at[op->out]) : 0;
+        for (int k = 0; k < op->inputs; k++)
+            bytes = fuse_sat_add(bytes, fuse_value_bytes(&ir->values.at[op->input[k].value]));
+        if (bytes > most && op->inputs > 0) {
+            most = bytes;
+            heavy = o;
+        }
+    }
+    if (heavy >= 0) {
+        struct fuse_text line = {.arena = arena};
+        const struct fuse_op *op = ir->ops.at[heavy];
+        for (int k = 0; k < op->inputs; k++)
+            fuse_text_add(&line, "%s%s", k ? ", " : "", value_name(&line, ir, op->input[k].value));
+        err->span = op->span;
+        err->has_span = op->span.file >= 0;
+        if (op->out >= 0)
+            fuse_note(err, "%s is computed from %s", value_name(&line, ir, op->out), line.at ? line.at : "nothing");
+    }
+}
+
+/* The smallest number of ranks, by doubling and then halving the gap, at which the program fits. */
+static int ranks_that_fit(struct fuse_arena *arena, const struct fuse_ir *ir, struct fuse_plan_request request,
+                          int64_t room) {
+    struct fuse_plan_effort effort;
+    int64_t least;
+    int low = request.ranks, high = low;
+    do {
+        if (high >= RANKS_MAX)
+            return 0;
+        low = high;
+        high = 2 * high < RANKS_MAX ? 2 * high : RANKS_MAX;
+        request.ranks = high;
+    } while (climb(arena, ir, &request, choose_used(arena, ir, &request, &no_care), room, &effort, &least) < 0);
+    for (int tries = 0; high - low > 1 && tries < 6; tries++) {
+        request.ranks = low + (high - low) / 2;
+        if (climb(arena, ir, &request, choose_used(arena, ir, &request, &no_care), room, &effort, &least) < 0)
+            low = request.ranks;
+        else
+            high = request.ranks;
+    }
+    return high;
+}
+
+static enum fuse_status refuse(struct fuse_arena *arena, const struct fuse_ir *ir,
+                               const struct fuse_plan_request *request, int64_t room, int64_t least,
+                               struct fuse_error *err) {
+    struct fuse_text need = {.arena = arena}, given = {.arena = arena};
+    int64_t whole = fuse_sat_add(least, FUSE_PLAN_BASE_BYTES);
+    fuse_text_add_size(&need, whole);
+    fuse_text_add_size(&given, request->memory_bytes);
+    enum fuse_status status =
+        fuse_fail(err, FUSE_EMEMORY, "the program does not fit in %s per rank on %d rank%s: it needs at least %s",
+                  given.at, request->ranks, request->ranks == 1 ? "" : "s", need.at);
+    note_largest(err, arena, ir);
+    int ranks = ir->ops.n <= 200 ? ranks_that_fit(arena, ir, *request, room) : 0;
+    int64_t mib = (whole + ((int64_t)1 << 20) - 1) >> 20;
+    if (ranks > 0)
+        fuse_hint(err, "give it --mem-per-rank %lldM, or at least %d ranks", (long long)mib, ranks);
+    else
+        fuse_hint(err, "give it --mem-per-rank %lldM (%lld bytes)", (long long)mib, (long long)whole);
+    return status;
+}
+
+enum fuse_status fuse_plan_make(struct fuse_plan **out, struct fuse_arena *arena, const struct fuse_ir *ir,
+                                const struct fuse_plan_request *request, struct fuse_error *err) {
+    int64_t room = request->memory_bytes == 0 ? INT64_MAX : request->memory_bytes - FUSE_PLAN_BASE_BYTES;
+    struct fuse_plan_effort effort = no_care;
+    int64_t least = 0;
+    for (int o = 0; o < ir->ops.n; o++)
+        if (ir->ops.at[o]->inputs > FUSE_MAX_INPUTS)
+            return fuse_fail_at(err, FUSE_EPROGRAM, ir->ops.at[o]->span, "more than %d tensors in one expression",
+                                FUSE_MAX_INPUTS);
+    int used = choose_used(arena, ir, request, &effort);
+    if (room < 0 || climb(arena, ir, request, used, room, &effort, &least) < 0) {
+        if (room < 0)
+            climb(arena, ir, request, used, 0, &effort, &least);
+        return refuse(arena, ir, request, room, least, err);
+    }
+    struct fuse_plan *plan = try_plan(arena, ir, request, used, &effort);
+    plan->hash = fuse_plan_hash(plan);
+    *out = plan;
+    return FUSE_OK;
+}

@@ -1,0 +1,260 @@
+/* Plans: who holds what, who sends what, in which order, in which bytes of memory. PURE: a plan is a function of the IR,
+ * the machine and the limits, the same on every rank and every computer. Nothing here communicates or allocates tensors.
+ *
+ *   mesh       Q <= P ranks as a grid of prime factors
+ *   layout     of a tensor, or of an iteration space: each mesh dimension goes to one axis (index), or replicates, or
+ *              holds partial results
+ *   holding    which boxes of a tensor every rank has in a buffer, or needs in it
+ *   plan       a tree of regions over a list of steps, and the buffers the steps use
+ *
+ * A plan is not stored per rank: boxes, messages and views are computed for one rank and one turn of a loop when asked
+ * for, so that 4,096 ranks cost no more memory than one. Costs are integers: picoseconds, bytes; saturating. */
+#ifndef FUSE_PLAN_PLAN_H
+#define FUSE_PLAN_PLAN_H
+
+#include "core/box.h"
+#include "core/error.h"
+#include "core/queue.h"
+#include "core/text.h"
+#include "ir/ir.h"
+
+/* ---- machine and request -------------------------------------------------------------------------------------- */
+
+struct fuse_machine {
+    int64_t latency_ps;                                           /* one message */
+    int64_t node_ps_per_kib;                                      /* received from a rank of the same node */
+    int64_t network_ps_per_kib;                                   /* received from another node */
+    int64_t copy_ps_per_kib;                                      /* written by a local copy */
+    int64_t file_ps_per_kib;                                      /* read from or written to a file */
+    int64_t f32_ps_per_kflop, f64_ps_per_kflop, i64_ps_per_kflop; /* contraction, per 1,024 operations */
+    int64_t map_ps_per_kib;                                       /* bytes of operands and results of a map */
+    int ranks_per_node;                                           /* 0: unknown or unequal, the mesh is flat */
+    enum fuse_memkind kind;                                       /* where tensors live: HOST or DEVICE */
+};
+
+/* The defaults used without a machine file. */
+struct fuse_machine fuse_machine_default(void);
+
+/* What a rank uses beside planned buffers: libraries, MPI, the program. Part of --mem-per-rank. */
+#define FUSE_PLAN_BASE_BYTES ((int64_t)32 << 20)
+
+#define FUSE_PLAN_SMALL_BYTES ((int64_t)64 << 10)
+#define FUSE_PLAN_FILE_UNIT_BYTES ((int64_t)1 << 20)
+
+struct fuse_plan_request {
+    int ranks;            /* P >= 1 */
+    int64_t memory_bytes; /* per rank, base included; 0: unlimited */
+    struct fuse_machine machine;
+    int64_t panels;          /* 0: the planner chooses; else the number of turns of every panel loop */
+    int64_t replicate_below; /* bytes: smaller tensors are replicated without search; < 0: FUSE_PLAN_SMALL_BYTES */
+    int64_t workspace_bytes; /* message staging and file slabs: at most this much each way; 0: 4 MiB */
+    int64_t file_unit_bytes; /* ranges of files start at multiples of this; 0: FUSE_PLAN_FILE_UNIT_BYTES */
+    bool perturb;            /* tests only: one box of the first exchange is made wrong */
+};
+
+/* ---- mesh and layouts ----------------------------------------------------------------------------------------- */
+
+#define FUSE_MESH_MAX 32
+
+/* The first `used` of `ranks` ranks as a grid; rank = mixed-radix number of its coordinates, the last dimension fastest.
+ * Dimensions are prime. The other ranks hold nothing that is distributed; they read, write and agree. */
+struct fuse_mesh {
+    int ranks, used, dims;
+    int dim[FUSE_MESH_MAX];
+};
+
+struct fuse_mesh fuse_mesh_make(int ranks, int used, int ranks_per_node);
+/* coordinate[d] of a rank < used. */
+void fuse_mesh_coordinates(int coordinate[FUSE_MESH_MAX], const struct fuse_mesh *mesh, int rank);
+
+enum { FUSE_REPLICATED = -1, FUSE_PARTIAL = -2 };
+
+/* Per mesh dimension: an axis, FUSE_REPLICATED or FUSE_PARTIAL (the ranks along it hold terms of a reduction). Several
+ * dimensions on one axis split it nested, lower level first (outermost); levels count from 0 on each axis, and are 0 for
+ * dimensions that are on none, so that equal layouts have equal bytes. Entries beyond mesh.dims are REPLICATED. */
+struct fuse_layout {
+    int8_t axis[FUSE_MESH_MAX], level[FUSE_MESH_MAX];
+};
+
+struct fuse_layout fuse_layout_replicated(void);
+/* Puts mesh dimension d on an axis, innermost. d must be replicated or partial. */
+void fuse_layout_split(struct fuse_layout *layout, const struct fuse_mesh *mesh, int d, int axis);
+bool fuse_layout_equal(const struct fuse_layout *a, const struct fuse_layout *b);
+/* Number of parts that an axis is split into, and the part that a rank (< used) holds. */
+int64_t fuse_layout_parts(const struct fuse_layout *layout, const struct fuse_mesh *mesh, int axis);
+int64_t fuse_layout_part(const struct fuse_layout *layout, const struct fuse_mesh *mesh, int axis,
+                         const int coordinate[FUSE_MESH_MAX]);
+/* The block of a rank; partial dimensions do not split. Empty for ranks >= used. */
+struct fuse_box fuse_layout_block(const struct fuse_layout *layout, const struct fuse_mesh *mesh, int axes,
+                                  const int64_t *extent, int rank);
+/* "[i/4(d0 d1), j] +d2" in the names given (NULL: axis numbers). */
+void fuse_layout_print(struct fuse_text *text, const struct fuse_layout *layout, const struct fuse_mesh *mesh, int axes,
+                       const char *const *names);
+
+/* ---- holdings ------------------------------------------------------------------------------------------------- */
+
+enum fuse_holding_kind {
+    FUSE_HOLDING_LAYOUT, /* the block of `layout` over the value's axes */
+    FUSE_HOLDING_NEED,   /* what operation `op` reads through `input` when `layout` splits its iteration space; not
+                            clipped: elements outside the tensor are zeros */
+    FUSE_HOLDING_RANGES  /* contiguous ranges of the tensor in file order over some ranks */
+};
+
+/* Inside a loop the holding may shrink with the turn: NEED when the loop runs over an index of the operation (the rank's
+ * range of that index is cut into `turns` parts), RANGES when it is a slab loop (each range is cut). */
+struct fuse_holding {
+    enum fuse_holding_kind kind;
+    int value;
+    struct fuse_layout layout;
+    int op, input;
+    int aggregators;     /* RANGES: aggregator k is rank floor(k * P / aggregators) */
+    int64_t align_elems; /* RANGES: range borders are multiples of this */
+    bool reversed;       /* RANGES of a file in Fortran order; boxes are then stored first axis fastest */
+    int loop;            /* region whose turn matters, or -1 */
+};
+
+struct fuse_plan;
+
+/* The boxes of a rank at a turn, in storage order: each box is dense, one behind the other. Returns their number, 0 when
+ * the rank holds nothing. */
+int fuse_holding_boxes(struct fuse_box out[FUSE_MAX_RANGE_BOXES], const struct fuse_plan *plan,
+                       const struct fuse_holding *holding, int rank, int64_t turn);
+/* Largest number of elements over ranks and turns. */
+int64_t fuse_holding_max_elems(const struct fuse_plan *plan, const struct fuse_holding *holding);
+/* The iteration box of an operation for a rank and turn; loop -1 for none. */
+struct fuse_box fuse_iteration_box(const struct fuse_plan *plan, int op, const struct fuse_layout *partition, int loop,
+                                   int rank, int64_t turn);
+
+/* ---- steps, regions, buffers ---------------------------------------------------------------------------------- */
+
+enum fuse_phase { FUSE_PHASE_LOAD, FUSE_PHASE_RUN, FUSE_PHASE_STORE, FUSE_PHASES };
+
+enum fuse_step_kind {
+    FUSE_STEP_READ,     /* source file -> `to` */
+    FUSE_STEP_LITERAL,  /* program text -> `to` */
+    FUSE_STEP_MOVE,     /* exchange: `from` under `have` -> `to` under `need`; clears what is outside the tensor */
+    FUSE_STEP_REDUCE,   /* partials along mesh dimension `dim` of `to`: have -> need within the same buffer */
+    FUSE_STEP_CONTRACT, /* operation on in[0], in[1] -> to */
+    FUSE_STEP_MAP,      /* operation on in[..] -> to */
+    FUSE_STEP_WRITE,    /* `from` -> sink file */
+    FUSE_STEP_PRINT     /* rank 0 prints a replicated value, or its shape */
+};
+
+#define FUSE_MAX_INPUTS 16 /* inputs of one operation */
+
+struct fuse_step {
+    enum fuse_step_kind kind;
+    enum fuse_phase phase;
+    int op;                         /* operation of the IR that the step serves */
+    int from, to;                   /* buffers, or -1 */
+    struct fuse_holding have, need; /* MOVE, REDUCE; READ: need is what to read; WRITE: have is what to write */
+    int dim;                        /* REDUCE */
+    int in[FUSE_MAX_INPUTS];        /* CONTRACT, MAP: buffers */
+    struct fuse_layout partition;   /* CONTRACT, MAP: of the iteration space */
+    int loop;                       /* innermost loop region around the step, or -1 */
+    bool accumulate;                /* CONTRACT, MAP in a loop over a projected index: turns after the first add */
+    /* Staging for messages and, with device memory, for file pieces: one buffer that is halved into send and receive;
+     * `pinned` is its twin in pinned memory (-1 when tensors live in host memory). A message is cut into pieces of at
+     * most piece_bytes. */
+    int staging, pinned;
+    int64_t piece_bytes;
+    /* Costs over all turns. Bytes that a rank must receive, in the dtype that travels. */
+    int64_t received_bytes_max, received_bytes_total;
+    int64_t flops_max, time_ps;
+};
+
+enum fuse_region_kind { FUSE_REGION_SEQ, FUSE_REGION_STEP, FUSE_REGION_LOOP };
+enum fuse_loop_kind { FUSE_LOOP_PANEL, FUSE_LOOP_SLAB };
+
+struct fuse_region {
+    enum fuse_region_kind kind;
+    int step;         /* STEP */
+    int first, count; /* SEQ, LOOP: children are plan->child[first .. first + count) */
+    enum fuse_loop_kind loop;
+    int op, index;                /* PANEL: the index of the operation that is cut */
+    struct fuse_layout partition; /* PANEL: of that operation */
+    int skew_input; /* PANEL: ranks start at their own block of this input's resident layout along the index; -1 none */
+    struct fuse_layout skew_layout;
+    int64_t turns;
+    int carried[4]; /* buffers carried from turn to turn, -1 terminated */
+};
+
+struct fuse_buffer {
+    int value; /* whose elements, or -1 (staging) */
+    enum fuse_dtype dtype;
+    enum fuse_memkind kind;
+    struct fuse_holding holding; /* what it is laid out for */
+    int64_t bytes, offset;       /* the same on every rank; offset in the arena of its kind */
+    int first, last;             /* positions in the top-level order at which it is first and last used */
+    char role;                   /* 'v' value, 'p' partial, 'g' gathered operand, 'f' file range, 's' staging */
+};
+
+struct fuse_plan {
+    struct fuse_arena *arena;
+    const struct fuse_ir *ir;
+    struct fuse_plan_request request;
+    struct fuse_mesh mesh;
+    struct fuse_layout *layout;    /* [values] resident layout */
+    struct fuse_layout *partition; /* [ops] */
+    FUSE_VEC(struct fuse_step) steps;
+    FUSE_VEC(struct fuse_region) regions; /* regions.at[root] is the whole plan */
+    FUSE_VEC(int) child;
+    FUSE_VEC(struct fuse_buffer) buffers;
+    int root;
+    int64_t arena_bytes[FUSE_MEM_KINDS]; /* exact high-water of planned buffers per rank */
+    int64_t peak_bytes;                  /* their sum */
+    int64_t received_bytes_max[FUSE_PHASES], received_bytes_total[FUSE_PHASES]; /* busiest rank, all ranks */
+    int64_t flops_max, time_ps;
+    uint64_t hash;
+};
+
+/* Plans the whole program. MEMORY (71) when nothing fits: the message names the smallest memory and the smallest number
+ * of ranks that would do, the note the largest tensors and the operations that need them. */
+enum fuse_status fuse_plan_make(struct fuse_plan **out, struct fuse_arena *arena, const struct fuse_ir *ir,
+                                const struct fuse_plan_request *request, struct fuse_error *err) FUSE_CHECKED;
+
+/* Layouts, steps, bytes, flops, peak; stable text. */
+void fuse_plan_print(struct fuse_text *text, const struct fuse_plan *plan);
+
+/* ---- messages ------------------------------------------------------------------------------------------------- */
+
+/* What two ranks exchange in one MOVE or REDUCE step at one turn, as pieces of at most piece_bytes: both sides compute
+ * the same list from the plan. */
+struct fuse_piece {
+    struct fuse_box box;  /* in the tensor's coordinates */
+    int from_box, to_box; /* which box of the sender's `have`, of the receiver's `need` it lies in */
+};
+
+/* Walks the pieces that `sender` owes `receiver`. Zero the struct, set the fields of the first group, then call next. */
+struct fuse_pieces {
+    const struct fuse_plan *plan;
+    const struct fuse_step *step;
+    int sender, receiver;
+    int64_t turn;
+    /* private */
+    bool started;
+    int have_boxes, need_boxes, pair;
+    int64_t piece, pieces;
+    struct fuse_box part;
+};
+
+bool fuse_pieces_next(struct fuse_piece *out, struct fuse_pieces *walk);
+/* The boxes that a receiver needs in a MOVE or REDUCE step: the step's `need`. */
+int fuse_exchange_need(struct fuse_box out[FUSE_MAX_RANGE_BOXES], const struct fuse_plan *plan,
+                       const struct fuse_step *step, int receiver, int64_t turn);
+
+/* A box cut into pieces of at most max_elems elements (at least one each), along its outermost axes first. */
+int64_t fuse_box_piece_count(const struct fuse_box *box, int64_t max_elems);
+struct fuse_box fuse_box_piece(const struct fuse_box *box, int64_t max_elems, int64_t piece);
+
+/* true when sender and receiver exchange nothing in the step, cheaply and conservatively (false may still be empty). */
+bool fuse_pieces_none(const struct fuse_plan *plan, const struct fuse_step *step, int sender, int receiver);
+
+/* ---- proof ---------------------------------------------------------------------------------------------------- */
+
+/* Replays the plan for all ranks in one process on element numbers instead of values: every element that a step reads
+ * must be there, every partial must be complete when it is used, every tensor must be written whole, and the bytes that
+ * travel must be the planned ones. VERIFY with what is wrong. Memory grows with the tensors: for small programs. */
+enum fuse_status fuse_plan_replay(const struct fuse_plan *plan, struct fuse_error *err) FUSE_CHECKED;
+
+#endif

@@ -1,0 +1,146 @@
+#include "plan/plan.h"
+
+static void print_value_name(struct fuse_text *text, const struct fuse_plan *plan, int value) {
+    const struct fuse_value *v = &plan->ir->values.at[value];
+    if (v->name)
+        fuse_text_add(text, "%s", v->name);
+    else
+        fuse_text_add(text, "%%%d", value);
+}
+
+static void print_holding(struct fuse_text *text, const struct fuse_plan *plan, const struct fuse_holding *h) {
+    switch (h->kind) {
+    case FUSE_HOLDING_LAYOUT:
+        fuse_layout_print(text, &h->layout, &plan->mesh, plan->ir->values.at[h->value].rank, NULL);
+        break;
+    case FUSE_HOLDING_NEED: {
+        const struct fuse_op *op = plan->ir->ops.at[h->op];
+        fuse_text_add(text, "what ");
+        fuse_layout_print(text, &h->layout, &plan->mesh, op->indices, op->index_name);
+        fuse_text_add(text, " needs");
+        break;
+    }
+    case FUSE_HOLDING_RANGES:
+        fuse_text_add(text, "%d file range%s", h->aggregators, h->aggregators == 1 ? "" : "s");
+        break;
+    }
+}
+
+static const char *const step_name[] = {"read", "literal", "move", "reduce", "contract", "map", "write", "print"};
+
+static void print_step(struct fuse_text *text, const struct fuse_plan *plan, int number, int indent) {
+    const struct fuse_step *step = &plan->steps.at[number];
+    const struct fuse_op *op = plan->ir->ops.at[step->op];
+    fuse_text_add(text, "%*s%-8s ", indent, "", step_name[step->kind]);
+    switch (step->kind) {
+    case FUSE_STEP_READ:
+    case FUSE_STEP_LITERAL:
+        print_value_name(text, plan, op->out);
+        if (op->path)
+            fuse_text_add(text, " \"%s\"", op->path);
+        fuse_text_add(text, " as ");
+        print_holding(text, plan, &step->need);
+        break;
+    case FUSE_STEP_WRITE:
+    case FUSE_STEP_PRINT:
+        print_value_name(text, plan, op->input[0].value);
+        if (op->path)
+            fuse_text_add(text, " \"%s\"", op->path);
+        fuse_text_add(text, " from ");
+        print_holding(text, plan, &step->have);
+        break;
+    case FUSE_STEP_MOVE:
+    case FUSE_STEP_REDUCE:
+        print_value_name(text, plan, step->have.value);
+        fuse_text_add(text, " ");
+        print_holding(text, plan, &step->have);
+        fuse_text_add(text, " -> ");
+        print_holding(text, plan, &step->need);
+        break;
+    case FUSE_STEP_CONTRACT:
+    case FUSE_STEP_MAP:
+        print_value_name(text, plan, op->out);
+        fuse_text_add(text, " over ");
+        fuse_layout_print(text, &step->partition, &plan->mesh, op->indices, op->index_name);
+        for (int k = 0; k < op->inputs; k++) {
+            fuse_text_add(text, k ? ", " : " from ");
+            print_value_name(text, plan, op->input[k].value);
+        }
+        break;
+    }
+    if (step->kind == FUSE_STEP_MOVE || step->kind == FUSE_STEP_REDUCE)
+        fuse_text_add(text, "  receives %lld bytes (all ranks %lld)", (long long)step->received_bytes_max,
+                      (long long)step->received_bytes_total);
+    if (step->flops_max > 0)
+        fuse_text_add(text, "  flops %lld", (long long)step->flops_max);
+    fuse_text_add(text, "\n");
+}
+
+static void print_region(struct fuse_text *text, const struct fuse_plan *plan, int number, int indent) {
+    const struct fuse_region *region = &plan->regions.at[number];
+    if (region->kind == FUSE_REGION_STEP) {
+        print_step(text, plan, region->step, indent);
+        return;
+    }
+    if (region->kind == FUSE_REGION_LOOP) {
+        if (region->loop == FUSE_LOOP_PANEL)
+            fuse_text_add(text, "%*sloop     panel(%s) %lld turns%s\n", indent, "",
+                          plan->ir->ops.at[region->op]->index_name[region->index], (long long)region->turns,
+                          region->skew_input >= 0 ? ", each rank from its own block on" : "");
+        else
+            fuse_text_add(text, "%*sloop     slab(file) %lld turns\n", indent, "", (long long)region->turns);
+        indent += 2;
+    }
+    for (int i = 0; i < region->count; i++)
+        print_region(text, plan, plan->child.at[region->first + i], indent);
+}
+
+static void print_total(struct fuse_text *text, const char *name, int64_t bytes) {
+    fuse_text_add(text, "%s %lld bytes (", name, (long long)bytes);
+    fuse_text_add_size(text, bytes);
+    fuse_text_add(text, ")");
+}
+
+void fuse_plan_print(struct fuse_text *text, const struct fuse_plan *plan) {
+    const struct fuse_ir *ir = plan->ir;
+    fuse_text_add(text, "plan for %d rank%s, %d used, mesh", plan->mesh.ranks, plan->mesh.ranks == 1 ? "" : "s",
+                  plan->mesh.used);
+    for (int d = 0; d < plan->mesh.dims; d++)
+        fuse_text_add(text, "%s%d", d ? " x " : " ", plan->mesh.dim[d]);
+    if (plan->mesh.dims == 0)
+        fuse_text_add(text, " 1");
+    fuse_text_add(text, ", hash %016llx\n\nlayouts ([axis/parts], xN copies)\n", (unsigned long long)plan->hash);
+    for (int v = 0; v < ir->values.n; v++) {
+        const struct fuse_value *value = &ir->values.at[v];
+        fuse_text_add(text, "  ");
+        print_value_name(text, plan, v);
+        fuse_text_add(text, " %s[", fuse_dtype_name(value->dtype));
+        for (int a = 0; a < value->rank; a++)
+            fuse_text_add(text, "%s%lld", a ? "," : "", (long long)value->extent[a]);
+        fuse_text_add(text, "] ");
+        fuse_layout_print(text, &plan->layout[v], &plan->mesh, value->rank, NULL);
+        fuse_text_add(text, "\n");
+    }
+    fuse_text_add(text, "\nsteps\n");
+    print_region(text, plan, plan->root, 2);
+    static const char *const phase_name[FUSE_PHASES] = {"load", "run", "store"};
+    fuse_text_add(text, "\nper rank\n");
+    for (int p = 0; p < FUSE_PHASES; p++) {
+        fuse_text_add(text, "  %-5s ", phase_name[p]);
+        print_total(text, "receives at most", plan->received_bytes_max[p]);
+        fuse_text_add(text, ", all ranks %lld\n", (long long)plan->received_bytes_total[p]);
+    }
+    fuse_text_add(text, "  flops at most %lld\n", (long long)plan->flops_max);
+    for (int k = 0; k < FUSE_MEM_KINDS; k++)
+        if (plan->arena_bytes[k] > 0) {
+            fuse_text_add(text, "  ");
+            print_total(text, fuse_memkind_name((enum fuse_memkind)k), plan->arena_bytes[k]);
+            fuse_text_add(text, "\n");
+        }
+    fuse_text_add(text, "  ");
+    print_total(text, "peak", plan->peak_bytes);
+    fuse_text_add(text, " of planned buffers, and a base of ");
+    fuse_text_add_size(text, FUSE_PLAN_BASE_BYTES);
+    fuse_text_add(text, "\n  modelled time %lld.%06lld s\n", (long long)(plan->time_ps / 1000000000000),
+                  (long long)(plan->time_ps / 1000000 % 1000000));
+}

@@ -1,0 +1,383 @@
+/* A plan carried out on element numbers. A buffer's cell holds which element of its tensor it is (1 + its position in C
+ * order; 0 for padding outside the tensor, -1 for nothing) and how many terms have been summed into it. */
+#include "plan/plan.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct cell {
+    int64_t element, terms;
+};
+
+struct replay {
+    const struct fuse_plan *plan;
+    struct cell **cells; /* [rank * buffers + buffer] */
+    int64_t *received;   /* [rank], in the step at hand */
+    int64_t turn;
+    uint8_t **written; /* [ops] per element of a sink */
+    struct fuse_error *err;
+};
+
+static const struct fuse_value *value_of(const struct replay *r, int value) {
+    return &r->plan->ir->values.at[value];
+}
+
+static struct cell *cells_of(const struct replay *r, int rank, int buffer) {
+    return r->cells[(size_t)rank * (size_t)r->plan->buffers.n + (size_t)buffer];
+}
+
+/* Position of a coordinate in a rank's buffer, -1 when the buffer does not hold it. */
+static int64_t position(const struct replay *r, int rank, int buffer, const int64_t *at) {
+    const struct fuse_buffer *b = &r->plan->buffers.at[buffer];
+    struct fuse_box box[FUSE_MAX_RANGE_BOXES];
+    int boxes = fuse_holding_boxes(box, r->plan, &b->holding, rank, r->turn);
+    int64_t base = 0;
+    for (int i = 0; i < boxes; i++) {
+        int64_t stride[FUSE_MAX_AXES], offset = 0;
+        bool inside = true;
+        fuse_box_strides(stride, &box[i], b->holding.reversed);
+        for (int a = 0; a < box[i].rank; a++) {
+            inside &= at[a] >= box[i].lo[a] && at[a] < box[i].hi[a];
+            offset += (at[a] - box[i].lo[a]) * stride[a];
+        }
+        if (inside)
+            return base + offset;
+        base += fuse_box_elems(&box[i]);
+    }
+    return -1;
+}
+
+static struct cell *cell_at(const struct replay *r, int rank, int buffer, const int64_t *at) {
+    int64_t p = position(r, rank, buffer, at);
+    return p < 0 ? NULL : &cells_of(r, rank, buffer)[p];
+}
+
+/* 1 + position in C order, 0 outside the tensor. */
+static int64_t element_number(const struct fuse_value *value, const int64_t *at) {
+    int64_t n = 0;
+    for (int a = 0; a < value->rank; a++) {
+        if (at[a] < 0 || at[a] >= value->extent[a])
+            return 0;
+        n = n * value->extent[a] + at[a];
+    }
+    return n + 1;
+}
+
+/* Terms that a finished element of a value is the sum of. */
+static int64_t complete_terms(const struct replay *r, int value) {
+    const struct fuse_op *op = r->plan->ir->ops.at[value_of(r, value)->op];
+    int64_t terms = 1;
+    for (int i = 0; i < op->indices; i++) {
+        bool kept = false;
+        for (int a = 0; a < value_of(r, value)->rank; a++)
+            kept |= op->out_index[a] == i;
+        if (!kept)
+            terms *= op->extent[i];
+    }
+    return terms;
+}
+
+/* Steps an odometer over a box; false after the last point. */
+static bool advance(int64_t *at, const struct fuse_box *box) {
+    for (int a = box->rank - 1; a >= 0; a--) {
+        if (++at[a] < box->hi[a])
+            return true;
+        at[a] = box->lo[a];
+    }
+    return false;
+}
+
+#define EACH(at, box)                                                                             \
+    for (bool more_ = (memcpy((at), (box)->lo, sizeof(box)->lo), !fuse_box_is_empty(box)); more_; \
+         more_ = advance((at), (box)))
+
+static enum fuse_status wrong(const struct replay *r, const struct fuse_step *step, int rank, const char *what) {
+    return fuse_fail(r->err, FUSE_EVERIFY, "step %d, rank %d, turn %lld: %s", (int)(step - r->plan->steps.at), rank,
+                     (long long)r->turn, what);
+}
+
+static enum fuse_status check_finished(const struct replay *r, const struct fuse_step *step, int rank, int buffer,
+                                       int value, const int64_t *at) {
+    const struct cell *cell = cell_at(r, rank, buffer, at);
+    int64_t element = element_number(value_of(r, value), at);
+    if (!cell)
+        return wrong(r, step, rank, "an element is read that the buffer does not hold");
+    if (cell->element != element)
+        return wrong(r, step, rank,
+                     cell->element < 0 ? "an element is read that was never written"
+                                       : "another element is read than was meant");
+    if (element > 0 && cell->terms != complete_terms(r, value))
+        return wrong(r, step, rank, "an element is read whose terms have not all been summed");
+    return FUSE_OK;
+}
+
+static enum fuse_status fill(struct replay *r, const struct fuse_step *step, int rank) {
+    struct fuse_box box[FUSE_MAX_RANGE_BOXES];
+    int64_t at[FUSE_MAX_AXES];
+    int boxes = fuse_holding_boxes(box, r->plan, &step->need, rank, r->turn);
+    for (int i = 0; i < boxes; i++)
+        EACH(at, &box[i]) {
+            struct cell *cell = cell_at(r, rank, step->to, at);
+            if (!cell)
+                return wrong(r, step, rank, "an element is loaded that the buffer does not hold");
+            *cell = (struct cell){element_number(value_of(r, step->need.value), at), 1};
+        }
+    return FUSE_OK;
+}
+
+static enum fuse_status move(struct replay *r, const struct fuse_step *step) {
+    int ranks = r->plan->mesh.ranks;
+    int64_t at[FUSE_MAX_AXES], size = (int64_t)fuse_dtype_bytes(value_of(r, step->have.value)->dtype);
+    const struct fuse_value *value = value_of(r, step->need.value);
+    for (int to = 0; to < ranks; to++) {
+        struct fuse_box box[FUSE_MAX_RANGE_BOXES];
+        if (step->need.kind == FUSE_HOLDING_NEED && fuse_holding_boxes(box, r->plan, &step->need, to, r->turn))
+            EACH(at, &box[0]) {
+                struct cell *cell = cell_at(r, to, step->to, at);
+                if (!cell)
+                    return wrong(r, step, to, "a needed element has no place in the buffer");
+                *cell = (struct cell){element_number(value, at) == 0 ? 0 : -1, 1};
+            }
+        for (int from = 0; from < ranks; from++) {
+            struct fuse_pieces walk = {.plan = r->plan, .step = step, .sender = from, .receiver = to, .turn = r->turn};
+            struct fuse_piece piece;
+            while (fuse_pieces_next(&piece, &walk)) {
+                if (from != to)
+                    r->received[to] += fuse_box_elems(&piece.box) * size;
+                if (fuse_box_elems(&piece.box) * size > step->piece_bytes && fuse_box_elems(&piece.box) > 1)
+                    return wrong(r, step, to, "a piece is larger than the staging allows");
+                EACH(at, &piece.box) {
+                    const struct cell *source = cell_at(r, from, step->from, at);
+                    struct cell *target = cell_at(r, to, step->to, at);
+                    if (!source || !target)
+                        return wrong(r, step, to, "a message carries an element that a buffer does not hold");
+                    if (source->element != element_number(value, at) ||
+                        source->terms != complete_terms(r, step->have.value))
+                        return wrong(r, step, from, "a message carries an element that is not there yet");
+                    *target = *source;
+                }
+            }
+        }
+    }
+    return FUSE_OK;
+}
+
+static enum fuse_status reduce(struct replay *r, const struct fuse_step *step) {
+    int ranks = r->plan->mesh.ranks;
+    int64_t at[FUSE_MAX_AXES], size = (int64_t)fuse_dtype_bytes(value_of(r, step->have.value)->dtype);
+    const struct fuse_buffer *b = &r->plan->buffers.at[step->to];
+    int64_t elems = fuse_holding_max_elems(r->plan, &b->holding);
+    /* All ranks send what they had before the step. */
+    struct cell *old = malloc(((size_t)ranks * (size_t)elems + 1) * sizeof *old);
+    if (!old)
+        return fuse_fail(r->err, FUSE_EMEMORY, "no memory for the replay");
+    for (int rank = 0; rank < ranks; rank++)
+        memcpy(old + (size_t)rank * (size_t)elems, cells_of(r, rank, step->to), (size_t)elems * sizeof *old);
+    enum fuse_status status = FUSE_OK;
+    for (int to = 0; to < ranks && status == FUSE_OK; to++)
+        for (int from = 0; from < ranks && status == FUSE_OK; from++) {
+            struct fuse_pieces walk = {.plan = r->plan, .step = step, .sender = from, .receiver = to, .turn = r->turn};
+            struct fuse_piece piece;
+            while (from != to && status == FUSE_OK && fuse_pieces_next(&piece, &walk)) {
+                r->received[to] += fuse_box_elems(&piece.box) * size;
+                EACH(at, &piece.box) {
+                    int64_t p = position(r, from, step->from, at);
+                    struct cell *target = cell_at(r, to, step->to, at);
+                    if (p < 0 || !target || old[(int64_t)from * elems + p].element != target->element) {
+                        status = wrong(r, step, to, "partial results of different elements are combined");
+                        break;
+                    }
+                    target->terms += old[(int64_t)from * elems + p].terms;
+                }
+            }
+        }
+    free(old);
+    return status;
+}
+
+static enum fuse_status compute(struct replay *r, const struct fuse_step *step, int rank) {
+    const struct fuse_op *op = r->plan->ir->ops.at[step->op];
+    const struct fuse_value *out = value_of(r, op->out);
+    struct fuse_box iteration = fuse_iteration_box(r->plan, step->op, &step->partition, step->loop, rank, r->turn);
+    int64_t at[FUSE_MAX_AXES];
+    if (rank >= r->plan->mesh.used)
+        return FUSE_OK;
+    for (int k = 0; k < op->inputs && !fuse_box_is_empty(&iteration); k++) {
+        const struct fuse_use *use = &op->input[k];
+        EACH(at, &iteration) {
+            int64_t read[FUSE_MAX_AXES] = {0};
+            for (int a = 0; a < use->access.rank; a++)
+                read[a] = use->access.at[a].offset +
+                          (use->access.at[a].index >= 0 ? use->access.at[a].stride * at[use->access.at[a].index] : 0);
+            FUSE_TRY(check_finished(r, step, rank, step->in[k], use->value, read));
+        }
+    }
+    struct fuse_box out_box = {.rank = out->rank};
+    int64_t terms = 1;
+    bool kept[FUSE_MAX_AXES] = {false};
+    for (int a = 0; a < out->rank; a++) {
+        out_box.lo[a] = iteration.lo[op->out_index[a]];
+        out_box.hi[a] = iteration.hi[op->out_index[a]];
+        kept[op->out_index[a]] = true;
+    }
+    for (int i = 0; i < op->indices; i++)
+        if (!kept[i])
+            terms *= iteration.hi[i] > iteration.lo[i] ? iteration.hi[i] - iteration.lo[i] : 0;
+    EACH(at, &out_box) {
+        struct cell *cell = cell_at(r, rank, step->to, at);
+        if (!cell)
+            return wrong(r, step, rank, "a result has no place in the buffer");
+        if (step->accumulate && r->turn > 0)
+            cell->terms += terms;
+        else
+            *cell = (struct cell){element_number(out, at), terms};
+    }
+    return FUSE_OK;
+}
+
+static enum fuse_status write_out(struct replay *r, const struct fuse_step *step, int rank) {
+    struct fuse_box box[FUSE_MAX_RANGE_BOXES];
+    int64_t at[FUSE_MAX_AXES];
+    int boxes = fuse_holding_boxes(box, r->plan, &step->have, rank, r->turn);
+    for (int i = 0; i < boxes; i++)
+        EACH(at, &box[i]) {
+            FUSE_TRY(check_finished(r, step, rank, step->from, step->have.value, at));
+            int64_t e = element_number(value_of(r, step->have.value), at) - 1;
+            if (r->written[step->op][e]++)
+                return wrong(r, step, rank, "an element of a sink is written twice");
+        }
+    return FUSE_OK;
+}
+
+static enum fuse_status run_turn(struct replay *r, const struct fuse_step *step) {
+    if (step->kind == FUSE_STEP_MOVE)
+        return move(r, step);
+    if (step->kind == FUSE_STEP_REDUCE)
+        return reduce(r, step);
+    for (int rank = 0; rank < r->plan->mesh.ranks; rank++) {
+        if (step->kind == FUSE_STEP_READ || step->kind == FUSE_STEP_LITERAL)
+            FUSE_TRY(fill(r, step, rank));
+        else if (step->kind == FUSE_STEP_CONTRACT || step->kind == FUSE_STEP_MAP)
+            FUSE_TRY(compute(r, step, rank));
+        else if (step->kind == FUSE_STEP_WRITE)
+            FUSE_TRY(write_out(r, step, rank));
+    }
+    return FUSE_OK;
+}
+
+/* Bytes that travelled in a step over all its turns, against the planned ones. */
+static enum fuse_status check_bytes(const struct replay *r, const struct fuse_step *step, const int64_t *received) {
+    int64_t most = 0, total = 0;
+    for (int rank = 0; rank < r->plan->mesh.ranks; rank++) {
+        most = received[rank] > most ? received[rank] : most;
+        total += received[rank];
+    }
+    if (most != step->received_bytes_max || total != step->received_bytes_total)
+        return fuse_fail(r->err, FUSE_EVERIFY,
+                         "step %d: %lld bytes travel (busiest rank %lld), planned were %lld (busiest rank %lld)",
+                         (int)(step - r->plan->steps.at), (long long)total, (long long)most,
+                         (long long)step->received_bytes_total, (long long)step->received_bytes_max);
+    return FUSE_OK;
+}
+
+static enum fuse_status run_region(struct replay *r, int number) {
+    const struct fuse_plan *plan = r->plan;
+    const struct fuse_region *region = &plan->regions.at[number];
+    int ranks = plan->mesh.ranks;
+    int steps = region->kind == FUSE_REGION_LOOP ? region->count : 1;
+    int64_t turns = region->kind == FUSE_REGION_LOOP ? region->turns : 1;
+    int64_t *sum = calloc((size_t)ranks * (size_t)steps, sizeof *sum);
+    if (!sum)
+        return fuse_fail(r->err, FUSE_EMEMORY, "no memory for the replay");
+    enum fuse_status status = FUSE_OK;
+    for (r->turn = 0; r->turn < turns && status == FUSE_OK; r->turn++)
+        for (int i = 0; i < steps && status == FUSE_OK; i++) {
+            int child = region->kind == FUSE_REGION_LOOP ? plan->child.at[region->first + i] : number;
+            memset(r->received, 0, (size_t)ranks * sizeof *r->received);
+            status = run_turn(r, &plan->steps.at[plan->regions.at[child].step]);
+            for (int rank = 0; rank < ranks; rank++)
+                sum[i * ranks + rank] += r->received[rank];
+        }
+    r->turn = 0;
+    for (int i = 0; i < steps && status == FUSE_OK; i++) {
+        int child = region->kind == FUSE_REGION_LOOP ? plan->child.at[region->first + i] : number;
+        status = check_bytes(r, &plan->steps.at[plan->regions.at[child].step], sum + i * ranks);
+    }
+    free(sum);
+    return status;
+}
+
+/* Buffers that share bytes are never alive together. */
+static enum fuse_status check_places(const struct replay *r) {
+    const struct fuse_plan *plan = r->plan;
+    for (int i = 0; i < plan->buffers.n; i++) {
+        const struct fuse_buffer *x = &plan->buffers.at[i];
+        if (x->offset < 0 || x->offset + x->bytes > plan->arena_bytes[x->kind])
+            return fuse_fail(r->err, FUSE_EVERIFY, "buffer %d lies outside its arena", i);
+        for (int j = 0; j < i; j++) {
+            const struct fuse_buffer *y = &plan->buffers.at[j];
+            if (x->kind == y->kind && x->offset < y->offset + y->bytes && y->offset < x->offset + x->bytes &&
+                x->first <= y->last && y->first <= x->last)
+                return fuse_fail(r->err, FUSE_EVERIFY, "buffers %d and %d share bytes while both are in use", j, i);
+        }
+    }
+    return FUSE_OK;
+}
+
+static enum fuse_status check_written(const struct replay *r) {
+    const struct fuse_ir *ir = r->plan->ir;
+    for (int o = 0; o < ir->ops.n; o++) {
+        const struct fuse_op *op = ir->ops.at[o];
+        for (int64_t e = 0; r->written[o] && op->path && e < fuse_value_elems(value_of(r, op->input[0].value)); e++)
+            if (r->written[o][e] != 1)
+                return fuse_fail(r->err, FUSE_EVERIFY, "element %lld of sink \"%s\" is not written", (long long)e,
+                                 op->path);
+    }
+    return FUSE_OK;
+}
+
+static enum fuse_status allocate(struct replay *r) {
+    const struct fuse_plan *plan = r->plan;
+    size_t buffers = (size_t)plan->buffers.n, ranks = (size_t)plan->mesh.ranks;
+    r->cells = calloc(buffers * ranks + 1, sizeof *r->cells);
+    r->received = calloc(ranks, sizeof *r->received);
+    r->written = calloc((size_t)plan->ir->ops.n + 1, sizeof *r->written);
+    if (!r->cells || !r->received || !r->written)
+        return fuse_fail(r->err, FUSE_EMEMORY, "no memory for the replay");
+    for (size_t i = 0; i < buffers * ranks; i++) {
+        const struct fuse_buffer *b = &plan->buffers.at[i % buffers];
+        int64_t elems = b->value < 0 ? 0 : fuse_holding_max_elems(plan, &b->holding);
+        r->cells[i] = malloc(((size_t)elems + 1) * sizeof **r->cells);
+        if (!r->cells[i])
+            return fuse_fail(r->err, FUSE_EMEMORY, "no memory for the replay");
+        for (int64_t e = 0; e < elems; e++)
+            r->cells[i][e] = (struct cell){-1, 0};
+    }
+    for (int o = 0; o < plan->ir->ops.n; o++)
+        if (plan->ir->ops.at[o]->kind == FUSE_OP_SINK) {
+            r->written[o] = calloc((size_t)fuse_value_elems(value_of(r, plan->ir->ops.at[o]->input[0].value)) + 1, 1);
+            if (!r->written[o])
+                return fuse_fail(r->err, FUSE_EMEMORY, "no memory for the replay");
+        }
+    return FUSE_OK;
+}
+
+enum fuse_status fuse_plan_replay(const struct fuse_plan *plan, struct fuse_error *err) {
+    struct replay r = {.plan = plan, .err = err};
+    const struct fuse_region *root = &plan->regions.at[plan->root];
+    enum fuse_status status = allocate(&r);
+    if (status == FUSE_OK)
+        status = check_places(&r);
+    for (int i = 0; i < root->count && status == FUSE_OK; i++)
+        status = run_region(&r, plan->child.at[root->first + i]);
+    if (status == FUSE_OK)
+        status = check_written(&r);
+    for (size_t i = 0; r.cells && i < (size_t)plan->buffers.n * (size_t)plan->mesh.ranks; i++)
+        free(r.cells[i]);
+    for (int o = 0; r.written && o < plan->ir->ops.n; o++)
+        free(r.written[o]);
+    free(r.cells);
+    free(r.received);
+    free(r.written);
+    return status;
+}

@@ -1,0 +1,469 @@
+/* Greedy choice in program order, then sweeps that choose again with all neighbours known.
+ *
+ * The cost of a choice for one operation is the modelled time of: bringing its inputs, computing, finishing partials,
+ * and what the layout of its output costs the users that have already chosen. Sources have no layout of their own until
+ * their first user chooses: they take the one that is cheapest to load and to bring. */
+#include "plan/search.h"
+
+#include "plan/cost.h"
+
+#include <string.h>
+
+#define MAX_PARTITIONS 2048
+#define SWEEPS 2
+
+/* First keep to the memory budget, then be fast, then be small. */
+struct price {
+    int64_t over_bytes, time_ps, bytes;
+};
+
+struct search {
+    struct fuse_plan *plan;
+    const struct fuse_plan_effort *effort;
+    struct fuse_plan_choice *choice;
+    bool *decided;          /* [ops] */
+    bool *placed;           /* [values] layout chosen */
+    int *first, *last;      /* [values] lifetimes in operations */
+    int64_t *live;          /* [ops] estimated bytes of values alive during the operation */
+    int *user_begin, *user; /* users of value v: user[user_begin[v] .. user_begin[v + 1]) */
+    struct fuse_layout *partitions;
+};
+
+static bool cheaper(struct price a, struct price b) {
+    if (a.over_bytes != b.over_bytes)
+        return a.over_bytes < b.over_bytes;
+    return a.time_ps != b.time_ps ? a.time_ps < b.time_ps : a.bytes < b.bytes;
+}
+
+static bool is_small(const struct search *s, int value) {
+    return fuse_value_bytes(&s->plan->ir->values.at[value]) < s->plan->request.replicate_below;
+}
+
+static const struct fuse_op *producer(const struct search *s, int value) {
+    return s->plan->ir->ops.at[s->plan->ir->values.at[value].op];
+}
+
+static bool is_loaded(const struct search *s, int value) {
+    enum fuse_op_kind kind = producer(s, value)->kind;
+    return kind == FUSE_OP_SOURCE || kind == FUSE_OP_LITERAL;
+}
+
+static int64_t copy_ps(const struct search *s, int64_t bytes) {
+    return fuse_sat_mul(bytes, s->plan->request.machine.copy_ps_per_kib) / 1024;
+}
+
+static int64_t move_ps(const struct search *s, int64_t received, int64_t copied) {
+    int64_t peers = received > 0 ? 1 : 0;
+    return fuse_sat_add(fuse_cost_receive_ps(s->plan, received, peers), copy_ps(s, copied));
+}
+
+/* Between a file's contiguous ranges and a layout. Half hidden behind the file itself. */
+static int64_t file_ps(const struct search *s, int value, const struct fuse_layout *layout) {
+    const struct fuse_op *op = producer(s, value);
+    if (op->kind == FUSE_OP_LITERAL)
+        return 0;
+    bool reversed = op->kind == FUSE_OP_SOURCE && op->probe.reversed;
+    if (fuse_cost_file_direct(s->plan, value, layout, reversed))
+        return 0;
+    int64_t bytes = fuse_cost_block_bytes(s->plan, value, layout);
+    return move_ps(s, bytes / 2, bytes);
+}
+
+/* Time to bring an input from `have` to where `partition` needs it; *held is what the gathered copy occupies. */
+static int64_t gather_ps(const struct search *s, int op, int input, const struct fuse_layout *partition,
+                         const struct fuse_layout *have, int64_t *held) {
+    bool copied;
+    int64_t received = fuse_cost_gather_bytes(s->plan, op, input, partition, have, &copied);
+    *held = 0;
+    if (copied) {
+        struct fuse_holding need = {
+            .kind = FUSE_HOLDING_NEED, .layout = *partition, .op = op, .input = input, .loop = -1};
+        need.value = s->plan->ir->ops.at[op]->input[input].value;
+        *held = fuse_sat_mul(fuse_holding_max_elems(s->plan, &need),
+                             (int64_t)fuse_dtype_bytes(s->plan->ir->values.at[need.value].dtype));
+    }
+    return move_ps(s, received, *held);
+}
+
+static int64_t users_ps(const struct search *s, int value, const struct fuse_layout *layout, int except_op) {
+    int64_t time = 0, held;
+    for (int u = s->user_begin[value]; u < s->user_begin[value + 1]; u++) {
+        int op = s->user[u];
+        if (op == except_op || !s->decided[op])
+            continue;
+        const struct fuse_op *user = s->plan->ir->ops.at[op];
+        for (int k = 0; k < user->inputs; k++) {
+            if (user->input[k].value != value)
+                continue;
+            if (user->kind == FUSE_OP_SINK)
+                time = fuse_sat_add(time, file_ps(s, value, layout));
+            else
+                time = fuse_sat_add(time, gather_ps(s, op, k, &s->plan->partition[op], layout, &held));
+        }
+    }
+    return time;
+}
+
+/* The best layout for a loaded value that `op` reads as `input` under `partition`. */
+static int64_t place_loaded(const struct search *s, int op, int input, const struct fuse_layout *partition,
+                            struct fuse_layout *best, int64_t *held, int64_t *block) {
+    const struct fuse_plan *plan = s->plan;
+    int v = plan->ir->ops.at[op]->input[input].value, rank = plan->ir->values.at[v].rank;
+    struct fuse_layout base = fuse_plan_project(plan, op, input, partition);
+    struct price lowest = {INT64_MAX, INT64_MAX, INT64_MAX};
+    /* choice -1 leaves the remaining dimensions replicated; choice a splits axis a over them as well */
+    for (int a = -1; a < rank; a++) {
+        struct fuse_layout layout = base;
+        bool changed = false;
+        for (int d = 0; a >= 0 && d < plan->mesh.dims; d++)
+            if (layout.axis[d] == FUSE_REPLICATED &&
+                fuse_layout_parts(&layout, &plan->mesh, a) * plan->mesh.dim[d] <= plan->ir->values.at[v].extent[a]) {
+                fuse_layout_split(&layout, &plan->mesh, d, a);
+                changed = true;
+            }
+        if (a >= 0 && !changed)
+            continue;
+        int64_t gathered, bytes = fuse_cost_block_bytes(plan, v, &layout);
+        int64_t time = gather_ps(s, op, input, partition, &layout, &gathered);
+        time = fuse_sat_add(time, file_ps(s, v, &layout));
+        time = fuse_sat_add(time, users_ps(s, v, &layout, op));
+        int64_t over = s->effort->budget_bytes == INT64_MAX ? 0 : fuse_sat_add(bytes, s->live[op]);
+        over = over > s->effort->budget_bytes ? over - s->effort->budget_bytes : 0;
+        struct price price = {over, time, bytes};
+        if (cheaper(price, lowest)) {
+            lowest = price;
+            *best = layout;
+            *held = gathered;
+            *block = bytes;
+        }
+    }
+    return lowest.time_ps;
+}
+
+/* ---- finishing ------------------------------------------------------------------------------------------------ */
+
+/* Time to reduce the partial dimensions of `natural` onto an axis (or, with axis -1, everywhere); sets *reduced. */
+static int64_t reduce_ps(const struct search *s, int value, const struct fuse_layout *natural, int axis,
+                         struct fuse_layout *reduced) {
+    const struct fuse_mesh *mesh = &s->plan->mesh;
+    int64_t time = 0;
+    *reduced = *natural;
+    for (int d = 0; d < mesh->dims; d++) {
+        if (natural->axis[d] != FUSE_PARTIAL)
+            continue;
+        if (axis >= 0)
+            fuse_layout_split(reduced, mesh, d, axis);
+        else
+            reduced->axis[d] = FUSE_REPLICATED;
+        int64_t bytes = fuse_sat_mul(fuse_cost_block_bytes(s->plan, value, reduced), mesh->dim[d] - 1);
+        time = fuse_sat_add(time, move_ps(s, bytes, bytes));
+    }
+    return time;
+}
+
+struct option {
+    struct fuse_layout reduced, final;
+    int64_t time_ps;
+};
+
+/* The ways to finish an output: its partials scattered on one axis, or gathered everywhere. */
+static int finish_options(const struct search *s, int value, const struct fuse_layout *natural,
+                          struct option out[FUSE_MAX_AXES + 2]) {
+    const struct fuse_plan *plan = s->plan;
+    const struct fuse_value *v = &plan->ir->values.at[value];
+    struct fuse_layout everywhere = *natural;
+    int partial = 0, n = 0;
+    for (int d = 0; d < plan->mesh.dims; d++)
+        if (natural->axis[d] == FUSE_PARTIAL) {
+            everywhere.axis[d] = FUSE_REPLICATED;
+            partial++;
+        }
+    bool small = is_small(s, value);
+    struct fuse_layout replicated = fuse_layout_replicated();
+    if (partial == 0) {
+        out[n++] = (struct option){*natural, small ? replicated : *natural, 0};
+    } else {
+        if (v->rank == 0 || fuse_cost_block_bytes(plan, value, natural) <= FUSE_PLAN_TINY_BYTES) {
+            out[n].time_ps = reduce_ps(s, value, natural, -1, &out[n].reduced);
+            out[n].final = small ? replicated : everywhere;
+            n++;
+        }
+        int longest = 0;
+        for (int a = 0; a < v->rank; a++)
+            longest = v->extent[a] > v->extent[longest] ? a : longest;
+        for (int a = 0; a < v->rank; a++) {
+            if (v->extent[a] <= 1 && a != longest)
+                continue;
+            out[n].time_ps = reduce_ps(s, value, natural, a, &out[n].reduced);
+            out[n].final = small ? replicated : out[n].reduced;
+            n++;
+            if (a == longest && !small) {
+                out[n] = out[n - 1];
+                out[n].final = everywhere;
+                n++;
+            }
+        }
+    }
+    for (int i = 0; i < n; i++)
+        if (!fuse_layout_equal(&out[i].reduced, &out[i].final)) {
+            int64_t received = fuse_cost_relayout_bytes(plan, value, &out[i].reduced, &out[i].final);
+            int64_t copied = fuse_cost_block_bytes(plan, value, &out[i].final);
+            out[i].time_ps = fuse_sat_add(out[i].time_ps, move_ps(s, received, copied));
+        }
+    return n;
+}
+
+/* ---- one operation -------------------------------------------------------------------------------------------- */
+
+/* What a gathered operand occupies at the least, when it arrives in panels of its longest index. */
+static int64_t panelled(const struct search *s, int op_number, int input, const struct fuse_layout *partition,
+                        int64_t held) {
+    const struct fuse_op *op = s->plan->ir->ops.at[op_number];
+    const struct fuse_access *access = &op->input[input].access;
+    int64_t longest = 1;
+    for (int a = 0; a < access->rank; a++)
+        if (access->at[a].index >= 0) {
+            int64_t n =
+                op->extent[access->at[a].index] / fuse_layout_parts(partition, &s->plan->mesh, access->at[a].index);
+            longest = n > longest ? n : longest;
+        }
+    return held / (longest > 64 ? longest / 64 : 1);
+}
+
+static struct price price_partition(const struct search *s, int number, const struct fuse_layout *partition,
+                                    struct option *chosen) {
+    const struct fuse_plan *plan = s->plan;
+    const struct fuse_op *op = plan->ir->ops.at[number];
+    int64_t budget = s->effort->budget_bytes, held_total = 0, dying = 0;
+    struct price price = {0, fuse_cost_compute_ps(plan, number, partition), 0};
+    for (int k = 0; k < op->inputs; k++) {
+        int v = op->input[k].value;
+        int64_t held = 0, block = 0;
+        if (is_loaded(s, v) && !is_small(s, v) && !s->placed[v]) {
+            struct fuse_layout layout;
+            price.time_ps = fuse_sat_add(price.time_ps, place_loaded(s, number, k, partition, &layout, &held, &block));
+        } else {
+            price.time_ps = fuse_sat_add(price.time_ps, gather_ps(s, number, k, partition, &plan->layout[v], &held));
+            block = fuse_cost_block_bytes(plan, v, &plan->layout[v]);
+        }
+        if (s->last[v] == number)
+            dying = fuse_sat_add(dying, block);
+        held_total = fuse_sat_add(held_total, panelled(s, number, k, partition, held));
+    }
+    struct fuse_layout natural = fuse_plan_natural(plan, number, partition);
+    int64_t natural_bytes = fuse_cost_block_bytes(plan, op->out, &natural);
+    struct option option[FUSE_MAX_AXES + 2];
+    int options = finish_options(s, op->out, &natural, option);
+    struct price lowest = {INT64_MAX, INT64_MAX, INT64_MAX};
+    for (int i = 0; i < options; i++) {
+        struct price p = price;
+        p.time_ps = fuse_sat_add(p.time_ps, option[i].time_ps);
+        p.time_ps = fuse_sat_add(p.time_ps, users_ps(s, op->out, &option[i].final, -1));
+        int64_t final_bytes = fuse_cost_block_bytes(plan, op->out, &option[i].final);
+        bool two = !fuse_layout_equal(&natural, &option[i].final);
+        p.bytes = fuse_sat_add(natural_bytes, final_bytes);
+        if (budget != INT64_MAX) {
+            int64_t work = 2 * s->effort->workspace_bytes;
+            int64_t computing =
+                fuse_sat_add(fuse_sat_add(s->live[number], natural_bytes), fuse_sat_add(held_total, work));
+            int64_t rest = s->live[number] > dying ? s->live[number] - dying : 0;
+            int64_t finishing =
+                fuse_sat_add(fuse_sat_add(rest, natural_bytes), fuse_sat_add(two ? final_bytes : 0, work));
+            int64_t most = computing > finishing ? computing : finishing;
+            p.over_bytes = most > budget ? most - budget : 0;
+        }
+        if (cheaper(p, lowest)) {
+            lowest = p;
+            *chosen = option[i];
+        }
+    }
+    return lowest;
+}
+
+static void choose(struct search *s, int number) {
+    struct fuse_plan *plan = s->plan;
+    const struct fuse_op *op = plan->ir->ops.at[number];
+    if (op->kind != FUSE_OP_EINSUM && op->kind != FUSE_OP_MAP)
+        return;
+    /* While this operation chooses, sources that nobody else uses are free to move with it. */
+    for (int k = 0; k < op->inputs; k++) {
+        int v = op->input[k].value;
+        if (is_loaded(s, v) && !is_small(s, v)) {
+            bool only = true;
+            for (int u = s->user_begin[v]; u < s->user_begin[v + 1]; u++)
+                only &= s->user[u] == number || !s->decided[s->user[u]];
+            if (only)
+                s->placed[v] = false;
+        }
+    }
+    int n = fuse_plan_partitions(s->partitions, MAX_PARTITIONS, plan, number);
+    int64_t elems = 1, most = 0;
+    for (int i = 0; i < op->indices; i++)
+        elems = fuse_sat_mul(elems, op->extent[i]);
+    for (int k = 0; k < op->inputs; k++) {
+        int64_t bytes = fuse_value_bytes(&plan->ir->values.at[op->input[k].value]);
+        most = bytes > most ? bytes : most;
+    }
+    if (elems <= s->plan->request.replicate_below && most < s->plan->request.replicate_below && is_small(s, op->out))
+        n = 1; /* everything is small: each rank computes it */
+    struct price lowest = {INT64_MAX, INT64_MAX, INT64_MAX};
+    struct option best = {fuse_layout_replicated(), fuse_layout_replicated(), 0};
+    int best_partition = 0;
+    for (int i = 0; i < n; i++) {
+        struct option option = best;
+        if (s->effort->budget_bytes == INT64_MAX &&
+            fuse_cost_compute_ps(plan, number, &s->partitions[i]) > lowest.time_ps)
+            continue;
+        struct price price = price_partition(s, number, &s->partitions[i], &option);
+        if (cheaper(price, lowest)) {
+            lowest = price;
+            best = option;
+            best_partition = i;
+        }
+    }
+    plan->partition[number] = s->partitions[best_partition];
+    s->decided[number] = true;
+    for (int k = 0; k < op->inputs; k++) {
+        int v = op->input[k].value;
+        if (is_loaded(s, v) && !is_small(s, v) && !s->placed[v]) {
+            int64_t held, block;
+            place_loaded(s, number, k, &plan->partition[number], &plan->layout[v], &held, &block);
+            s->placed[v] = true;
+        }
+    }
+    s->choice[number].natural = fuse_plan_natural(plan, number, &plan->partition[number]);
+    s->choice[number].reduced = best.reduced;
+    plan->layout[op->out] = best.final;
+    s->placed[op->out] = true;
+}
+
+/* Sources that only sinks or nobody read: contiguous rows. */
+static void place_rest(struct search *s) {
+    struct fuse_plan *plan = s->plan;
+    for (int v = 0; v < plan->ir->values.n; v++) {
+        if (s->placed[v] || is_small(s, v))
+            continue;
+        const struct fuse_value *value = &plan->ir->values.at[v];
+        const struct fuse_op *op = producer(s, v);
+        bool reversed = op->kind == FUSE_OP_SOURCE && op->probe.reversed;
+        struct fuse_layout layout = fuse_layout_replicated();
+        for (int i = 0; i < value->rank; i++) {
+            int a = reversed ? value->rank - 1 - i : i;
+            for (int d = 0; d < plan->mesh.dims; d++)
+                if (layout.axis[d] == FUSE_REPLICATED &&
+                    fuse_layout_parts(&layout, &plan->mesh, a) * plan->mesh.dim[d] <= value->extent[a])
+                    fuse_layout_split(&layout, &plan->mesh, d, a);
+        }
+        plan->layout[v] = layout;
+        s->placed[v] = true;
+    }
+}
+
+/* Sources with several users: the layout that is cheapest for all of them, among those that one of them likes best. */
+static void place_shared(struct search *s) {
+    struct fuse_plan *plan = s->plan;
+    for (int v = 0; v < plan->ir->values.n; v++) {
+        if (!is_loaded(s, v) || is_small(s, v) || s->user_begin[v + 1] - s->user_begin[v] < 2)
+            continue;
+        int64_t lowest = INT64_MAX;
+        for (int u = s->user_begin[v]; u < s->user_begin[v + 1]; u++) {
+            int o = s->user[u];
+            const struct fuse_op *op = plan->ir->ops.at[o];
+            for (int k = 0; k < op->inputs && op->kind != FUSE_OP_SINK; k++) {
+                struct fuse_layout layout;
+                int64_t held, block;
+                if (op->input[k].value != v)
+                    continue;
+                int64_t time = place_loaded(s, o, k, &plan->partition[o], &layout, &held, &block);
+                if (time < lowest) {
+                    lowest = time;
+                    plan->layout[v] = layout;
+                    s->placed[v] = true;
+                }
+            }
+        }
+    }
+}
+
+static void list_users(struct search *s, struct fuse_arena *arena) {
+    const struct fuse_ir *ir = s->plan->ir;
+    int uses = 0;
+    for (int o = 0; o < ir->ops.n; o++)
+        uses += ir->ops.at[o]->inputs;
+    s->user = FUSE_NEW_ARRAY(arena, int, uses + 1);
+    s->user_begin = FUSE_NEW_ARRAY(arena, int, ir->values.n + 2);
+    for (int o = 0; o < ir->ops.n; o++)
+        for (int k = 0; k < ir->ops.at[o]->inputs; k++)
+            s->user_begin[ir->ops.at[o]->input[k].value + 2]++;
+    for (int v = 0; v < ir->values.n; v++)
+        s->user_begin[v + 2] += s->user_begin[v + 1];
+    for (int o = 0; o < ir->ops.n; o++)
+        for (int k = 0; k < ir->ops.at[o]->inputs; k++) {
+            /* an operation that reads a value twice is listed once */
+            int v = ir->ops.at[o]->input[k].value;
+            bool again = false;
+            for (int j = 0; j < k; j++)
+                again |= ir->ops.at[o]->input[j].value == v;
+            s->user[s->user_begin[v + 1]++] = again ? -1 : o;
+        }
+    /* close the gaps */
+    int at = 0, begin = 0;
+    for (int v = 0; v < ir->values.n; v++) {
+        int end = s->user_begin[v + 1];
+        s->user_begin[v] = at;
+        for (int u = begin; u < end; u++)
+            if (s->user[u] >= 0)
+                s->user[at++] = s->user[u];
+        begin = end;
+    }
+    s->user_begin[ir->values.n] = at;
+}
+
+/* Bytes of values alive around each operation, with undecided layouts taken as fully split. */
+static void estimate_live(struct search *s) {
+    const struct fuse_ir *ir = s->plan->ir;
+    memset(s->live, 0, sizeof *s->live * (size_t)(ir->ops.n + 1));
+    for (int v = 0; v < ir->values.n; v++) {
+        int64_t bytes = is_small(s, v) ? fuse_value_bytes(&ir->values.at[v])
+                        : s->placed[v] ? fuse_cost_block_bytes(s->plan, v, &s->plan->layout[v])
+                                       : fuse_value_bytes(&ir->values.at[v]) / s->plan->mesh.used;
+        int from = ir->values.at[v].op + 1, to = s->last[v];
+        if (is_loaded(s, v))
+            from = s->effort->lazy ? s->first[v] : 0;
+        if (!s->effort->lazy)
+            for (int u = s->user_begin[v]; u < s->user_begin[v + 1]; u++)
+                if (ir->ops.at[s->user[u]]->kind == FUSE_OP_SINK)
+                    to = ir->ops.n - 1;
+        for (int o = from; o <= to && o < ir->ops.n; o++)
+            s->live[o] = fuse_sat_add(s->live[o], bytes);
+    }
+}
+
+void fuse_plan_search(struct fuse_plan *plan, const struct fuse_plan_effort *effort, struct fuse_plan_choice *choice) {
+    const struct fuse_ir *ir = plan->ir;
+    struct fuse_arena *arena = plan->arena;
+    struct search s = {.plan = plan, .effort = effort, .choice = choice};
+    s.decided = FUSE_NEW_ARRAY(arena, bool, ir->ops.n + 1);
+    s.placed = FUSE_NEW_ARRAY(arena, bool, ir->values.n + 1);
+    s.first = FUSE_NEW_ARRAY(arena, int, ir->values.n + 1);
+    s.last = FUSE_NEW_ARRAY(arena, int, ir->values.n + 1);
+    s.live = FUSE_NEW_ARRAY(arena, int64_t, ir->ops.n + 1);
+    s.partitions = FUSE_NEW_ARRAY(arena, struct fuse_layout, MAX_PARTITIONS);
+    list_users(&s, arena);
+    fuse_plan_lifetime(plan, s.first, s.last);
+    for (int v = 0; v < ir->values.n; v++)
+        plan->layout[v] = fuse_layout_replicated();
+    for (int o = 0; o < ir->ops.n; o++) {
+        plan->partition[o] = fuse_layout_replicated();
+        choice[o].natural = choice[o].reduced = fuse_layout_replicated();
+        s.decided[o] = ir->ops.at[o]->kind == FUSE_OP_SINK;
+    }
+    for (int sweep = 0; sweep <= SWEEPS; sweep++) {
+        if (effort->budget_bytes != INT64_MAX)
+            estimate_live(&s);
+        for (int o = 0; o < ir->ops.n; o++)
+            choose(&s, o);
+        place_shared(&s);
+        place_rest(&s);
+    }
+}

@@ -1,0 +1,38 @@
+/* The search for layouts and partitions. Deterministic; effort bounded by counts. Local and pure. */
+#ifndef FUSE_PLAN_SEARCH_H
+#define FUSE_PLAN_SEARCH_H
+
+#include "plan/plan.h"
+
+/* Partial results up to this size are all-reduced whole, larger ones scattered first. */
+#define FUSE_PLAN_TINY_BYTES ((int64_t)8 << 10)
+
+/* One try at a plan. The ladder of plan.c makes them ever more careful with memory. */
+struct fuse_plan_effort {
+    int64_t budget_bytes;    /* planned bytes per rank that the search tries to keep to; INT64_MAX: no care */
+    int64_t workspace_bytes; /* staging for messages: at most this much each way */
+    bool lazy;               /* sources are loaded just before their first use, sinks written at once */
+};
+
+/* How the result of an operation becomes its value: partial dimensions are reduced, which gives `reduced`, then moved to
+ * the value's layout if that differs. */
+struct fuse_plan_choice {
+    struct fuse_layout natural; /* of the output as the operation leaves it; may have partial dimensions */
+    struct fuse_layout reduced;
+};
+
+/* Fills plan->layout, plan->partition and choice[op] for every operation. */
+void fuse_plan_search(struct fuse_plan *plan, const struct fuse_plan_effort *effort, struct fuse_plan_choice *choice);
+
+/* All partitions that the search tries for an operation; returns their number, at most `limit`. */
+int fuse_plan_partitions(struct fuse_layout *out, int limit, const struct fuse_plan *plan, int op);
+/* The layout of input's value that a partition would read without moving anything, if there is one: every mesh dimension
+ * that splits an index goes to the axis that the index walks. */
+struct fuse_layout fuse_plan_project(const struct fuse_plan *plan, int op, int input,
+                                     const struct fuse_layout *partition);
+/* The layout of an operation's output under a partition, partial where projected indices are split. */
+struct fuse_layout fuse_plan_natural(const struct fuse_plan *plan, int op, const struct fuse_layout *partition);
+/* First and last operation that use a value, in program order (its own operation if none does). */
+void fuse_plan_lifetime(const struct fuse_plan *plan, int *first, int *last);
+
+#endif
