@@ -1,10 +1,12 @@
 """Starts fuse-dist on one or several ranks, with a time limit, the same way for every test script."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
 
+MPIRUN_FRAME = re.compile(r"^-{40,}\n(?:Primary job|mpirun detected).*?^-{40,}\n", re.MULTILINE | re.DOTALL)
 SKIP = 77  # the exit status of a test that cannot run here
 
 
@@ -40,7 +42,8 @@ class Result:
         self.timed_out = timed_out
 
     def tail(self):
-        text = (self.out + self.err).strip()
+        """What was printed, without the frames in which mpirun explains exit statuses."""
+        text = MPIRUN_FRAME.sub("", self.out + self.err).strip()
         return text if len(text) < 1500 else "... " + text[-1500:]
 
 

@@ -1,0 +1,144 @@
+#!/usr/bin/python3
+"""The n-th kernel call, message, read or write fails on rank r of 4, for every n that there is and every r: one message,
+the right exit status on every rank, nothing left behind, an older output unchanged, no hang.
+
+usage: inject.py --binary FUSE_DIST [--kinds KIND...] [--ranks-of-fault R...]
+
+FUSE_FAULT=KIND:N@RANK makes the N-th event of a kind fail in builds with fault points. N grows until a run has no N-th
+event and succeeds; its values are checked then. FUSE_FAULT=plan perturbs one box of the plan: that run must fail or
+write something else than the right values, or else the value tests could not see a wrong plan.
+"""
+
+import argparse
+import os
+import sys
+import tempfile
+
+import checked_run
+
+checked_run.launch.require_numpy()
+
+import numpy  # noqa: E402
+
+RANKS = 4
+STATUS = {"open": 66, "kernel": 1, "message": 74, "read": 74, "write": 74}
+MOST = 500  # events of one kind: beyond this the fault point does not count
+OLD = b"an older output, to be kept\n"
+
+# Large enough to be distributed, to need messages in every equation, and to be read and written by several ranks.
+PROGRAM = """\
+A[i,k] = "a.npy"
+B[k,j] = "b.npy"
+C[i,j] = A[i,k] B[k,j]
+D[j,i] = relu(C[i,j]) - C[i+1,j]
+E[j] = D[j,i] A[i,0]
+"d.npy" = D[j,i]
+"e.npy" = E[j]
+"""
+M, K, N = 1201, 300, 1103
+
+
+def make_inputs(folder):
+    """Writes the program and its inputs; returns the expected values of the sinks."""
+    rng = numpy.random.default_rng(4)
+    a, b = rng.standard_normal((M, K), numpy.float32), rng.standard_normal((K, N), numpy.float32)
+    numpy.save(os.path.join(folder, "a.npy"), a)
+    numpy.save(os.path.join(folder, "b.npy"), b)
+    with open(os.path.join(folder, "prog.fuse"), "w", encoding="utf-8") as file:
+        file.write(PROGRAM)
+    c = a.astype(numpy.float64) @ b
+    d = (numpy.maximum(c, 0) - numpy.vstack([c[1:], numpy.zeros((1, N))])).T
+    return {"d": d, "e": d @ a[:, 0]}
+
+
+def reset(folder):
+    for name in os.listdir(folder):
+        if name not in ("a.npy", "b.npy", "prog.fuse"):
+            os.remove(os.path.join(folder, name))
+    with open(os.path.join(folder, "e.npy"), "wb") as file:
+        file.write(OLD)
+
+
+def values_problem(folder, expected):
+    for name, value in expected.items():
+        try:
+            got = numpy.load(os.path.join(folder, name + ".npy"))
+        except (OSError, ValueError) as error:
+            return f"{name}.npy: {error}"
+        if got.shape != value.shape:
+            return f"{name}.npy has shape {got.shape}"
+        # Sums of K, then of M terms.
+        bound = 2.0**-23 * (K + (M if name == "e" else 0)) * numpy.abs(value).max()
+        if not numpy.abs(got - value).max() <= bound:
+            return f"{name}.npy differs by up to {numpy.abs(got - value).max()}"
+    return None
+
+
+def inject(binary, folder, kind, rank, expected):
+    """Returns (events, problems)."""
+    problems = []
+    for n in range(1, MOST):
+        fault = f"{kind}:{n}@{rank}"
+        reset(folder)
+        before = checked_run.digests(folder)
+        outcome = checked_run.run(binary, folder, RANKS, ["prog.fuse"], {"FUSE_FAULT": fault})
+        if outcome.status == 0 and not outcome.timed_out:
+            if outcome.errors:
+                problems.append(f"{fault}: exit status 0 with {outcome.errors[0]}")
+            wrong = values_problem(folder, expected)
+            if wrong:
+                problems.append(f"{fault}: exit status 0, but {wrong}")
+            return n - 1, problems
+        found = outcome.problems(STATUS[kind])
+        after = checked_run.digests(folder)
+        found += [f"{path} left behind" for path in after.keys() - before.keys()]
+        found += [f"{path} changed" for path in before if after.get(path) != before[path]]
+        if found:
+            problems.append(f"{fault}: " + "; ".join(found) + "\n    " + outcome.tail.replace("\n", "\n    "))
+            if len(problems) >= 5:
+                return n, problems + [f"{kind}@{rank}: given up after 5 failures"]
+    return MOST, problems + [f"{kind}@{rank}: still failing at the {MOST}th event"]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--binary", required=True)
+    parser.add_argument("--kinds", nargs="+", default=[*STATUS, "plan"])
+    parser.add_argument("--ranks-of-fault", type=int, nargs="+", default=list(range(RANKS)))
+    options = parser.parse_args()
+    binary = os.path.abspath(options.binary)
+    problems = []
+    with tempfile.TemporaryDirectory(prefix="fuse-inject-") as folder:
+        expected = make_inputs(folder)
+        reset(folder)
+        outcome = checked_run.run(binary, folder, RANKS, ["prog.fuse"])
+        wrong = f"exit status {outcome.status}\n{outcome.tail}" if outcome.status else values_problem(folder, expected)
+        if wrong:
+            print(f"FAIL without a fault: {wrong}")
+            return 1
+        for kind in options.kinds:
+            if kind == "plan":
+                reset(folder)
+                outcome = checked_run.run(binary, folder, RANKS, ["prog.fuse"], {"FUSE_FAULT": "plan"})
+                if outcome.timed_out or (outcome.status == 0 and values_problem(folder, expected) is None):
+                    problems.append(f"plan: a perturbed plan {'hangs' if outcome.timed_out else 'goes unnoticed'}")
+                print(f"plan: exit status {outcome.status}", flush=True)
+                continue
+            events = {}
+            for rank in options.ranks_of_fault:
+                events[rank], found = inject(binary, folder, kind, rank, expected)
+                problems += found
+                for problem in found:
+                    print(f"FAIL {problem}", flush=True)
+            print(f"{kind}: events per rank {events}", flush=True)
+            # Every rank computes, and every rank receives something; files may be read by fewer.
+            least = len(events) if kind in ("kernel", "message") else 1
+            if sum(count > 0 for count in events.values()) < least:
+                problems.append(f"{kind}: the fault points count nothing on some rank: {events}")
+                print(f"FAIL {problems[-1]}", flush=True)
+    print(f"{len(problems)} failures")
+    return 1 if problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
