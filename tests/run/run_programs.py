@@ -143,6 +143,8 @@ def run_and_compare(job, folder, ranks, options, more=()):
 
 def plan_status(folder, job, ranks, memory, options):
     command = [options.binary, "plan", "--ranks", str(ranks), "--mem-per-rank", str(memory), *job.arguments, "prog.fuse"]
+    if options.backend:
+        command[2:2] = ["--backend", options.backend]
     return launch.run(command, folder, options.timeout)
 
 
