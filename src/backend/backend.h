@@ -63,7 +63,7 @@ struct fuse_backend_options {
 };
 
 struct fuse_backend_ops {
-    const char *name; /* "cpu", .. */
+    const char *name;       /* "cpu", .. */
     enum fuse_memkind kind; /* where tensors live */
     enum fuse_status (*open)(struct fuse_backend **out, const struct fuse_backend_options *options,
                              struct fuse_error *err);

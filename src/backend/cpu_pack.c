@@ -171,6 +171,15 @@ static struct fuse_blas_matrix fetch(const struct operand *o, const char *base, 
     return panel->matrix;
 }
 
+/* Functions, because gcc 12 reads operands of the builtins again after writing a result that overlaps them. */
+static inline bool add_overflows(int64_t a, int64_t b, int64_t *sum) {
+    return __builtin_add_overflow(a, b, sum);
+}
+
+static inline bool mul_overflows(int64_t a, int64_t b, int64_t *product) {
+    return __builtin_mul_overflow(a, b, product);
+}
+
 #define SCATTER(type, ADD)                                                                                         \
     static bool scatter_##type(type *to, int64_t step, const type *from, int64_t from_step, int64_t n, bool add) { \
         bool overflow = false;                                                                                     \
@@ -183,7 +192,7 @@ static struct fuse_blas_matrix fetch(const struct operand *o, const char *base, 
         return overflow;                                                                                           \
     }
 #define ADD_REAL(old, sum) sum += (old)
-#define ADD_CHECKED(old, sum) overflow |= __builtin_add_overflow(old, sum, &sum)
+#define ADD_CHECKED(old, sum) overflow |= add_overflows(old, sum, &sum)
 SCATTER(float, ADD_REAL)
 SCATTER(double, ADD_REAL)
 SCATTER(int64_t, ADD_CHECKED)
@@ -241,8 +250,8 @@ static bool multiply_integers(const struct fuse_tile_table *tile, int64_t m, int
             }
             for (int64_t j = 0; j < n; j++) {
                 int64_t product;
-                overflow |= __builtin_mul_overflow(factor, b[x * n + j], &product);
-                overflow |= __builtin_add_overflow(c[i * n + j], product, &c[i * n + j]);
+                overflow |= mul_overflows(factor, b[x * n + j], &product);
+                overflow |= add_overflows(c[i * n + j], product, &c[i * n + j]);
             }
         }
     return overflow;

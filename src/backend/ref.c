@@ -48,6 +48,15 @@ static void fail_later(struct fuse_queue *queue, const char *what) {
     fuse_fail(&host->failure, FUSE_EFAILED, "integer overflow in %s", what);
 }
 
+/* Functions, because gcc 12 reads operands of the builtins again after writing a result that overlaps them. */
+static bool add_overflows(int64_t a, int64_t b, int64_t *sum) {
+    return __builtin_add_overflow(a, b, sum);
+}
+
+static bool mul_overflows(int64_t a, int64_t b, int64_t *product) {
+    return __builtin_mul_overflow(a, b, product);
+}
+
 static char *element(void *data, enum fuse_dtype dtype, int rank, const int64_t *stride, const int64_t *at,
                      uint32_t mask) {
     int64_t elems = 0;
@@ -125,8 +134,8 @@ static enum fuse_status contract(struct fuse_queue *queue, const struct fuse_con
                              call->b.dtype, type);
             if (type == FUSE_I64) {
                 int64_t product;
-                overflow |= __builtin_mul_overflow(a.integer, b.integer, &product);
-                overflow |= __builtin_add_overflow(sum.integer, product, &sum.integer);
+                overflow |= mul_overflows(a.integer, b.integer, &product);
+                overflow |= add_overflows(sum.integer, product, &sum.integer);
             } else {
                 sum.real += a.real * b.real;
             }
@@ -170,8 +179,8 @@ static value reduce_real(enum fuse_reduce op, enum fuse_dtype type, double a, do
 static value reduce_integer(enum fuse_reduce op, int64_t a, int64_t b, bool *overflow) {
     value v = {.integer = 0};
     switch (op) {
-    case FUSE_REDUCE_SUM: *overflow |= __builtin_add_overflow(a, b, &v.integer); break;
-    case FUSE_REDUCE_PROD: *overflow |= __builtin_mul_overflow(a, b, &v.integer); break;
+    case FUSE_REDUCE_SUM: *overflow |= add_overflows(a, b, &v.integer); break;
+    case FUSE_REDUCE_PROD: *overflow |= mul_overflows(a, b, &v.integer); break;
     case FUSE_REDUCE_MIN: v.integer = a < b ? a : b; break;
     case FUSE_REDUCE_MAX: v.integer = a > b ? a : b; break;
     case FUSE_REDUCE_OR: v.integer = a || b; break;

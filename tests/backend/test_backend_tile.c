@@ -1,0 +1,204 @@
+/* The tile kernels of every instruction set that this processor has: the same bits from all of them where the operation
+ * is exact, and at most 4 ulp from the true value where it is not. */
+#include "testbed.h"
+
+#include "backend/cpu_tile.h"
+
+#include <math.h>
+#include <string.h>
+
+static const struct fuse_tile_table *tables[3];
+static int table_count;
+
+static int find_tables(void **state) {
+    (void)state;
+    tables[table_count++] = &fuse_tile_base;
+#if defined(__x86_64__)
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+        tables[table_count++] = &fuse_tile_avx2;
+    if (fuse_tile_choose() == &fuse_tile_avx512)
+        tables[table_count++] = &fuse_tile_avx512;
+#endif
+    return 0;
+}
+
+/* Functions of one real, the range they are sampled in and what they should be, in a wider type. */
+static long double rsqrt_l(long double x) {
+    return 1 / sqrtl(x);
+}
+static long double sigmoid_l(long double x) {
+    return 1 / (1 + expl(-x));
+}
+
+static const struct {
+    enum fuse_scalar_op op;
+    double low, high;
+    long double (*function)(long double);
+} functions[] = {
+    {FUSE_SCALAR_EXP, -87, 88, expl},          {FUSE_SCALAR_EXP, -1, 1, expl},
+    {FUSE_SCALAR_LOG, 1e-30, 10, logl},        {FUSE_SCALAR_LOG, 0.9, 1.1, logl},
+    {FUSE_SCALAR_LOG, 1, 1e30, logl},          {FUSE_SCALAR_LOG1P, -0.99, 1, log1pl},
+    {FUSE_SCALAR_LOG1P, -1e-3, 1e-3, log1pl},  {FUSE_SCALAR_SQRT, 0, 1e10, sqrtl},
+    {FUSE_SCALAR_RSQRT, 1e-10, 1e10, rsqrt_l}, {FUSE_SCALAR_SIN, -3, 3, sinl},
+    {FUSE_SCALAR_SIN, -1e4, 1e4, sinl},        {FUSE_SCALAR_COS, -3, 3, cosl},
+    {FUSE_SCALAR_COS, -1e4, 1e4, cosl},        {FUSE_SCALAR_TANH, -10, 10, tanhl},
+    {FUSE_SCALAR_TANH, -1e-3, 1e-3, tanhl},    {FUSE_SCALAR_ERF, -5, 5, erfl},
+    {FUSE_SCALAR_ERF, -1e-3, 1e-3, erfl},      {FUSE_SCALAR_SIGMOID, -80, 80, sigmoid_l},
+    {FUSE_SCALAR_SIGMOID, -4, 4, sigmoid_l},
+};
+
+/* Distance from the true value in units of the last place of the rounded true value. */
+static double ulps(long double truth, double got, bool wide) {
+    int digits = wide ? 53 : 24, exponent;
+    frexp((double)truth, &exponent);
+    return fabs((double)(((long double)got - truth) / ldexpl(1, exponent - digits)));
+}
+
+static double worst(const struct fuse_tile_table *table, size_t f, bool wide) {
+    const enum fuse_tile_class class = wide ? FUSE_TILE_F64 : FUSE_TILE_F32;
+    struct rng rng = {.state = f};
+    double most = 0;
+    for (int tile = 0; tile < 200; tile++) {
+        double in64[FUSE_TILE], out64[FUSE_TILE];
+        float in32[FUSE_TILE], out32[FUSE_TILE];
+        for (int i = 0; i < FUSE_TILE; i++) {
+            in64[i] = rng_real(&rng, functions[f].low, functions[f].high);
+            in32[i] = (float)in64[i];
+        }
+        struct fuse_tile_args args = {
+            .out = wide ? (void *)out64 : (void *)out32, .a = wide ? (void *)in64 : (void *)in32, .n = FUSE_TILE};
+        table->op[functions[f].op][class](&args);
+        for (int i = 0; i < FUSE_TILE; i++) {
+            long double x = wide ? in64[i] : in32[i];
+            double error = ulps(functions[f].function(x), wide ? out64[i] : (double)out32[i], wide);
+            most = error > most ? error : most;
+        }
+    }
+    return most;
+}
+
+/* libmvec promises 4 ulp. */
+static void functions_are_accurate(void **state) {
+    (void)state;
+    for (int t = 0; t < table_count; t++)
+        for (size_t f = 0; f < sizeof functions / sizeof *functions; f++)
+            for (int wide = 0; wide < 2; wide++) {
+                double most = worst(tables[t], f, wide);
+                if (!(most <= 4))
+                    fail_msg("%s: %s (%s) on [%g, %g] is off by %g ulp", tables[t]->isa,
+                             fuse_scalar_name(functions[f].op), wide ? "f64" : "f32", functions[f].low,
+                             functions[f].high, most);
+            }
+}
+
+static void powers_are_accurate(void **state) {
+    (void)state;
+    for (int t = 0; t < table_count; t++)
+        for (int wide = 0; wide < 2; wide++) {
+            struct rng rng = {.state = 1};
+            double most = 0, a64[FUSE_TILE], b64[FUSE_TILE], out64[FUSE_TILE];
+            float a32[FUSE_TILE], b32[FUSE_TILE], out32[FUSE_TILE];
+            for (int i = 0; i < FUSE_TILE; i++) {
+                a32[i] = (float)(a64[i] = rng_real(&rng, 0.01, 10));
+                b32[i] = (float)(b64[i] = rng_real(&rng, -10, 10));
+            }
+            struct fuse_tile_args args = {.out = wide ? (void *)out64 : (void *)out32,
+                                          .a = wide ? (void *)a64 : (void *)a32,
+                                          .b = wide ? (void *)b64 : (void *)b32,
+                                          .n = FUSE_TILE};
+            tables[t]->op[FUSE_SCALAR_POW][wide ? FUSE_TILE_F64 : FUSE_TILE_F32](&args);
+            for (int i = 0; i < FUSE_TILE; i++) {
+                long double truth = wide ? powl(a64[i], b64[i]) : powl(a32[i], b32[i]);
+                double error = ulps(truth, wide ? out64[i] : (double)out32[i], wide);
+                most = error > most ? error : most;
+            }
+            assert_true(most <= 4);
+        }
+}
+
+static bool is_rounded(int op) {
+    return (op >= FUSE_SCALAR_EXP && op <= FUSE_SCALAR_SIGMOID && op != FUSE_SCALAR_SQRT && op != FUSE_SCALAR_RSQRT) ||
+           op == FUSE_SCALAR_POW || op == FUSE_SCALAR_NORMAL;
+}
+
+/* Everything that is not a transcendental function gives the same bits on every instruction set. */
+static void instruction_sets_agree(void **state) {
+    (void)state;
+    static const size_t size[] = {1, 8, 4, 8};
+    for (int op = 0; op < FUSE_SCALAR_OPS; op++)
+        for (int class = 0; class < FUSE_TILE_CLASSES; class ++) {
+            if (fuse_tile_base.op[op][class] == NULL || is_rounded(op))
+                continue;
+            double a[FUSE_TILE], b[FUSE_TILE], c[FUSE_TILE], first[FUSE_TILE], out[FUSE_TILE];
+            struct rng rng = {.state = (uint64_t)op};
+            const enum fuse_dtype type = fuse_tile_dtype((enum fuse_tile_class) class);
+            fill_whole(&rng, a,
+                       op == FUSE_SCALAR_SELECT    ? FUSE_BOOL
+                       : op >= FUSE_SCALAR_UNIFORM ? FUSE_I64
+                                                   : type,
+                       FUSE_TILE, 20);
+            fill_whole(&rng, b, type, FUSE_TILE, 20);
+            fill_whole(&rng, c, type, FUSE_TILE, 20);
+            if (op == FUSE_SCALAR_POW)
+                fill_whole(&rng, b, FUSE_U8, sizeof b, 0);
+            for (int t = 0; t < table_count; t++) {
+                memset(out, 0, sizeof out);
+                struct fuse_tile_args args = {.out = out, .a = a, .b = b, .c = c, .n = FUSE_TILE, .integer = 42};
+                tables[t]->op[op][class](&args);
+                if (t == 0)
+                    memcpy(first, out, sizeof out);
+                if (memcmp(first, out, FUSE_TILE * size[class]) != 0)
+                    fail_msg("%s of class %d differs on %s", fuse_scalar_name((enum fuse_scalar_op)op), class,
+                             tables[t]->isa);
+            }
+        }
+}
+
+/* The order of a fold depends on its length only. */
+static void folds_agree(void **state) {
+    (void)state;
+    for (int wide = 0; wide < 2; wide++)
+        for (int n = 0; n < 100; n++) {
+            double in64[100], first = 0;
+            float in32[100];
+            struct rng rng = {.state = (uint64_t)n};
+            for (int i = 0; i < 100; i++)
+                in32[i] = (float)(in64[i] = rng_real(&rng, -1, 1));
+            for (int t = 0; t < table_count; t++) {
+                double sum = 0;
+                bool overflow = false;
+                tables[t]->fold[FUSE_REDUCE_SUM][wide ? FUSE_TILE_F64 : FUSE_TILE_F32](
+                    &sum, wide ? (void *)in64 : (void *)in32, n, &overflow);
+                if (t == 0)
+                    first = sum;
+                assert_true(sum == first);
+            }
+        }
+}
+
+static void draws_are_philox(void **state) {
+    (void)state;
+    for (int t = 0; t < table_count; t++) {
+        int64_t counter[FUSE_TILE];
+        float out[FUSE_TILE];
+        struct rng rng = {.state = 8};
+        for (int i = 0; i < FUSE_TILE; i++)
+            counter[i] = (int64_t)rng_next(&rng);
+        struct fuse_tile_args args = {.out = out, .a = counter, .n = FUSE_TILE, .integer = -77};
+        tables[t]->op[FUSE_SCALAR_UNIFORM][FUSE_TILE_F32](&args);
+        for (int i = 0; i < FUSE_TILE; i++) {
+            uint32_t x[4];
+            fuse_philox(x, (uint64_t)counter[i], (uint64_t)-77);
+            assert_true(out[i] == (float)(x[0] >> 8) * 0x1p-24f);
+        }
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(functions_are_accurate), cmocka_unit_test(powers_are_accurate),
+        cmocka_unit_test(instruction_sets_agree), cmocka_unit_test(folds_agree),
+        cmocka_unit_test(draws_are_philox),
+    };
+    return cmocka_run_group_tests(tests, find_tables, NULL);
+}
