@@ -1,0 +1,47 @@
+#include "lang/builtins.h"
+
+#include <string.h>
+#include <strings.h>
+
+static const struct fuse_builtin builtins[] = {
+#define FUSE_BUILTIN(NAME, text, group_, type_, scalar_, runs_, signature_, doc_) \
+    {.code = FUSE_BUILTIN_##NAME,                                                 \
+     .name = text,                                                                \
+     .group = FUSE_GROUP_##group_,                                                \
+     .type = FUSE_RESULT_##type_,                                                 \
+     .scalar = FUSE_SCALAR_##scalar_,                                             \
+     .runs = runs_,                                                               \
+     .signature = signature_,                                                     \
+     .doc = doc_},
+#include "lang/builtins.def"
+#undef FUSE_BUILTIN
+};
+
+const struct fuse_builtin *fuse_builtin_find(const char *name) {
+    for (int b = 0; b < FUSE_BUILTINS; b++)
+        if (strcasecmp(builtins[b].name, name) == 0)
+            return &builtins[b];
+    return NULL;
+}
+
+const struct fuse_builtin *fuse_builtin_at(int number) {
+    return number >= 0 && number < FUSE_BUILTINS ? &builtins[number] : NULL;
+}
+
+int fuse_builtin_formals(struct fuse_formal out[FUSE_MAX_FORMALS], const struct fuse_builtin *builtin,
+                         struct fuse_arena *arena) {
+    if (strstr(builtin->signature, ".."))
+        return -1;
+    int n = 0;
+    for (const char *at = builtin->signature; *at && n < FUSE_MAX_FORMALS;) {
+        at += strspn(at, ", ");
+        size_t bytes = strcspn(at, ",");
+        const char *equals = memchr(at, '=', bytes);
+        out[n].optional = equals != NULL;
+        out[n].name = fuse_arena_strndup(arena, at, equals ? (size_t)(equals - at) : bytes);
+        out[n].preset = equals ? fuse_arena_strndup(arena, equals + 1, bytes - (size_t)(equals + 1 - at)) : "";
+        n++;
+        at += bytes;
+    }
+    return n;
+}

@@ -1,0 +1,315 @@
+/* The checker's own structures: what names, indices and expressions of a program turn out to be.
+ *
+ * fuse_check runs these passes, each a file of its own, over every equation, source and sink ("equations" below):
+ *
+ *   names     the symbols that the items define: tensors with their contributions, constants, axes
+ *   axes      which indices each construct takes (axis=, its default, reduce), on the syntax tree
+ *   resolve   syntax trees become nodes; index names become numbers of the equation; facts about domains are noted
+ *   sums      where each sum lands (language.md 5.2)
+ *   domains   unification, extents, slices, bounds
+ *   dependencies  what depends on what, recursion, what is needed
+ *   types     element types
+ *   lower     nodes become terms, terms become operations of the IR
+ *
+ * An equation with an error is bad, and so is its tensor and what depends on it: later passes leave bad things alone, so
+ * that one mistake gives one message. Everything lives in the checker's arena. Local and pure. */
+#ifndef FUSE_LANG_CHECK_H
+#define FUSE_LANG_CHECK_H
+
+#include "core/text.h"
+#include "lang/builtins.h"
+#include "lang/lang.h"
+
+/* Index names, and indices, of one equation: sets of them are the bits of a uint64_t. */
+#define FUSE_MAX_INDICES 64
+#define FUSE_BIT(k) ((uint64_t)1 << (k))
+
+/* A number that is known before the program runs. */
+struct fuse_number {
+    enum fuse_dtype dtype; /* BOOL, I64 or F64 */
+    int64_t integer;       /* BOOL, I64 */
+    double real;           /* always set */
+};
+
+/* ---- symbols -------------------------------------------------------------------------------------------------- */
+
+enum fuse_symbol_kind { FUSE_SYMBOL_TENSOR, FUSE_SYMBOL_CONST, FUSE_SYMBOL_FN };
+
+struct fuse_symbol {
+    enum fuse_symbol_kind kind;
+    const char *name;
+    struct fuse_span span;
+    int tensor;                                                     /* TENSOR */
+    const struct fuse_item *item;                                   /* CONST (also param), FN */
+    enum { FUSE_UNKNOWN, FUSE_BUSY, FUSE_KNOWN, FUSE_WRONG } state; /* CONST */
+    struct fuse_number number;                                      /* CONST, KNOWN */
+};
+
+/* Weak types are those of literals: they give way to the type that they meet. */
+struct fuse_type {
+    enum fuse_dtype dtype;
+    bool weak;
+};
+
+struct fuse_tensor {
+    const char *name;
+    struct fuse_span span; /* its first left side */
+    int rank;
+    int domain[FUSE_MAX_AXES];
+    FUSE_VEC(int) contributions; /* equations */
+    struct fuse_type type;
+    bool bad, mentioned, needed;
+    int value; /* in the IR, -1 before it is lowered */
+};
+
+/* `axis p = 4096` */
+struct fuse_axis {
+    const char *name;
+    struct fuse_span span;
+    int64_t extent;
+};
+
+/* ---- domains -------------------------------------------------------------------------------------------------- */
+
+/* A class of positions that share an extent; union-find. */
+struct fuse_domain {
+    int parent;
+    int64_t extent;        /* -1: not known */
+    struct fuse_span span; /* where the extent comes from */
+    const char *from;      /* "'x.npy'" */
+    int64_t largest_id;    /* -1, or the largest fixed position on a left side */
+    bool tainted;          /* a position of a bad tensor: nothing to complain about */
+};
+
+enum fuse_fact_kind {
+    FUSE_FACT_SAME,   /* domains a and b are one */
+    FUSE_FACT_EXTENT, /* domain a has this extent */
+    FUSE_FACT_SLICE,  /* domain b is the slice `position` of domain a */
+    FUSE_FACT_INSIDE, /* the fixed position lies in domain a */
+    FUSE_FACT_ID      /* the same on a left side, where it also stretches an open domain */
+};
+
+struct fuse_fact {
+    enum fuse_fact_kind kind;
+    int a, b;
+    int64_t number; /* EXTENT, INSIDE, ID */
+    const struct fuse_position *position;
+    struct fuse_span span;
+    const char *from;       /* EXTENT */
+    const char *index_name; /* for messages; NULL: none */
+    int tensor, axis;       /* the tensor position that is a; -1: none */
+    int equation;           /* -1: the program's */
+};
+
+/* ---- equations ------------------------------------------------------------------------------------------------ */
+
+/* How one axis of a tensor is reached. */
+struct fuse_position {
+    int index;      /* -1: fixed */
+    int64_t offset; /* added to the index; the fixed position, negative from the end */
+    bool slice, has_start, has_stop;
+    int64_t start, stop, step;
+    int domain; /* of the tensor's axis */
+    bool dotted;
+    struct fuse_span span;
+};
+
+enum fuse_node_kind {
+    FUSE_NODE_NUMBER,
+    FUSE_NODE_LIST, /* a literal */
+    FUSE_NODE_REF,
+    FUSE_NODE_INDEX,   /* iota, even, odd */
+    FUSE_NODE_SUM,     /* n terms; inverse[k]: subtracted */
+    FUSE_NODE_PRODUCT, /* n factors; inverse[k]: divided by */
+    FUSE_NODE_POWER,
+    FUSE_NODE_COMPARE,
+    FUSE_NODE_AND,
+    FUSE_NODE_OR,
+    FUSE_NODE_NOT,
+    FUSE_NODE_TRUTH,  /* > 0 */
+    FUSE_NODE_GUARD,  /* the same, and nothing is summed in it */
+    FUSE_NODE_CHOICE, /* condition, value, condition, value, .., otherwise */
+    FUSE_NODE_ELEMENT,
+    FUSE_NODE_REDUCE,
+    FUSE_NODE_NORMALISE,
+    FUSE_NODE_ONE_HOT,
+    FUSE_NODE_LEFT /* what carries the left side's positions: eye, causal_mask, generators */
+};
+
+struct fuse_node {
+    enum fuse_node_kind kind;
+    struct fuse_span span;
+    uint64_t uses;                /* indices that stand in it, without those that constructs in it take */
+    uint64_t sum;                 /* indices that are summed at this node */
+    uint64_t axes;                /* what is left of uses after the sums in and at it */
+    struct fuse_type inner, type; /* before and after the sum at this node */
+    int n;
+    struct fuse_node **arg; /* builtins: one per formal, NULL where there is none */
+    bool *inverse;
+    struct fuse_span *whole; /* POWER, COMPARE, PRODUCT: per argument, the construct that it closes in */
+
+    struct fuse_number number; /* NUMBER; LEFT: the seed */
+    int tensor;                /* REF */
+    struct fuse_position *at;  /* REF: per axis of the tensor; LEFT: per position of the left side */
+    int positions;
+    enum fuse_binary_op compare;
+    const struct fuse_builtin *builtin; /* INDEX, ELEMENT, REDUCE, NORMALISE, LEFT */
+    enum fuse_dtype cast;
+    uint64_t taken;  /* REDUCE; for a product that a sum takes the indices of, that product's too */
+    bool by_default; /* REDUCE without axis= */
+    int index;       /* INDEX, NORMALISE, ONE_HOT: the index */
+    int rank;        /* LIST */
+    int64_t extent[FUSE_MAX_AXES];
+    const double *real;
+    const int64_t *integer; /* LIST: set when all are integers or Booleans */
+};
+
+struct fuse_equation_index {
+    const char *name;
+    struct fuse_span span; /* where it first stands */
+    int domain;
+    bool sliced; /* its name is a slice's text: a sized axis of that name is not meant */
+};
+
+enum fuse_equation_kind { FUSE_EQUATION_EXPR, FUSE_EQUATION_SOURCE, FUSE_EQUATION_SINK };
+
+struct fuse_equation {
+    enum fuse_equation_kind kind;
+    const struct fuse_item *item;
+    int number, block;
+    int tensor; /* -1: sink */
+    bool bad;
+    const struct fuse_source_request *source;
+
+    /* Names, numbered in order of first appearance, left side first; sets of names are for the axes pass only. */
+    const char *name[FUSE_MAX_INDICES];
+    int names;
+    bool too_many;
+    uint64_t left_names, dotted_names;
+    int index_of_name[FUSE_MAX_INDICES]; /* outside of constructs that take it; -1: none yet */
+
+    struct fuse_equation_index index[FUSE_MAX_INDICES];
+    int indices;
+    struct fuse_position left[FUSE_MAX_AXES];
+    int lefts;
+    uint64_t left_set;
+    bool plain_left; /* every position is an index of its own without offset: index k is axis k */
+    struct fuse_node *root;
+    FUSE_VEC(int) mentions; /* tensors on the right side */
+};
+
+struct fuse_export {
+    int tensor;
+    struct fuse_span span;
+};
+
+struct fuse_checker {
+    struct fuse_arena *arena;
+    struct fuse_ir *ir;
+    const struct fuse_ast *ast;
+    const struct fuse_sources *sources;
+    const struct fuse_define *define;
+    int defines;
+    const struct fuse_files *files;
+    struct fuse_diagnostics *diagnostics;
+
+    struct fuse_map symbol_of; /* "name", in a block "<block>#name" */
+    FUSE_VEC(struct fuse_symbol) symbols;
+    FUSE_VEC(struct fuse_tensor *) tensors;
+    FUSE_VEC(struct fuse_axis) axes;
+    FUSE_VEC(struct fuse_equation *) equations;
+    FUSE_VEC(struct fuse_export) exports;
+    FUSE_VEC(int) block_parent; /* block 0 is the file */
+    bool has_imports;           /* names may come from a file that was not read */
+    FUSE_VEC(struct fuse_domain) domains;
+    FUSE_VEC(struct fuse_fact) facts;
+    FUSE_VEC(int) order; /* tensors that are not bad, dependencies first */
+
+    uint64_t *taken; /* per expression: names that a construct takes (axis=, default, reduce); a normaliser's axis */
+    uint64_t *free_names; /* per expression: names that stand in it and are not taken in it */
+    uint64_t *outside;    /* per expression: names that stand elsewhere in the equation and reach it; axes pass only */
+};
+
+/* ---- messages ------------------------------------------------------------------------------------------------- */
+
+#define fuse_complain(c, span, ...) fuse_report((c)->diagnostics, FUSE_SEVERITY_ERROR, (span), __VA_ARGS__)
+#define fuse_advise(c, diagnostic, ...)                                  \
+    do {                                                                 \
+        struct fuse_diagnostic *advised_ = (diagnostic);                 \
+        if (advised_)                                                    \
+            advised_->hint = fuse_arena_printf((c)->arena, __VA_ARGS__); \
+    } while (0)
+
+/* "<what> part of the language but cannot be run yet"; what ends in "is" or "are". */
+void fuse_later(struct fuse_checker *c, struct fuse_span span, const char *what);
+void fuse_point_to(struct fuse_diagnostic *diagnostic, struct fuse_span other, const char *message);
+/* The nearest of a few candidates; feed them one by one. */
+struct fuse_nearest {
+    const char *wanted, *best;
+    int distance;
+};
+void fuse_nearest_try(struct fuse_nearest *nearest, const char *candidate);
+/* The program text of a span on one line, or NULL when it is long. */
+const char *fuse_excerpt(const struct fuse_checker *c, struct fuse_span span);
+/* "'i'", "'i' and 'j'". */
+const char *fuse_quote_indices(struct fuse_checker *c, const struct fuse_equation *eq, uint64_t set);
+
+/* ---- passes --------------------------------------------------------------------------------------------------- */
+
+void fuse_collect_names(struct fuse_checker *c);
+/* The symbol that a name means in a block, or NULL. */
+struct fuse_symbol *fuse_find_symbol(const struct fuse_checker *c, int block, const char *name);
+void fuse_suggest_tensor(struct fuse_checker *c, struct fuse_diagnostic *diagnostic, const char *name);
+
+/* The value of an expression of numbers, consts and params; reports and returns false when it has none. */
+bool fuse_constant(struct fuse_checker *c, struct fuse_number *out, const struct fuse_expr *expr);
+bool fuse_symbol_number(struct fuse_checker *c, struct fuse_number *out, struct fuse_symbol *symbol);
+/* The same for something that must be an integer; what: "an extent". */
+bool fuse_constant_integer(struct fuse_checker *c, int64_t *out, const struct fuse_expr *expr, const char *what);
+void fuse_apply_defines(struct fuse_checker *c);
+
+/* Children of an expression in the order of the text; a chain of binary operators is flattened, so that recursion is as
+ * deep as brackets are. Arguments called axis are left out. */
+int fuse_expr_children(struct fuse_checker *c, struct fuse_expr ***out, const struct fuse_expr *expr);
+/* What APPLY means: the builtin when it is a call of one, else NULL. */
+const struct fuse_builtin *fuse_called_builtin(const struct fuse_checker *c, const struct fuse_equation *eq,
+                                               const struct fuse_expr *expr);
+/* The number of a name in an equation, -1 beyond FUSE_MAX_INDICES (reported once). */
+int fuse_name_number(struct fuse_checker *c, struct fuse_equation *eq, const char *name, struct fuse_span span);
+/* true when the index is a name, not a fixed position (a const is one). */
+bool fuse_index_is_name(const struct fuse_checker *c, const struct fuse_equation *eq, const struct fuse_index *index);
+/* Fills c->taken and c->free_names for the expressions of an equation whose left side is resolved. */
+void fuse_take_axes(struct fuse_checker *c, struct fuse_equation *eq);
+/* The names of an expression in order of first appearance, without those that constructs in it take. */
+int fuse_names_in_order(struct fuse_checker *c, struct fuse_equation *eq, const struct fuse_expr *expr,
+                        int out[FUSE_MAX_INDICES]);
+/* The index name of iota(i), even(i), odd(i); NULL when the argument is something else. */
+const char *fuse_index_argument(const struct fuse_expr *call, struct fuse_span *span);
+/* The named argument of a call, or NULL. */
+const struct fuse_argument *fuse_named_argument(const struct fuse_expr *call, const char *name);
+/* The references' reading of REF and APPLY. */
+int fuse_reference_indices(const struct fuse_expr *expr, const struct fuse_index **index);
+
+void fuse_resolve(struct fuse_checker *c, struct fuse_equation *eq);
+void fuse_place_sums(struct fuse_checker *c, struct fuse_equation *eq);
+
+int fuse_new_domain(struct fuse_checker *c);
+const struct fuse_domain *fuse_domain_of(struct fuse_checker *c, int domain);
+void fuse_solve_domains(struct fuse_checker *c);
+/* First element and step of a sliced axis of extent n, and the number of elements: Python's rules. */
+void fuse_slice_range(const struct fuse_position *position, int64_t n, int64_t *first, int64_t *step, int64_t *count);
+
+/* Marks what a bad equation makes bad. */
+void fuse_spread_bad(struct fuse_checker *c);
+/* Fills c->order; recursion is reported. */
+void fuse_order_tensors(struct fuse_checker *c);
+void fuse_mark_needed(struct fuse_checker *c);
+
+/* Types of a tensor's contributions and of the tensor; those that it depends on have theirs. */
+void fuse_type_equation(struct fuse_checker *c, struct fuse_equation *eq);
+void fuse_type_tensor(struct fuse_checker *c, struct fuse_tensor *tensor);
+struct fuse_type fuse_join(struct fuse_type a, struct fuse_type b);
+
+void fuse_lower(struct fuse_checker *c);
+
+#endif

@@ -1,0 +1,142 @@
+/* What depends on what: bad things spread, recursion is found, and what no sink or export needs is set aside. */
+#include "lang/check.h"
+
+static bool depends_on_bad(const struct fuse_checker *c, const struct fuse_equation *eq) {
+    for (int k = 0; k < eq->mentions.n; k++)
+        if (c->tensors.at[eq->mentions.at[k]]->bad)
+            return true;
+    return false;
+}
+
+void fuse_spread_bad(struct fuse_checker *c) {
+    for (bool changed = true; changed;) {
+        changed = false;
+        for (int e = 0; e < c->equations.n; e++) {
+            struct fuse_equation *eq = c->equations.at[e];
+            struct fuse_tensor *tensor = eq->tensor >= 0 ? c->tensors.at[eq->tensor] : NULL;
+            if (!eq->bad && ((tensor && tensor->bad) || depends_on_bad(c, eq)))
+                eq->bad = changed = true;
+            if (eq->bad && tensor && !tensor->bad)
+                tensor->bad = changed = true;
+        }
+    }
+}
+
+/* ---- dependency order ----------------------------------------------------------------------------------------- */
+
+/* Depth-first search with its own stack: chains of equations may be long. */
+struct visit {
+    int tensor, contribution, mention;
+};
+
+struct search {
+    struct fuse_checker *c;
+    enum { FRESH, OPEN, DONE } * state;
+    FUSE_VEC(struct visit) stack;
+};
+
+/* The equation that leads from a tensor on the stack to the next one. */
+static const struct fuse_equation *edge_of(const struct search *s, int depth) {
+    const struct visit *v = &s->stack.at[depth];
+    return s->c->equations.at[s->c->tensors.at[v->tensor]->contributions.at[v->contribution]];
+}
+
+static void complain_cycle(struct search *s, int target) {
+    struct fuse_checker *c = s->c;
+    struct fuse_text text = {.arena = c->arena};
+    int from = s->stack.n - 1;
+    while (s->stack.at[from].tensor != target)
+        from--;
+    for (int k = from; k < s->stack.n; k++) {
+        if (k - from < 8)
+            fuse_text_add(&text, "%s -> ", c->tensors.at[s->stack.at[k].tensor]->name);
+        else if (k - from == 8)
+            fuse_text_add(&text, ".. -> ");
+        c->tensors.at[s->stack.at[k].tensor]->bad = true;
+    }
+    fuse_text_add(&text, "%s", c->tensors.at[target]->name);
+    struct fuse_diagnostic *d =
+        fuse_complain(c, edge_of(s, from)->item->lhs.name_span,
+                      "'%s' depends on itself (%s): recursion is part of the language but cannot "
+                      "be run yet",
+                      c->tensors.at[target]->name, text.at);
+    if (s->stack.n - from > 1)
+        fuse_point_to(d, edge_of(s, s->stack.n - 1)->item->lhs.name_span, "the last step of the cycle");
+}
+
+/* The next tensor that the top of the stack depends on, or -1. */
+static int next_dependency(struct search *s) {
+    struct visit *v = &s->stack.at[s->stack.n - 1];
+    const struct fuse_tensor *tensor = s->c->tensors.at[v->tensor];
+    for (; v->contribution < tensor->contributions.n; v->contribution++, v->mention = 0) {
+        const struct fuse_equation *eq = s->c->equations.at[tensor->contributions.at[v->contribution]];
+        if (v->mention < eq->mentions.n)
+            return eq->mentions.at[v->mention++];
+    }
+    return -1;
+}
+
+static void search_from(struct search *s, int tensor) {
+    struct fuse_arena *arena = s->c->arena;
+    s->state[tensor] = OPEN;
+    fuse_vec_push(arena, &s->stack, (struct visit){.tensor = tensor});
+    while (s->stack.n > 0) {
+        int next = next_dependency(s);
+        if (next < 0) {
+            int done = s->stack.at[--s->stack.n].tensor;
+            s->state[done] = DONE;
+            fuse_vec_push(arena, &s->c->order, done);
+        } else if (s->state[next] == OPEN) {
+            if (!s->c->tensors.at[next]->bad)
+                complain_cycle(s, next);
+        } else if (s->state[next] == FRESH) {
+            s->state[next] = OPEN;
+            fuse_vec_push(arena, &s->stack, (struct visit){.tensor = next});
+        }
+    }
+}
+
+void fuse_order_tensors(struct fuse_checker *c) {
+    struct search search = {.c = c};
+    search.state = fuse_arena_array(c->arena, (size_t)c->tensors.n, sizeof *search.state);
+    for (int t = 0; t < c->tensors.n; t++)
+        if (search.state[t] == FRESH)
+            search_from(&search, t);
+}
+
+/* ---- what is needed ------------------------------------------------------------------------------------------- */
+
+static void need(struct fuse_checker *c, int tensor) {
+    c->tensors.at[tensor]->needed = true;
+}
+
+void fuse_mark_needed(struct fuse_checker *c) {
+    int outlets = c->exports.n;
+    for (int k = 0; k < c->exports.n; k++)
+        need(c, c->exports.at[k].tensor);
+    for (int e = 0; e < c->equations.n; e++) {
+        const struct fuse_equation *eq = c->equations.at[e];
+        outlets += eq->kind == FUSE_EQUATION_SINK;
+        for (int k = 0; eq->kind == FUSE_EQUATION_SINK && k < eq->mentions.n; k++)
+            need(c, eq->mentions.at[k]);
+    }
+    for (int k = c->order.n - 1; k >= 0; k--) {
+        const struct fuse_tensor *tensor = c->tensors.at[c->order.at[k]];
+        for (int e = 0; tensor->needed && e < tensor->contributions.n; e++) {
+            const struct fuse_equation *eq = c->equations.at[tensor->contributions.at[e]];
+            for (int m = 0; m < eq->mentions.n; m++)
+                need(c, eq->mentions.at[m]);
+        }
+    }
+    if (outlets == 0 && c->diagnostics->errors == 0) {
+        struct fuse_diagnostic *d = fuse_report(c->diagnostics, FUSE_SEVERITY_WARNING, FUSE_NO_SPAN,
+                                                "the program has no sink and no export: there is nothing to do");
+        fuse_advise(c, d, "write \"y.npy\" = Y[..] or export Y");
+        return;
+    }
+    for (int t = 0; t < c->tensors.n; t++) {
+        const struct fuse_tensor *tensor = c->tensors.at[t];
+        if (!tensor->mentioned && !tensor->needed && !tensor->bad)
+            fuse_report(c->diagnostics, FUSE_SEVERITY_WARNING, tensor->span, "'%s' is never used", tensor->name);
+    }
+}

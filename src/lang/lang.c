@@ -1,0 +1,65 @@
+#include "lang/check.h"
+
+#include <string.h>
+
+/* ---- sources ---------------------------------------------------------------------------------------------------- */
+
+static void add_source(struct fuse_sources *sources, struct fuse_arena *arena, struct fuse_map *seen,
+                       const struct fuse_item *item) {
+    int64_t at;
+    if (fuse_map_get(seen, item->text, &at))
+        return;
+    struct fuse_source_request request = {.text = item->text, .span = item->text_span};
+    fuse_map_put(seen, item->text, sources->list.n);
+    fuse_vec_push(arena, &sources->list, request);
+}
+
+static void list_sources(struct fuse_sources *sources, struct fuse_arena *arena, struct fuse_map *seen,
+                         struct fuse_item *const *item, int items) {
+    for (int i = 0; i < items; i++) {
+        if (item[i]->kind == FUSE_ITEM_SOURCE)
+            add_source(sources, arena, seen, item[i]);
+        else if (item[i]->kind == FUSE_ITEM_BLOCK)
+            list_sources(sources, arena, seen, item[i]->body, item[i]->bodies);
+    }
+}
+
+void fuse_list_sources(struct fuse_sources *sources, struct fuse_arena *arena, const struct fuse_ast *ast) {
+    struct fuse_map seen = {.arena = arena};
+    list_sources(sources, arena, &seen, ast->item, ast->items);
+}
+
+/* ---- the passes ------------------------------------------------------------------------------------------------- */
+
+bool fuse_check(struct fuse_ir *ir, struct fuse_arena *arena, const struct fuse_ast *ast,
+                const struct fuse_sources *sources, const struct fuse_define *define, int defines,
+                const struct fuse_files *files, struct fuse_diagnostics *diagnostics) {
+    struct fuse_checker c = {.arena = arena,
+                             .ir = ir,
+                             .ast = ast,
+                             .sources = sources,
+                             .define = define,
+                             .defines = defines,
+                             .files = files,
+                             .diagnostics = diagnostics,
+                             .symbol_of = {.arena = arena}};
+    int errors = diagnostics->errors;
+    size_t exprs = (size_t)(ast->exprs > 0 ? ast->exprs : 1);
+    c.taken = fuse_arena_array(arena, exprs, sizeof *c.taken);
+    c.free_names = fuse_arena_array(arena, exprs, sizeof *c.free_names);
+    c.outside = fuse_arena_array(arena, exprs, sizeof *c.outside);
+
+    fuse_collect_names(&c);
+    for (int e = 0; e < c.equations.n; e++)
+        fuse_resolve(&c, c.equations.at[e]);
+    fuse_spread_bad(&c);
+    for (int e = 0; e < c.equations.n; e++)
+        if (c.equations.at[e]->root)
+            fuse_place_sums(&c, c.equations.at[e]);
+    fuse_order_tensors(&c);
+    fuse_spread_bad(&c);
+    fuse_solve_domains(&c);
+    fuse_mark_needed(&c);
+    fuse_lower(&c);
+    return diagnostics->errors == errors;
+}

@@ -1,0 +1,81 @@
+/* What the files of the lowering share.
+ *
+ * A node becomes a term: a tree of scalar operations over loads of IR values, not yet an operation. Terms grow while
+ * nothing but arithmetic happens, so that an element-wise expression becomes one MAP however large it is. Sums,
+ * reductions and products turn terms into operations and give back a load of the result. */
+#ifndef FUSE_LANG_LOWER_H
+#define FUSE_LANG_LOWER_H
+
+#include "lang/check.h"
+
+struct fuse_term {
+    struct fuse_scalar_node node; /* without a, b, c; LOAD's operand and IOTA's index are the equation's */
+    struct fuse_term *a, *b, *c;
+    struct fuse_use use; /* LOAD: a value through the equation's indices */
+    uint64_t axes;
+    int weight;      /* operations, shared ones counted again; saturates */
+    int epoch, slot; /* where the current emission put it */
+};
+
+struct fuse_lowering {
+    struct fuse_checker *c;
+    struct fuse_equation *eq;
+    /* Indices of the equation, or axes of the tensor that is put together. */
+    int64_t extent[FUSE_MAX_INDICES];
+    const char *name[FUSE_MAX_INDICES];
+    struct fuse_span span, here; /* of the equation, of the node in hand */
+    bool failed;
+    int epoch;
+};
+
+/* ---- terms.c: building terms; arguments have the types that core/scalar.h asks for ----------------------------- */
+
+struct fuse_term *fuse_term_integer(struct fuse_lowering *l, int64_t value);
+struct fuse_term *fuse_term_bool(struct fuse_lowering *l, bool value);
+struct fuse_term *fuse_term_real(struct fuse_lowering *l, enum fuse_dtype dtype, double value);
+struct fuse_term *fuse_term_iota(struct fuse_lowering *l, int index);
+/* The value through the access, in its compute type. */
+struct fuse_term *fuse_term_load(struct fuse_lowering *l, int value, const struct fuse_access *access);
+struct fuse_term *fuse_term_op(struct fuse_lowering *l, enum fuse_scalar_op op, struct fuse_term *a,
+                               struct fuse_term *b, struct fuse_term *c);
+struct fuse_term *fuse_term_cast(struct fuse_lowering *l, struct fuse_term *term, enum fuse_dtype dtype);
+struct fuse_term *fuse_term_narrow(struct fuse_lowering *l, struct fuse_term *term, enum fuse_dtype through);
+struct fuse_term *fuse_term_random(struct fuse_lowering *l, enum fuse_scalar_op op, int64_t seed,
+                                   struct fuse_term *counter);
+/* Another index for every index, shifted: index k is map[k] - shift[k]. map[k] -1: k does not occur. */
+struct fuse_term *fuse_term_move(struct fuse_lowering *l, struct fuse_term *term, const int *map, const int64_t *shift);
+
+/* ---- emit.c: operations ---------------------------------------------------------------------------------------- */
+
+/* A MAP whose axes are the indices `out`, in that order, reduced over the set `reduced`. */
+int fuse_emit_map(struct fuse_lowering *l, struct fuse_term *term, const int *out, int rank, uint64_t reduced,
+                  enum fuse_reduce reduce, enum fuse_dtype dtype, const char *name);
+/* A load of a value that holds the term; the term itself when it is that already. */
+struct fuse_term *fuse_materialise(struct fuse_lowering *l, struct fuse_term *term);
+/* The same for terms above a weight only: what is used again is better read than computed again. */
+struct fuse_term *fuse_settle(struct fuse_lowering *l, struct fuse_term *term, int weight);
+struct fuse_term *fuse_project(struct fuse_lowering *l, struct fuse_term *term, uint64_t set, enum fuse_reduce reduce);
+/* The sum over `set` of the product of loads. dtype: F32, F64 or I64. */
+struct fuse_term *fuse_emit_einsum(struct fuse_lowering *l, struct fuse_term *const *factor, int factors, uint64_t set,
+                                   enum fuse_dtype dtype);
+/* The value that a load reads whole, through indices 0, 1, .., or -1. */
+int fuse_whole_value(const struct fuse_lowering *l, const struct fuse_term *term);
+bool fuse_is_load(const struct fuse_term *term);
+/* A sink; index names are those of the value's axes. */
+void fuse_emit_sink(struct fuse_lowering *l, int value, const char *path, const char *part, const int *axes);
+
+/* ---- lower.c, lower_calls.c ------------------------------------------------------------------------------------ */
+
+/* The node's term, summed as the sums pass says. `want` is the type of reals that are free to choose: F32 or F64. */
+struct fuse_term *fuse_lower_node(struct fuse_lowering *l, const struct fuse_node *node, enum fuse_dtype want);
+struct fuse_term *fuse_lower_builtin(struct fuse_lowering *l, const struct fuse_node *node, enum fuse_dtype want);
+struct fuse_term *fuse_lower_left(struct fuse_lowering *l, const struct fuse_node *node, enum fuse_dtype want);
+struct fuse_term *fuse_lower_product(struct fuse_lowering *l, const struct fuse_node *node, enum fuse_dtype want);
+/* Argument k of a node as a number of the given compute type. */
+struct fuse_term *fuse_lower_argument(struct fuse_lowering *l, const struct fuse_node *node, int k,
+                                      enum fuse_dtype dtype, enum fuse_dtype want);
+struct fuse_term *fuse_lower_truth(struct fuse_lowering *l, const struct fuse_node *node, enum fuse_dtype want);
+/* The type in which values of this type are computed. */
+enum fuse_dtype fuse_compute_type(struct fuse_type type, enum fuse_dtype want);
+
+#endif

@@ -1,0 +1,255 @@
+#include "lang/check.h"
+
+#include <string.h>
+
+/* ---- symbols -------------------------------------------------------------------------------------------------- */
+
+static const char *symbol_key(const struct fuse_checker *c, int block, const char *name) {
+    return block == 0 ? name : fuse_arena_printf(c->arena, "%d#%s", block, name);
+}
+
+struct fuse_symbol *fuse_find_symbol(const struct fuse_checker *c, int block, const char *name) {
+    int64_t at;
+    for (; block >= 0; block = c->block_parent.at[block])
+        if (fuse_map_get(&c->symbol_of, symbol_key(c, block, name), &at))
+            return &c->symbols.at[at];
+    return NULL;
+}
+
+static struct fuse_symbol *add_symbol(struct fuse_checker *c, int block, enum fuse_symbol_kind kind, const char *name,
+                                      struct fuse_span span, const struct fuse_item *item) {
+    struct fuse_symbol symbol = {.kind = kind, .name = name, .span = span, .item = item};
+    fuse_vec_push(c->arena, &c->symbols, symbol);
+    fuse_map_put(&c->symbol_of, symbol_key(c, block, name), c->symbols.n - 1);
+    return &c->symbols.at[c->symbols.n - 1];
+}
+
+static const char *symbol_kind_text(const struct fuse_symbol *symbol) {
+    if (symbol->kind == FUSE_SYMBOL_FN)
+        return "a function";
+    if (symbol->kind == FUSE_SYMBOL_TENSOR)
+        return "a tensor";
+    return symbol->item->kind == FUSE_ITEM_PARAM ? "a param" : "a const";
+}
+
+static void complain_taken(struct fuse_checker *c, struct fuse_span span, const struct fuse_symbol *symbol) {
+    fuse_point_to(fuse_complain(c, span, "'%s' is already %s", symbol->name, symbol_kind_text(symbol)), symbol->span,
+                  "defined here");
+}
+
+/* Constants, functions and files' names share one space; a second definition is an error. */
+static void define_global(struct fuse_checker *c, const struct fuse_item *item, enum fuse_symbol_kind kind) {
+    struct fuse_symbol *old = fuse_find_symbol(c, 0, item->name);
+    if (old)
+        complain_taken(c, item->name_span, old);
+    else
+        add_symbol(c, 0, kind, item->name, item->name_span, item);
+}
+
+void fuse_suggest_tensor(struct fuse_checker *c, struct fuse_diagnostic *diagnostic, const char *name) {
+    struct fuse_nearest nearest = {.wanted = name};
+    for (int s = 0; s < c->symbols.n; s++)
+        fuse_nearest_try(&nearest, c->symbols.at[s].name);
+    if (nearest.best)
+        fuse_advise(c, diagnostic, "did you mean '%s'?", nearest.best);
+}
+
+/* ---- tensors -------------------------------------------------------------------------------------------------- */
+
+static struct fuse_tensor *add_tensor(struct fuse_checker *c, int block, const struct fuse_lhs *lhs) {
+    struct fuse_tensor *tensor = FUSE_NEW(c->arena, struct fuse_tensor);
+    tensor->name = lhs->name;
+    tensor->span = lhs->name_span;
+    tensor->rank = lhs->n;
+    tensor->value = -1;
+    if (tensor->rank > FUSE_MAX_AXES) {
+        fuse_complain(c, lhs->span, "'%s' has %d axes; %d are the most", lhs->name, lhs->n, FUSE_MAX_AXES);
+        tensor->bad = true;
+        tensor->rank = FUSE_MAX_AXES;
+    }
+    for (int a = 0; a < tensor->rank; a++)
+        tensor->domain[a] = fuse_new_domain(c);
+    fuse_vec_push(c->arena, &c->tensors, tensor);
+    struct fuse_symbol *symbol = add_symbol(c, block, FUSE_SYMBOL_TENSOR, lhs->name, lhs->name_span, NULL);
+    symbol->tensor = c->tensors.n - 1;
+    const struct fuse_builtin *builtin = fuse_builtin_find(lhs->name);
+    if (builtin && block == 0)
+        fuse_report(c->diagnostics, FUSE_SEVERITY_NOTE, lhs->name_span, "tensor '%s' hides the builtin %s(%s)",
+                    lhs->name, builtin->name, builtin->signature);
+    return tensor;
+}
+
+static struct fuse_equation *add_equation(struct fuse_checker *c, const struct fuse_item *item, int block,
+                                          enum fuse_equation_kind kind) {
+    struct fuse_equation *eq = FUSE_NEW(c->arena, struct fuse_equation);
+    eq->item = item;
+    eq->kind = kind;
+    eq->block = block;
+    eq->number = c->equations.n;
+    eq->tensor = -1;
+    for (int k = 0; k < FUSE_MAX_INDICES; k++)
+        eq->index_of_name[k] = -1;
+    fuse_vec_push(c->arena, &c->equations, eq);
+    return eq;
+}
+
+static const struct fuse_source_request *find_source(const struct fuse_checker *c, const char *text) {
+    for (int s = 0; s < c->sources->list.n; s++)
+        if (strcmp(c->sources->list.at[s].text, text) == 0)
+            return &c->sources->list.at[s];
+    return NULL;
+}
+
+static bool same_source(const struct fuse_item *a, const struct fuse_item *b) {
+    if (strcmp(a->text, b->text) != 0 || a->lhs.n != b->lhs.n || a->assign != b->assign)
+        return false;
+    for (int k = 0; k < a->lhs.n; k++) {
+        const char *x = a->lhs.index[k].name, *y = b->lhs.index[k].name;
+        if (!x || !y || strcmp(x, y) != 0)
+            return false;
+    }
+    return true;
+}
+
+static void contribute(struct fuse_checker *c, const struct fuse_item *item, int block) {
+    const struct fuse_lhs *lhs = &item->lhs;
+    struct fuse_symbol *symbol = fuse_find_symbol(c, block, lhs->name);
+    struct fuse_equation *eq =
+        add_equation(c, item, block, item->kind == FUSE_ITEM_SOURCE ? FUSE_EQUATION_SOURCE : FUSE_EQUATION_EXPR);
+    if (symbol && symbol->kind != FUSE_SYMBOL_TENSOR) {
+        complain_taken(c, lhs->name_span, symbol);
+        eq->bad = true;
+        return;
+    }
+    struct fuse_tensor *tensor = symbol ? c->tensors.at[symbol->tensor] : add_tensor(c, 0, lhs);
+    eq->tensor = symbol ? symbol->tensor : c->tensors.n - 1;
+    if (tensor->rank != lhs->n && !tensor->bad) {
+        fuse_point_to(
+            fuse_complain(c, lhs->span, "'%s' has rank %d here but rank %d elsewhere", lhs->name, lhs->n, tensor->rank),
+            tensor->span, "first defined here");
+        eq->bad = true;
+    }
+    if (eq->kind == FUSE_EQUATION_SOURCE) {
+        eq->source = find_source(c, item->text);
+        for (int k = 0; k < tensor->contributions.n; k++) {
+            const struct fuse_equation *other = c->equations.at[tensor->contributions.at[k]];
+            if (other->kind == FUSE_EQUATION_SOURCE && same_source(other->item, item)) {
+                fuse_point_to(fuse_complain(c, item->span, "'%s' reads \"%s\" twice", lhs->name, item->text),
+                              other->item->span, "the same source");
+                eq->bad = true;
+                break;
+            }
+        }
+    }
+    fuse_vec_push(c->arena, &tensor->contributions, eq->number);
+}
+
+/* ---- items ---------------------------------------------------------------------------------------------------- */
+
+static int open_block(struct fuse_checker *c, int parent) {
+    fuse_vec_push(c->arena, &c->block_parent, parent);
+    return c->block_parent.n - 1;
+}
+
+/* The local names of a block, before anything in it is looked up: a name holds in its whole block. */
+static void declare_locals(struct fuse_checker *c, struct fuse_item *const *item, int items, int block) {
+    for (int i = 0; i < items; i++) {
+        const struct fuse_lhs *lhs = &item[i]->lhs;
+        int64_t at;
+        if (item[i]->kind == FUSE_ITEM_LET && !fuse_map_get(&c->symbol_of, symbol_key(c, block, lhs->name), &at))
+            add_tensor(c, block, lhs);
+    }
+}
+
+static void collect_statements(struct fuse_checker *c, struct fuse_item *const *item, int items, int block) {
+    for (int i = 0; i < items; i++)
+        switch (item[i]->kind) {
+        case FUSE_ITEM_EQUATION:
+        case FUSE_ITEM_SOURCE:
+        case FUSE_ITEM_LET: contribute(c, item[i], block); break;
+        case FUSE_ITEM_SINK: add_equation(c, item[i], block, FUSE_EQUATION_SINK); break;
+        case FUSE_ITEM_BLOCK: {
+            int inner = open_block(c, block);
+            declare_locals(c, item[i]->body, item[i]->bodies, inner);
+            collect_statements(c, item[i]->body, item[i]->bodies, inner);
+            break;
+        }
+        default: break;
+        }
+}
+
+static void collect_axis(struct fuse_checker *c, const struct fuse_item *item) {
+    for (int a = 0; a < c->axes.n; a++)
+        if (strcmp(c->axes.at[a].name, item->name) == 0) {
+            fuse_point_to(fuse_complain(c, item->name_span, "axis '%s' is declared twice", item->name),
+                          c->axes.at[a].span, "first declared here");
+            return;
+        }
+    struct fuse_symbol *symbol = fuse_find_symbol(c, 0, item->name);
+    if (symbol && symbol->kind == FUSE_SYMBOL_CONST) {
+        fuse_point_to(fuse_complain(c, item->name_span, "'%s' is %s and cannot be an index too", item->name,
+                                    symbol_kind_text(symbol)),
+                      symbol->span, "defined here");
+        return;
+    }
+    if (item->text) {
+        fuse_later(c, item->text_span, "a table of symbols is");
+        return;
+    }
+    struct fuse_axis axis = {.name = item->name, .span = item->span, .extent = -1};
+    if (item->value && fuse_constant_integer(c, &axis.extent, item->value, "an extent") && axis.extent < 0) {
+        fuse_complain(c, item->value->span, "an extent cannot be negative");
+        axis.extent = -1;
+    }
+    fuse_vec_push(c->arena, &c->axes, axis);
+}
+
+static void collect_exports(struct fuse_checker *c, const struct fuse_item *item) {
+    for (int k = 0; k < item->exports; k++) {
+        struct fuse_symbol *symbol = fuse_find_symbol(c, 0, item->exported[k]);
+        if (symbol && symbol->kind == FUSE_SYMBOL_TENSOR) {
+            struct fuse_export export = {.tensor = symbol->tensor, .span = item->exported_span[k]};
+            fuse_vec_push(c->arena, &c->exports, export);
+        } else if (symbol) {
+            fuse_complain(c, item->exported_span[k], "'%s' is %s; only tensors are exported", symbol->name,
+                          symbol_kind_text(symbol));
+        } else if (!c->has_imports) {
+            struct fuse_diagnostic *d =
+                fuse_complain(c, item->exported_span[k], "there is no tensor '%s' to export", item->exported[k]);
+            fuse_suggest_tensor(c, d, item->exported[k]);
+        }
+    }
+}
+
+void fuse_collect_names(struct fuse_checker *c) {
+    struct fuse_item *const *item = c->ast->item;
+    int items = c->ast->items;
+    open_block(c, -1);
+    for (int i = 0; i < items; i++)
+        switch (item[i]->kind) {
+        case FUSE_ITEM_IMPORT:
+            c->has_imports = true;
+            fuse_later(c, item[i]->text_span, "import is");
+            break;
+        case FUSE_ITEM_FN:
+            define_global(c, item[i], FUSE_SYMBOL_FN);
+            fuse_later(c, item[i]->name_span, "fn is");
+            break;
+        case FUSE_ITEM_PARAM:
+        case FUSE_ITEM_CONST: define_global(c, item[i], FUSE_SYMBOL_CONST); break;
+        default: break;
+        }
+    fuse_apply_defines(c);
+    for (int s = 0; s < c->symbols.n; s++) {
+        struct fuse_number number;
+        if (c->symbols.at[s].kind == FUSE_SYMBOL_CONST)
+            fuse_symbol_number(c, &number, &c->symbols.at[s]);
+    }
+    collect_statements(c, item, items, 0);
+    for (int i = 0; i < items; i++) {
+        if (item[i]->kind == FUSE_ITEM_AXIS)
+            collect_axis(c, item[i]);
+        if (item[i]->kind == FUSE_ITEM_EXPORT)
+            collect_exports(c, item[i]);
+    }
+}

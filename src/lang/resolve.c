@@ -1,0 +1,653 @@
+/* Syntax trees become nodes, index names become numbers, and what they say about domains is noted. */
+#include "lang/resolve.h"
+
+#include <string.h>
+
+/* Positions and offsets beyond this cannot be meant, and sums of a few stay far from overflow. */
+#define MAX_OFFSET ((int64_t)1 << 48)
+
+void fuse_add_fact(struct fuse_resolver *r, struct fuse_fact fact) {
+    fact.equation = r->eq->number;
+    fuse_vec_push(r->c->arena, &r->c->facts, fact);
+}
+
+static void fail(struct fuse_resolver *r) {
+    r->eq->bad = true;
+}
+
+/* ---- indices -------------------------------------------------------------------------------------------------- */
+
+/* A declared axis fixes the extent of the index of its name and of its primed forms that are not declared themselves. */
+static const struct fuse_axis *declared_axis(const struct fuse_checker *c, const char *name) {
+    size_t bytes = strlen(name), plain = strcspn(name, "'");
+    const struct fuse_axis *found = NULL;
+    for (int a = 0; a < c->axes.n; a++) {
+        const char *axis = c->axes.at[a].name;
+        if (strcmp(axis, name) == 0)
+            return &c->axes.at[a];
+        if (plain < bytes && strlen(axis) == plain && strncmp(axis, name, plain) == 0)
+            found = &c->axes.at[a];
+    }
+    return found;
+}
+
+int fuse_new_index(struct fuse_resolver *r, const char *name, struct fuse_span span, bool sliced) {
+    struct fuse_equation *eq = r->eq;
+    if (eq->indices == FUSE_MAX_INDICES) {
+        if (!eq->too_many)
+            fuse_complain(r->c, span, "this equation has more than %d indices", FUSE_MAX_INDICES);
+        eq->too_many = eq->bad = true;
+        return -1;
+    }
+    int k = eq->indices++;
+    eq->index[k] =
+        (struct fuse_equation_index){.name = name, .span = span, .domain = fuse_new_domain(r->c), .sliced = sliced};
+    const struct fuse_axis *axis = sliced ? NULL : declared_axis(r->c, name);
+    if (axis && axis->extent >= 0)
+        fuse_add_fact(r, (struct fuse_fact){.kind = FUSE_FACT_EXTENT,
+                                            .a = eq->index[k].domain,
+                                            .number = axis->extent,
+                                            .span = axis->span,
+                                            .from = fuse_arena_printf(r->c->arena, "axis %s", axis->name),
+                                            .index_name = name,
+                                            .tensor = -1});
+    return k;
+}
+
+int fuse_find_index(struct fuse_resolver *r, const struct fuse_scope *scope, const char *name, struct fuse_span span,
+                    bool sliced) {
+    int number = fuse_name_number(r->c, r->eq, name, span);
+    if (number < 0)
+        return -1;
+    for (; scope; scope = scope->outer)
+        for (int k = 0; k < scope->n; k++)
+            if (scope->at[k].name == number)
+                return scope->at[k].index;
+    int *at = &r->eq->index_of_name[number];
+    if (*at < 0)
+        *at = fuse_new_index(r, name, span, sliced);
+    return *at;
+}
+
+static bool const_position(struct fuse_resolver *r, int64_t *out, const char *name, struct fuse_span span) {
+    struct fuse_number number;
+    struct fuse_symbol *symbol = fuse_find_symbol(r->c, r->eq->block, name);
+    if (!symbol || symbol->kind != FUSE_SYMBOL_CONST) {
+        fuse_complain(r->c, span, "'%s' is no const or param", name);
+        return false;
+    }
+    if (!fuse_symbol_number(r->c, &number, symbol))
+        return false;
+    if (number.dtype == FUSE_F64 || number.integer > MAX_OFFSET || number.integer < -MAX_OFFSET) {
+        fuse_complain(r->c, span, "'%s' is %.17g and cannot be a position", name, number.real);
+        return false;
+    }
+    *out = number.integer;
+    return true;
+}
+
+static bool in_reach(struct fuse_resolver *r, int64_t number, struct fuse_span span) {
+    if (number >= -MAX_OFFSET && number <= MAX_OFFSET)
+        return true;
+    fuse_complain(r->c, span, "no tensor is that long");
+    return false;
+}
+
+static bool slice_bound(struct fuse_resolver *r, bool *has, int64_t *out, const struct fuse_bound *bound) {
+    *has = bound->kind != FUSE_BOUND_NONE;
+    if (!*has)
+        return true;
+    *out = bound->integer;
+    if (bound->kind == FUSE_BOUND_NAME && !const_position(r, out, bound->name, bound->span))
+        return false;
+    if (bound->negative)
+        *out = -*out;
+    return in_reach(r, *out, bound->span);
+}
+
+static bool slice_position(struct fuse_resolver *r, struct fuse_position *at, const struct fuse_index *index,
+                           const struct fuse_scope *scope) {
+    bool has_step;
+    if (!slice_bound(r, &at->has_start, &at->start, &index->start) ||
+        !slice_bound(r, &at->has_stop, &at->stop, &index->stop) || !slice_bound(r, &has_step, &at->step, &index->step))
+        return false;
+    if (!has_step)
+        at->step = 1;
+    if (at->step == 0) {
+        fuse_complain(r->c, index->step.span, "the step of a slice cannot be 0");
+        return false;
+    }
+    at->slice = true;
+    at->index = fuse_find_index(r, scope, index->name, index->span, !index->named_slice);
+    return at->index >= 0;
+}
+
+/* One index of a reference or a left side; false when it is wrong or cannot be run yet. */
+static bool resolve_position(struct fuse_resolver *r, struct fuse_position *at, const struct fuse_index *index,
+                             const struct fuse_scope *scope, bool left) {
+    *at = (struct fuse_position){.index = -1, .step = 1, .span = index->span};
+    switch (index->kind) {
+    case FUSE_INDEX_FIXED: at->offset = index->position; return in_reach(r, at->offset, index->span);
+    case FUSE_INDEX_STEP: fuse_later(r->c, index->span, "a step axis is"); return false;
+    case FUSE_INDEX_SYMBOL: fuse_later(r->c, index->span, "a symbol as an index is"); return false;
+    case FUSE_INDEX_SLICE:
+        if (!left)
+            return slice_position(r, at, index, scope);
+        at->index = fuse_find_index(r, scope, index->name, index->span, true);
+        return at->index >= 0;
+    case FUSE_INDEX_NAME: break;
+    }
+    if (!in_reach(r, index->offset, index->span))
+        return false;
+    if (index->dotted && !left) {
+        fuse_complain(r->c, index->span, "a dotted index stands on the left side only");
+        return false;
+    }
+    at->offset = index->offset;
+    at->dotted = index->dotted;
+    if (!fuse_index_is_name(r->c, r->eq, index)) {
+        int64_t value;
+        if (!const_position(r, &value, index->name, index->span))
+            return false;
+        at->offset += value;
+        return true;
+    }
+    at->index = fuse_find_index(r, scope, index->name, index->span, false);
+    return at->index >= 0;
+}
+
+/* What reaching axis `axis` of a tensor at this position says about its domain. */
+static void note_position(struct fuse_resolver *r, const struct fuse_position *at, int tensor, int axis, bool left) {
+    const struct fuse_tensor *t = r->c->tensors.at[tensor];
+    struct fuse_fact fact = {.a = t->domain[axis], .span = at->span, .tensor = tensor, .axis = axis};
+    if (at->index < 0) {
+        fact.kind = left ? FUSE_FACT_ID : FUSE_FACT_INSIDE;
+        fact.number = at->offset;
+    } else {
+        fact.kind = at->slice ? FUSE_FACT_SLICE : FUSE_FACT_SAME;
+        fact.b = r->eq->index[at->index].domain;
+        fact.position = at;
+        fact.index_name = r->eq->index[at->index].name;
+    }
+    fuse_add_fact(r, fact);
+}
+
+/* ---- left sides ----------------------------------------------------------------------------------------------- */
+
+static void resolve_left(struct fuse_resolver *r) {
+    struct fuse_equation *eq = r->eq;
+    const struct fuse_lhs *lhs = &eq->item->lhs;
+    const struct fuse_tensor *tensor = r->c->tensors.at[eq->tensor];
+    bool good = true;
+    if (lhs->boolean) {
+        fuse_later(r->c, lhs->name_span, "a Boolean tensor, written with parentheses, is");
+        good = false;
+    }
+    eq->plain_left = true;
+    for (int a = 0; a < lhs->n && a < FUSE_MAX_AXES; a++) {
+        struct fuse_position *at = &eq->left[a];
+        bool fine = resolve_position(r, at, &lhs->index[a], NULL, true);
+        good &= fine;
+        if (!fine)
+            continue;
+        if (at->index < 0 || at->offset != 0 || at->index != a)
+            eq->plain_left = false;
+        if (at->index >= 0) {
+            eq->left_set |= FUSE_BIT(at->index);
+            eq->left_names |= FUSE_BIT(fuse_name_number(r->c, eq, eq->index[at->index].name, at->span));
+        }
+        if (at->dotted && eq->dotted_names) {
+            fuse_complain(r->c, at->span, "only one index of a left side is dotted");
+            good = false;
+        } else if (at->dotted) {
+            eq->dotted_names |= FUSE_BIT(fuse_name_number(r->c, eq, eq->index[at->index].name, at->span));
+        }
+    }
+    eq->lefts = lhs->n < FUSE_MAX_AXES ? lhs->n : FUSE_MAX_AXES;
+    if (!good)
+        fail(r);
+    if (eq->bad)
+        return;
+    for (int a = 0; a < eq->lefts && a < tensor->rank; a++)
+        note_position(r, &eq->left[a], eq->tensor, a, true);
+}
+
+static bool ends_in(const char *text, const char *suffix) {
+    size_t n = strlen(text), k = strlen(suffix);
+    return n >= k && strcmp(text + n - k, suffix) == 0;
+}
+
+static void resolve_source(struct fuse_resolver *r) {
+    struct fuse_equation *eq = r->eq;
+    struct fuse_checker *c = r->c;
+    const struct fuse_item *item = eq->item;
+    if (item->guard) {
+        fuse_later(c, item->guard->span, "a guard on a source is");
+        fail(r);
+    }
+    if (!ends_in(item->text, ".npy")) {
+        fuse_later(c, item->text_span, "a source other than .npy is");
+        fail(r);
+    } else if (!eq->source || !eq->source->probed) {
+        struct fuse_diagnostic *d = fuse_complain(c, item->text_span, "nothing is known about \"%s\"", item->text);
+        if (d)
+            d->status = FUSE_EINPUT;
+        fail(r);
+    }
+    resolve_left(r);
+    if (!eq->bad && !eq->plain_left) {
+        fuse_later(c, item->lhs.span, "a source under a left side with fixed, repeated or shifted indices is");
+        fail(r);
+    }
+    if (eq->bad)
+        return;
+    const struct fuse_probe *probe = &eq->source->probe;
+    if (probe->rank != eq->lefts) {
+        fuse_point_to(fuse_complain(c, item->lhs.span, "\"%s\" has rank %d, the left side has %d %s", item->text,
+                                    probe->rank, eq->lefts, eq->lefts == 1 ? "index" : "indices"),
+                      item->text_span, "the source");
+        fail(r);
+        return;
+    }
+    for (int a = 0; a < probe->rank; a++)
+        fuse_add_fact(r, (struct fuse_fact){.kind = FUSE_FACT_EXTENT,
+                                            .a = c->tensors.at[eq->tensor]->domain[a],
+                                            .number = probe->extent[a],
+                                            .span = item->text_span,
+                                            .from = fuse_arena_printf(c->arena, "\"%s\"", item->text),
+                                            .index_name = eq->index[eq->left[a].index].name,
+                                            .tensor = eq->tensor,
+                                            .axis = a});
+}
+
+/* ---- nodes ---------------------------------------------------------------------------------------------------- */
+
+struct fuse_node *fuse_new_node(struct fuse_resolver *r, enum fuse_node_kind kind, struct fuse_span span, int n) {
+    struct fuse_node *node = FUSE_NEW(r->c->arena, struct fuse_node);
+    node->kind = kind;
+    node->span = span;
+    node->n = n;
+    node->arg = FUSE_NEW_ARRAY(r->c->arena, struct fuse_node *, n);
+    node->index = -1;
+    return node;
+}
+
+struct fuse_node *fuse_number_node(struct fuse_resolver *r, const struct fuse_number *number, struct fuse_span span) {
+    struct fuse_node *node = fuse_new_node(r, FUSE_NODE_NUMBER, span, 0);
+    node->number = *number;
+    return node;
+}
+
+struct fuse_node *fuse_finish_node(struct fuse_resolver *r, struct fuse_node *node) {
+    for (int k = 0; k < node->n; k++)
+        if (node->arg[k])
+            node->uses |= node->arg[k]->uses;
+    return r->eq->bad ? NULL : node;
+}
+
+static struct fuse_node *resolve_reference(struct fuse_resolver *r, const struct fuse_expr *expr, int tensor,
+                                           const struct fuse_scope *scope) {
+    struct fuse_checker *c = r->c;
+    struct fuse_tensor *t = c->tensors.at[tensor];
+    const struct fuse_index *index;
+    int n = fuse_reference_indices(expr, &index);
+    bool good = true;
+    t->mentioned = true;
+    fuse_vec_push(c->arena, &r->eq->mentions, tensor);
+    if (n != t->rank) {
+        bool bare = expr->kind == FUSE_EXPR_REF && !expr->ref.has_brackets;
+        struct fuse_diagnostic *d = fuse_complain(c, expr->span, "'%s' has rank %d, but %d %s given", t->name, t->rank,
+                                                  n, n == 1 ? "index is" : "indices are");
+        fuse_point_to(d, t->span, "defined here");
+        if (bare)
+            fuse_advise(c, d, "write %s[..] with %d %s", t->name, t->rank, t->rank == 1 ? "index" : "indices");
+        fail(r);
+        return NULL;
+    }
+    struct fuse_node *node = fuse_new_node(r, FUSE_NODE_REF, expr->span, 0);
+    node->tensor = tensor;
+    node->at = FUSE_NEW_ARRAY(c->arena, struct fuse_position, n);
+    node->positions = n;
+    for (int a = 0; a < n; a++) {
+        if (!resolve_position(r, &node->at[a], &index[a], scope, false)) {
+            good = false;
+            continue;
+        }
+        if (index[a].kind == FUSE_INDEX_SLICE)
+            for (int b = 0; b < a; b++)
+                if (index[b].kind == FUSE_INDEX_SLICE && node->at[b].index == node->at[a].index) {
+                    struct fuse_diagnostic *d = fuse_complain(c, index[a].span,
+                                                              "two slices of one reference are both "
+                                                              "called '%s'",
+                                                              index[a].name);
+                    fuse_advise(c, d, "name one of them: i=%s", index[a].named_slice ? ".." : index[a].name);
+                    good = false;
+                }
+        node->at[a].domain = t->domain[a];
+        if (node->at[a].index >= 0)
+            node->uses |= FUSE_BIT(node->at[a].index);
+        note_position(r, &node->at[a], tensor, a, false);
+    }
+    if (!good)
+        fail(r);
+    return good ? node : NULL;
+}
+
+/* A reference to a numeric tensor that is written with parentheses reads its truth. */
+static struct fuse_node *resolve_truth(struct fuse_resolver *r, const struct fuse_expr *expr, int tensor,
+                                       const struct fuse_scope *scope) {
+    struct fuse_node *ref = resolve_reference(r, expr, tensor, scope);
+    if (!ref)
+        return NULL;
+    struct fuse_diagnostic *d =
+        fuse_report(r->c->diagnostics, FUSE_SEVERITY_WARNING, expr->apply.name_span,
+                    "'%s' is numeric: parentheses read it as true where it is > 0", expr->apply.name);
+    fuse_advise(r->c, d, "write %s[..] for its numbers", expr->apply.name);
+    struct fuse_node *node = fuse_new_node(r, FUSE_NODE_TRUTH, expr->span, 1);
+    node->arg[0] = ref;
+    return fuse_finish_node(r, node);
+}
+
+static struct fuse_node *unknown_name(struct fuse_resolver *r, const struct fuse_expr *expr) {
+    const char *name = expr->ref.name;
+    fail(r);
+    if (r->c->has_imports)
+        return NULL;
+    struct fuse_diagnostic *d = fuse_complain(r->c, expr->ref.name_span, "there is no tensor '%s'", name);
+    for (int k = 0; k < r->eq->names; k++)
+        if (strcmp(r->eq->name[k], name) == 0 && expr->ref.n == 0) {
+            fuse_advise(r->c, d, "to compute with an index write iota(%s)", name);
+            return NULL;
+        }
+    const struct fuse_builtin *builtin = fuse_builtin_find(name);
+    if (builtin)
+        fuse_advise(r->c, d, "%s is a builtin: %s(%s)", name, builtin->name, builtin->signature);
+    else
+        fuse_suggest_tensor(r->c, d, name);
+    return NULL;
+}
+
+static struct fuse_node *resolve_name(struct fuse_resolver *r, const struct fuse_expr *expr,
+                                      const struct fuse_scope *scope) {
+    struct fuse_symbol *symbol = fuse_find_symbol(r->c, r->eq->block, expr->ref.name);
+    struct fuse_number number;
+    if (!symbol)
+        return unknown_name(r, expr);
+    switch (symbol->kind) {
+    case FUSE_SYMBOL_TENSOR: return resolve_reference(r, expr, symbol->tensor, scope);
+    case FUSE_SYMBOL_CONST:
+        if (expr->ref.n > 0)
+            fuse_complain(r->c, expr->span, "'%s' is a single number and has no axes", expr->ref.name);
+        else if (fuse_symbol_number(r->c, &number, symbol))
+            return fuse_number_node(r, &number, expr->span);
+        break;
+    case FUSE_SYMBOL_FN: break; /* that fn cannot be run was said where it is defined */
+    }
+    fail(r);
+    return NULL;
+}
+
+static void unknown_function(struct fuse_resolver *r, const struct fuse_expr *expr, const struct fuse_symbol *symbol) {
+    struct fuse_checker *c = r->c;
+    const char *name = expr->apply.name;
+    if (symbol) {
+        struct fuse_diagnostic *d = fuse_complain(c, expr->apply.name_span, "'%s' is a %s, not a function", name,
+                                                  symbol->kind == FUSE_SYMBOL_CONST ? "number" : "tensor");
+        fuse_advise(c, d, "a product is written %s * (..)", name);
+        return;
+    }
+    if (c->has_imports)
+        return;
+    struct fuse_diagnostic *d = fuse_complain(c, expr->apply.name_span, "there is no function or tensor '%s'", name);
+    struct fuse_nearest nearest = {.wanted = name};
+    for (int b = 0; b < FUSE_BUILTINS; b++)
+        fuse_nearest_try(&nearest, fuse_builtin_at(b)->name);
+    for (int s = 0; s < c->symbols.n; s++)
+        fuse_nearest_try(&nearest, c->symbols.at[s].name);
+    const struct fuse_builtin *builtin = nearest.best ? fuse_builtin_find(nearest.best) : NULL;
+    if (builtin)
+        fuse_advise(c, d, "did you mean %s(%s)?", builtin->name, builtin->signature);
+    else if (nearest.best)
+        fuse_advise(c, d, "did you mean '%s'?", nearest.best);
+}
+
+static struct fuse_node *resolve_apply(struct fuse_resolver *r, const struct fuse_expr *expr,
+                                       const struct fuse_scope *scope) {
+    struct fuse_symbol *symbol = expr->apply.macro ? NULL : fuse_find_symbol(r->c, r->eq->block, expr->apply.name);
+    if (symbol && symbol->kind == FUSE_SYMBOL_TENSOR && expr->apply.is_ref)
+        return resolve_truth(r, expr, symbol->tensor, scope);
+    const struct fuse_builtin *builtin = symbol ? NULL : fuse_builtin_find(expr->apply.name);
+    if (builtin)
+        return fuse_resolve_call(r, expr, builtin, scope);
+    if (!symbol || symbol->kind != FUSE_SYMBOL_FN)
+        unknown_function(r, expr, symbol);
+    fail(r);
+    return NULL;
+}
+
+/* ---- operators ------------------------------------------------------------------------------------------------ */
+
+enum family { TERMS, FACTORS, ANDS, ORS, LONE };
+
+static enum family family_of(enum fuse_binary_op op) {
+    switch (op) {
+    case FUSE_BINARY_ADD:
+    case FUSE_BINARY_SUB: return TERMS;
+    case FUSE_BINARY_MUL:
+    case FUSE_BINARY_DIV: return FACTORS;
+    case FUSE_BINARY_AND: return ANDS;
+    case FUSE_BINARY_OR: return ORS;
+    default: return LONE;
+    }
+}
+
+static bool is_pure_product(const struct fuse_expr *expr) {
+    for (; expr->kind == FUSE_EXPR_BINARY && family_of(expr->binary.op) == FACTORS; expr = expr->binary.left) {
+        if (expr->binary.op == FUSE_BINARY_DIV)
+            return false;
+        if (expr->binary.left->kind != FUSE_EXPR_BINARY || family_of(expr->binary.left->binary.op) != FACTORS)
+            return true;
+    }
+    return false;
+}
+
+/* The operands of a chain of one family, in order; a product in parentheses is part of the chain around it. */
+struct chain {
+    FUSE_VEC(const struct fuse_expr *) operand;
+    FUSE_VEC(bool) inverse;
+    FUSE_VEC(struct fuse_span) whole;
+};
+
+static void add_operand(struct fuse_checker *c, struct chain *chain, const struct fuse_expr *operand, bool inverse,
+                        struct fuse_span whole) {
+    fuse_vec_push(c->arena, &chain->operand, operand);
+    fuse_vec_push(c->arena, &chain->inverse, inverse);
+    fuse_vec_push(c->arena, &chain->whole, whole);
+}
+
+static void collect_chain(struct fuse_checker *c, struct chain *chain, const struct fuse_expr *expr,
+                          enum family family) {
+    int depth = 0;
+    const struct fuse_expr *at = expr;
+    for (; at->kind == FUSE_EXPR_BINARY && family_of(at->binary.op) == family; at = at->binary.left)
+        depth++;
+    const struct fuse_expr **spine = FUSE_NEW_ARRAY(c->arena, const struct fuse_expr *, depth + 1);
+    at = expr;
+    for (int k = depth; k > 0; k--, at = at->binary.left)
+        spine[k] = at;
+    add_operand(c, chain, at, false, at->span);
+    for (int k = 1; k <= depth; k++) {
+        const struct fuse_expr *right = spine[k]->binary.right;
+        bool inverse = spine[k]->binary.op == FUSE_BINARY_SUB || spine[k]->binary.op == FUSE_BINARY_DIV;
+        if (family == FACTORS && !inverse && is_pure_product(right))
+            collect_chain(c, chain, right, family);
+        else
+            add_operand(c, chain, right, inverse, spine[k]->span);
+    }
+}
+
+static struct fuse_node *resolve_binary(struct fuse_resolver *r, const struct fuse_expr *expr,
+                                        const struct fuse_scope *scope) {
+    static const enum fuse_node_kind kinds[] = {
+        [TERMS] = FUSE_NODE_SUM, [FACTORS] = FUSE_NODE_PRODUCT, [ANDS] = FUSE_NODE_AND, [ORS] = FUSE_NODE_OR};
+    enum family family = family_of(expr->binary.op);
+    struct fuse_node *node;
+    if (family == LONE) {
+        node =
+            fuse_new_node(r, expr->binary.op == FUSE_BINARY_POW ? FUSE_NODE_POWER : FUSE_NODE_COMPARE, expr->span, 2);
+        node->compare = expr->binary.op;
+        node->arg[0] = fuse_resolve_expr(r, expr->binary.left, scope);
+        node->arg[1] = fuse_resolve_expr(r, expr->binary.right, scope);
+        return fuse_finish_node(r, node);
+    }
+    struct chain chain = {0};
+    collect_chain(r->c, &chain, expr, family);
+    node = fuse_new_node(r, kinds[family], expr->span, chain.operand.n);
+    node->inverse = chain.inverse.at;
+    node->whole = chain.whole.at;
+    for (int k = 0; k < node->n; k++)
+        node->arg[k] = fuse_resolve_expr(r, chain.operand.at[k], scope);
+    return fuse_finish_node(r, node);
+}
+
+static struct fuse_node *resolve_unary(struct fuse_resolver *r, const struct fuse_expr *expr,
+                                       const struct fuse_scope *scope) {
+    bool negative = expr->unary.op == FUSE_UNARY_NEG;
+    struct fuse_node *node = fuse_new_node(r, negative ? FUSE_NODE_SUM : FUSE_NODE_NOT, expr->span, 1);
+    node->arg[0] = fuse_resolve_expr(r, expr->unary.operand, scope);
+    if (negative) {
+        node->inverse = FUSE_NEW(r->c->arena, bool);
+        node->inverse[0] = true;
+        /* A negative literal is a literal: exponents and defaults look for one. */
+        if (node->arg[0] && node->arg[0]->kind == FUSE_NODE_NUMBER) {
+            struct fuse_number number;
+            if (fuse_constant(r->c, &number, expr))
+                return fuse_number_node(r, &number, expr->span);
+            fail(r);
+        }
+    }
+    return fuse_finish_node(r, node);
+}
+
+static struct fuse_node *resolve_cases(struct fuse_resolver *r, const struct fuse_expr *expr,
+                                       const struct fuse_scope *scope) {
+    struct fuse_node *node = fuse_new_node(r, FUSE_NODE_CHOICE, expr->span, 2 * expr->cases.n + 1);
+    struct fuse_number zero = {.dtype = FUSE_I64};
+    for (int k = 0; k < expr->cases.n; k++) {
+        node->arg[2 * k] = fuse_resolve_expr(r, expr->cases.entry[k].condition, scope);
+        node->arg[2 * k + 1] = fuse_resolve_expr(r, expr->cases.entry[k].value, scope);
+    }
+    node->arg[node->n - 1] = expr->cases.otherwise ? fuse_resolve_expr(r, expr->cases.otherwise, scope)
+                                                   : fuse_number_node(r, &zero, expr->span);
+    return fuse_finish_node(r, node);
+}
+
+struct fuse_node *fuse_resolve_expr(struct fuse_resolver *r, const struct fuse_expr *expr,
+                                    const struct fuse_scope *scope) {
+    struct fuse_number number;
+    switch (expr->kind) {
+    case FUSE_EXPR_NUMBER:
+    case FUSE_EXPR_BOOL: fuse_constant(r->c, &number, expr); return fuse_number_node(r, &number, expr->span);
+    case FUSE_EXPR_STRING:
+        fuse_complain(r->c, expr->span, "a string is no number");
+        fail(r);
+        return NULL;
+    case FUSE_EXPR_LIST: return fuse_resolve_list(r, expr, scope);
+    case FUSE_EXPR_REF: return resolve_name(r, expr, scope);
+    case FUSE_EXPR_APPLY: return resolve_apply(r, expr, scope);
+    case FUSE_EXPR_UNARY: return resolve_unary(r, expr, scope);
+    case FUSE_EXPR_BINARY: return resolve_binary(r, expr, scope);
+    case FUSE_EXPR_CASE: return resolve_cases(r, expr, scope);
+    case FUSE_EXPR_REDUCE: return fuse_resolve_call(r, expr, NULL, scope);
+    case FUSE_EXPR_TERNARY: break;
+    }
+    struct fuse_node *node = fuse_new_node(r, FUSE_NODE_CHOICE, expr->span, 3);
+    node->arg[0] = fuse_resolve_expr(r, expr->ternary.condition, scope);
+    node->arg[1] = fuse_resolve_expr(r, expr->ternary.then, scope);
+    node->arg[2] = fuse_resolve_expr(r, expr->ternary.otherwise, scope);
+    return fuse_finish_node(r, node);
+}
+
+/* ---- equations ------------------------------------------------------------------------------------------------ */
+
+/* A guard is a factor of every top-level term. */
+static struct fuse_node *guard_terms(struct fuse_resolver *r, struct fuse_node *node, struct fuse_node *guard) {
+    if (node->kind == FUSE_NODE_SUM) {
+        for (int k = 0; k < node->n; k++)
+            node->arg[k] = guard_terms(r, node->arg[k], guard);
+        node->uses |= guard->uses;
+        return node;
+    }
+    bool chain = node->kind == FUSE_NODE_PRODUCT;
+    int n = chain ? node->n : 1;
+    struct fuse_node *product = fuse_new_node(r, FUSE_NODE_PRODUCT, node->span, n + 1);
+    product->inverse = FUSE_NEW_ARRAY(r->c->arena, bool, n + 1);
+    product->whole = FUSE_NEW_ARRAY(r->c->arena, struct fuse_span, n + 1);
+    for (int k = 0; k < n; k++) {
+        product->arg[k] = chain ? node->arg[k] : node;
+        product->inverse[k] = chain && node->inverse[k];
+        product->whole[k] = chain ? node->whole[k] : node->span;
+    }
+    product->arg[n] = guard;
+    product->whole[n] = guard->span;
+    return fuse_finish_node(r, product);
+}
+
+static void check_sink(struct fuse_resolver *r) {
+    const struct fuse_item *item = r->eq->item;
+    struct fuse_checker *c = r->c;
+    if (!ends_in(item->text, ".npy")) {
+        fuse_later(c, item->text_span, "a sink other than .npy is");
+        fail(r);
+    }
+    for (int k = 0; k < r->eq->number; k++) {
+        const struct fuse_equation *other = c->equations.at[k];
+        if (other->kind == FUSE_EQUATION_SINK && strcmp(other->item->text, item->text) == 0) {
+            fuse_point_to(fuse_complain(c, item->text_span, "two sinks write \"%s\"", item->text),
+                          other->item->text_span, "the other one");
+            fail(r);
+            return;
+        }
+    }
+}
+
+void fuse_resolve(struct fuse_checker *c, struct fuse_equation *eq) {
+    struct fuse_resolver r = {.c = c, .eq = eq};
+    if (eq->kind == FUSE_EQUATION_SOURCE) {
+        if (!eq->bad)
+            resolve_source(&r);
+        if (eq->item->assign != FUSE_ASSIGN_SUM && eq->item->assign != FUSE_ASSIGN_ADD) {
+            fuse_later(c, eq->item->assign_span, "an operator other than = and += is");
+            eq->bad = true;
+        }
+        return;
+    }
+    if (eq->kind == FUSE_EQUATION_SINK) {
+        check_sink(&r);
+    } else {
+        if (eq->item->assign != FUSE_ASSIGN_SUM && eq->item->assign != FUSE_ASSIGN_ADD) {
+            fuse_later(c, eq->item->assign_span, "an operator other than = and += is");
+            eq->bad = true;
+        }
+        if (eq->tensor >= 0)
+            resolve_left(&r);
+    }
+    fuse_take_axes(c, eq);
+    r.named_right = c->free_names[eq->item->value->id];
+    if (eq->item->guard)
+        r.named_right |= c->free_names[eq->item->guard->id];
+    if (eq->kind == FUSE_EQUATION_SINK) {
+        int order[FUSE_MAX_INDICES], n = fuse_names_in_order(c, eq, eq->item->value, order);
+        for (int k = 0; k < n; k++)
+            fuse_find_index(&r, NULL, eq->name[order[k]], eq->item->value->span,
+                            strchr(eq->name[order[k]], ':') != NULL);
+    }
+    struct fuse_node *guard = eq->item->guard ? fuse_resolve_expr(&r, eq->item->guard, NULL) : NULL;
+    struct fuse_node *root = fuse_resolve_expr(&r, eq->item->value, NULL);
+    if (root && guard) {
+        struct fuse_node *truth = fuse_new_node(&r, FUSE_NODE_GUARD, guard->span, 1);
+        truth->arg[0] = guard;
+        root = guard_terms(&r, root, fuse_finish_node(&r, truth));
+    }
+    eq->root = eq->bad ? NULL : root;
+}
