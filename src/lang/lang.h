@@ -1,0 +1,37 @@
+/* The front end as the rest of the program sees it: text -> AST -> checked -> IR. Local and pure: sources are probed by
+ * the caller between the two halves, on rank 0. */
+#ifndef FUSE_LANG_LANG_H
+#define FUSE_LANG_LANG_H
+
+#include "core/probe.h"
+#include "ir/ir.h"
+#include "lang/ast.h"
+#include "lang/diagnostics.h"
+
+/* A file that a program reads, in program order, each distinct string once. */
+struct fuse_source_request {
+    const char *text; /* as written: "x.npy", "f.h5:/a" */
+    struct fuse_span span;
+    bool probed;
+    struct fuse_probe probe; /* set by the caller before fuse_check when probed */
+};
+
+struct fuse_define { /* -D name=value */
+    const char *name, *value;
+};
+
+struct fuse_sources {
+    FUSE_VEC(struct fuse_source_request) list;
+};
+
+/* Lists the sources of a parsed program. */
+void fuse_list_sources(struct fuse_sources *sources, struct fuse_arena *arena, const struct fuse_ast *ast);
+
+/* Names, domains, extents, dtypes; then lowering. Returns true and fills *ir (ir->arena set by the caller) when there was
+ * no error; every error is reported. What is in the language and cannot be run yet is an error that says so at its place.
+ * An unknown or malformed define is reported with status USAGE and no place. */
+bool fuse_check(struct fuse_ir *ir, struct fuse_arena *arena, const struct fuse_ast *ast,
+                const struct fuse_sources *sources, const struct fuse_define *define, int defines,
+                const struct fuse_files *files, struct fuse_diagnostics *diagnostics);
+
+#endif
