@@ -1,0 +1,65 @@
+#include "launcher/environment.h"
+
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* The number in a variable, or `otherwise` when it is not set or holds none. */
+static int number(const char *name, int otherwise) {
+    const char *text = getenv(name);
+    char *end;
+    if (!text)
+        return otherwise;
+    long value = strtol(text, &end, 10);
+    return end != text && value >= 0 && value <= INT_MAX ? (int)value : otherwise;
+}
+
+static bool is_set(const char *name) {
+    return getenv(name) != NULL;
+}
+
+struct environment environment_read(void) {
+    struct environment env = {.ranks = 1};
+    if (is_set("OMPI_COMM_WORLD_SIZE")) {
+        env.launcher = "mpirun";
+        env.has_mpi = true;
+        env.ranks = number("OMPI_COMM_WORLD_SIZE", 1);
+        env.rank = number("OMPI_COMM_WORLD_RANK", 0);
+    } else if (is_set("SLURM_PROCID") && is_set("SLURM_STEP_NUM_TASKS")) {
+        /* A batch script has the first of the two, but is no step. */
+        env.launcher = "srun";
+        env.has_mpi = is_set("PMIX_RANK") || is_set("PMI_RANK") || is_set("PMI_FD") || is_set("PMI_JOBID");
+        env.ranks = number("SLURM_STEP_NUM_TASKS", 1);
+        env.rank = number("SLURM_PROCID", 0);
+    } else if (is_set("PMI_RANK") || is_set("PMIX_RANK")) {
+        env.launcher = "mpiexec";
+        env.has_mpi = true;
+        env.ranks = number("PMI_SIZE", 0); /* PMIx does not tell: 0 */
+        env.rank = number("PMIX_RANK", number("PMI_RANK", 0));
+    }
+    /* One rank needs no MPI, whoever started it, and is ready a quarter of a second sooner. */
+    if (env.ranks == 1)
+        env.has_mpi = false;
+    env.threads = number("OMP_NUM_THREADS", 0);
+    env.fault = getenv("FUSE_FAULT");
+    if (env.fault && !*env.fault)
+        env.fault = NULL;
+    return env;
+}
+
+void environment_tune_mpi(void) {
+    int local = number("OMPI_COMM_WORLD_LOCAL_SIZE", 0);
+    if (local == 0)
+        return;
+    /* A rank that spins while it waits takes the core from the one that it waits for. Open MPI sees to it only when
+     * its own slot count says so. The processor count is the machine's: the mask of a bound rank would tell nothing. */
+    if (local > sysconf(_SC_NPROCESSORS_ONLN))
+        setenv("OMPI_MCA_mpi_yield_when_idle", "1", 0);
+    /* Asking every network library whether it would like to carry messages takes 0.2 s of MPI_Init. On a single machine
+     * none of them will, and ob1 over shared memory is what Open MPI ends up with: measured with 2 and 8 ranks, MPI_Init
+     * takes 50 instead of 255 ms and 155 instead of 355 ms, and messages of 8 B to 64 MiB are as fast. */
+    if (local == number("OMPI_COMM_WORLD_SIZE", 0) && !is_set("OMPI_MCA_pml") && !is_set("OMPI_MCA_btl") &&
+        !is_set("OMPI_MCA_mtl"))
+        setenv("OMPI_MCA_pml", "ob1", 0);
+}

@@ -1,0 +1,20 @@
+/* What the environment says about the job that this process belongs to. The only place that reads environment
+ * variables. */
+#ifndef FUSE_LAUNCHER_ENVIRONMENT_H
+#define FUSE_LAUNCHER_ENVIRONMENT_H
+
+#include <stdbool.h>
+
+struct environment {
+    bool has_mpi;         /* a process manager that MPI can ask stands behind this process */
+    int ranks, rank;      /* as the launch system says; 1 and 0 when it says nothing */
+    const char *launcher; /* "mpirun", "srun", ..; NULL: none */
+    int threads;          /* OMP_NUM_THREADS, 0: not set */
+    const char *fault;    /* FUSE_FAULT, NULL: not set */
+};
+
+struct environment environment_read(void);
+/* Settings of Open MPI that the user has not made. Before MPI starts. */
+void environment_tune_mpi(void);
+
+#endif

@@ -1,0 +1,242 @@
+/* fuse-dist: reads the command line, joins the job, and lets the library do the rest. Rank 0 speaks for all. */
+#include "launcher/environment.h"
+#include "launcher/options.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdint.h>
+#include <string.h>
+
+enum { USAGE = 2, IO = 74 };
+
+static void complain(const char *message, const char *hint) {
+    fprintf(stderr, "error: %s\n", message);
+    if (*hint)
+        fprintf(stderr, "hint: %s\n", hint);
+    fprintf(stderr, "hint: 'fuse-dist --help' lists commands and options\n");
+}
+
+/* Standard output; error is the first failure's errno. */
+struct output {
+    int error;
+};
+
+static void write_output(struct output *output, const char *text) {
+    errno = 0;
+    if (fputs(text, stdout) == EOF && !output->error)
+        output->error = errno;
+}
+
+/* 0, or IO after a message. A reader that went away has what it wanted. */
+static int flush_output(struct output *output) {
+    errno = 0;
+    if (fflush(stdout) == EOF && !output->error)
+        output->error = errno;
+    if (output->error == 0 || output->error == EPIPE)
+        return 0;
+    fprintf(stderr, "error: cannot write to standard output: %s\n", strerror(output->error));
+    return IO;
+}
+
+static void print_export(void *context, const char *text) {
+    write_output(context, text);
+}
+
+/* Prints on rank 0 what the program has to say and has not said yet. */
+static void print_messages(fuse_dist_program *program, const struct output *output, size_t *printed) {
+    const char *messages = fuse_dist_messages(program);
+    if (output)
+        fputs(messages + *printed, stderr);
+    *printed = strlen(messages);
+}
+
+/* output: NULL on the ranks that are silent. */
+static void print_text(fuse_dist_program *program, struct output *output, enum fuse_dist_text what) {
+    const char *text = output ? fuse_dist_text(program, what) : NULL;
+    if (text)
+        write_output(output, text);
+}
+
+/* ---- commands ---- */
+
+static int run_program(fuse_dist_program *program, const struct launch *launch, struct output *output,
+                       size_t *printed) {
+    if (launch->dump && strcmp(launch->dump, "plan") == 0) {
+        int status = fuse_dist_plan(program);
+        print_text(program, output, FUSE_DIST_PLAN);
+        return status;
+    }
+    if (launch->dump) {
+        print_text(program, output, strcmp(launch->dump, "ast") == 0 ? FUSE_DIST_AST : FUSE_DIST_IR);
+        return 0;
+    }
+    print_messages(program, output, printed); /* warnings, before a long run */
+    int status = fuse_dist_run(program);
+    if (launch->explain)
+        print_text(program, output, FUSE_DIST_EXPLAIN);
+    if (launch->times)
+        print_text(program, output, FUSE_DIST_TIMES);
+    return status;
+}
+
+static int open_and_run(fuse_dist_job *job, const struct launch *launch, struct output *output) {
+    struct fuse_dist_options options = launch->options;
+    options.print = output ? print_export : NULL;
+    options.context = output;
+    size_t printed = 0;
+    fuse_dist_program *program;
+    int status = fuse_dist_open(&program, job, launch->program, &options);
+    if (!program) {
+        if (output)
+            fprintf(stderr, "error: %s\n", fuse_dist_status_text(status));
+        return status;
+    }
+    if (status == 0)
+        status = run_program(program, launch, output, &printed);
+    else if (launch->dump && strcmp(launch->dump, "ast") == 0)
+        print_text(program, output, FUSE_DIST_AST); /* what parses can be looked at, whatever else is wrong */
+    print_messages(program, output, &printed);
+    fuse_dist_close(program);
+    return status;
+}
+
+/* Ranks that do not have a job in common would each run the whole program. */
+static bool refuse_singletons(const struct environment *env, int size) {
+    if (env->ranks <= 1 || size > 1)
+        return false;
+    if (env->rank == 0) {
+        char message[160], hint[160];
+        snprintf(message, sizeof message, "%s started %d ranks, but MPI does not join them: each would run alone",
+                 env->launcher, env->ranks);
+        snprintf(hint, sizeof hint, "%s",
+                 strcmp(env->launcher, "srun") == 0
+                     ? "start them with 'srun --mpi=pmix', or with mpirun inside the allocation"
+                     : "use the mpirun of the MPI library that 'fuse-dist --version --json' names");
+        complain(message, hint);
+    }
+    return true;
+}
+
+static int run(const struct launch *launch, const struct environment *env, uint64_t arguments) {
+    fuse_dist_job *job;
+    if (!env->has_mpi && refuse_singletons(env, 1))
+        return USAGE;
+    if (env->has_mpi)
+        environment_tune_mpi();
+    int status = fuse_dist_job_open(&job, env->has_mpi ? FUSE_DIST_MPI : FUSE_DIST_SELF);
+    if (status != 0) {
+        if (env->rank == 0)
+            fprintf(stderr, "error: the job could not be started: %s\n", fuse_dist_status_text(status));
+        return status;
+    }
+    bool speaks = fuse_dist_job_rank(job) == 0;
+    struct output output = {0};
+    if (refuse_singletons(env, fuse_dist_job_size(job))) {
+        status = USAGE;
+    } else if (!fuse_dist_job_same(job, arguments)) {
+        if (speaks)
+            complain("the ranks were started with different arguments", "");
+        status = USAGE;
+    } else if (launch->error[0]) {
+        /* Only now: a rank that left earlier could take rank 0 with it before it has spoken. */
+        if (speaks)
+            complain(launch->error, launch->hint);
+        status = USAGE;
+    } else {
+        status = open_and_run(job, launch, speaks ? &output : NULL);
+    }
+    int flushed = speaks ? flush_output(&output) : 0;
+    if (!fuse_dist_job_same(job, (uint64_t)flushed) || flushed != 0)
+        status = status ? status : IO;
+    fuse_dist_job_close(job);
+    return status;
+}
+
+/* *opened: the program is right, so that another number of ranks may be tried. */
+static int plan_once(fuse_dist_job *job, const struct launch *launch, int ranks, struct output *output, size_t *printed,
+                     bool *opened) {
+    struct fuse_dist_options options = launch->options;
+    options.ranks = ranks;
+    fuse_dist_program *program;
+    int status = fuse_dist_open(&program, job, launch->program, &options);
+    *opened = status == 0;
+    if (!program) {
+        if (output)
+            fprintf(stderr, "error: %s\n", fuse_dist_status_text(status));
+        return status;
+    }
+    print_messages(program, output, printed); /* the same every time: once */
+    if (status == 0) {
+        size_t said = strlen(fuse_dist_messages(program));
+        status = fuse_dist_plan(program);
+        print_text(program, output, FUSE_DIST_PLAN);
+        print_messages(program, output, &said);
+    }
+    fuse_dist_close(program);
+    return status;
+}
+
+/* In a job of several ranks each makes the plan, and one prints it. */
+static int plan(const struct launch *launch, const struct environment *env) {
+    fuse_dist_job *job;
+    int status = fuse_dist_job_open(&job, FUSE_DIST_SELF);
+    if (status != 0)
+        return status;
+    struct output standard = {0}, *output = env->rank == 0 ? &standard : NULL;
+    size_t printed = 0;
+    bool opened = true;
+    for (int i = 0; i < launch->rank_counts && opened; i++) {
+        if (output && i > 0)
+            write_output(output, "\n");
+        int one = plan_once(job, launch, launch->ranks[i], output, &printed, &opened);
+        status = status ? status : one;
+    }
+    fuse_dist_job_close(job);
+    int flushed = output ? flush_output(output) : 0;
+    return status ? status : flushed;
+}
+
+/* ---- start ---- */
+
+static uint64_t hash_arguments(int argc, char **argv) {
+    uint64_t hash = 14695981039346656037u; /* FNV-1a, ends of words included */
+    for (int i = 1; i < argc; i++) {
+        for (const char *at = argv[i];; at++) {
+            hash = (hash ^ (unsigned char)*at) * 1099511628211u;
+            if (!*at)
+                break;
+        }
+    }
+    return hash;
+}
+
+int main(int argc, char **argv) {
+    /* A reader of our output that goes away ends the output, not a run that has files to write. */
+    signal(SIGPIPE, SIG_IGN);
+    struct environment env = environment_read();
+    uint64_t arguments = hash_arguments(argc, argv); /* before parsing cuts them */
+    struct launch launch;
+    launch_parse(&launch, argc, argv);
+    if (!launch.options.threads)
+        launch.options.threads = env.threads;
+    launch.options.fault = env.fault;
+
+    int status = 0;
+    bool is_run = launch.command == LAUNCH_RUN;
+    if (is_run || launch.error[0]) {
+        status = run(&launch, &env, arguments);
+    } else if (launch.command == LAUNCH_PLAN) {
+        status = plan(&launch, &env);
+    } else if (env.rank == 0) {
+        struct output output = {0};
+        if (launch.command == LAUNCH_HELP)
+            launch_help(stdout);
+        else if (launch.json)
+            write_output(&output, fuse_dist_version_json());
+        else
+            printf("fuse-dist %s\n", fuse_dist_version());
+        status = flush_output(&output);
+    }
+    launch_close(&launch);
+    return status;
+}

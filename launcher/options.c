@@ -1,0 +1,353 @@
+#include "launcher/options.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { ON_RUN = 1u << LAUNCH_RUN, ON_PLAN = 1u << LAUNCH_PLAN, ON_ANY = ~0u >> 1 };
+
+const struct launch_option_row launch_options[LAUNCH_OPTIONS] = {
+#define RUN ON_RUN
+#define PLAN ON_PLAN
+#define ANY ON_ANY
+#define FUSE_OPTION(NAME, word, letter, kind, argument, commands, help) \
+    {word, letter, LAUNCH_##kind, argument, commands, help},
+#include "launcher/options.def"
+#undef FUSE_OPTION
+#undef RUN
+#undef PLAN
+#undef ANY
+};
+
+const struct launch_command_row launch_commands[LAUNCH_COMMANDS] = {
+#define FUSE_COMMAND(NAME, word, usage, help) {word, usage, help},
+#include "launcher/options.def"
+#undef FUSE_COMMAND
+};
+
+/* ---- what is wrong ---- */
+
+__attribute__((format(printf, 2, 3))) static bool fail(struct launch *out, const char *format, ...) {
+    va_list args;
+    if (out->error[0])
+        return false;
+    va_start(args, format);
+    vsnprintf(out->error, sizeof out->error, format, args);
+    va_end(args);
+    return false;
+}
+
+/* Optimal string alignment: a swap of neighbours counts once. */
+static int distance(const char *a, const char *b) {
+    enum { MOST = 31 };
+    int n = (int)strlen(a), m = (int)strlen(b);
+    int d[MOST + 1][MOST + 1];
+    if (n > MOST || m > MOST)
+        return MOST;
+    for (int i = 0; i <= n; i++) {
+        for (int j = 0; j <= m; j++) {
+            if (i == 0 || j == 0) {
+                d[i][j] = i + j;
+                continue;
+            }
+            int best = d[i - 1][j - 1] + (a[i - 1] != b[j - 1]);
+            best = d[i - 1][j] + 1 < best ? d[i - 1][j] + 1 : best;
+            best = d[i][j - 1] + 1 < best ? d[i][j - 1] + 1 : best;
+            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] && d[i - 2][j - 2] + 1 < best)
+                best = d[i - 2][j - 2] + 1;
+            d[i][j] = best;
+        }
+    }
+    return d[n][m];
+}
+
+struct nearest {
+    const char *wanted, *best;
+    int distance;
+};
+
+/* A third of the letters may be wrong; a longer word that begins with what was typed is near, too. */
+static void offer(struct nearest *nearest, const char *candidate) {
+    size_t n = strlen(nearest->wanted);
+    int d = distance(nearest->wanted, candidate);
+    if (n >= 3 && strncmp(nearest->wanted, candidate, n) == 0)
+        d = 1;
+    if (d <= ((int)n + 2) / 3 && (!nearest->best || d < nearest->distance)) {
+        nearest->best = candidate;
+        nearest->distance = d;
+    }
+}
+
+static void suggest(struct launch *out, const struct nearest *nearest, const char *before) {
+    if (nearest->best && !out->hint[0])
+        snprintf(out->hint, sizeof out->hint, "did you mean '%s%s'?", before, nearest->best);
+}
+
+/* ---- values ---- */
+
+static bool parse_number(int64_t *out, const char **at, int64_t most) {
+    if (**at < '0' || **at > '9')
+        return false;
+    errno = 0;
+    char *end;
+    long long number = strtoll(*at, &end, 10);
+    if (errno || number > most)
+        return false;
+    *out = number;
+    *at = end;
+    return true;
+}
+
+static bool parse_count(int64_t *out, const char *text, int64_t most) {
+    return parse_number(out, &text, most) && *text == '\0' && *out > 0;
+}
+
+/* SIZE := digits ['K' | 'M' | 'G' | 'T'] ['iB' | 'B'] */
+static bool parse_size(int64_t *out, const char *text) {
+    static const char units[] = "KMGT", small[] = "kmgt";
+    int shift = 0;
+    if (!parse_number(out, &text, INT64_MAX))
+        return false;
+    for (int i = 0; i < 4; i++) {
+        if (*text == units[i] || *text == small[i])
+            shift = 10 * (i + 1);
+    }
+    text += shift > 0;
+    if (shift > 0 && strcmp(text, "iB") == 0)
+        text += 2;
+    else if (strcmp(text, "B") == 0)
+        text++;
+    if (*text || *out == 0 || *out > INT64_MAX >> shift)
+        return false;
+    *out <<= shift;
+    return true;
+}
+
+static bool parse_counts(struct launch *out, const char *text) {
+    out->rank_counts = 0;
+    for (;;) {
+        int64_t ranks;
+        if (out->rank_counts == LAUNCH_MAX_COUNTS || !parse_number(&ranks, &text, 1 << 20) || ranks < 1)
+            return false;
+        out->ranks[out->rank_counts++] = (int)ranks;
+        if (*text == '\0')
+            return true;
+        if (*text++ != ',')
+            return false;
+    }
+}
+
+static bool is_choice(const char *choices, const char *text) {
+    size_t n = strlen(text);
+    for (const char *at = choices; *at; at += strcspn(at, "|"), at += *at == '|') {
+        if (n == strcspn(at, "|") && strncmp(at, text, n) == 0)
+            return true;
+    }
+    return false;
+}
+
+static bool suggest_choice(struct launch *out, const char *choices, const char *text) {
+    struct nearest nearest = {.wanted = text};
+    char words[128];
+    snprintf(words, sizeof words, "%s", choices);
+    for (char *save = NULL, *word = strtok_r(words, "|", &save); word; word = strtok_r(NULL, "|", &save))
+        offer(&nearest, word);
+    suggest(out, &nearest, "");
+    return false;
+}
+
+static bool parse_define(struct launch *out, char *text) {
+    size_t name = strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_:");
+    if (name == 0 || text[name] != '=')
+        return fail(out, "'%s' is no definition: write -D NAME=VALUE", text);
+    text[name] = '\0';
+    out->defines[out->options.defines++] = (struct fuse_dist_define){.name = text, .value = text + name + 1};
+    return true;
+}
+
+/* Stores the value of an option that is not a flag. */
+static bool take_value(struct launch *out, enum launch_option option, char *text) {
+    const struct launch_option_row *row = &launch_options[option];
+    int64_t number = 0;
+    bool ok = true;
+    switch (row->kind) {
+    case LAUNCH_FLAG: break;
+    case LAUNCH_CHOICE: ok = is_choice(row->argument, text) || suggest_choice(out, row->argument, text); break;
+    case LAUNCH_COUNT: ok = parse_count(&number, text, INT_MAX); break;
+    case LAUNCH_COUNTS: ok = parse_counts(out, text); break;
+    case LAUNCH_SIZE: ok = parse_size(&number, text); break;
+    case LAUNCH_TEXT: ok = *text != '\0'; break;
+    case LAUNCH_DEFINE: return parse_define(out, text);
+    }
+    if (!ok)
+        return fail(out, "'%s' is no value for --%s %s", text, row->word, row->argument);
+    switch (option) {
+    case LAUNCH_OPTION_DUMP: out->dump = text; break;
+    case LAUNCH_OPTION_TIMES: out->times = true; break;
+    case LAUNCH_OPTION_MEMORY: out->options.memory_bytes = number; break;
+    case LAUNCH_OPTION_THREADS: out->options.threads = (int)number; break;
+    case LAUNCH_OPTION_BACKEND: out->options.backend = text; break;
+    case LAUNCH_OPTION_PANEL: out->options.panels = number; break;
+    case LAUNCH_OPTION_ROOT: out->options.root = text; break;
+    case LAUNCH_OPTION_OUTPUT_ROOT: out->options.output_root = text; break;
+    default: break;
+    }
+    return true;
+}
+
+/* ---- words ---- */
+
+static int find_option(const char *word, size_t bytes) {
+    for (int i = 0; i < LAUNCH_OPTIONS; i++) {
+        if (strlen(launch_options[i].word) == bytes && strncmp(launch_options[i].word, word, bytes) == 0)
+            return i;
+    }
+    return -1;
+}
+
+static bool fail_unknown(struct launch *out, const char *text) {
+    char word[64];
+    const char *start = text + strspn(text, "-");
+    snprintf(word, sizeof word, "%.*s", (int)strcspn(start, "="), start);
+    struct nearest nearest = {.wanted = word};
+    for (int i = 0; i < LAUNCH_OPTIONS; i++)
+        offer(&nearest, launch_options[i].word);
+    suggest(out, &nearest, "--");
+    return fail(out, "unknown option '%.*s'", (int)strcspn(text, "="), text);
+}
+
+struct scan {
+    int argc, at;
+    char **argv;
+    bool seen[LAUNCH_OPTIONS];
+};
+
+/* value: what stands behind '=' or the letter, or NULL. */
+static bool take_option(struct launch *out, struct scan *scan, int option, char *value) {
+    const struct launch_option_row *row = &launch_options[option];
+    scan->seen[option] = true;
+    if (row->kind == LAUNCH_FLAG)
+        return value ? fail(out, "--%s takes no value", row->word) : true;
+    if (!value && scan->at < scan->argc)
+        value = scan->argv[scan->at++];
+    if (!value)
+        return fail(out, "--%s needs a value: --%s %s", row->word, row->word, row->argument);
+    return take_value(out, (enum launch_option)option, value);
+}
+
+static bool parse_long(struct launch *out, struct scan *scan, char *text) {
+    size_t bytes = strcspn(text + 2, "=");
+    int option = find_option(text + 2, bytes);
+    if (option < 0)
+        return fail_unknown(out, text);
+    char *equals = text + 2 + bytes;
+    return take_option(out, scan, option, *equals ? equals + 1 : NULL);
+}
+
+static bool parse_letter(struct launch *out, struct scan *scan, char *text) {
+    for (int i = 0; i < LAUNCH_OPTIONS; i++) {
+        if (launch_options[i].letter && launch_options[i].letter == text[1])
+            return take_option(out, scan, i, text[2] ? text + 2 : NULL);
+    }
+    return fail_unknown(out, text);
+}
+
+static int find_command(const char *word) {
+    for (int i = 0; i < LAUNCH_COMMANDS; i++) {
+        if (strcmp(launch_commands[i].word, word) == 0)
+            return i;
+    }
+    return -1;
+}
+
+/* plain: the words that are no options. */
+static bool take_plain(struct launch *out, char **plain, int plains) {
+    int command = plains > 0 ? find_command(plain[0]) : -1;
+    if (command >= 0) {
+        out->command = (enum launch_command)command;
+        plain++;
+        plains--;
+    } else if (plains > 1) {
+        struct nearest nearest = {.wanted = plain[0]};
+        for (int i = 0; i < LAUNCH_COMMANDS; i++)
+            offer(&nearest, launch_commands[i].word);
+        if (nearest.best) {
+            suggest(out, &nearest, "");
+            return fail(out, "unknown command '%s'", plain[0]);
+        }
+    }
+    if (out->command == LAUNCH_HELP)
+        return true;
+    if (plains == 0 || plain[0][0] == '\0')
+        return fail(out, "no program is given");
+    if (plains > 1)
+        return fail(out, "one program at a time: '%s' is too many", plain[1]);
+    out->program = plain[0];
+    return true;
+}
+
+static bool check_together(struct launch *out, const struct scan *scan) {
+    for (int i = 0; i < LAUNCH_OPTIONS; i++) {
+        if (!scan->seen[i] || (launch_options[i].commands & 1u << out->command))
+            continue;
+        for (int c = 0; c < LAUNCH_COMMANDS; c++) {
+            if (launch_options[i].commands & 1u << c)
+                snprintf(out->hint, sizeof out->hint, "--%s goes with 'fuse-dist %s'", launch_options[i].word,
+                         launch_commands[c].word);
+        }
+        return fail(out, "--%s does not go with '%s'", launch_options[i].word, launch_commands[out->command].word);
+    }
+    if (scan->seen[LAUNCH_OPTION_JSON])
+        return fail(out, "--json goes with --version only");
+    if (out->command == LAUNCH_PLAN && !out->rank_counts)
+        return fail(out, "plan needs a number of ranks: --ranks N");
+    return true;
+}
+
+static bool parse(struct launch *out, struct scan *scan, char **plain) {
+    int plains = 0;
+    bool options_end = false;
+    while (scan->at < scan->argc) {
+        char *text = scan->argv[scan->at++];
+        bool ok = true;
+        if (options_end || text[0] != '-' || text[1] == '\0')
+            plain[plains++] = text;
+        else if (strcmp(text, "--") == 0)
+            options_end = true;
+        else
+            ok = text[1] == '-' ? parse_long(out, scan, text) : parse_letter(out, scan, text);
+        if (!ok)
+            return false;
+    }
+    out->explain = scan->seen[LAUNCH_OPTION_EXPLAIN];
+    out->json = scan->seen[LAUNCH_OPTION_JSON];
+    if (scan->seen[LAUNCH_OPTION_HELP]) {
+        out->command = LAUNCH_HELP;
+        return true;
+    }
+    if (scan->seen[LAUNCH_OPTION_VERSION]) {
+        out->command = LAUNCH_VERSION;
+        return true;
+    }
+    return take_plain(out, plain, plains) && (out->command == LAUNCH_HELP || check_together(out, scan));
+}
+
+void launch_parse(struct launch *out, int argc, char **argv) {
+    *out = (struct launch){.command = LAUNCH_RUN};
+    struct scan scan = {.argc = argc, .at = 1, .argv = argv};
+    char **plain = calloc((size_t)argc + 1, sizeof *plain);
+    out->defines = calloc((size_t)argc + 1, sizeof *out->defines);
+    if (!plain || !out->defines)
+        fail(out, "out of memory");
+    else
+        parse(out, &scan, plain);
+    out->options.define = out->defines;
+    free(plain);
+}
+
+void launch_close(struct launch *launch) {
+    free(launch->defines);
+}

@@ -1,0 +1,65 @@
+/* The command line. */
+#ifndef FUSE_LAUNCHER_OPTIONS_H
+#define FUSE_LAUNCHER_OPTIONS_H
+
+#include "api/fuse_dist.h"
+
+#include <stdbool.h>
+#include <stdio.h>
+
+enum launch_command {
+#define FUSE_COMMAND(NAME, word, usage, help) LAUNCH_##NAME,
+#include "launcher/options.def"
+#undef FUSE_COMMAND
+    LAUNCH_COMMANDS,
+    LAUNCH_VERSION = LAUNCH_COMMANDS /* an option that acts as a command */
+};
+
+enum launch_option {
+#define FUSE_OPTION(NAME, word, letter, kind, argument, commands, help) LAUNCH_OPTION_##NAME,
+#include "launcher/options.def"
+#undef FUSE_OPTION
+    LAUNCH_OPTIONS
+};
+
+enum launch_kind { LAUNCH_FLAG, LAUNCH_CHOICE, LAUNCH_COUNT, LAUNCH_COUNTS, LAUNCH_SIZE, LAUNCH_TEXT, LAUNCH_DEFINE };
+
+struct launch_option_row {
+    const char *word; /* without "--" */
+    char letter;      /* '\0': none */
+    enum launch_kind kind;
+    const char *argument; /* NULL: none */
+    unsigned commands;    /* bit c: goes with command c */
+    const char *help;
+};
+
+struct launch_command_row {
+    const char *word, *usage, *help;
+};
+
+extern const struct launch_option_row launch_options[LAUNCH_OPTIONS];
+extern const struct launch_command_row launch_commands[LAUNCH_COMMANDS];
+
+#define LAUNCH_MAX_COUNTS 64
+
+struct launch {
+    enum launch_command command;
+    const char *program;              /* RUN, PLAN */
+    struct fuse_dist_options options; /* without ranks */
+    struct fuse_dist_define *defines; /* owned; options.define points to it */
+    int ranks[LAUNCH_MAX_COUNTS];     /* PLAN */
+    int rank_counts;
+    const char *dump; /* NULL: run the program */
+    bool explain, times, json;
+    char error[512]; /* what is wrong with the command line, "" when nothing is: then nothing else counts */
+    char hint[256];
+};
+
+/* Reads argv, which must live as long as *out and is cut at the '=' of definitions. launch_close afterwards. */
+void launch_parse(struct launch *out, int argc, char **argv);
+void launch_close(struct launch *launch);
+
+/* Writes the help text. */
+void launch_help(FILE *to);
+
+#endif

@@ -1,0 +1,113 @@
+#include "api/program.h"
+
+#include <inttypes.h>
+
+static const char *const phase_name[FUSE_PHASES] = {"load", "run", "store"};
+
+/* ---- explain ---- */
+
+static void add_size(struct fuse_text *text, const char *what, int64_t bytes) {
+    fuse_text_add(text, "  %-36s %16" PRId64 "  ", what, bytes);
+    fuse_text_add_size(text, bytes);
+    fuse_text_add(text, "\n");
+}
+
+static void explain(struct fuse_text *text, const struct fuse_dist_program *program) {
+    const struct fuse_plan *plan = program->plan;
+    const struct fuse_exec_report *report = &program->report;
+    fuse_plan_print(text, plan);
+    fuse_text_add(text, "\nmeasured: %d rank%s, %d used, %d thread%s each, back end %s\n", plan->mesh.ranks,
+                  plan->mesh.ranks == 1 ? "" : "s", plan->mesh.used, program->threads, program->threads == 1 ? "" : "s",
+                  program->backend->name);
+    fuse_text_add(text, "  %-6s %12s %18s %18s %18s %18s\n", "phase", "seconds", "received, busiest", "planned",
+                  "received, all", "planned");
+    for (int p = 0; p < FUSE_PHASES; p++) {
+        fuse_text_add(text, "  %-6s %12.6f %18" PRId64 " %18" PRId64 " %18" PRId64 " %18" PRId64 "\n", phase_name[p],
+                      report->seconds[p], report->received_bytes_max[p], plan->received_bytes_max[p],
+                      report->received_bytes_total[p], plan->received_bytes_total[p]);
+    }
+    fuse_text_add(text,
+                  "  wall %.6f s; of the busiest rank: %" PRId64 " messages, %" PRId64 " control bytes, %" PRId64
+                  " kernel calls, %" PRId64 " of BLAS, %" PRId64 " bytes packed\n",
+                  program->wall_seconds, report->messages_max, report->control_bytes_max, report->kernel_calls,
+                  report->blas_calls, report->packed_bytes);
+    fuse_text_add(text, "memory of a rank, bytes\n");
+    add_size(text, "planned buffers", plan->peak_bytes);
+    add_size(text, "mapped for them", report->arena_bytes);
+    add_size(text, "base: libraries, MPI, the program", FUSE_PLAN_BASE_BYTES);
+    add_size(text, "resident, high-water", report->resident_bytes);
+    if (plan->request.memory_bytes > 0)
+        add_size(text, "limit", plan->request.memory_bytes);
+}
+
+/* ---- times ---- */
+
+static void add_number(struct fuse_text *text, const char *key, int64_t value) {
+    fuse_text_add(text, ",\"%s\":%" PRId64, key, value);
+}
+
+static void times(struct fuse_text *text, const struct fuse_dist_program *program) {
+    const struct fuse_plan *plan = program->plan;
+    const struct fuse_exec_report *report = &program->report;
+    fuse_text_add(text, "{\"ranks\":%d,\"used\":%d,\"threads\":%d,\"backend\":", plan->mesh.ranks, plan->mesh.used,
+                  program->threads);
+    fuse_text_add_json_string(text, program->backend->name);
+    for (int p = 0; p < FUSE_PHASES; p++)
+        fuse_text_add(text, ",\"%s\":%.9f", phase_name[p], report->seconds[p]);
+    fuse_text_add(text, ",\"wall\":%.9f", program->wall_seconds);
+    add_number(text, "received_bytes_max", report->received_bytes_max[FUSE_PHASE_RUN]);
+    add_number(text, "received_bytes_total", report->received_bytes_total[FUSE_PHASE_RUN]);
+    add_number(text, "load_received_bytes_max", report->received_bytes_max[FUSE_PHASE_LOAD]);
+    add_number(text, "load_received_bytes_total", report->received_bytes_total[FUSE_PHASE_LOAD]);
+    add_number(text, "store_received_bytes_max", report->received_bytes_max[FUSE_PHASE_STORE]);
+    add_number(text, "store_received_bytes_total", report->received_bytes_total[FUSE_PHASE_STORE]);
+    add_number(text, "planned_received_bytes_max", plan->received_bytes_max[FUSE_PHASE_RUN]);
+    add_number(text, "planned_received_bytes_total", plan->received_bytes_total[FUSE_PHASE_RUN]);
+    add_number(text, "planned_load_received_bytes_total", plan->received_bytes_total[FUSE_PHASE_LOAD]);
+    add_number(text, "planned_store_received_bytes_total", plan->received_bytes_total[FUSE_PHASE_STORE]);
+    add_number(text, "messages_max", report->messages_max);
+    add_number(text, "control_bytes_max", report->control_bytes_max);
+    add_number(text, "arena_bytes", report->arena_bytes);
+    add_number(text, "peak_bytes", plan->peak_bytes);
+    add_number(text, "base_bytes", FUSE_PLAN_BASE_BYTES);
+    add_number(text, "resident_bytes", report->resident_bytes);
+    add_number(text, "memory_limit_bytes", plan->request.memory_bytes);
+    add_number(text, "flops_max", plan->flops_max);
+    add_number(text, "blas_calls", report->blas_calls);
+    add_number(text, "packed_bytes", report->packed_bytes);
+    add_number(text, "kernel_calls", report->kernel_calls);
+    fuse_text_add(text, ",\"plan_hash\":\"%016" PRIx64 "\"}\n", plan->hash);
+}
+
+const char *fuse_dist_text(fuse_dist_program *program, enum fuse_dist_text what) {
+    struct fuse_text text = {.arena = program->arena};
+    /* A later failure does not take away what an earlier stage made. */
+    switch (what) {
+    case FUSE_DIST_AST:
+        if (!program->is_parsed)
+            return NULL;
+        fuse_ast_print(&text, &program->ast);
+        break;
+    case FUSE_DIST_IR:
+        if (!program->is_checked)
+            return NULL;
+        fuse_ir_print(&text, &program->ir);
+        break;
+    case FUSE_DIST_PLAN:
+        if (!program->plan)
+            return NULL;
+        fuse_plan_print(&text, program->plan);
+        break;
+    case FUSE_DIST_EXPLAIN:
+        if (!program->has_run)
+            return NULL;
+        explain(&text, program);
+        break;
+    case FUSE_DIST_TIMES:
+        if (!program->has_run)
+            return NULL;
+        times(&text, program);
+        break;
+    }
+    return text.at ? text.at : "";
+}

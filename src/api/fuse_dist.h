@@ -1,0 +1,105 @@
+/* fuse-dist as a library: run tensor-equation programs over the ranks of an MPI job.
+ *
+ *     fuse_dist_job *job;          the ranks that take part
+ *     fuse_dist_program *program;  one .fuse program
+ *
+ *     fuse_dist_job_open(&job, FUSE_DIST_MPI);
+ *     fuse_dist_open(&program, job, "prog.fuse", &options);
+ *     fuse_dist_run(program);
+ *     fuse_dist_close(program);
+ *     fuse_dist_job_close(job);
+ *
+ * Functions return an exit status as in the manual: 0 done, 65 the program is wrong, 66 an input is missing or bad, 71 it
+ * does not fit in memory, ... Messages are fetched with fuse_dist_messages: the same on every rank, to be printed by one.
+ * Collective: called by every rank of the job with equal arguments, returns the same status on each. Strings returned
+ * belong to the handle and live until it is closed or the function is called again. */
+#ifndef FUSE_DIST_H
+#define FUSE_DIST_H
+
+#include <stdint.h>
+
+#if defined(__GNUC__)
+#define FUSE_DIST_API __attribute__((visibility("default")))
+#else
+#define FUSE_DIST_API
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct fuse_dist_job fuse_dist_job;
+typedef struct fuse_dist_program fuse_dist_program;
+
+enum fuse_dist_transport {
+    FUSE_DIST_SELF, /* one rank, no MPI */
+    FUSE_DIST_MPI   /* MPI_COMM_WORLD; MPI is initialised if need be */
+};
+
+struct fuse_dist_define {
+    const char *name, *value;
+};
+
+/* Zero-initialise, then set what is wanted. Pointers are borrowed until fuse_dist_close. */
+struct fuse_dist_options {
+    const char *root;        /* folder for relative source paths; NULL: the current one */
+    const char *output_root; /* folder for relative sink paths; NULL: the current one */
+    const char *backend;     /* "cpu" (NULL), "ref", "fakedev" */
+    int threads;             /* per rank; 0: cores that this rank may use */
+    int64_t memory_bytes;    /* per rank, everything included; 0: what the machine has, shared by the ranks on it */
+    int ranks;               /* plan for so many ranks instead of the job's (planning only); 0: the job's */
+    int64_t panels;          /* turns of panel loops; 0: the planner chooses */
+    const struct fuse_dist_define *define;
+    int defines;
+    const char *fault; /* test builds: a planted fault, "kernel:3@1" or "plan"; USAGE in other builds */
+    /* Called on rank 0 with what `export` statements print. NULL: nothing is printed. */
+    void (*print)(void *context, const char *text);
+    void *context;
+};
+
+/* Collective for MPI. */
+FUSE_DIST_API int fuse_dist_job_open(fuse_dist_job **job, enum fuse_dist_transport transport);
+FUSE_DIST_API int fuse_dist_job_rank(const fuse_dist_job *job);
+FUSE_DIST_API int fuse_dist_job_size(const fuse_dist_job *job);
+/* Collective: true when every rank gives the same number (a digest of options, a version). */
+FUSE_DIST_API int fuse_dist_job_same(fuse_dist_job *job, uint64_t number);
+/* Ends the job; finalises MPI if fuse_dist_job_open started it. Collective. */
+FUSE_DIST_API void fuse_dist_job_close(fuse_dist_job *job);
+/* Ends every rank of the job at once with this exit status. Does not return. */
+FUSE_DIST_API void fuse_dist_job_abort(fuse_dist_job *job, int status);
+
+/* Collective. Rank 0 reads the program and probes its sources; all ranks check it. A handle is returned even on failure,
+ * for its messages; NULL only without memory. */
+FUSE_DIST_API int fuse_dist_open(fuse_dist_program **program, fuse_dist_job *job, const char *path,
+                                 const struct fuse_dist_options *options);
+/* Collective. Plans for the job's ranks, or options.ranks. */
+FUSE_DIST_API int fuse_dist_plan(fuse_dist_program *program);
+/* Collective. Plans if need be, runs, writes the sinks. */
+FUSE_DIST_API int fuse_dist_run(fuse_dist_program *program);
+
+/* Errors, warnings and notes so far, rendered with line and caret; "" when there are none. Local. */
+FUSE_DIST_API const char *fuse_dist_messages(fuse_dist_program *program);
+
+enum fuse_dist_text {
+    FUSE_DIST_AST,     /* after open */
+    FUSE_DIST_IR,      /* after open: simplified */
+    FUSE_DIST_PLAN,    /* after plan: layouts, steps, bytes, flops, memory */
+    FUSE_DIST_EXPLAIN, /* after run: the plan beside what was measured */
+    FUSE_DIST_TIMES    /* after run: one JSON object */
+};
+/* A text form of the program, NULL before the stage that makes it. Local. */
+FUSE_DIST_API const char *fuse_dist_text(fuse_dist_program *program, enum fuse_dist_text what);
+FUSE_DIST_API void fuse_dist_close(fuse_dist_program *program);
+
+/* "0.1.0" */
+FUSE_DIST_API const char *fuse_dist_version(void);
+/* Versions and facts as one JSON object: version, compiler, MPI library, BLAS and its kernel. No MPI call that needs
+ * initialisation. */
+FUSE_DIST_API const char *fuse_dist_version_json(void);
+/* Text of an exit status: "the program is wrong". */
+FUSE_DIST_API const char *fuse_dist_status_text(int status);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

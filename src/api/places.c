@@ -1,0 +1,244 @@
+#include "api/program.h"
+#include "io/format.h"
+
+#include <string.h>
+#include <strings.h>
+
+struct place {
+    const char *suffix;
+    bool source, sink;
+};
+
+static const struct place places[] = {
+#define FUSE_PLACE(suffix, source, sink) {suffix, source, sink},
+#include "api/places.def"
+#undef FUSE_PLACE
+};
+
+enum { PLACES = sizeof places / sizeof *places };
+
+static bool ends_with(const char *text, size_t bytes, const char *suffix) {
+    size_t n = strlen(suffix);
+    return bytes >= n && strncasecmp(text + bytes - n, suffix, n) == 0;
+}
+
+/* The longest suffix that the first `bytes` of the text end in. */
+static const struct place *find_place(const char *text, size_t bytes) {
+    const struct place *best = NULL;
+    for (int i = 0; i < PLACES; i++) {
+        if (ends_with(text, bytes, places[i].suffix) && (!best || strlen(places[i].suffix) > strlen(best->suffix)))
+            best = &places[i];
+    }
+    return best;
+}
+
+void fuse_api_split_place(const char **path, const char **part, struct fuse_arena *arena, const char *text) {
+    *path = text;
+    *part = NULL;
+    /* Folders may hold colons, and so may parts: the first colon behind a known suffix divides. */
+    for (const char *colon = strchr(text, ':'); colon; colon = strchr(colon + 1, ':')) {
+        if (!find_place(text, (size_t)(colon - text)))
+            continue;
+        *path = fuse_arena_strndup(arena, text, (size_t)(colon - text));
+        *part = colon + 1;
+        return;
+    }
+}
+
+const char *fuse_api_resolve(struct fuse_arena *arena, const char *root, const char *path) {
+    if (!root || !*root || path[0] == '/')
+        return path;
+    const char *between = root[strlen(root) - 1] == '/' ? "" : "/";
+    return fuse_arena_printf(arena, "%s%s%s", root, between, path);
+}
+
+static void hint(struct fuse_diagnostics *diagnostics, struct fuse_diagnostic *diagnostic, const char *text) {
+    if (diagnostic && text && *text)
+        diagnostic->hint = fuse_arena_printf(diagnostics->arena, "%s", text);
+}
+
+/* The format of a place, or NULL after a diagnostic. verb: "read", "written". */
+static const struct fuse_format *find_format(struct fuse_dist_program *program, const char *path, const char *part,
+                                             struct fuse_span span, bool is_sink) {
+    struct fuse_diagnostics *diagnostics = &program->diagnostics;
+    const char *verb = is_sink ? "written" : "read";
+    const struct place *place = find_place(path, strlen(path));
+    if (!place) {
+        struct fuse_diagnostic *d =
+            fuse_report(diagnostics, FUSE_SEVERITY_ERROR, span, "'%s' is in no format that the language knows", path);
+        hint(diagnostics, d, "the suffix tells the format: .npy, ...");
+        return NULL;
+    }
+    if (is_sink && !place->sink) {
+        fuse_report(diagnostics, FUSE_SEVERITY_ERROR, span, "a %s file is a source only: it cannot be written",
+                    place->suffix);
+        return NULL;
+    }
+    const struct fuse_format *format = fuse_format_find(path);
+    if (!format || (is_sink && !format->sink_open) || (!is_sink && !format->probe)) {
+        struct fuse_diagnostic *d =
+            fuse_report(diagnostics, FUSE_SEVERITY_ERROR, span,
+                        "a %s file is part of the language but cannot be %s yet", place->suffix, verb);
+        hint(diagnostics, d, "use a .npy file");
+        return NULL;
+    }
+    if (!part)
+        return format;
+    if (strcmp(part, "coo") == 0) {
+        struct fuse_diagnostic *d = fuse_report(
+            diagnostics, FUSE_SEVERITY_ERROR, span,
+            "a relation in a %s file (':coo') is part of the language but cannot be %s yet", place->suffix, verb);
+        hint(diagnostics, d, "without ':coo' a Boolean tensor is a dense u8 array");
+        return NULL;
+    }
+    if (format == &fuse_format_npy) {
+        fuse_report(diagnostics, FUSE_SEVERITY_ERROR, span, "a .npy file has no parts, so ':%s' names nothing", part);
+        return NULL;
+    }
+    return format;
+}
+
+/* ---- sources ---- */
+
+struct probe_answer {
+    struct fuse_probe probe;
+    bool ok;
+};
+
+/* The file system is asked by one rank; formats and spellings are judged by each. */
+enum fuse_status fuse_api_probe_sources(struct fuse_dist_program *program, struct fuse_error *err) {
+    struct fuse_comm *comm = program->job->comm;
+    int n = program->sources.list.n;
+    if (n == 0)
+        return FUSE_OK;
+    struct probe_answer *answer = FUSE_NEW_ARRAY(program->arena, struct probe_answer, n);
+    struct fuse_error *failure = FUSE_NEW_ARRAY(program->arena, struct fuse_error, n);
+    bool *is_known = FUSE_NEW_ARRAY(program->arena, bool, n);
+
+    for (int i = 0; i < n; i++) {
+        const struct fuse_source_request *source = &program->sources.list.at[i];
+        const char *path, *part;
+        fuse_api_split_place(&path, &part, program->arena, source->text);
+        const struct fuse_format *format = find_format(program, path, part, source->span, false);
+        is_known[i] = format != NULL;
+        if (!format || comm->rank != 0)
+            continue;
+        path = fuse_api_resolve(program->arena, program->options.root, path);
+        answer[i].ok = format->probe(&answer[i].probe, path, part, &failure[i]) == FUSE_OK;
+    }
+    FUSE_TRY(comm->ops->broadcast(comm, answer, (size_t)n * sizeof *answer, 0, err));
+
+    for (int i = 0; i < n; i++) {
+        struct fuse_source_request *source = &program->sources.list.at[i];
+        if (!is_known[i])
+            continue;
+        source->probed = answer[i].ok;
+        source->probe = answer[i].probe;
+        if (answer[i].ok)
+            continue;
+        FUSE_TRY(comm->ops->broadcast(comm, &failure[i], sizeof failure[i], 0, err));
+        struct fuse_diagnostic *d = fuse_report(&program->diagnostics, FUSE_SEVERITY_ERROR, source->span, "%s%s%s",
+                                                failure[i].message, failure[i].note[0] ? "\n" : "", failure[i].note);
+        if (d)
+            d->status = failure[i].status;
+        hint(&program->diagnostics, d, failure[i].hint);
+    }
+    return FUSE_OK;
+}
+
+/* ---- sinks ---- */
+
+struct sink_seen {
+    const char *place; /* normalised path and part */
+    struct fuse_span span;
+};
+
+struct sinks_seen {
+    FUSE_VEC(struct sink_seen) list;
+};
+
+/* Without "." and doubled slashes; ".." stays, because a link may stand before it. */
+static const char *normalise(struct fuse_arena *arena, const char *path) {
+    char *out = fuse_arena_alloc(arena, strlen(path) + 2), *to = out;
+    if (*path == '/')
+        *to++ = '/';
+    while (*path) {
+        size_t n = strcspn(path, "/");
+        if (n > 0 && !(n == 1 && path[0] == '.')) {
+            if (to > out && to[-1] != '/')
+                *to++ = '/';
+            memcpy(to, path, n);
+            to += n;
+        }
+        path += n;
+        while (*path == '/')
+            path++;
+    }
+    *to = '\0';
+    return out;
+}
+
+/* true when following the path step by step leaves the folder that it starts in. */
+static bool leaves_folder(const char *path) {
+    int depth = 0;
+    if (*path == '/')
+        return true;
+    while (*path) {
+        size_t n = strcspn(path, "/");
+        if (n == 2 && memcmp(path, "..", 2) == 0)
+            depth--;
+        else if (n > 0 && !(n == 1 && path[0] == '.'))
+            depth++;
+        if (depth < 0)
+            return true;
+        path += n;
+        while (*path == '/')
+            path++;
+    }
+    return false;
+}
+
+static void check_sink(struct fuse_dist_program *program, struct sinks_seen *seen, const struct fuse_item *item) {
+    struct fuse_arena *arena = program->arena;
+    const char *path, *part;
+    fuse_api_split_place(&path, &part, arena, item->text);
+    if (!find_format(program, path, part, item->text_span, true))
+        return;
+    if (program->options.output_root && leaves_folder(path)) {
+        struct fuse_diagnostic *d =
+            fuse_report(&program->diagnostics, FUSE_SEVERITY_ERROR, item->text_span,
+                        "'%s' lies outside the output folder '%s'", path, program->options.output_root);
+        if (d)
+            d->status = FUSE_EOUTPUT;
+        hint(&program->diagnostics, d, "sinks stay under --output-root: write a relative path without '..'");
+        return;
+    }
+    const char *place = fuse_arena_printf(arena, "%s:%s", normalise(arena, path), part ? part : "");
+    for (int i = 0; i < seen->list.n; i++) {
+        if (strcmp(seen->list.at[i].place, place) != 0)
+            continue;
+        struct fuse_diagnostic *d = fuse_report(&program->diagnostics, FUSE_SEVERITY_ERROR, item->text_span,
+                                                "'%s' is written twice", item->text);
+        if (d) {
+            d->other = seen->list.at[i].span;
+            d->other_message = "the first time here";
+        }
+        return;
+    }
+    fuse_vec_push(arena, &seen->list, ((struct sink_seen){.place = place, .span = item->text_span}));
+}
+
+static void check_items(struct fuse_dist_program *program, struct sinks_seen *seen, struct fuse_item *const *item,
+                        int items) {
+    for (int i = 0; i < items; i++) {
+        if (item[i]->kind == FUSE_ITEM_SINK)
+            check_sink(program, seen, item[i]);
+        else if (item[i]->kind == FUSE_ITEM_BLOCK)
+            check_items(program, seen, item[i]->body, item[i]->bodies);
+    }
+}
+
+void fuse_api_check_sinks(struct fuse_dist_program *program) {
+    struct sinks_seen seen = {0};
+    check_items(program, &seen, program->ast.item, program->ast.items);
+}

@@ -1,0 +1,87 @@
+/* What a job and a program are behind the public header, and the parts that its stages share. */
+#ifndef FUSE_API_PROGRAM_H
+#define FUSE_API_PROGRAM_H
+
+#include "api/fuse_dist.h"
+#include "comm/comm.h"
+#include "exec/exec.h"
+#include "lang/lang.h"
+#include "lang/parser.h"
+#include "plan/plan.h"
+
+struct fuse_dist_job {
+    struct fuse_comm *comm;
+    double opened_seconds; /* monotonic clock, taken before MPI starts */
+    int local_rank, local_size;
+    int ranks_per_node; /* 0 when nodes differ, or when neighbours in rank order are on different nodes */
+};
+
+struct fuse_dist_program {
+    struct fuse_dist_job *job;
+    struct fuse_arena *arena;
+    const char *path;
+    struct fuse_dist_options options;
+    enum fuse_status status; /* of the stages so far; a failure stays */
+    struct fuse_text messages;
+    int reported; /* diagnostics already in messages */
+
+    struct fuse_files files;
+    struct fuse_diagnostics diagnostics;
+    struct fuse_ast ast;
+    struct fuse_sources sources;
+    struct fuse_ir ir;
+    bool is_parsed, is_checked;
+
+    const struct fuse_backend_ops *backend;
+    struct fuse_fault fault;
+    bool perturb;
+
+    struct fuse_plan *plan;
+    bool has_run;
+    int threads;
+    struct fuse_exec_report report;
+    double wall_seconds;
+};
+
+/* Monotonic, in seconds. */
+double fuse_api_seconds(void);
+/* What an arena does when memory for metadata runs out: ends this process, and the launch system the others. */
+_Noreturn void fuse_api_out_of_memory(size_t bytes);
+
+/* Collective: every rank's number is equal. */
+enum fuse_status fuse_api_same(struct fuse_comm *comm, bool *same, uint64_t number,
+                               struct fuse_error *err) FUSE_CHECKED;
+
+/* Local: adds the diagnostics that are not in the messages yet. */
+void fuse_api_render(struct fuse_dist_program *program);
+/* Ends a stage: makes a local failure everybody's, adds its message to everybody's messages, keeps its status. Collective. */
+enum fuse_status fuse_api_end_stage(struct fuse_dist_program *program, enum fuse_status local, struct fuse_error *err);
+
+/* Collective: rank 0 reads a file and every rank gets its bytes, NUL-terminated, in the arena. INPUT when it cannot be
+ * read. */
+enum fuse_status fuse_api_read_program(struct fuse_program_file *out, struct fuse_dist_program *program,
+                                       struct fuse_error *err) FUSE_CHECKED;
+
+/* "kind:n@rank" or "plan". USAGE when it is something else, or when fault points are not compiled in. */
+enum fuse_status fuse_api_parse_fault(struct fuse_fault *fault, bool *perturb, const char *text,
+                                      struct fuse_error *err) FUSE_CHECKED;
+
+/* ---- places.c: what names in a program mean as files ------------------------------------------------------------ */
+
+/* Splits "file.h5:/group/set" behind the suffix of its file; *part is NULL when there is none. In the arena. */
+void fuse_api_split_place(const char **path, const char **part, struct fuse_arena *arena, const char *text);
+/* A path under a folder: the path itself when it is absolute, or when root is NULL. */
+const char *fuse_api_resolve(struct fuse_arena *arena, const char *root, const char *path);
+/* Collective: rank 0 probes the sources and every rank gets the facts, or the diagnostics. */
+enum fuse_status fuse_api_probe_sources(struct fuse_dist_program *program, struct fuse_error *err) FUSE_CHECKED;
+/* Local, pure: formats, places and doubles of the sinks. Reports what is wrong. */
+void fuse_api_check_sinks(struct fuse_dist_program *program);
+
+/* ---- machine.c: what this rank may use -------------------------------------------------------------------------- */
+
+/* Local: memory of the machine that this process may use: physical, or less when a control group says so. */
+int64_t fuse_api_memory_bytes(void);
+/* Collective: cores that this rank may use, those that it shares with others of its machine divided among them. */
+enum fuse_status fuse_api_cores(int *out, struct fuse_dist_job *job, struct fuse_error *err) FUSE_CHECKED;
+
+#endif

@@ -1,0 +1,275 @@
+#include "api/program.h"
+#include "core/hash.h"
+
+#include <string.h>
+
+/* ---- messages and statuses ---- */
+
+void fuse_api_render(struct fuse_dist_program *program) {
+    for (; program->reported < program->diagnostics.list.n; program->reported++)
+        fuse_diagnostic_print(&program->messages, &program->files, &program->diagnostics.list.at[program->reported]);
+}
+
+enum fuse_status fuse_api_end_stage(struct fuse_dist_program *program, enum fuse_status local, struct fuse_error *err) {
+    struct fuse_comm *comm = program->job->comm;
+    enum fuse_status st = fuse_agree(comm, local, err);
+    fuse_api_render(program);
+    if (st != FUSE_OK)
+        fuse_error_print(&program->messages, &program->files, err);
+    program->status = st;
+    return st;
+}
+
+/* The diagnostics are the same on every rank; that their status is, is agreed all the same. */
+static enum fuse_status end_with_diagnostics(struct fuse_dist_program *program, struct fuse_error *err) {
+    enum fuse_status st = FUSE_OK;
+    for (int i = 0; i < program->diagnostics.list.n && st == FUSE_OK; i++) {
+        if (program->diagnostics.list.at[i].severity == FUSE_SEVERITY_ERROR)
+            st = program->diagnostics.list.at[i].status;
+    }
+    struct fuse_comm *comm = program->job->comm;
+    bool same;
+    enum fuse_status compared = fuse_api_same(comm, &same, (uint64_t)st, err);
+    if (compared == FUSE_OK && !same)
+        compared = fuse_fail(err, FUSE_EBUG, "the ranks judge the program differently");
+    if (compared != FUSE_OK)
+        return fuse_api_end_stage(program, compared, err);
+    fuse_api_render(program);
+    int untold = program->diagnostics.errors - 100;
+    if (untold > 0)
+        fuse_text_add(&program->messages, "note: %d more error%s\n", untold, untold == 1 ? "" : "s");
+    program->status = st;
+    return st;
+}
+
+/* ---- opening ---- */
+
+static uint64_t hash_text(uint64_t hash, const char *text) {
+    return fuse_hash_string(fuse_hash_int(hash, text != NULL), text ? text : "");
+}
+
+static uint64_t hash_options(const struct fuse_dist_options *options) {
+    uint64_t hash = FUSE_HASH_SEED;
+    hash = hash_text(hash, options->root);
+    hash = hash_text(hash, options->output_root);
+    hash = hash_text(hash, options->backend);
+    hash = hash_text(hash, options->fault);
+    hash = fuse_hash_int(hash, options->threads);
+    hash = fuse_hash_int(hash, options->memory_bytes);
+    hash = fuse_hash_int(hash, options->ranks);
+    hash = fuse_hash_int(hash, options->panels);
+    for (int i = 0; i < options->defines; i++)
+        hash = hash_text(hash_text(hash, options->define[i].name), options->define[i].value);
+    return hash;
+}
+
+/* A rank with another program or other options would wait for messages that never come. */
+static enum fuse_status compare_ranks(struct fuse_dist_program *program, struct fuse_error *err) {
+    const struct {
+        const char *what;
+        uint64_t hash;
+    } facts[] = {
+        {"versions of fuse-dist", fuse_hash_string(FUSE_HASH_SEED, fuse_dist_version())},
+        {"programs", fuse_hash_string(FUSE_HASH_SEED, program->path)},
+        {"options", hash_options(&program->options)},
+    };
+    enum fuse_status st = FUSE_OK;
+    for (size_t i = 0; i < sizeof facts / sizeof *facts; i++) {
+        bool same;
+        FUSE_TRY(fuse_api_same(program->job->comm, &same, facts[i].hash, err));
+        if (!same)
+            st = fuse_fail(err, FUSE_EUSAGE, "the ranks were started with different %s", facts[i].what);
+    }
+    return st;
+}
+
+/* Local and pure: every rank comes to the same verdict. */
+static enum fuse_status check_options(struct fuse_dist_program *program, struct fuse_error *err) {
+    const struct fuse_dist_options *options = &program->options;
+    const char *backend = options->backend ? options->backend : "cpu";
+    program->backend = fuse_backend_find(backend);
+    if (!program->backend)
+        return fuse_fail(err, FUSE_EUSAGE, "there is no back end '%s'", backend);
+    if (options->threads < 0 || options->memory_bytes < 0 || options->ranks < 0 || options->panels < 0)
+        return fuse_fail(err, FUSE_EUSAGE, "threads, memory, ranks and panels may not be negative");
+    if (options->fault)
+        return fuse_api_parse_fault(&program->fault, &program->perturb, options->fault, err);
+    return FUSE_OK;
+}
+
+static enum fuse_status prepare(struct fuse_dist_program *program, struct fuse_error *err) {
+    FUSE_TRY(compare_ranks(program, err));
+    FUSE_TRY(check_options(program, err));
+    struct fuse_program_file file;
+    FUSE_TRY(fuse_api_read_program(&file, program, err));
+    fuse_vec_push(program->arena, &program->files.list, file);
+    return FUSE_OK;
+}
+
+static bool check(struct fuse_dist_program *program) {
+    const struct fuse_dist_options *options = &program->options;
+    struct fuse_define *define = FUSE_NEW_ARRAY(program->arena, struct fuse_define, options->defines);
+    for (int i = 0; i < options->defines; i++)
+        define[i] = (struct fuse_define){.name = options->define[i].name, .value = options->define[i].value};
+    return fuse_check(&program->ir, program->arena, &program->ast, &program->sources, define, options->defines,
+                      &program->files, &program->diagnostics);
+}
+
+static enum fuse_status simplify(struct fuse_dist_program *program, struct fuse_error *err) {
+    FUSE_TRY(fuse_ir_verify(&program->ir, err));
+    FUSE_TRY(fuse_ir_simplify(&program->ir, err));
+    return fuse_ir_verify(&program->ir, err);
+}
+
+static enum fuse_status open_program(struct fuse_dist_program *program) {
+    struct fuse_error err = {0};
+    enum fuse_status st = prepare(program, &err);
+    FUSE_TRY(fuse_api_end_stage(program, st, &err));
+
+    program->is_parsed = fuse_parse(&program->ast, program->arena, &program->files, 0, &program->diagnostics);
+    if (!program->is_parsed)
+        return end_with_diagnostics(program, &err);
+
+    fuse_list_sources(&program->sources, program->arena, &program->ast);
+    st = fuse_api_probe_sources(program, &err);
+    if (st != FUSE_OK)
+        return fuse_api_end_stage(program, st, &err);
+    fuse_api_check_sinks(program);
+    /* What a missing file makes unknown would only be complained about again. */
+    program->is_checked = program->diagnostics.errors == 0 && check(program) && program->diagnostics.errors == 0;
+    FUSE_TRY(end_with_diagnostics(program, &err));
+    return fuse_api_end_stage(program, simplify(program, &err), &err);
+}
+
+int fuse_dist_open(fuse_dist_program **out, fuse_dist_job *job, const char *path,
+                   const struct fuse_dist_options *options) {
+    *out = NULL;
+    struct fuse_arena *arena = fuse_arena_open(fuse_api_out_of_memory);
+    struct fuse_error err = {0};
+    enum fuse_status st = arena ? FUSE_OK : FUSE_EMEMORY;
+    st = fuse_agree(job->comm, st, &err);
+    if (st != FUSE_OK) {
+        fuse_arena_close(arena);
+        return st;
+    }
+    struct fuse_dist_program *program = FUSE_NEW(arena, struct fuse_dist_program);
+    program->job = job;
+    program->arena = arena;
+    program->path = fuse_arena_strndup(arena, path, strlen(path));
+    if (options)
+        program->options = *options;
+    program->messages.arena = arena;
+    program->files.arena = arena;
+    program->diagnostics.arena = arena;
+    program->ir.arena = arena;
+    *out = program;
+    return open_program(program);
+}
+
+const char *fuse_dist_messages(fuse_dist_program *program) {
+    return program->messages.at ? program->messages.at : "";
+}
+
+void fuse_dist_close(fuse_dist_program *program) {
+    if (program)
+        fuse_arena_close(program->arena);
+}
+
+/* ---- planning ---- */
+
+/* What the smallest rank may use when nobody said. */
+static enum fuse_status share_memory(int64_t *out, struct fuse_dist_program *program, struct fuse_error *err) {
+    int64_t bytes = fuse_api_memory_bytes() / program->job->local_size;
+    FUSE_TRY(program->job->comm->ops->reduce_int64(program->job->comm, FUSE_REDUCE_MIN, &bytes, 1, err));
+    *out = bytes;
+    return FUSE_OK;
+}
+
+static enum fuse_status make_plan(struct fuse_dist_program *program, struct fuse_error *err) {
+    struct fuse_comm *comm = program->job->comm;
+    const struct fuse_dist_options *options = &program->options;
+    struct fuse_plan_request request = {
+        .ranks = options->ranks ? options->ranks : comm->size,
+        .memory_bytes = options->memory_bytes,
+        .machine = fuse_machine_default(),
+        .panels = options->panels,
+        .perturb = program->perturb,
+    };
+    /* Of a job that is only imagined, nothing is known but its size. */
+    if (!options->ranks) {
+        request.machine.ranks_per_node = program->job->ranks_per_node;
+        if (!request.memory_bytes)
+            FUSE_TRY(share_memory(&request.memory_bytes, program, err));
+    }
+    if (program->backend->kind == FUSE_MEM_DEVICE)
+        request.machine.kind = FUSE_MEM_DEVICE;
+
+    struct fuse_plan *plan = NULL;
+    enum fuse_status st = fuse_plan_make(&plan, program->arena, &program->ir, &request, err);
+    FUSE_TRY(fuse_agree(comm, st, err));
+    bool same;
+    FUSE_TRY(fuse_api_same(comm, &same, plan->hash, err));
+    if (!same)
+        return fuse_fail(err, FUSE_EBUG, "the ranks made different plans");
+    program->plan = plan;
+    return FUSE_OK;
+}
+
+int fuse_dist_plan(fuse_dist_program *program) {
+    if (program->status != FUSE_OK || program->plan)
+        return program->status;
+    struct fuse_error err = {0};
+    return fuse_api_end_stage(program, make_plan(program, &err), &err);
+}
+
+/* ---- running ---- */
+
+static const char **resolve_paths(struct fuse_dist_program *program) {
+    const struct fuse_ir *ir = &program->ir;
+    const char **path = FUSE_NEW_ARRAY(program->arena, const char *, ir->ops.n);
+    for (int i = 0; i < ir->ops.n; i++) {
+        const struct fuse_op *op = ir->ops.at[i];
+        if ((op->kind != FUSE_OP_SOURCE && op->kind != FUSE_OP_SINK) || !op->path)
+            continue;
+        const char *file, *part;
+        fuse_api_split_place(&file, &part, program->arena, op->path);
+        const char *root = op->kind == FUSE_OP_SOURCE ? program->options.root : program->options.output_root;
+        path[i] = fuse_api_resolve(program->arena, root, file);
+    }
+    return path;
+}
+
+static enum fuse_status run(struct fuse_dist_program *program, struct fuse_error *err) {
+    struct fuse_comm *comm = program->job->comm;
+    if (program->plan->mesh.ranks != comm->size)
+        return fuse_fail(err, FUSE_EUSAGE, "the program was planned for %d ranks, and the job has %d",
+                         program->plan->mesh.ranks, comm->size);
+    program->threads = program->options.threads;
+    if (!program->threads)
+        FUSE_TRY(fuse_api_cores(&program->threads, program->job, err));
+    struct fuse_exec_request request = {
+        .plan = program->plan,
+        .comm = comm,
+        .backend = program->backend,
+        .threads = program->threads,
+        .path = resolve_paths(program),
+        .print = comm->rank == 0 ? program->options.print : NULL,
+        .context = program->options.context,
+        .fault = program->fault,
+    };
+    enum fuse_status st = fuse_execute(&request, &program->report, err);
+    if (st != FUSE_OK && comm->size > 1 && err->rank >= 0)
+        fuse_note(err, "on rank %d of %d", err->rank, comm->size);
+    return st;
+}
+
+int fuse_dist_run(fuse_dist_program *program) {
+    int planned = fuse_dist_plan(program);
+    if (planned != FUSE_OK)
+        return planned;
+    struct fuse_error err = {0};
+    enum fuse_status st = fuse_api_end_stage(program, run(program, &err), &err);
+    program->has_run = st == FUSE_OK;
+    program->wall_seconds = fuse_api_seconds() - program->job->opened_seconds;
+    return st;
+}
