@@ -333,14 +333,8 @@ static uint64_t reduction_axes(struct taking *t, const struct fuse_expr *call, u
 
 static uint64_t normaliser_axis(struct taking *t, const struct fuse_expr *call, uint64_t available) {
     const struct fuse_argument *axis = fuse_named_argument(call, "axis");
-    if (axis) {
-        uint64_t set = explicit_axes(t, call, axis->value, available);
-        if (t->report && __builtin_popcountll(set) > 1) {
-            fuse_complain(t->c, axis->value->span, "%s works over one axis", call->apply.name);
-            t->eq->bad = true;
-        }
-        return set;
-    }
+    if (axis)
+        return explicit_axes(t, call, axis->value, available);
     if (available & t->eq->dotted_names)
         return available & t->eq->dotted_names;
     const struct fuse_expr *argument = first_argument(call);

@@ -155,7 +155,7 @@ struct fuse_node {
     enum fuse_binary_op compare;
     const struct fuse_builtin *builtin; /* INDEX, ELEMENT, REDUCE, NORMALISE, LEFT */
     enum fuse_dtype cast;
-    uint64_t taken;  /* REDUCE; for a product that a sum takes the indices of, that product's too */
+    uint64_t taken;  /* REDUCE, NORMALISE; for a product that a sum takes the indices of, that product's too */
     bool by_default; /* REDUCE without axis= */
     int index;       /* INDEX, NORMALISE, ONE_HOT: the index */
     int rank;        /* LIST */

@@ -226,7 +226,7 @@ static struct fuse_term *scale_norm(struct fuse_lowering *l, const struct fuse_n
 
 static struct fuse_term *normaliser(struct fuse_lowering *l, const struct fuse_node *node, enum fuse_dtype want) {
     enum fuse_dtype dtype = fuse_compute_type(node->inner, want);
-    uint64_t set = FUSE_BIT(node->index);
+    uint64_t set = node->taken;
     struct fuse_term *x = fuse_settle(l, fuse_lower_argument(l, node, 0, dtype, want), REUSE_WEIGHT);
     switch (node->builtin->code) {
     case FUSE_BUILTIN_SOFTMAX: return softmax(l, x, set, false);

@@ -258,7 +258,7 @@ static struct fuse_node *sized(struct fuse_resolver *r, const struct fuse_expr *
         size[sizes++] = size[0];
     struct fuse_node *node = fuse_new_node(r, FUSE_NODE_LEFT, expr->span, 0);
     node->builtin = builtin;
-    if (!attach_left(r, node, rank, builtin->name, scope))
+    if ((rank > 0 || !constant) && !attach_left(r, node, rank, builtin->name, scope))
         return NULL;
     for (int a = 0; a < sizes; a++)
         note_extent(r, &node->at[a], size[a], expr->span, fuse_arena_printf(r->c->arena, "%s(..)", builtin->name));
@@ -449,7 +449,11 @@ static struct fuse_node *normaliser(struct fuse_resolver *r, const struct fuse_e
         fail(r);
         return NULL;
     }
-    node->index = fuse_find_index(r, scope, r->eq->name[__builtin_ctzll(axis)], expr->span, false);
+    for (int k = 0; k < r->eq->names; k++)
+        if (axis & FUSE_BIT(k)) {
+            int index = fuse_find_index(r, scope, r->eq->name[k], expr->span, false);
+            node->taken |= index < 0 ? 0 : FUSE_BIT(index);
+        }
     return fuse_finish_node(r, node);
 }
 

@@ -161,7 +161,7 @@ static void place(struct placer *p, struct fuse_node *node, uint64_t kept, const
     }
     case FUSE_NODE_NORMALISE:
         node->axes = 0;
-        place_arguments(p, node, kept | FUSE_BIT(node->index), region);
+        place_arguments(p, node, kept | node->taken, region);
         break;
     case FUSE_NODE_ONE_HOT:
         node->axes = FUSE_BIT(node->index);
