@@ -11,7 +11,8 @@
  *            Any number of inputs before fuse_ir_order, one or two after.
  *   MAP      out = reduce over missing indices of body(inputs), body in core/scalar.h; out converted to its dtype.
  *            With no inputs it generates (iota, random numbers, constants).
- *   SINK     a file; one input read through the identity, whose indices are the input's axes; no output.
+ *   SINK     a file, or, without path, the export of the tensor that `part` names; one input read through the identity,
+ *            whose indices are the input's axes; no output.
  *
  * Later kinds (relations, joins, loops) add rows here and cases in the passes that care. Local and pure. */
 #ifndef FUSE_IR_IR_H

@@ -165,8 +165,8 @@ static enum fuse_status verify_source(struct verifier *v) {
 
 static enum fuse_status verify_sink(struct verifier *v) {
     const struct fuse_op *op = v->op;
-    if (!op->path)
-        return broken(v, "no path");
+    if (!op->path && !op->part)
+        return broken(v, "no path and no name");
     if (op->out != -1 || op->inputs != 1)
         return broken(v, "output %d, %d inputs", op->out, op->inputs);
     const struct fuse_use *use = &op->input[0];
