@@ -312,6 +312,17 @@ static uint64_t explicit_axes(struct taking *t, const struct fuse_expr *call, co
 
 /* ---- what each construct takes -------------------------------------------------------------------------------- */
 
+/* sum(Y) for a Y of rank 1: that Y lacks its index is what will be said. */
+static bool has_wrong_rank(const struct taking *t, const struct fuse_expr *expr) {
+    if (!expr || !is_reference(t->c, t->eq, expr))
+        return false;
+    const struct fuse_index *index;
+    const struct fuse_symbol *symbol =
+        fuse_find_symbol(t->c, t->eq->block, expr->kind == FUSE_EXPR_REF ? expr->ref.name : expr->apply.name);
+    int n = fuse_reference_indices(expr, &index);
+    return !symbol || symbol->kind != FUSE_SYMBOL_TENSOR || t->c->tensors.at[symbol->tensor]->rank != n;
+}
+
 static uint64_t reduction_axes(struct taking *t, const struct fuse_expr *call, uint64_t available) {
     const struct fuse_argument *axis = fuse_named_argument(call, "axis");
     if (axis)
@@ -319,11 +330,12 @@ static uint64_t reduction_axes(struct taking *t, const struct fuse_expr *call, u
     if (available & t->eq->dotted_names)
         return available & t->eq->dotted_names;
     uint64_t set = available & ~t->eq->left_names & ~t->c->outside[call->id];
-    if (t->report && !set && !t->eq->bad) {
-        struct fuse_diagnostic *d = fuse_complain(t->c, call->span,
-                                                  "%s has no index to work over: all indices of its "
-                                                  "argument stand elsewhere in the equation too",
-                                                  call->apply.name);
+    if (t->report && !set && !t->eq->bad && !has_wrong_rank(t, first_argument(call))) {
+        struct fuse_diagnostic *d =
+            fuse_complain(t->c, call->span, "%s has no index to work over: %s", call->apply.name,
+                          available ? "all indices of its argument stand elsewhere in the "
+                                      "equation too"
+                                    : "its argument has none");
         if (available)
             fuse_advise(t->c, d, "name it: %s(.., axis=%s)", call->apply.name, t->eq->name[__builtin_ctzll(available)]);
         t->eq->bad = true;

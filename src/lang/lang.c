@@ -29,6 +29,18 @@ void fuse_list_sources(struct fuse_sources *sources, struct fuse_arena *arena, c
     list_sources(sources, arena, &seen, ast->item, ast->items);
 }
 
+/* Passes report in their own order; people read from top to bottom. */
+static void sort_reports(struct fuse_diagnostics *diagnostics, int first) {
+    struct fuse_diagnostic *at = diagnostics->list.at;
+    for (int k = first + 1; k < diagnostics->list.n; k++) {
+        struct fuse_diagnostic moved = at[k];
+        int to = k;
+        for (; to > first && at[to - 1].span.begin > moved.span.begin; to--)
+            at[to] = at[to - 1];
+        at[to] = moved;
+    }
+}
+
 /* ---- the passes ------------------------------------------------------------------------------------------------- */
 
 bool fuse_check(struct fuse_ir *ir, struct fuse_arena *arena, const struct fuse_ast *ast,
@@ -43,7 +55,7 @@ bool fuse_check(struct fuse_ir *ir, struct fuse_arena *arena, const struct fuse_
                              .files = files,
                              .diagnostics = diagnostics,
                              .symbol_of = {.arena = arena}};
-    int errors = diagnostics->errors;
+    int errors = diagnostics->errors, first = diagnostics->list.n;
     size_t exprs = (size_t)(ast->exprs > 0 ? ast->exprs : 1);
     c.taken = fuse_arena_array(arena, exprs, sizeof *c.taken);
     c.free_names = fuse_arena_array(arena, exprs, sizeof *c.free_names);
@@ -61,5 +73,6 @@ bool fuse_check(struct fuse_ir *ir, struct fuse_arena *arena, const struct fuse_
     fuse_solve_domains(&c);
     fuse_mark_needed(&c);
     fuse_lower(&c);
+    sort_reports(diagnostics, first);
     return diagnostics->errors == errors;
 }

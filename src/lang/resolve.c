@@ -611,24 +611,27 @@ static void check_sink(struct fuse_resolver *r) {
     }
 }
 
+static void check_operator(struct fuse_resolver *r) {
+    const struct fuse_item *item = r->eq->item;
+    if (item->assign == FUSE_ASSIGN_SUM || item->assign == FUSE_ASSIGN_ADD)
+        return;
+    const char *operator= fuse_excerpt(r->c, item->assign_span);
+    fuse_later(r->c, item->assign_span, fuse_arena_printf(r->c->arena, "%s is", operator? operator: "this operator"));
+    fail(r);
+}
+
 void fuse_resolve(struct fuse_checker *c, struct fuse_equation *eq) {
     struct fuse_resolver r = {.c = c, .eq = eq};
     if (eq->kind == FUSE_EQUATION_SOURCE) {
         if (!eq->bad)
             resolve_source(&r);
-        if (eq->item->assign != FUSE_ASSIGN_SUM && eq->item->assign != FUSE_ASSIGN_ADD) {
-            fuse_later(c, eq->item->assign_span, "an operator other than = and += is");
-            eq->bad = true;
-        }
+        check_operator(&r);
         return;
     }
     if (eq->kind == FUSE_EQUATION_SINK) {
         check_sink(&r);
     } else {
-        if (eq->item->assign != FUSE_ASSIGN_SUM && eq->item->assign != FUSE_ASSIGN_ADD) {
-            fuse_later(c, eq->item->assign_span, "an operator other than = and += is");
-            eq->bad = true;
-        }
+        check_operator(&r);
         if (eq->tensor >= 0)
             resolve_left(&r);
     }
