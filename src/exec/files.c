@@ -34,11 +34,11 @@ static enum fuse_status pass_device_piece(const struct pass *pass, const struct 
     struct fuse_view in_buffer = fuse_exec_view(exec, pass->buffer, box);
     size_t bytes = (size_t)fuse_box_elems(box) * fuse_dtype_bytes(dtype);
     if (pass->to_buffer) {
+        /* Earlier steps may still have transfers from the pinned memory under way. */
+        FUSE_TRY(exec->queue->ops->wait(exec->queue, FUSE_QUEUE_ALL, err));
         FUSE_TRY(pass->host(exec, pass->step, box, &host, err));
         FUSE_TRY(ops->transfer(exec->queue, device, FUSE_MEM_DEVICE, pinned, FUSE_MEM_PINNED, bytes, err));
-        FUSE_TRY(ops->copy(exec->queue, &in_buffer, &staged, err));
-        /* The staging is filled again for the next piece. */
-        return exec->queue->ops->wait(exec->queue, FUSE_QUEUE_ALL, err);
+        return ops->copy(exec->queue, &in_buffer, &staged, err);
     }
     FUSE_TRY(ops->copy(exec->queue, &staged, &in_buffer, err));
     FUSE_TRY(ops->transfer(exec->queue, pinned, FUSE_MEM_PINNED, device, FUSE_MEM_DEVICE, bytes, err));

@@ -133,6 +133,9 @@ static void exchange(struct batch *batch) {
     struct fuse_error err = {0};
     if (batch->sends == 0 && batch->receives == 0)
         return;
+    /* Receives land in pinned memory from which transfers of the batch before may still be under way. */
+    if (batch->step->pinned >= 0)
+        keep(exec, exec->queue->ops->wait(exec->queue, FUSE_QUEUE_ALL, &err), &err);
     keep(exec,
          exec->comm->ops->exchange_start(exec->comm, 0, exec->queue, batch->send, batch->sends, batch->receive,
                                          batch->receives, &err),

@@ -169,21 +169,6 @@ static struct fuse_holding layout_holding(int value, const struct fuse_layout *l
 
 /* ---- files ---------------------------------------------------------------------------------------------------- */
 
-static struct fuse_holding file_ranges(const struct build *b, int value, bool reversed) {
-    int64_t bytes = fuse_value_bytes(&b->plan->ir->values.at[value]);
-    int64_t unit = b->plan->request.file_unit_bytes, units = (bytes + unit - 1) / unit;
-    int64_t ranks = b->plan->mesh.ranks;
-    return (struct fuse_holding){.kind = FUSE_HOLDING_RANGES,
-                                 .value = value,
-                                 .layout = fuse_layout_replicated(),
-                                 .aggregators = (int)(units < 1       ? 1
-                                                      : units < ranks ? units
-                                                                      : ranks),
-                                 .align_elems = unit > dtype_bytes(b, value) ? unit / dtype_bytes(b, value) : 1,
-                                 .reversed = reversed,
-                                 .loop = -1};
-}
-
 /* Opens a slab loop when the file ranges are larger than the workspace; returns the loop or -1. */
 static int open_slabs(struct build *b, const struct fuse_holding *ranges) {
     int64_t bytes = fuse_sat_mul(fuse_holding_max_elems(b->plan, ranges), dtype_bytes(b, ranges->value));
@@ -212,7 +197,7 @@ static void load_value(struct build *b, int value) {
         return;
     }
     b->value_buffer[value] = add_buffer(b, 'v', &held);
-    struct fuse_holding ranges = file_ranges(b, value, reversed);
+    struct fuse_holding ranges = fuse_cost_file_ranges(b->plan, value, reversed);
     ranges.loop = open_slabs(b, &ranges);
     struct fuse_step read = new_step(b, FUSE_STEP_READ, FUSE_PHASE_LOAD, number);
     read.need = ranges;
@@ -250,7 +235,7 @@ static void store_sink(struct build *b, int number) {
         add_step(b, &write);
         return;
     }
-    struct fuse_holding ranges = file_ranges(b, value, false);
+    struct fuse_holding ranges = fuse_cost_file_ranges(b->plan, value, false);
     ranges.loop = open_slabs(b, &ranges);
     struct fuse_step move = new_step(b, FUSE_STEP_MOVE, FUSE_PHASE_STORE, number);
     move.from = b->value_buffer[value];

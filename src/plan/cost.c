@@ -276,6 +276,7 @@ void fuse_cost_step(const struct fuse_plan *plan, struct fuse_step *step, int64_
             received_bytes[rank] = fuse_sat_add(received_bytes[rank], n);
         }
         int64_t copied = fuse_sat_mul(fuse_holding_max_elems(plan, &step->need), size);
+        copied = copied > step->received_bytes_max ? copied - step->received_bytes_max : 0;
         step->time_ps = fuse_sat_add(fuse_cost_receive_ps(plan, step->received_bytes_max, step->received_bytes_max > 0),
                                      fuse_sat_mul(copied, m->copy_ps_per_kib) / 1024);
         break;
@@ -355,6 +356,31 @@ int64_t fuse_cost_block_bytes(const struct fuse_plan *plan, int value, const str
     struct fuse_holding holding = {.kind = FUSE_HOLDING_LAYOUT, .value = value, .layout = *layout, .loop = -1};
     return fuse_sat_mul(fuse_holding_max_elems(plan, &holding),
                         (int64_t)fuse_dtype_bytes(plan->ir->values.at[value].dtype));
+}
+
+struct fuse_holding fuse_cost_file_ranges(const struct fuse_plan *plan, int value, bool reversed) {
+    int64_t bytes = fuse_value_bytes(&plan->ir->values.at[value]), unit = plan->request.file_unit_bytes;
+    int64_t size = (int64_t)fuse_dtype_bytes(plan->ir->values.at[value].dtype);
+    int64_t units = bytes / unit + (bytes % unit > 0), ranks = plan->mesh.ranks;
+    return (struct fuse_holding){.kind = FUSE_HOLDING_RANGES,
+                                 .value = value,
+                                 .layout = fuse_layout_replicated(),
+                                 .aggregators = (int)(units < 1       ? 1
+                                                      : units < ranks ? units
+                                                                      : ranks),
+                                 .align_elems = unit > size ? unit / size : 1,
+                                 .reversed = reversed,
+                                 .loop = -1};
+}
+
+int64_t fuse_cost_file_bytes(const struct fuse_plan *plan, int value, const struct fuse_layout *layout, bool reversed,
+                             bool store) {
+    struct fuse_step step = {.kind = FUSE_STEP_MOVE, .loop = -1};
+    struct fuse_holding ranges = fuse_cost_file_ranges(plan, value, reversed);
+    struct fuse_holding held = {.kind = FUSE_HOLDING_LAYOUT, .value = value, .layout = *layout, .loop = -1};
+    step.have = store ? held : ranges;
+    step.need = store ? ranges : held;
+    return sampled_bytes(plan, &step);
 }
 
 bool fuse_cost_file_direct(const struct fuse_plan *plan, int number, const struct fuse_layout *layout, bool reversed) {

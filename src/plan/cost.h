@@ -27,6 +27,11 @@ int64_t fuse_cost_compute_ps(const struct fuse_plan *plan, int op, const struct 
 int64_t fuse_cost_receive_ps(const struct fuse_plan *plan, int64_t bytes, int64_t messages);
 /* Bytes of the largest block of a value under a layout. */
 int64_t fuse_cost_block_bytes(const struct fuse_plan *plan, int value, const struct fuse_layout *layout);
+/* The contiguous ranges in which a file of this value is read or written. */
+struct fuse_holding fuse_cost_file_ranges(const struct fuse_plan *plan, int value, bool reversed);
+/* Estimate: bytes that the busiest of a few ranks receives between those ranges and a layout, either way. */
+int64_t fuse_cost_file_bytes(const struct fuse_plan *plan, int value, const struct fuse_layout *layout, bool reversed,
+                             bool store);
 /* true when every rank's block of the layout is one run of the file or runs of at least 64 KiB, each held by one rank. */
 bool fuse_cost_file_direct(const struct fuse_plan *plan, int value, const struct fuse_layout *layout, bool reversed);
 

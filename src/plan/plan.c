@@ -14,9 +14,9 @@
 
 struct fuse_machine fuse_machine_default(void) {
     return (struct fuse_machine){.latency_ps = 2000000,
-                                 .node_ps_per_kib = 200000,
-                                 .network_ps_per_kib = 100000,
-                                 .copy_ps_per_kib = 120000,
+                                 .node_ps_per_kib = 400000,
+                                 .network_ps_per_kib = 400000,
+                                 .copy_ps_per_kib = 80000,
                                  .file_ps_per_kib = 500000,
                                  .f32_ps_per_kflop = 8000,
                                  .f64_ps_per_kflop = 16000,

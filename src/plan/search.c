@@ -52,21 +52,22 @@ static int64_t copy_ps(const struct search *s, int64_t bytes) {
     return fuse_sat_mul(bytes, s->plan->request.machine.copy_ps_per_kib) / 1024;
 }
 
-static int64_t move_ps(const struct search *s, int64_t received, int64_t copied) {
+/* Of what a rank ends up holding, what is not received is copied. */
+static int64_t move_ps(const struct search *s, int64_t received, int64_t held) {
     int64_t peers = received > 0 ? 1 : 0;
-    return fuse_sat_add(fuse_cost_receive_ps(s->plan, received, peers), copy_ps(s, copied));
+    return fuse_sat_add(fuse_cost_receive_ps(s->plan, received, peers),
+                        copy_ps(s, held > received ? held - received : 0));
 }
 
-/* Between a file's contiguous ranges and a layout. Half hidden behind the file itself. */
-static int64_t file_ps(const struct search *s, int value, const struct fuse_layout *layout) {
+/* Between a file's contiguous ranges and a layout. At a quarter of the price, for a file is slower than a network and
+ * sources are laid out for their users, not the other way round. */
+static int64_t file_ps(const struct search *s, int value, const struct fuse_layout *layout, bool store) {
     const struct fuse_op *op = producer(s, value);
-    if (op->kind == FUSE_OP_LITERAL)
-        return 0;
-    bool reversed = op->kind == FUSE_OP_SOURCE && op->probe.reversed;
-    if (fuse_cost_file_direct(s->plan, value, layout, reversed))
+    bool reversed = !store && op->kind == FUSE_OP_SOURCE && op->probe.reversed;
+    if ((!store && op->kind == FUSE_OP_LITERAL) || fuse_cost_file_direct(s->plan, value, layout, reversed))
         return 0;
     int64_t bytes = fuse_cost_block_bytes(s->plan, value, layout);
-    return move_ps(s, bytes / 2, bytes);
+    return move_ps(s, fuse_cost_file_bytes(s->plan, value, layout, reversed, store), bytes) / 4;
 }
 
 /* Time to bring an input from `have` to where `partition` needs it; *held is what the gathered copy occupies. */
@@ -96,12 +97,18 @@ static int64_t users_ps(const struct search *s, int value, const struct fuse_lay
             if (user->input[k].value != value)
                 continue;
             if (user->kind == FUSE_OP_SINK)
-                time = fuse_sat_add(time, file_ps(s, value, layout));
+                time = fuse_sat_add(time, file_ps(s, value, layout, true));
             else
                 time = fuse_sat_add(time, gather_ps(s, op, k, &s->plan->partition[op], layout, &held));
         }
     }
     return time;
+}
+
+/* Copies of large tensors are never resident: what replication a step needs, it gathers and drops. */
+static bool hoards(const struct search *s, int value, const struct fuse_layout *layout) {
+    return fuse_layout_parts(layout, &s->plan->mesh, FUSE_REPLICATED) > 1 &&
+           fuse_cost_block_bytes(s->plan, value, layout) > FUSE_PLAN_COPY_BYTES;
 }
 
 /* The best layout for a loaded value that `op` reads as `input` under `partition`. */
@@ -121,11 +128,11 @@ static int64_t place_loaded(const struct search *s, int op, int input, const str
                 fuse_layout_split(&layout, &plan->mesh, d, a);
                 changed = true;
             }
-        if (a >= 0 && !changed)
+        if ((a >= 0 && !changed) || hoards(s, v, &layout))
             continue;
         int64_t gathered, bytes = fuse_cost_block_bytes(plan, v, &layout);
         int64_t time = gather_ps(s, op, input, partition, &layout, &gathered);
-        time = fuse_sat_add(time, file_ps(s, v, &layout));
+        time = fuse_sat_add(time, file_ps(s, v, &layout, false));
         time = fuse_sat_add(time, users_ps(s, v, &layout, op));
         int64_t over = s->effort->budget_bytes == INT64_MAX ? 0 : fuse_sat_add(bytes, s->live[op]);
         over = over > s->effort->budget_bytes ? over - s->effort->budget_bytes : 0;
@@ -156,7 +163,7 @@ static int64_t reduce_ps(const struct search *s, int value, const struct fuse_la
         else
             reduced->axis[d] = FUSE_REPLICATED;
         int64_t bytes = fuse_sat_mul(fuse_cost_block_bytes(s->plan, value, reduced), mesh->dim[d] - 1);
-        time = fuse_sat_add(time, move_ps(s, bytes, bytes));
+        time = fuse_sat_add(time, move_ps(s, bytes, 2 * bytes)); /* and combined */
     }
     return time;
 }
@@ -197,7 +204,7 @@ static int finish_options(const struct search *s, int value, const struct fuse_l
             out[n].time_ps = reduce_ps(s, value, natural, a, &out[n].reduced);
             out[n].final = small ? replicated : out[n].reduced;
             n++;
-            if (a == longest && !small) {
+            if (a == longest && !small && !hoards(s, value, &everywhere)) {
                 out[n] = out[n - 1];
                 out[n].final = everywhere;
                 n++;

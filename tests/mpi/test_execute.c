@@ -1,0 +1,185 @@
+/* Random programs, planned and run on these ranks, against the dense interpreter. Everything is distributed however small,
+ * so a wrong box, a message in the wrong place, a lost partial or a bad stride gives a wrong number here. The bytes that
+ * the transport counted must be the planned ones. */
+#include "exec/exec.h"
+#include "io/format.h"
+#include "io/npy_header.h"
+#include "tests/mpi/all_ranks.h"
+#include "tests/unit/ir_interpret.h"
+#include "tests/unit/random_ir.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static struct fuse_comm *comm;
+static char folder[64];
+static int first_seed = 0, seeds = 60; /* others by arguments, for long runs by hand */
+static const char *const backends[] = {"cpu", "fakedev", "ref"};
+
+static const char *file_of(struct fuse_arena *arena, const char *name) {
+    return fuse_arena_printf(arena, "%s/%s", folder, name);
+}
+
+/* The interpreter's numbers for a source, as a file in C or Fortran order. */
+static bool write_source(struct fuse_arena *arena, const struct fuse_op *source) {
+    struct fuse_ir ir = {.arena = arena};
+    int v = build_source(&ir, source->path, FUSE_F32, source->probe.rank, source->probe.extent);
+    build_sink(&ir, "copy", v);
+    struct interpreted result;
+    if (!interpret(&result, arena, &ir))
+        return false;
+    char header[FUSE_NPY_WRITE_BYTES];
+    size_t bytes = fuse_npy_header_write(header, FUSE_F32, source->probe.rank, source->probe.extent);
+    bool reversed = source->probe.reversed;
+    char *order = memmem(header, bytes, "False", 5);
+    if (reversed)
+        memcpy(order, "True ", 5);
+    FILE *f = fopen(file_of(arena, source->path), "wb");
+    if (!f)
+        return false;
+    fwrite(header, 1, bytes, f);
+    struct fuse_box box = fuse_box_full(source->probe.rank, source->probe.extent);
+    int64_t in_file[FUSE_MAX_AXES], in_memory[FUSE_MAX_AXES], elems = fuse_box_elems(&box);
+    fuse_box_strides(in_file, &box, reversed);
+    fuse_box_strides(in_memory, &box, false);
+    float *data = calloc((size_t)elems + 1, sizeof *data);
+    for (int64_t n = 0; n < elems; n++) {
+        int64_t to = 0;
+        for (int a = 0; a < box.rank; a++)
+            to += n / in_memory[a] % box.hi[a] * in_file[a];
+        data[to] = ((const float *)result.sink[0])[n];
+    }
+    fwrite(data, sizeof *data, (size_t)elems, f);
+    free(data);
+    return fclose(f) == 0;
+}
+
+static bool same_as_file(struct fuse_arena *arena, const char *name, const struct fuse_value *value,
+                         const float *expected) {
+    struct fuse_probe probe;
+    struct fuse_error err = {0};
+    struct fuse_source *source;
+    const char *path = file_of(arena, name);
+    if (fuse_format_npy.probe(&probe, path, NULL, &err) != FUSE_OK ||
+        fuse_format_npy.source_open(&source, path, NULL, &probe, &err) != FUSE_OK) {
+        print_error("%s\n", err.message);
+        return false;
+    }
+    struct fuse_box box = fuse_box_full(value->rank, value->extent);
+    int64_t elems = fuse_box_elems(&box), wrong = 0;
+    float *got = calloc((size_t)elems + 1, sizeof *got);
+    struct fuse_view view = fuse_box_view(got, FUSE_F32, &box, false, &box);
+    bool same = probe.rank == value->rank && fuse_format_npy.source_read(source, &box, &view, &err) == FUSE_OK;
+    for (int64_t n = 0; same && n < elems; n++)
+        if (!(fabsf(got[n] - expected[n]) <= 2e-4F * (fabsf(expected[n]) + 1)) && wrong++ < 3)
+            print_error("%s element %lld: %g, expected %g\n", name, (long long)n, (double)got[n], (double)expected[n]);
+    free(got);
+    fuse_format_npy.source_close(source);
+    return same && wrong == 0;
+}
+
+static void run(const struct fuse_ir *ir, struct fuse_arena *arena, const struct fuse_plan_request *request,
+                const struct fuse_backend_ops *backend, int seed) {
+    struct fuse_error err = {0};
+    struct fuse_plan *plan = NULL;
+    const char **path = FUSE_NEW_ARRAY(arena, const char *, ir->ops.n);
+    for (int o = 0; o < ir->ops.n; o++)
+        if (ir->ops.at[o]->path)
+            path[o] = file_of(arena, ir->ops.at[o]->path);
+    enum fuse_status status = fuse_plan_make(&plan, arena, ir, request, &err);
+    assert_all(status == FUSE_OK || (status == FUSE_EMEMORY && request->memory_bytes > 0));
+    if (status != FUSE_OK)
+        return;
+    struct fuse_exec_request exec = {.plan = plan, .comm = comm, .backend = backend, .threads = 1, .path = path};
+    struct fuse_exec_report report;
+    status = fuse_execute(&exec, &report, &err);
+    if (status != FUSE_OK)
+        print_error("seed %d: %s\n", seed, err.message);
+    assert_all(status == FUSE_OK);
+    bool counted = true;
+    for (int p = 0; p < FUSE_PHASES; p++)
+        counted &= report.received_bytes_total[p] == plan->received_bytes_total[p] &&
+                   report.received_bytes_max[p] == plan->received_bytes_max[p];
+    bool same = true;
+    if (comm->rank == 0) {
+        struct interpreted expected;
+        same = interpret(&expected, arena, ir);
+        for (int o = 0, k = 0; o < ir->ops.n; o++)
+            if (ir->ops.at[o]->kind == FUSE_OP_SINK) {
+                same &= same_as_file(arena, ir->ops.at[o]->path, expected.value[k], expected.sink[k]);
+                k++;
+            }
+    }
+    if (!same || !counted) {
+        struct fuse_text text = {.arena = arena};
+        fuse_ir_print(&text, ir);
+        fuse_plan_print(&text, plan);
+        print_error("seed %d on %s\n%s\n", seed, backend->name, text.at);
+    }
+    assert_all(same);
+    assert_all(counted);
+}
+
+static void test_random_programs(void **unused) {
+    (void)unused;
+    for (int seed = first_seed; seed < first_seed + seeds; seed++) {
+        struct random_state state;
+        random_seed(&state, seed);
+        struct fuse_arena *arena = fuse_arena_open(NULL);
+        struct fuse_ir ir = {.arena = arena};
+        random_program(&ir, &state);
+        bool ready = true;
+        for (int o = 0; o < ir.ops.n && comm->rank == 0; o++)
+            if (ir.ops.at[o]->kind == FUSE_OP_SOURCE)
+                ready &= write_source(arena, ir.ops.at[o]);
+        assert_all(ready);
+        struct fuse_error err = {0};
+        for (int o = 0; o < ir.ops.n; o++)
+            if (ir.ops.at[o]->kind == FUSE_OP_SOURCE)
+                ready &= fuse_format_npy.probe(&ir.ops.at[o]->probe, file_of(arena, ir.ops.at[o]->path), NULL, &err) ==
+                         FUSE_OK;
+        assert_all(ready);
+        const struct fuse_backend_ops *backend = fuse_backend_find(backends[seed % 3]);
+        struct fuse_plan_request request = {.ranks = comm->size,
+                                            .machine = fuse_machine_default(),
+                                            .replicate_below = random_below(&state, 4) == 0 ? 400 : 1,
+                                            .file_unit_bytes = random_below(&state, 2) ? 64 : 4};
+        request.workspace_bytes = random_below(&state, 2) ? 64 + random_below(&state, 4000) : 0;
+        request.machine.kind = backend->kind;
+        run(&ir, arena, &request, backend, seed);
+        request.panels = random_below(&state, 3) == 0 ? 1 + random_below(&state, 5) : 0;
+        request.memory_bytes = FUSE_PLAN_BASE_BYTES + (1 + random_below(&state, 40)) * 16 * 1024;
+        run(&ir, arena, &request, backend, seed);
+        for (int o = 0; o < ir.ops.n && comm->rank == 0; o++)
+            if (ir.ops.at[o]->path)
+                unlink(file_of(arena, ir.ops.at[o]->path));
+        fuse_arena_close(arena);
+    }
+}
+
+int main(int argc, char **argv) {
+    if (argc == 3) {
+        first_seed = atoi(argv[1]);
+        seeds = atoi(argv[2]);
+    }
+    struct fuse_error err = {0};
+    if (fuse_comm_open_mpi(&comm, &err) != FUSE_OK)
+        return 1;
+    if (comm->rank == 0) {
+        strcpy(folder, "/tmp/fuse-execute-XXXXXX");
+        if (!mkdtemp(folder))
+            return 1;
+    }
+    if (comm->ops->broadcast(comm, folder, sizeof folder, 0, &err) != FUSE_OK)
+        return 1;
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_random_programs)};
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    if (comm->rank == 0)
+        rmdir(folder);
+    comm->ops->close(comm);
+    fuse_comm_finalize_mpi();
+    return failed;
+}
