@@ -12,17 +12,18 @@
 /* ---- indices -------------------------------------------------------------------------------------------------- */
 
 enum fuse_index_kind {
-    FUSE_INDEX_NAME,   /* i  p'  i+1  q.   (a bare name may also be a const or a param: the checker decides) */
+    FUSE_INDEX_NAME,   /* i  p'  i+1  q.   (a bare name may also be a const or a param: the checker decides; a
+                        * qualified one, a::k, can be nothing else and has no offset) */
     FUSE_INDEX_STEP,   /* *t  *t+1 */
     FUSE_INDEX_FIXED,  /* 0  -1 */
     FUSE_INDEX_SYMBOL, /* "ann" */
     FUSE_INDEX_SLICE   /* a:b:c  i=a:b  : */
 };
 
-/* One bound of a slice: absent, a (signed) integer or a name (const or param). bound := ['-'] INT | ['-'] NAME */
+/* One bound of a slice: absent, a (signed) integer or a name (const or param). bound := ['-'] INT | ['-'] QNAME */
 struct fuse_bound {
     enum { FUSE_BOUND_NONE, FUSE_BOUND_INTEGER, FUSE_BOUND_NAME } kind;
-    bool negative; /* a '-' stood before it */
+    bool negative;   /* a '-' stood before it */
     int64_t integer; /* without the sign */
     const char *name;
     struct fuse_span span;
@@ -31,12 +32,12 @@ struct fuse_bound {
 struct fuse_index {
     enum fuse_index_kind kind;
     struct fuse_span span;
-    const char *name;   /* NAME, STEP; SLICE: the name before '=' or the slice's text without blanks */
-    bool named_slice;   /* SLICE written with '=' */
-    bool dotted;        /* q. */
-    int64_t offset;     /* NAME, STEP */
-    int64_t position;   /* FIXED, signed */
-    const char *symbol; /* SYMBOL, escapes resolved */
+    const char *name;                    /* NAME, STEP; SLICE: the name before '=' or the slice's text without blanks */
+    bool named_slice;                    /* SLICE written with '=' */
+    bool dotted;                         /* q. */
+    int64_t offset;                      /* NAME, STEP */
+    int64_t position;                    /* FIXED, signed */
+    const char *symbol;                  /* SYMBOL, escapes resolved */
     struct fuse_bound start, stop, step; /* SLICE */
 };
 
@@ -75,13 +76,13 @@ enum fuse_binary_op {
 };
 
 enum fuse_reduce_word { /* the OP of reduce(OP, i) */
-    FUSE_WORD_SUM,
-    FUSE_WORD_MAX,
-    FUSE_WORD_MIN,
-    FUSE_WORD_PROD,
-    FUSE_WORD_MEAN,
-    FUSE_WORD_ANY,
-    FUSE_WORD_ALL
+                        FUSE_WORD_SUM,
+                        FUSE_WORD_MAX,
+                        FUSE_WORD_MIN,
+                        FUSE_WORD_PROD,
+                        FUSE_WORD_MEAN,
+                        FUSE_WORD_ANY,
+                        FUSE_WORD_ALL
 };
 
 struct fuse_argument {
@@ -127,8 +128,8 @@ struct fuse_expr {
         struct {
             const char *name;
             struct fuse_span name_span;
-            bool macro; /* written with '@': always a call */
-            bool is_call, is_ref; /* which readings the text allows; at least one */
+            bool macro;                     /* written with '@': always a call */
+            bool is_call, is_ref;           /* which readings the text allows; at least one */
             struct fuse_argument *argument; /* the reading as a call */
             int arguments;
             struct fuse_index *index; /* the reading as a Boolean reference */
@@ -163,7 +164,14 @@ struct fuse_expr {
 
 /* ---- statements and items ------------------------------------------------------------------------------------- */
 
-enum fuse_assign { FUSE_ASSIGN_SUM, FUSE_ASSIGN_ADD, FUSE_ASSIGN_MAX, FUSE_ASSIGN_MIN, FUSE_ASSIGN_PROD, FUSE_ASSIGN_AVG };
+enum fuse_assign {
+    FUSE_ASSIGN_SUM,
+    FUSE_ASSIGN_ADD,
+    FUSE_ASSIGN_MAX,
+    FUSE_ASSIGN_MIN,
+    FUSE_ASSIGN_PROD,
+    FUSE_ASSIGN_AVG
+};
 /* FUSE_ASSIGN_SUM is '=', FUSE_ASSIGN_ADD is '+='. */
 
 struct fuse_lhs {
@@ -196,18 +204,18 @@ struct fuse_item {
     struct fuse_span name_span;
     const char *text; /* IMPORT, SOURCE, SINK: the file; AXIS with a string */
     struct fuse_span text_span;
-    const char *type;          /* PARAM: the NAME after ':', or NULL */
-    struct fuse_lhs lhs;       /* EQUATION, SOURCE, LET; FN: the result */
-    struct fuse_lhs *formal;   /* FN */
+    const char *type;        /* PARAM: the NAME after ':', or NULL */
+    struct fuse_lhs lhs;     /* EQUATION, SOURCE, LET; FN: the result */
+    struct fuse_lhs *formal; /* FN */
     int formals;
-    struct fuse_expr *guard;   /* NULL without `when` */
+    struct fuse_expr *guard; /* NULL without `when` */
     enum fuse_assign assign;
     struct fuse_span assign_span;
-    struct fuse_expr *value;   /* EQUATION, SINK, LET; AXIS, PARAM, CONST (NULL when there is none) */
-    const char **exported;     /* EXPORT: qualified names */
+    struct fuse_expr *value; /* EQUATION, SINK, LET; AXIS, PARAM, CONST (NULL when there is none) */
+    const char **exported;   /* EXPORT: qualified names */
     struct fuse_span *exported_span;
     int exports;
-    struct fuse_item **body;   /* FN, BLOCK */
+    struct fuse_item **body; /* FN, BLOCK */
     int bodies;
 };
 

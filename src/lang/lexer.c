@@ -33,7 +33,7 @@ void fuse_lexer_open(struct fuse_lexer *lexer, struct fuse_arena *arena, const c
     lexer->locale = newlocale(LC_ALL_MASK, "C", (locale_t)0);
     /* Some editors write a byte order mark. */
     if (bytes >= 3 && memcmp(text, "\xEF\xBB\xBF", 3) == 0)
-        lexer->at = 3;
+        lexer->at = lexer->line = 3;
 }
 
 void fuse_lexer_close(struct fuse_lexer *lexer) {
@@ -126,7 +126,6 @@ static const char *hint_for_character(uint32_t character) {
     case '\\': return "a line that ends in an operator or a comma goes on in the next one";
     case 0xA0: return "this is a no-break space; write a blank";
     case 0x2018:
-    case 0x2019:
     case 0x201C:
     case 0x201D: return "strings stand in straight double quotes: \"...\"";
     case 0x2212:
@@ -182,7 +181,7 @@ static bool skip_blanks(struct fuse_lexer *lexer, struct fuse_token *token) {
         const char *at = lexer->text + lexer->at;
         if (*at == '\n') {
             token->newline_before = true;
-            lexer->at++;
+            lexer->line = ++lexer->at;
         } else if (*at == ' ' || *at == '\t' || (*at == '\r' && at[1] == '\n')) {
             lexer->at++;
         } else if (*at == '#') {
@@ -539,12 +538,13 @@ static void lex_symbol(struct fuse_lexer *lexer, struct fuse_token *token) {
 }
 
 void fuse_lexer_next(struct fuse_lexer *lexer, struct fuse_token *token) {
-    *token = (struct fuse_token){.newline_before = lexer->at == 0};
+    *token = (struct fuse_token){.kind = FUSE_TOKEN_BAD};
     if (!skip_blanks(lexer, token)) {
         token->end = lexer->at;
         return;
     }
     token->begin = lexer->at;
+    token->column = lexer->at - lexer->line;
     if (lexer->at == lexer->bytes) {
         token->kind = FUSE_TOKEN_FILE_END;
     } else {

@@ -23,17 +23,18 @@ enum fuse_token_kind {
 struct fuse_token {
     enum fuse_token_kind kind;
     uint32_t begin, end;
-    bool newline_before; /* or the start of the file */
-    bool qualified;      /* NAME: a::b */
-    bool primed;         /* NAME: p' */
-    bool is_integer;     /* NUMBER */
-    int64_t integer;     /* NUMBER that is_integer */
-    double real;         /* NUMBER */
+    uint32_t column; /* bytes between the start of its line and it */
+    bool newline_before;
+    bool qualified;  /* NAME: a::b */
+    bool primed;     /* NAME: p' */
+    bool is_integer; /* NUMBER */
+    int64_t integer; /* NUMBER that is_integer */
+    double real;     /* NUMBER */
 };
 
 struct fuse_lexer {
-    const char *text; /* ends with a NUL that is not counted */
-    uint32_t bytes, at;
+    const char *text;         /* ends with a NUL that is not counted */
+    uint32_t bytes, at, line; /* line: where the one of `at` starts */
     struct fuse_arena *arena;
     locale_t locale; /* of numbers: the C locale */
     /* What is wrong with the last BAD token; the place may be a part of it, such as one escape of a string. */

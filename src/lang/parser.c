@@ -89,7 +89,9 @@ static bool parse_assign(struct fuse_parser *p, struct fuse_item *item, const ch
     case FUSE_TOKEN_LESS:
     case FUSE_TOKEN_GREATER:
     case FUSE_TOKEN_ARROW: return fuse_expected(p, what, operators);
-    default: return fuse_expected(p, what, NULL);
+    case FUSE_TOKEN_WHEN:
+        return fuse_expected(p, what, item->guard ? "a statement has one guard; join conditions with '&&'" : NULL);
+    default: return fuse_expected(p, what, item->guard ? "a guarded equation is Y[i] when G(i) = X[i]" : NULL);
     }
     fuse_advance(p);
     item->assign_span = fuse_span_from(p, begin);
@@ -283,8 +285,12 @@ static bool parse_item(struct fuse_parser *p, struct fuse_item *item, bool in_bl
     }
     if (kind == FUSE_TOKEN_RBRACE)
         return fuse_syntax_error(p, fuse_token_span(p), NULL, "this '}' closes nothing");
-    return fuse_expected(p, "a statement",
-                         fuse_token_is_reserved(kind) ? "a reserved word names no tensor; choose another name" : NULL);
+    const char *hint = "a statement starts with the name of a tensor, a file in quotes, 'let' or '{'";
+    if (fuse_token_is_reserved(kind))
+        hint = "a reserved word names no tensor; choose another name";
+    else if (kind >= FUSE_TOKEN_COLON)
+        hint = "a line that starts with an operator does not go on with the one before; end that one in the operator";
+    return fuse_expected(p, "a statement", hint);
 }
 
 /* { [item] end } up to the end of the file, or { [statement] end } '}' of a block that was opened at `opened`. The items
@@ -310,7 +316,8 @@ static bool parse_statements(struct fuse_parser *p, bool in_block, uint32_t open
             continue;
         }
         struct fuse_item *item = FUSE_NEW(p->arena, struct fuse_item);
-        uint32_t begin = p->token.begin;
+        uint32_t begin = p->token.begin, indent = p->token.column;
+        p->indent = indent;
         bool ok = parse_item(p, item, in_block);
         if (ok) {
             item->span = fuse_span_from(p, begin);
@@ -323,6 +330,7 @@ static bool parse_statements(struct fuse_parser *p, bool in_block, uint32_t open
         }
         fuse_restore_levels(p, &levels);
         p->index_from = p->index_to = 0;
+        p->indent = indent;
         fuse_recover(p, level);
     }
 }

@@ -6,8 +6,9 @@
 #include "lang/diagnostics.h"
 
 /* Parses file `file` of `files` and appends its items to *ast (zeroed by the caller, in `arena`). Every syntax error of
- * the file is reported; reading resumes at the next line. Returns false when there was one. Nesting is limited to 200
- * levels (an error, not a crash). */
+ * the file is reported; reading resumes at the next line. Returns false when there was one; the items of the correct
+ * lines are in *ast all the same. Nesting is limited to 200 levels and the height of an expression tree, which a chain
+ * a + b + c + ... makes as high as it is long, to 1,000: readers of the tree may recurse. */
 bool fuse_parse(struct fuse_ast *ast, struct fuse_arena *arena, const struct fuse_files *files, int file,
                 struct fuse_diagnostics *diagnostics);
 

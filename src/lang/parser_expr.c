@@ -91,6 +91,9 @@ static struct fuse_expr *parse_unary(struct fuse_parser *p) {
 }
 
 bool fuse_starts_operand(const struct fuse_parser *p) {
+    /* Brackets that are still open when the next statement starts. */
+    if (p->token.newline_before && !p->quiet && fuse_line_is_fresh(p))
+        return false;
     switch (fuse_peek(p)) {
     case FUSE_TOKEN_NUMBER:
     case FUSE_TOKEN_STRING:

@@ -35,7 +35,7 @@ static bool parse_bound(struct fuse_parser *p, struct fuse_bound *bound) {
             return false;
     } else if (kind == FUSE_TOKEN_NUMBER || bound->negative) {
         bound->kind = FUSE_BOUND_INTEGER;
-        if (!parse_integer(p, "a bound", &bound->integer))
+        if (!parse_integer(p, "a position", &bound->integer))
             return false;
     }
     bound->span = fuse_span_from(p, begin);

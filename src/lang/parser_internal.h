@@ -35,7 +35,8 @@ struct fuse_parser {
     struct fuse_diagnostics *diagnostics;
     struct fuse_ast *ast;
     int file;
-    bool failed;    /* something was reported */
+    bool failed; /* something was reported, last at last_error */
+    uint32_t last_error;
     bool cut_short; /* the file ended too early, and that was reported */
 
     struct fuse_lexer lexer;
@@ -44,7 +45,10 @@ struct fuse_parser {
     uint32_t previous_end;
     FUSE_VEC(char) brackets; /* open: '(' '[' '{', and 'c' for the '{' of a case */
 
+    uint32_t indent;   /* column of the statement that is read */
+    bool at_fresh;     /* the last error was found at a line that starts another statement */
     int depth;         /* nesting of constructs */
+    bool too_deep;     /* a limit of nesting was met, perhaps in a quiet attempt */
     int height;        /* of the expression that was returned last */
     int quiet;         /* > 0: an attempt whose errors are not reported */
     uint32_t quiet_at; /* where the last one failed */
@@ -112,8 +116,9 @@ bool fuse_enter(struct fuse_parser *p);
 /* After a reported error: goes to the start of the next line and closes the brackets beyond `level`. Lines that only
  * continue the brackets of the erroneous one are passed over. Stops at a '}' that closes level's own construct. */
 void fuse_recover(struct fuse_parser *p, int level);
-/* Whether the line at hand looks like the start of a statement; looks ahead without using anything up. */
-bool fuse_line_is_fresh(struct fuse_parser *p);
+/* Whether the next token starts a line that looks like a statement: as one is written and indented no deeper than the
+ * statement at hand. For the places where no correct program has such a line. Uses nothing up. */
+bool fuse_line_is_fresh(const struct fuse_parser *p);
 
 /* ---- names ---------------------------------------------------------------------------------------------------- */
 

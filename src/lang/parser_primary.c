@@ -185,9 +185,14 @@ static bool parse_readings(struct fuse_parser *p, uint32_t opened, struct fuse_e
     }
     struct fuse_place end = fuse_save_place(p);
     fuse_restore_place(p, &start);
-    expr->apply.is_call = parse_arguments(p, opened, &expr->apply.argument, &expr->apply.arguments, height) &&
-                          p->previous_end == end.previous_end;
+    p->too_deep = false;
+    expr->apply.is_call = parse_arguments(p, opened, &expr->apply.argument, &expr->apply.arguments, height);
     p->quiet--;
+    if (p->too_deep) {
+        /* Not another reading, but an error to report. */
+        fuse_restore_place(p, &start);
+        return parse_arguments(p, opened, &expr->apply.argument, &expr->apply.arguments, height);
+    }
     if (!expr->apply.is_call) {
         fuse_restore_place(p, &end);
         expr->apply.argument = NULL;
@@ -328,8 +333,8 @@ static bool parse_entry(struct fuse_parser *p, struct fuse_case_entry *entry, bo
             return false;
         *height = max_height(*height, p->height);
     }
-    if (!fuse_require(p, FUSE_TOKEN_ARROW, *is_default ? "'->' after 'default'" : "'->' and a value"))
-        return false;
+    if (!fuse_accept(p, FUSE_TOKEN_ARROW))
+        return fuse_expected(p, "'->' and a value", "the entries of a case are c -> a and default -> b");
     entry->value = fuse_parse_expr(p);
     if (!entry->value)
         return false;
@@ -361,6 +366,7 @@ static bool parse_entries(struct fuse_parser *p, uint32_t opened, struct fuse_ex
         }
         if (kind == FUSE_TOKEN_FILE_END)
             return fuse_close_bracket(p, FUSE_TOKEN_RBRACE, opened, "'}' at the end of the case");
+        bool new_line = p->token.newline_before;
         p->token.newline_before = false;
         struct fuse_place start = fuse_save_place(p);
         struct fuse_case_entry entry;
@@ -380,6 +386,7 @@ static bool parse_entries(struct fuse_parser *p, uint32_t opened, struct fuse_ex
         }
         struct fuse_place stopped = fuse_save_place(p);
         fuse_restore_place(p, &start);
+        p->token.newline_before = new_line;
         bool fresh = fuse_line_is_fresh(p);
         fuse_restore_place(p, &stopped);
         if (fresh) {
@@ -455,6 +462,8 @@ static struct fuse_expr *fail_primary(struct fuse_parser *p) {
                                         : "as an operand select is a call: select(c, a, b)";
     else if (kind == FUSE_TOKEN_WHEN)
         hint = p->previous == FUSE_TOKEN_ASSIGN ? "a guard stands before the operator: Y[i] when G(i) = X[i]" : NULL;
+    else if (kind == FUSE_TOKEN_PLUS)
+        hint = "there is no unary '+'";
     else if (kind == FUSE_TOKEN_ASSIGN && p->previous == FUSE_TOKEN_EQUAL)
         hint = "'==' compares";
     fuse_expected(p, "an operand", hint);
@@ -465,6 +474,11 @@ static struct fuse_expr *fail_primary(struct fuse_parser *p) {
  * and reduce, which stands where a factor may. */
 struct fuse_expr *fuse_parse_primary(struct fuse_parser *p) {
     bool newline;
+    /* Only a guard, and only on its own level of brackets, can go on in a line with an operator. */
+    if (p->token.newline_before && p->guard_level != p->brackets.n && !p->quiet && fuse_line_is_fresh(p)) {
+        fuse_expected(p, "an operand", NULL);
+        return NULL;
+    }
     switch (fuse_peek(p)) {
     case FUSE_TOKEN_NUMBER: return parse_number(p);
     case FUSE_TOKEN_STRING: return parse_string(p);

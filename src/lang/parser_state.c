@@ -143,7 +143,13 @@ bool fuse_syntax_error(struct fuse_parser *p, struct fuse_span span, const char 
         p->quiet_at = span.begin;
         return false;
     }
+    /* One error a line: what is wrong behind the first is mostly its consequence. */
+    uint32_t last = p->last_error, from = span.begin < last ? span.begin : last,
+             to = span.begin < last ? last : span.begin;
+    if (p->failed && !memchr(p->lexer.text + from, '\n', to - from))
+        return false;
     p->failed = true;
+    p->last_error = span.begin;
     va_list args;
     va_start(args, format);
     char message[512];
@@ -154,25 +160,27 @@ bool fuse_syntax_error(struct fuse_parser *p, struct fuse_span span, const char 
     return false;
 }
 
+static bool ends_operand(enum fuse_token_kind kind) {
+    return kind == FUSE_TOKEN_NAME || kind == FUSE_TOKEN_NUMBER || kind == FUSE_TOKEN_STRING ||
+           kind == FUSE_TOKEN_RPAREN || kind == FUSE_TOKEN_RBRACKET || kind == FUSE_TOKEN_RBRACE ||
+           kind == FUSE_TOKEN_TRUE || kind == FUSE_TOKEN_FALSE;
+}
+
 /* The usual slips, by what stands where something else was expected. */
 static const char *usual_hint(const struct fuse_parser *p, enum fuse_token_kind found) {
-    bool adjacent = p->previous_end == p->token.begin;
-    if (fuse_token_is_reserved(found) && found != FUSE_TOKEN_WHEN)
+    bool adjacent = p->previous_end == p->token.begin, after_operand = ends_operand(p->previous);
+    if (fuse_token_is_reserved(found) && !(found == FUSE_TOKEN_WHEN && after_operand))
         return "a reserved word names nothing else; choose another name";
     switch (found) {
     case FUSE_TOKEN_WHEN: return "a guard stands before the operator: Y[i] when G(i) = X[i]";
     case FUSE_TOKEN_ASSIGN:
         if (p->previous == FUSE_TOKEN_COLON && adjacent)
             return "a tensor gets its value with '='";
-        return "'==' compares; '=' gives a tensor its value";
+        if (p->lexer.text[p->token.end] == '>' || p->lexer.text[p->token.end] == '<')
+            return "the comparisons are < <= > >= == !=";
+        return !after_operand || innermost(p) == '[' ? NULL : "'==' compares; '=' gives a tensor its value";
     case FUSE_TOKEN_SLASH: return p->previous == FUSE_TOKEN_SLASH && adjacent ? "comments start with '#'" : NULL;
-    case FUSE_TOKEN_GREATER:
-        if (!adjacent)
-            return NULL;
-        if (p->previous == FUSE_TOKEN_LESS)
-            return "'!=' is 'not equal'";
-        return p->previous == FUSE_TOKEN_ASSIGN ? "write '>=' to compare and '->' in a case" : NULL;
-    case FUSE_TOKEN_PLUS: return "there is no unary '+'";
+    case FUSE_TOKEN_GREATER: return adjacent && p->previous == FUSE_TOKEN_LESS ? "'!=' is 'not equal'" : NULL;
     case FUSE_TOKEN_SEMICOLON: return p->brackets.n ? "';' ends a statement, and a bracket is still open" : NULL;
     case FUSE_TOKEN_ARROW: return "'->' stands between a condition and its value in case { }, and in the head of a fn";
     case FUSE_TOKEN_DOT: return "a dot belongs to an index on a left side: Y[i,q.]";
@@ -181,8 +189,12 @@ static const char *usual_hint(const struct fuse_parser *p, enum fuse_token_kind 
 }
 
 bool fuse_expected(struct fuse_parser *p, const char *what, const char *hint) {
+    enum fuse_token_kind found = fuse_peek(p);
+    struct fuse_span span = fuse_token_span(p);
+    bool next_line = !p->quiet && p->token.newline_before && found != FUSE_TOKEN_LINE_END &&
+                     found != FUSE_TOKEN_FILE_END && (found == FUSE_TOKEN_RBRACE || fuse_line_is_fresh(p));
     uint32_t from = p->index_from, to = p->index_to;
-    if (!p->quiet && from < to && p->token.begin >= from && p->token.begin < to) {
+    if (!p->quiet && !next_line && from < to && p->token.begin >= from && p->token.begin < to) {
         p->index_from = p->index_to = 0;
         fuse_restore_place(p, &p->index_start);
         struct fuse_index *index;
@@ -190,12 +202,17 @@ bool fuse_expected(struct fuse_parser *p, const char *what, const char *hint) {
         if (!fuse_parse_indices(p, FUSE_TOKEN_RPAREN, from - 1, &index, &n))
             return false;
     }
-    enum fuse_token_kind found = fuse_peek(p);
-    struct fuse_span span = fuse_token_span(p);
     if (found == FUSE_TOKEN_BAD) {
         span.begin = p->lexer.problem_begin;
         span.end = p->lexer.problem_end;
         return fuse_syntax_error(p, span, p->lexer.hint, "%s", p->lexer.message);
+    }
+    if (next_line) {
+        /* What is missing is missed on the line before. */
+        p->at_fresh = true;
+        found = FUSE_TOKEN_LINE_END;
+        if (fuse_token_continues(p->previous))
+            hint = "a line that ends in an operator or a comma goes on in the next one";
     }
     if (!hint && !p->quiet)
         hint = usual_hint(p, found);
@@ -238,52 +255,63 @@ bool fuse_close_bracket(struct fuse_parser *p, enum fuse_token_kind kind, uint32
 }
 
 bool fuse_enter(struct fuse_parser *p) {
-    if (p->depth == FUSE_MAX_NESTING)
-        return fuse_syntax_error(p, fuse_token_span(p), "give the inner part a name of its own with an equation",
+    if (p->depth == FUSE_MAX_NESTING) {
+        p->too_deep = true;
+        return fuse_syntax_error(p, fuse_token_span(p), "give the inner part an equation of its own",
                                  "more than %d levels of nesting", FUSE_MAX_NESTING);
+    }
     p->depth++;
     return true;
 }
 
 /* ---- recovery ------------------------------------------------------------------------------------------------- */
 
-bool fuse_line_is_fresh(struct fuse_parser *p) {
+/* Y[..] = ..., Y[..] when ..., Y max= ..., "file" = ...: the tokens up to the operator, which is not used up. */
+static bool looks_like_statement(struct fuse_lexer *lexer, struct fuse_token *token) {
+    enum fuse_token_kind first = token->kind;
+    int depth = 0, tokens = 0;
+    fuse_lexer_next(lexer, token);
+    if (first == FUSE_TOKEN_NAME && (token->kind == FUSE_TOKEN_LPAREN || token->kind == FUSE_TOKEN_LBRACKET)) {
+        do {
+            depth += token->kind == FUSE_TOKEN_LPAREN || token->kind == FUSE_TOKEN_LBRACKET;
+            depth -= token->kind == FUSE_TOKEN_RPAREN || token->kind == FUSE_TOKEN_RBRACKET;
+            fuse_lexer_next(lexer, token);
+        } while (depth > 0 && !token->newline_before && token->kind != FUSE_TOKEN_FILE_END && ++tokens < 1000);
+    }
+    if (token->newline_before)
+        return false;
+    if (token->kind == FUSE_TOKEN_ASSIGN)
+        return true;
+    if (first != FUSE_TOKEN_NAME)
+        return false;
+    return token->kind == FUSE_TOKEN_PLUS_ASSIGN || token->kind == FUSE_TOKEN_WHEN ||
+           (token->kind == FUSE_TOKEN_NAME && lexer->text[token->end] == '=' && lexer->text[token->end + 1] != '=');
+}
+
+bool fuse_line_is_fresh(const struct fuse_parser *p) {
     struct fuse_lexer lexer = p->lexer;
     struct fuse_token token = p->token;
     enum fuse_token_kind first = token.kind, last;
-    bool newline, assigns = false;
+    bool newline;
     int depth = 0, tokens = 0;
+    if (!token.newline_before || token.column > p->indent)
+        return false;
     if (first >= FUSE_TOKEN_EXPORT && first <= FUSE_TOKEN_LET && first != FUSE_TOKEN_AS) {
         enum fuse_token_kind second = fuse_peek_second(p, &newline);
         return !newline && (second == FUSE_TOKEN_NAME || second == FUSE_TOKEN_STRING);
     }
-    if (first != FUSE_TOKEN_NAME && first != FUSE_TOKEN_STRING)
+    if ((first != FUSE_TOKEN_NAME && first != FUSE_TOKEN_STRING) || !looks_like_statement(&lexer, &token))
         return false;
+    /* Not the argument of a call that an earlier line began: `axis=i,` or `axis=i)`. */
     do {
-        switch (token.kind) {
-        case FUSE_TOKEN_LPAREN:
-        case FUSE_TOKEN_LBRACKET:
-        case FUSE_TOKEN_LBRACE: depth++; break;
-        case FUSE_TOKEN_RBRACE:
-            if (depth == 0)
-                return assigns;
-            depth--;
-            break;
-        case FUSE_TOKEN_RPAREN:
-        case FUSE_TOKEN_RBRACKET:
-            /* It closes what an earlier line opened. */
-            if (depth-- == 0)
-                return false;
-            break;
-        case FUSE_TOKEN_ASSIGN:
-        case FUSE_TOKEN_PLUS_ASSIGN: assigns |= depth == 0; break;
-        default: break;
-        }
+        depth += token.kind == FUSE_TOKEN_LPAREN || token.kind == FUSE_TOKEN_LBRACKET;
+        if ((token.kind == FUSE_TOKEN_RPAREN || token.kind == FUSE_TOKEN_RBRACKET) && depth-- == 0)
+            return false;
         last = token.kind;
         fuse_lexer_next(&lexer, &token);
         /* Enough is seen of a line of megabytes, which many levels may ask about. */
     } while (!token.newline_before && token.kind != FUSE_TOKEN_FILE_END && ++tokens < 1000);
-    return assigns && last != FUSE_TOKEN_COMMA;
+    return last != FUSE_TOKEN_COMMA || depth > 0;
 }
 
 /* Passes over the rest of a line. Returns false at a '}' that closes the construct of `level`. Counts the '{' of blocks
@@ -304,13 +332,33 @@ static bool skip_line(struct fuse_parser *p, int level, int *blocks) {
     return true;
 }
 
+/* A line with '->' outside brackets, when it is a case that is recovered and only parentheses are open in it. */
+static bool line_is_entry(const struct fuse_parser *p, int level) {
+    struct fuse_lexer lexer = p->lexer;
+    struct fuse_token token = p->token;
+    int depth = 0, tokens = 0;
+    if (level == 0 || p->brackets.at[level - 1] != 'c' ||
+        memchr(p->brackets.at + level, 'c', (size_t)(p->brackets.n - level)))
+        return false;
+    do {
+        if (token.kind == FUSE_TOKEN_ARROW)
+            return depth == 0;
+        depth += token.kind == FUSE_TOKEN_LPAREN || token.kind == FUSE_TOKEN_LBRACKET;
+        depth -= token.kind == FUSE_TOKEN_RPAREN || token.kind == FUSE_TOKEN_RBRACKET;
+        fuse_lexer_next(&lexer, &token);
+    } while (depth >= 0 && !token.newline_before && token.kind != FUSE_TOKEN_FILE_END && ++tokens < 1000);
+    return false;
+}
+
 void fuse_recover(struct fuse_parser *p, int level) {
     /* An error at the end of a line has left the next one alone. */
     enum fuse_token_kind kind = fuse_peek(p);
-    bool done = kind == FUSE_TOKEN_LINE_END || kind == FUSE_TOKEN_FILE_END;
+    bool done = kind == FUSE_TOKEN_LINE_END || kind == FUSE_TOKEN_FILE_END || p->at_fresh;
+    p->at_fresh = false;
     int blocks = 0;
     while (!done && skip_line(p, level, &blocks))
-        done = blocks > 0 || p->brackets.n <= level || p->token.kind == FUSE_TOKEN_FILE_END || fuse_line_is_fresh(p);
+        done = blocks > 0 || p->brackets.n <= level || p->token.kind == FUSE_TOKEN_FILE_END || fuse_line_is_fresh(p) ||
+               line_is_entry(p, level);
     /* What stands in a block is statements wherever it stands: they are read, and the '}' passes. */
     p->forgiven += blocks;
     p->brackets.n = level;
