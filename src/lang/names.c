@@ -73,7 +73,7 @@ static struct fuse_tensor *add_tensor(struct fuse_checker *c, int block, const s
     struct fuse_symbol *symbol = add_symbol(c, block, FUSE_SYMBOL_TENSOR, lhs->name, lhs->name_span, NULL);
     symbol->tensor = c->tensors.n - 1;
     const struct fuse_builtin *builtin = fuse_builtin_find(lhs->name);
-    if (builtin && block == 0)
+    if (builtin && strcmp(builtin->name, lhs->name) == 0)
         fuse_report(c->diagnostics, FUSE_SEVERITY_NOTE, lhs->name_span, "tensor '%s' hides the builtin %s(%s)",
                     lhs->name, builtin->name, builtin->signature);
     return tensor;

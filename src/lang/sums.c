@@ -16,6 +16,19 @@ struct placer {
 
 static void place(struct placer *p, struct fuse_node *node, uint64_t kept, const struct region *region);
 
+/* "(a + b)": one pair of parentheses around everything. */
+static bool is_wrapped(const char *text) {
+    int depth = 0;
+    if (text[0] != '(')
+        return false;
+    for (; *text; text++) {
+        depth += (*text == '(') - (*text == ')');
+        if (depth == 0 && text[1])
+            return false;
+    }
+    return true;
+}
+
 /* "(reduce(sum, j) X[i,j])" in the place of X[i,j] in the construct, and reduce around the construct. */
 static void spell_both(struct placer *p, struct fuse_diagnostic *d, const struct fuse_node *node, uint64_t set,
                        const struct region *region) {
@@ -33,10 +46,11 @@ static void spell_both(struct placer *p, struct fuse_diagnostic *d, const struct
     bool bracketed = before > 0 && construct[before - 1] == '(' && construct[after] == ')';
     bool loose = node->kind == FUSE_NODE_SUM || node->kind == FUSE_NODE_COMPARE || node->kind == FUSE_NODE_CHOICE ||
                  node->kind == FUSE_NODE_AND || node->kind == FUSE_NODE_OR;
-    fuse_advise(p->c, d, "write `reduce(sum%s) %s%s%s` or `%.*s%sreduce(sum%s) %s%s%s%s%s`", names.at,
-                region->is_operator ? "(" : "", construct, region->is_operator ? ")" : "", before, construct,
-                bracketed ? "" : "(", names.at, loose ? "(" : "", operand, loose ? ")" : "", bracketed ? "" : ")",
-                construct + after);
+    bool wrap = region->is_operator && !is_wrapped(construct);
+    loose &= !is_wrapped(operand);
+    fuse_advise(p->c, d, "write `reduce(sum%s) %s%s%s` or `%.*s%sreduce(sum%s) %s%s%s%s%s`", names.at, wrap ? "(" : "",
+                construct, wrap ? ")" : "", before, construct, bracketed ? "" : "(", names.at, loose ? "(" : "",
+                operand, loose ? ")" : "", bracketed ? "" : ")", construct + after);
 }
 
 /* Sums `set` at the node. In a closing operand only a product of factors that share the index may do so. */

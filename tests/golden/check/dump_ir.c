@@ -1,0 +1,102 @@
+/* usage: dump_ir ir|err FILE.fuse [NAME=VALUE ...]
+ *
+ * ir prints what the program is lowered to, err what is wrong with it (notes and warnings too). What its sources look
+ * like stands in FILE.shapes, lines of `x.npy f32 3 4`; a source that is not listed is unknown. Exits with the status of
+ * the first error; the IR of a correct program is verified. */
+#include "lang/lang.h"
+#include "lang/parser.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static bool read_file(struct fuse_program_file *file, const char *path, struct fuse_arena *arena) {
+    FILE *stream = fopen(path, "rb");
+    if (!stream)
+        return false;
+    FUSE_VEC(char) text = {0};
+    for (int c = fgetc(stream); c != EOF; c = fgetc(stream))
+        fuse_vec_push(arena, &text, (char)c);
+    file->path = path;
+    file->bytes = (size_t)text.n;
+    fuse_vec_push(arena, &text, '\0');
+    file->text = text.at;
+    return fclose(stream) == 0;
+}
+
+/* One line of the side file; false when it is not about this source. */
+static bool read_shape(struct fuse_probe *probe, char *line, const char *source) {
+    char *next = NULL;
+    const char *name = strtok_r(line, " ", &next), *type = strtok_r(NULL, " ", &next), *extent;
+    if (!name || !type || strcmp(name, source) != 0 || !fuse_dtype_parse(&probe->file_dtype, type))
+        return false;
+    while ((extent = strtok_r(NULL, " ", &next)) && probe->rank < FUSE_MAX_AXES)
+        probe->extent[probe->rank++] = strtoll(extent, NULL, 10);
+    return true;
+}
+
+static void probe_sources(struct fuse_sources *sources, const char *program, struct fuse_arena *arena) {
+    struct fuse_program_file shapes = {0};
+    const char *path = fuse_arena_printf(arena, "%.*s.shapes", (int)(strlen(program) - strlen(".fuse")), program);
+    if (!read_file(&shapes, path, arena))
+        return;
+    for (int s = 0; s < sources->list.n; s++) {
+        struct fuse_source_request *request = &sources->list.at[s];
+        char *next = NULL, *text = fuse_arena_strndup(arena, shapes.text, shapes.bytes);
+        for (char *line = strtok_r(text, "\n", &next); line && !request->probed; line = strtok_r(NULL, "\n", &next))
+            request->probed = read_shape(&request->probe, line, request->text);
+    }
+}
+
+static struct fuse_define *read_defines(int n, char **argument, struct fuse_arena *arena) {
+    struct fuse_define *define = FUSE_NEW_ARRAY(arena, struct fuse_define, n);
+    for (int k = 0; k < n; k++) {
+        const char *equals = strchr(argument[k], '=');
+        define[k].name = equals ? fuse_arena_strndup(arena, argument[k], (size_t)(equals - argument[k])) : argument[k];
+        define[k].value = equals ? equals + 1 : "";
+    }
+    return define;
+}
+
+int main(int argc, char **argv) {
+    if (argc < 3 || (strcmp(argv[1], "ir") != 0 && strcmp(argv[1], "err") != 0) || strlen(argv[2]) < 6) {
+        fprintf(stderr, "usage: dump_ir ir|err FILE.fuse [NAME=VALUE ...]\n");
+        return 2;
+    }
+    struct fuse_arena *arena = fuse_arena_open(NULL);
+    struct fuse_files files = {.arena = arena};
+    struct fuse_program_file file = {0};
+    if (!arena || !read_file(&file, argv[2], arena)) {
+        fprintf(stderr, "dump_ir: cannot read %s\n", argv[2]);
+        return 66;
+    }
+    fuse_vec_push(arena, &files.list, file);
+    struct fuse_diagnostics diagnostics = {.arena = arena};
+    struct fuse_ast ast = {0};
+    struct fuse_ir ir = {.arena = arena};
+    struct fuse_sources sources = {0};
+    struct fuse_text text = {.arena = arena};
+    if (fuse_parse(&ast, arena, &files, 0, &diagnostics)) {
+        fuse_list_sources(&sources, arena, &ast);
+        probe_sources(&sources, argv[2], arena);
+        struct fuse_define *define = read_defines(argc - 3, argv + 3, arena);
+        struct fuse_error err = {0};
+        if (fuse_check(&ir, arena, &ast, &sources, define, argc - 3, &files, &diagnostics) &&
+            fuse_ir_verify(&ir, &err) != FUSE_OK)
+            fuse_error_print(&text, &files, &err);
+    }
+    int status = 0;
+    for (int k = 0; k < diagnostics.list.n; k++) {
+        const struct fuse_diagnostic *diagnostic = &diagnostics.list.at[k];
+        if (diagnostic->severity == FUSE_SEVERITY_ERROR && status == 0)
+            status = (int)diagnostic->status;
+        if (strcmp(argv[1], "err") == 0 || diagnostic->severity == FUSE_SEVERITY_ERROR)
+            fuse_diagnostic_print(&text, &files, diagnostic);
+    }
+    if (strcmp(argv[1], "ir") == 0 && status == 0)
+        fuse_ir_print(&text, &ir);
+    if (text.bytes)
+        fwrite(text.at, 1, text.bytes, stdout);
+    fuse_arena_close(arena);
+    return status;
+}
