@@ -77,7 +77,7 @@ static int64_t round_up(int64_t n, int64_t unit) {
 
 /* Room for messages: half to send from, half to receive into. */
 static void add_message_staging(struct build *b, struct fuse_step *step) {
-    int64_t received = fuse_cost_turn_bytes_max(b->plan, step);
+    int64_t received = fuse_cost_turn_bytes_bound(b->plan, step);
     int64_t size = dtype_bytes(b, step->have.value), half = b->effort->workspace_bytes;
     int64_t peers = step->kind == FUSE_STEP_REDUCE ? b->plan->mesh.dim[step->dim] - 1 : 1;
     bool device = tensor_kind(b) == FUSE_MEM_DEVICE;
@@ -127,13 +127,13 @@ static void add_region(struct build *b, struct fuse_region region) {
 }
 
 static void add_step(struct build *b, struct fuse_step *step) {
+    fuse_cost_step(b->plan, step, b->received[step->phase]);
     if (step->kind == FUSE_STEP_MOVE || step->kind == FUSE_STEP_REDUCE)
         add_message_staging(b, step);
     use_buffer(b, step->from);
     use_buffer(b, step->to);
     for (int k = 0; k < FUSE_MAX_INPUTS; k++)
         use_buffer(b, step->in[k]);
-    fuse_cost_step(b->plan, step, b->received[step->phase]);
     fuse_vec_push(b->plan->arena, &b->plan->steps, *step);
     add_region(b, (struct fuse_region){.kind = FUSE_REGION_STEP, .step = b->plan->steps.n - 1});
 }

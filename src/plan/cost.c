@@ -193,23 +193,31 @@ static int64_t step_turns(const struct fuse_plan *plan, const struct fuse_step *
     return step->loop >= 0 ? plan->regions.at[step->loop].turns : 1;
 }
 
-static bool is_slab(const struct fuse_plan *plan, const struct fuse_step *step) {
-    return step->loop >= 0 && plan->regions.at[step->loop].loop == FUSE_LOOP_SLAB;
+/* true when what a rank needs at the turns of the step's loop tiles what it would need without the loop, so that the bytes
+ * of all turns are those of one turn over everything: always in slab loops, and in panel loops whose index walks one axis
+ * without gaps. */
+static bool turns_tile(const struct fuse_plan *plan, const struct fuse_step *step) {
+    if (step->loop < 0)
+        return true;
+    const struct fuse_region *loop = &plan->regions.at[step->loop];
+    if (loop->loop == FUSE_LOOP_SLAB)
+        return true;
+    if (step->need.kind != FUSE_HOLDING_NEED)
+        return false;
+    const struct fuse_access *access = &plan->ir->ops.at[step->need.op]->input[step->need.input].access;
+    int walked = 0;
+    for (int a = 0; a < access->rank; a++)
+        if (access->at[a].index == loop->index)
+            walked += access->at[a].stride == 1 || access->at[a].stride == -1 ? 1 : 2;
+    return walked == 1;
 }
 
-int64_t fuse_cost_turn_bytes_max(const struct fuse_plan *plan, const struct fuse_step *step) {
-    struct fuse_step whole = *step;
-    int64_t most = 0, turns = step_turns(plan, step);
-    if (is_slab(plan, step)) {
-        whole.have.loop = whole.need.loop = -1;
-        turns = 1;
-    }
-    for (int rank = 0; rank < plan->mesh.ranks; rank++)
-        for (int64_t t = 0; t < turns; t++) {
-            int64_t n = fuse_cost_received_elems(plan, &whole, rank, t);
-            most = n > most ? n : most;
-        }
-    return fuse_sat_mul(most, (int64_t)fuse_dtype_bytes(plan->ir->values.at[step->have.value].dtype));
+int64_t fuse_cost_turn_bytes_bound(const struct fuse_plan *plan, const struct fuse_step *step) {
+    if (step->kind == FUSE_STEP_REDUCE)
+        return step->received_bytes_max;
+    int64_t held = fuse_sat_mul(fuse_holding_max_elems(plan, &step->need),
+                                (int64_t)fuse_dtype_bytes(plan->ir->values.at[step->need.value].dtype));
+    return held < step->received_bytes_max ? held : step->received_bytes_max;
 }
 
 static int64_t iteration_elems(const struct fuse_plan *plan, const struct fuse_op *op,
@@ -261,8 +269,7 @@ void fuse_cost_step(const struct fuse_plan *plan, struct fuse_step *step, int64_
         int64_t size = (int64_t)fuse_dtype_bytes(plan->ir->values.at[step->have.value].dtype);
         struct fuse_step whole = *step;
         int64_t turns = step_turns(plan, step);
-        if (is_slab(plan, step)) {
-            /* Slabs tile the tensor, so all turns together receive what one turn over all of it would. */
+        if (turns_tile(plan, step)) {
             whole.have.loop = whole.need.loop = -1;
             turns = 1;
         }

@@ -10,8 +10,8 @@ int64_t fuse_cost_received_elems(const struct fuse_plan *plan, const struct fuse
 /* Fills the step's received_bytes_max, received_bytes_total, flops_max and time_ps, over all ranks and turns, and adds
  * what each rank receives to received_bytes[rank]. */
 void fuse_cost_step(const struct fuse_plan *plan, struct fuse_step *step, int64_t *received_bytes);
-/* The most that one rank receives in one turn, bytes; an upper bound in slab loops. */
-int64_t fuse_cost_turn_bytes_max(const struct fuse_plan *plan, const struct fuse_step *step);
+/* At least what one rank receives in one turn, bytes; after fuse_cost_step. */
+int64_t fuse_cost_turn_bytes_bound(const struct fuse_plan *plan, const struct fuse_step *step);
 
 /* Estimates for the search, before there are steps: bytes that the busiest of a few ranks receives, without loops, when
  * the value lies in layout `have` and operation `op` reads it as input `input` under `partition`. *padded tells that a

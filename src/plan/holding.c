@@ -22,9 +22,8 @@ static int64_t skewed(const struct fuse_plan *plan, const struct fuse_region *lo
         int64_t own = block.lo[a] - use->access.at[a].offset;
         own = own < lo ? lo : own >= hi ? hi - 1 : own;
         /* the first turn that starts at or behind the own block's first element */
-        int64_t first = 0;
-        while (first + 1 < loop->turns && lo + fuse_split_begin(hi - lo, loop->turns, first) < own)
-            first++;
+        __int128 scaled = (__int128)(own - lo) * loop->turns;
+        int64_t first = (int64_t)((scaled + (hi - lo) - 1) / (hi - lo));
         return (turn + first) % loop->turns;
     }
     return turn;

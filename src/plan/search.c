@@ -105,19 +105,15 @@ static int64_t users_ps(const struct search *s, int value, const struct fuse_lay
     return time;
 }
 
-/* Copies of large tensors are never resident: what replication a step needs, it gathers and drops. */
-static bool hoards(const struct search *s, int value, const struct fuse_layout *layout) {
-    return fuse_layout_parts(layout, &s->plan->mesh, FUSE_REPLICATED) > 1 &&
-           fuse_cost_block_bytes(s->plan, value, layout) > FUSE_PLAN_COPY_BYTES;
-}
-
-/* The best layout for a loaded value that `op` reads as `input` under `partition`. */
+/* The best layout for a loaded value that `op` reads as `input` under `partition`. The one with the fewest copies comes
+ * first: what replication a step needs, it gathers and drops, so that no rank keeps more than its share. */
 static int64_t place_loaded(const struct search *s, int op, int input, const struct fuse_layout *partition,
                             struct fuse_layout *best, int64_t *held, int64_t *block) {
     const struct fuse_plan *plan = s->plan;
     int v = plan->ir->ops.at[op]->input[input].value, rank = plan->ir->values.at[v].rank;
     struct fuse_layout base = fuse_plan_project(plan, op, input, partition);
     struct price lowest = {INT64_MAX, INT64_MAX, INT64_MAX};
+    int64_t fewest = INT64_MAX;
     /* choice -1 leaves the remaining dimensions replicated; choice a splits axis a over them as well */
     for (int a = -1; a < rank; a++) {
         struct fuse_layout layout = base;
@@ -128,7 +124,7 @@ static int64_t place_loaded(const struct search *s, int op, int input, const str
                 fuse_layout_split(&layout, &plan->mesh, d, a);
                 changed = true;
             }
-        if ((a >= 0 && !changed) || hoards(s, v, &layout))
+        if (a >= 0 && !changed)
             continue;
         int64_t gathered, bytes = fuse_cost_block_bytes(plan, v, &layout);
         int64_t time = gather_ps(s, op, input, partition, &layout, &gathered);
@@ -137,7 +133,9 @@ static int64_t place_loaded(const struct search *s, int op, int input, const str
         int64_t over = s->effort->budget_bytes == INT64_MAX ? 0 : fuse_sat_add(bytes, s->live[op]);
         over = over > s->effort->budget_bytes ? over - s->effort->budget_bytes : 0;
         struct price price = {over, time, bytes};
-        if (cheaper(price, lowest)) {
+        int64_t copies = fuse_layout_parts(&layout, &plan->mesh, FUSE_REPLICATED);
+        if (copies < fewest || (copies == fewest && cheaper(price, lowest))) {
+            fewest = copies;
             lowest = price;
             *best = layout;
             *held = gathered;
@@ -204,11 +202,6 @@ static int finish_options(const struct search *s, int value, const struct fuse_l
             out[n].time_ps = reduce_ps(s, value, natural, a, &out[n].reduced);
             out[n].final = small ? replicated : out[n].reduced;
             n++;
-            if (a == longest && !small && !hoards(s, value, &everywhere)) {
-                out[n] = out[n - 1];
-                out[n].final = everywhere;
-                n++;
-            }
         }
     }
     for (int i = 0; i < n; i++)

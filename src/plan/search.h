@@ -4,8 +4,6 @@
 
 #include "plan/plan.h"
 
-/* Blocks of layouts with copies are at most this large, unless every axis is too short to split. */
-#define FUSE_PLAN_COPY_BYTES ((int64_t)16 << 20)
 /* Partial results up to this size are all-reduced whole, larger ones scattered first. */
 #define FUSE_PLAN_TINY_BYTES ((int64_t)8 << 10)
 

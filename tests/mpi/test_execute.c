@@ -1,10 +1,11 @@
 /* Random programs, planned and run on these ranks, against the dense interpreter. Everything is distributed however small,
  * so a wrong box, a message in the wrong place, a lost partial or a bad stride gives a wrong number here. The bytes that
- * the transport counted must be the planned ones. */
+ * the transport counted, and those that MPI's profiling interface counted, must be the planned ones. */
 #include "exec/exec.h"
 #include "io/format.h"
 #include "io/npy_header.h"
 #include "tests/mpi/all_ranks.h"
+#include "tests/mpi/pmpi_count.h"
 #include "tests/unit/ir_interpret.h"
 #include "tests/unit/random_ir.h"
 
@@ -95,11 +96,16 @@ static void run(const struct fuse_ir *ir, struct fuse_arena *arena, const struct
         return;
     struct fuse_exec_request exec = {.plan = plan, .comm = comm, .backend = backend, .threads = 1, .path = path};
     struct fuse_exec_report report;
+    int64_t before = pmpi_received_bytes;
     status = fuse_execute(&exec, &report, &err);
     if (status != FUSE_OK)
         print_error("seed %d: %s\n", seed, err.message);
     assert_all(status == FUSE_OK);
-    bool counted = true;
+    int64_t by_mpi = pmpi_received_bytes - before, planned = 0;
+    assert_all(comm->ops->reduce_int64(comm, FUSE_REDUCE_SUM, &by_mpi, 1, &err) == FUSE_OK);
+    for (int p = 0; p < FUSE_PHASES; p++)
+        planned += plan->received_bytes_total[p];
+    bool counted = by_mpi == planned;
     for (int p = 0; p < FUSE_PHASES; p++)
         counted &= report.received_bytes_total[p] == plan->received_bytes_total[p] &&
                    report.received_bytes_max[p] == plan->received_bytes_max[p];
@@ -160,6 +166,63 @@ static void test_random_programs(void **unused) {
     }
 }
 
+/* With one box of the first exchange made wrong, values or counts must be wrong too, and nothing may hang. */
+static void test_planted_fault(void **unused) {
+    (void)unused;
+    if (comm->size == 1)
+        skip();
+    struct fuse_arena *arena = fuse_arena_open(NULL);
+    struct fuse_ir ir = {.arena = arena};
+    int a = build_source(&ir, "a.npy", FUSE_F32, 2, (int64_t[]){64, 48});
+    int b = build_source(&ir, "b.npy", FUSE_F32, 2, (int64_t[]){48, 80});
+    int c = build_product(&ir, FUSE_F32, "ij", "ijk", (int64_t[]){64, 80, 48}, 2,
+                          (struct build_use[]){{a, "ik"}, {b, "kj"}});
+    build_sink(&ir, "c.npy", c);
+    bool ready = true;
+    struct fuse_error err = {0};
+    const char **path = FUSE_NEW_ARRAY(arena, const char *, ir.ops.n);
+    for (int o = 0; o < ir.ops.n; o++)
+        if (ir.ops.at[o]->path)
+            path[o] = file_of(arena, ir.ops.at[o]->path);
+    for (int o = 0; o < ir.ops.n && comm->rank == 0; o++)
+        if (ir.ops.at[o]->kind == FUSE_OP_SOURCE)
+            ready &= write_source(arena, ir.ops.at[o]);
+    assert_all(ready);
+    for (int o = 0; o < ir.ops.n; o++)
+        if (ir.ops.at[o]->kind == FUSE_OP_SOURCE)
+            ready &= fuse_format_npy.probe(&ir.ops.at[o]->probe, path[o], NULL, &err) == FUSE_OK;
+    assert_all(ready);
+    struct fuse_plan_request request = {.ranks = comm->size,
+                                        .machine = fuse_machine_default(),
+                                        .replicate_below = 1,
+                                        .file_unit_bytes = 64,
+                                        .perturb = true};
+    struct fuse_plan *plan;
+    assert_all(fuse_plan_make(&plan, arena, &ir, &request, &err) == FUSE_OK);
+    struct fuse_exec_request exec = {
+        .plan = plan, .comm = comm, .backend = &fuse_backend_cpu, .threads = 1, .path = path};
+    struct fuse_exec_report report;
+    assert_all(fuse_execute(&exec, &report, &err) == FUSE_OK);
+    int64_t planned = 0, counted = 0;
+    for (int p = 0; p < FUSE_PHASES; p++) {
+        planned += plan->received_bytes_total[p];
+        counted += report.received_bytes_total[p];
+    }
+    assert_all(counted < planned);
+    bool wrong = true;
+    if (comm->rank == 0) {
+        struct interpreted expected;
+        interpret(&expected, arena, &ir);
+        print_message("the next lines show the planted fault\n");
+        wrong = !same_as_file(arena, "c.npy", expected.value[0], expected.sink[0]);
+    }
+    assert_all(wrong);
+    for (int o = 0; o < ir.ops.n && comm->rank == 0; o++)
+        if (path[o])
+            unlink(path[o]);
+    fuse_arena_close(arena);
+}
+
 int main(int argc, char **argv) {
     if (argc == 3) {
         first_seed = atoi(argv[1]);
@@ -175,7 +238,7 @@ int main(int argc, char **argv) {
     }
     if (comm->ops->broadcast(comm, folder, sizeof folder, 0, &err) != FUSE_OK)
         return 1;
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_random_programs)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_random_programs), cmocka_unit_test(test_planted_fault)};
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     if (comm->rank == 0)
         rmdir(folder);

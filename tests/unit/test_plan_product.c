@@ -4,6 +4,7 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <math.h>
 #include <stddef.h>
 #include <stdlib.h>
 
@@ -54,7 +55,52 @@ static void test_memory_limits(void **unused) {
     fuse_arena_close(arena);
 }
 
+/* The tight bound on words that some rank receives, with unlimited memory (Al Daas, Ballard, Grigori, Kumar, Rouse,
+ * SPAA 2022): D - (mk + kn + mn) / P with m >= n >= k. */
+static double bound_words(double m, double n, double k, double p) {
+    double t;
+    if (m < n)
+        t = m, m = n, n = t;
+    if (n < k)
+        t = n, n = k, k = t;
+    if (m < n)
+        t = m, m = n, n = t;
+    double d = p <= m / n           ? (m * n + m * k) / p + n * k
+               : p <= m * n / k / k ? 2 * sqrt(m * n * k * k / p) + m * n / p
+                                    : 3 * cbrt(m * n * k / p * (m * n * k / p));
+    return d - (m * k + k * n + m * n) / p;
+}
+
+/* No plan may claim to receive less than the bound; good ones come near. */
+static void test_lower_bound(void **unused) {
+    (void)unused;
+    static const int ranks[] = {2, 3, 4, 6, 8, 13, 16, 64, 100, 509, 512, 1024, 4093, 4096};
+    static const int64_t shape[][3] = {
+        {4096, 4096, 4096}, {512, 512, 131072}, {131072, 512, 512}, {20000, 3000, 400}, {8192, 1024, 8192}};
+    double worst = 0, sum = 0;
+    int count = 0;
+    for (size_t s = 0; s < sizeof shape / sizeof *shape; s++)
+        for (size_t r = 0; r < sizeof ranks / sizeof *ranks; r++) {
+            struct fuse_arena *arena = fuse_arena_open(NULL);
+            struct fuse_ir ir;
+            product(&ir, arena, shape[s][0], shape[s][1], shape[s][2]);
+            struct fuse_plan *made = plan(arena, &ir, ranks[r], 0);
+            assert_non_null(made);
+            double words = (double)made->received_bytes_max[FUSE_PHASE_RUN] / 4;
+            double bound = bound_words((double)shape[s][0], (double)shape[s][1], (double)shape[s][2], ranks[r]);
+            if (words < bound)
+                print_error("%d ranks: %.0f words, bound %.0f\n", ranks[r], words, bound);
+            assert_true(words >= bound);
+            worst = words / bound > worst ? words / bound : worst;
+            sum += log(words / bound);
+            count++;
+            fuse_arena_close(arena);
+        }
+    print_message("words over the bound: geometric mean %.3f, worst %.3f\n", exp(sum / count), worst);
+    assert_true(exp(sum / count) < 1.5);
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_memory_limits)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_memory_limits), cmocka_unit_test(test_lower_bound)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
