@@ -1,23 +1,46 @@
 /* What depends on what: bad things spread, recursion is found, and what no sink or export needs is set aside. */
 #include "lang/check.h"
 
-static bool depends_on_bad(const struct fuse_checker *c, const struct fuse_equation *eq) {
-    for (int k = 0; k < eq->mentions.n; k++)
-        if (c->tensors.at[eq->mentions.at[k]]->bad)
-            return true;
-    return false;
+/* Who mentions a tensor: user[first[t] .. first[t + 1]) are equations. */
+struct users {
+    int *first, *user;
+};
+
+static struct users find_users(struct fuse_checker *c) {
+    struct users users = {.first = FUSE_NEW_ARRAY(c->arena, int, c->tensors.n + 2)};
+    for (int e = 0; e < c->equations.n; e++)
+        for (int k = 0; k < c->equations.at[e]->mentions.n; k++)
+            users.first[c->equations.at[e]->mentions.at[k] + 2]++;
+    for (int t = 1; t <= c->tensors.n; t++)
+        users.first[t + 1] += users.first[t];
+    users.user = FUSE_NEW_ARRAY(c->arena, int, users.first[c->tensors.n + 1]);
+    /* Filling moves first[t + 1] from the start of t's part to its end, which is where first[t + 1] belongs. */
+    for (int e = 0; e < c->equations.n; e++)
+        for (int k = 0; k < c->equations.at[e]->mentions.n; k++)
+            users.user[users.first[c->equations.at[e]->mentions.at[k] + 1]++] = e;
+    return users;
 }
 
 void fuse_spread_bad(struct fuse_checker *c) {
-    for (bool changed = true; changed;) {
-        changed = false;
-        for (int e = 0; e < c->equations.n; e++) {
-            struct fuse_equation *eq = c->equations.at[e];
-            struct fuse_tensor *tensor = eq->tensor >= 0 ? c->tensors.at[eq->tensor] : NULL;
-            if (!eq->bad && ((tensor && tensor->bad) || depends_on_bad(c, eq)))
-                eq->bad = changed = true;
-            if (eq->bad && tensor && !tensor->bad)
-                tensor->bad = changed = true;
+    struct users users = find_users(c);
+    FUSE_VEC(int) wave = {0};
+    for (int e = 0; e < c->equations.n; e++)
+        if (c->equations.at[e]->bad && c->equations.at[e]->tensor >= 0)
+            c->tensors.at[c->equations.at[e]->tensor]->bad = true;
+    for (int t = 0; t < c->tensors.n; t++)
+        if (c->tensors.at[t]->bad)
+            fuse_vec_push(c->arena, &wave, t);
+    for (int w = 0; w < wave.n; w++) {
+        int t = wave.at[w];
+        for (int k = 0; k < c->tensors.at[t]->contributions.n; k++)
+            c->equations.at[c->tensors.at[t]->contributions.at[k]]->bad = true;
+        for (int k = users.first[t]; k < users.first[t + 1]; k++) {
+            struct fuse_equation *eq = c->equations.at[users.user[k]];
+            eq->bad = true;
+            if (eq->tensor >= 0 && !c->tensors.at[eq->tensor]->bad) {
+                c->tensors.at[eq->tensor]->bad = true;
+                fuse_vec_push(c->arena, &wave, eq->tensor);
+            }
         }
     }
 }

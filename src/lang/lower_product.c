@@ -128,6 +128,13 @@ struct fuse_term *fuse_lower_product(struct fuse_lowering *l, const struct fuse_
     if (!p.sum)
         return fuse_term_cast(l, multiply_all(&p, NULL, rest), result);
 
+    /* X[j] ** 0 is the constant 1: its sum still counts. */
+    uint64_t present = 0;
+    for (int k = 0; k < node->n; k++)
+        present |= p.factor[k]->axes;
+    if (p.sum & ~present)
+        return fuse_term_cast(l, fuse_project(l, multiply_all(&p, NULL, rest), p.sum, FUSE_REDUCE_SUM), result);
+
     /* Scalars, and divisors that lack every summed index, wait until the sum is done. */
     for (int k = 0; k < node->n; k++) {
         uint64_t axes = p.factor[k]->axes;

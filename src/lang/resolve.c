@@ -147,6 +147,10 @@ static bool resolve_position(struct fuse_resolver *r, struct fuse_position *at, 
     at->dotted = index->dotted;
     if (!fuse_index_is_name(r->c, r->eq, index)) {
         int64_t value;
+        if (index->dotted) {
+            fuse_complain(r->c, index->span, "'%s' is a fixed position and cannot be dotted", index->name);
+            return false;
+        }
         if (!const_position(r, &value, index->name, index->span))
             return false;
         at->offset += value;
