@@ -95,6 +95,9 @@ void fuse_exec_compute(struct fuse_exec *exec, const struct fuse_step *step) {
             operand[k] = operand_view(exec, step->in[k], &op->input[k].access, &iteration);
         status = exec->backend->ops->map(exec->queue, &call, &err);
     }
+    /* An overflow shows when the kernel has run; integers are rare enough to look at once and name the equation. */
+    if (status == FUSE_OK && exec->plan->ir->values.at[op->out].dtype == FUSE_I64)
+        status = exec->queue->ops->wait(exec->queue, FUSE_QUEUE_ALL, &err);
     if (status != FUSE_OK) {
         err.span = op->span;
         err.has_span = op->span.file >= 0;

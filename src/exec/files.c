@@ -196,11 +196,8 @@ void fuse_exec_print(struct fuse_exec *exec, const struct fuse_step *step) {
     int64_t elems = fuse_value_elems(value);
     bool replicated =
         fuse_layout_parts(&step->have.layout, &exec->plan->mesh, FUSE_REPLICATED) == exec->plan->mesh.used;
-    if (elems > 0 && elems <= PRINT_ELEMS && replicated) {
+    if (elems > 0 && elems <= PRINT_ELEMS && replicated && step->piece_bytes > 0) {
         struct pass pass = {.exec = exec, .step = step, .buffer = step->from, .host = print_host};
-        struct fuse_step whole = *step;
-        whole.piece_bytes = INT64_MAX;
-        pass.step = &whole;
         pass_boxes(&pass, &step->have);
         return;
     }

@@ -116,6 +116,15 @@ static void add_file_staging(struct build *b, struct fuse_step *step, int64_t by
     step->pinned = add_staging(b, FUSE_MEM_PINNED, 2 * half);
 }
 
+/* A printed value is small and passes in one piece. */
+static void add_print_staging(struct build *b, struct fuse_step *step) {
+    step->piece_bytes = b->plan->buffers.at[step->from].bytes;
+    if (tensor_kind(b) != FUSE_MEM_DEVICE)
+        return;
+    step->staging = add_staging(b, FUSE_MEM_DEVICE, step->piece_bytes);
+    step->pinned = add_staging(b, FUSE_MEM_PINNED, step->piece_bytes);
+}
+
 static void add_region(struct build *b, struct fuse_region region) {
     fuse_vec_push(b->plan->arena, &b->plan->regions, region);
     if (b->loop >= 0) {
@@ -223,7 +232,8 @@ static void store_sink(struct build *b, int number) {
         struct fuse_step print = new_step(b, FUSE_STEP_PRINT, FUSE_PHASE_STORE, number);
         print.from = b->value_buffer[value];
         print.have = held;
-        add_file_staging(b, &print, plan->buffers.at[print.from].bytes);
+        if (plan->buffers.at[print.from].bytes <= FUSE_PLAN_SMALL_BYTES)
+            add_print_staging(b, &print);
         add_step(b, &print);
         return;
     }
