@@ -41,16 +41,24 @@ static void write_option(FILE *to, const struct launch_option_row *row) {
     write_wrapped(to, row->help);
 }
 
+static void write_options(FILE *to, bool expert) {
+    for (int i = 0; i < LAUNCH_OPTIONS; i++) {
+        if (((launch_options[i].commands & LAUNCH_EXPERT) != 0) == expert)
+            write_option(to, &launch_options[i]);
+    }
+}
+
 void launch_help(FILE *to) {
     for (int i = 0; i < LAUNCH_COMMANDS; i++) {
         fprintf(to, "%s fuse-dist %s\n", i ? "      " : "usage:", launch_commands[i].usage);
         fprintf(to, "           %s\n", launch_commands[i].help);
     }
     fprintf(to, "\nA job of several ranks is started by mpirun or srun: mpirun -n 8 fuse-dist PROG\n\noptions\n");
-    for (int i = 0; i < LAUNCH_OPTIONS; i++)
-        write_option(to, &launch_options[i]);
+    write_options(to, false);
     fprintf(to, "  %-*s", COLUMN - 2, "--");
     write_wrapped(to, "what follows is no option");
+    fprintf(to, "\nexpert options: they change how a program is planned, never what it computes\n");
+    write_options(to, true);
     fprintf(to, "\nexit status, the same on every rank\n");
     for (int status = 0; status < 128; status++) {
         const char *text = fuse_dist_status_text(status);

@@ -7,12 +7,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ON_RUN = 1u << LAUNCH_RUN, ON_PLAN = 1u << LAUNCH_PLAN, ON_ANY = ~0u >> 1 };
+enum {
+    ON_RUN = 1u << LAUNCH_RUN,
+    ON_PLAN = 1u << LAUNCH_PLAN,
+    ON_ANY = LAUNCH_EXPERT - 1,
+};
 
 const struct launch_option_row launch_options[LAUNCH_OPTIONS] = {
 #define RUN ON_RUN
 #define PLAN ON_PLAN
 #define ANY ON_ANY
+#define EXPERT LAUNCH_EXPERT
 #define FUSE_OPTION(NAME, word, letter, kind, argument, commands, help) \
     {word, letter, LAUNCH_##kind, argument, commands, help},
 #include "launcher/options.def"
@@ -20,6 +25,7 @@ const struct launch_option_row launch_options[LAUNCH_OPTIONS] = {
 #undef RUN
 #undef PLAN
 #undef ANY
+#undef EXPERT
 };
 
 const struct launch_command_row launch_commands[LAUNCH_COMMANDS] = {
@@ -179,6 +185,7 @@ static bool take_value(struct launch *out, enum launch_option option, char *text
     case LAUNCH_COUNT: ok = parse_count(&number, text, INT_MAX); break;
     case LAUNCH_COUNTS: ok = parse_counts(out, text); break;
     case LAUNCH_SIZE: ok = parse_size(&number, text); break;
+    case LAUNCH_SIZE_OR_0: ok = strcmp(text, "0") == 0 || parse_size(&number, text); break;
     case LAUNCH_TEXT: ok = *text != '\0'; break;
     case LAUNCH_DEFINE: return parse_define(out, text);
     }
@@ -191,6 +198,9 @@ static bool take_value(struct launch *out, enum launch_option option, char *text
     case LAUNCH_OPTION_THREADS: out->options.threads = (int)number; break;
     case LAUNCH_OPTION_BACKEND: out->options.backend = text; break;
     case LAUNCH_OPTION_PANEL: out->options.panels = number; break;
+    case LAUNCH_OPTION_REPLICATE_BELOW: out->options.replicate_below = number > 0 ? number : -1; break;
+    case LAUNCH_OPTION_WORKSPACE: out->options.workspace_bytes = number; break;
+    case LAUNCH_OPTION_FILE_UNIT: out->options.file_unit_bytes = number; break;
     case LAUNCH_OPTION_ROOT: out->options.root = text; break;
     case LAUNCH_OPTION_OUTPUT_ROOT: out->options.output_root = text; break;
     default: break;

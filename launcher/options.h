@@ -22,14 +22,25 @@ enum launch_option {
     LAUNCH_OPTIONS
 };
 
-enum launch_kind { LAUNCH_FLAG, LAUNCH_CHOICE, LAUNCH_COUNT, LAUNCH_COUNTS, LAUNCH_SIZE, LAUNCH_TEXT, LAUNCH_DEFINE };
+enum launch_kind {
+    LAUNCH_FLAG,
+    LAUNCH_CHOICE,
+    LAUNCH_COUNT,
+    LAUNCH_COUNTS,
+    LAUNCH_SIZE,
+    LAUNCH_SIZE_OR_0,
+    LAUNCH_TEXT,
+    LAUNCH_DEFINE
+};
+
+enum { LAUNCH_EXPERT = 1 << 30 }; /* a bit of launch_option_row.commands: an option that few need */
 
 struct launch_option_row {
     const char *word; /* without "--" */
     char letter;      /* '\0': none */
     enum launch_kind kind;
     const char *argument; /* NULL: none */
-    unsigned commands;    /* bit c: goes with command c */
+    unsigned commands;    /* bit c: goes with command c; LAUNCH_EXPERT */
     const char *help;
 };
 

@@ -49,6 +49,10 @@ struct fuse_dist_options {
     int64_t memory_bytes;    /* per rank, everything included; 0: what the machine has, shared by the ranks on it */
     int ranks;               /* plan for so many ranks instead of the job's (planning only); 0: the job's */
     int64_t panels;          /* turns of panel loops; 0: the planner chooses */
+    /* How the planner goes about it; results do not depend on them. 0: its own choice. */
+    int64_t replicate_below; /* bytes: smaller tensors are held by every rank without search; negative: none are */
+    int64_t workspace_bytes; /* staging for messages and pieces of files: at most this much each way */
+    int64_t file_unit_bytes; /* ranks read and write ranges of files that begin at multiples of this */
     const struct fuse_dist_define *define;
     int defines;
     const char *fault; /* test builds: a planted fault, "kernel:3@1" or "plan"; USAGE in other builds */

@@ -58,6 +58,9 @@ static uint64_t hash_options(const struct fuse_dist_options *options) {
     hash = fuse_hash_int(hash, options->memory_bytes);
     hash = fuse_hash_int(hash, options->ranks);
     hash = fuse_hash_int(hash, options->panels);
+    hash = fuse_hash_int(hash, options->replicate_below);
+    hash = fuse_hash_int(hash, options->workspace_bytes);
+    hash = fuse_hash_int(hash, options->file_unit_bytes);
     for (int i = 0; i < options->defines; i++)
         hash = hash_text(hash_text(hash, options->define[i].name), options->define[i].value);
     return hash;
@@ -90,8 +93,10 @@ static enum fuse_status check_options(struct fuse_dist_program *program, struct 
     program->backend = fuse_backend_find(backend);
     if (!program->backend)
         return fuse_fail(err, FUSE_EUSAGE, "there is no back end '%s'", backend);
-    if (options->threads < 0 || options->memory_bytes < 0 || options->ranks < 0 || options->panels < 0)
-        return fuse_fail(err, FUSE_EUSAGE, "threads, memory, ranks and panels may not be negative");
+    if (options->threads < 0 || options->memory_bytes < 0 || options->ranks < 0 || options->panels < 0 ||
+        options->workspace_bytes < 0 || options->file_unit_bytes < 0)
+        return fuse_fail(err, FUSE_EUSAGE,
+                         "threads, memory, ranks, panels, workspace and file unit may not be negative");
     if (options->fault)
         return fuse_api_parse_fault(&program->fault, &program->perturb, options->fault, err);
     return FUSE_OK;
@@ -193,6 +198,12 @@ static enum fuse_status make_plan(struct fuse_dist_program *program, struct fuse
         .memory_bytes = options->memory_bytes,
         .machine = fuse_machine_default(),
         .panels = options->panels,
+        /* The planner's 0 means that nothing is small; its own choice is a negative number. */
+        .replicate_below = options->replicate_below < 0    ? 0
+                           : options->replicate_below == 0 ? -1
+                                                           : options->replicate_below,
+        .workspace_bytes = options->workspace_bytes,
+        .file_unit_bytes = options->file_unit_bytes,
         .perturb = program->perturb,
     };
     /* Of a job that is only imagined, nothing is known but its size. */

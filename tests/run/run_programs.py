@@ -63,7 +63,7 @@ def renamed(text, prefix):
     names = set(DEFINED.findall(text))
     result = []
     for token in TOKEN.findall(text):
-        if token.startswith('"'):
+        if token.endswith('.npy"'):
             token = f'"{prefix}/{token[1:]}'
         elif token in names:
             token = f"{prefix}_{token}"

@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-#define MAX_WORDS 32
+#define MAX_WORDS 48
 
 /* Definitions are cut in place, so the words are copied. */
 struct line {
@@ -84,7 +84,8 @@ static void test_values(void **state) {
     (void)state;
     struct line line;
     expect_ok(&line, "--threads 3 --mem-per-rank=220M --root in --output-root out -D a=1 -Db=2=3 --define=c= a.fuse "
-                     "--backend ref --panel 7 --explain --times json --dump plan");
+                     "--backend ref --panel 7 --explain --times json --dump plan --replicate-below 2K --workspace 512 "
+                     "--file-unit 64");
     const struct launch *l = &line.launch;
     assert_int_equal(l->options.threads, 3);
     assert_int_equal(l->options.memory_bytes, 220 << 20);
@@ -92,6 +93,9 @@ static void test_values(void **state) {
     assert_string_equal(l->options.output_root, "out");
     assert_string_equal(l->options.backend, "ref");
     assert_int_equal(l->options.panels, 7);
+    assert_int_equal(l->options.replicate_below, 2048);
+    assert_int_equal(l->options.workspace_bytes, 512);
+    assert_int_equal(l->options.file_unit_bytes, 64);
     assert_true(l->explain && l->times && !l->json);
     assert_string_equal(l->dump, "plan");
     assert_int_equal(l->options.defines, 3);
@@ -106,6 +110,10 @@ static void test_values(void **state) {
     assert_int_equal(line.launch.rank_counts, 3);
     assert_int_equal(line.launch.ranks[1], 7);
     assert_int_equal(line.launch.ranks[2], 4096);
+    launch_close(&line.launch);
+
+    expect_ok(&line, "a.fuse --replicate-below 0"); /* no tensor is small */
+    assert_int_equal(line.launch.options.replicate_below, -1);
     launch_close(&line.launch);
 
     expect_ok(&line, "a.fuse --threads 2 --threads 5"); /* the last one counts */
@@ -202,7 +210,8 @@ static void test_together(void **state) {
 static void test_table(void **state) {
     (void)state;
     static const char *const value[] = {
-        [LAUNCH_COUNT] = "3", [LAUNCH_COUNTS] = "3", [LAUNCH_SIZE] = "3", [LAUNCH_TEXT] = "x", [LAUNCH_DEFINE] = "x=3",
+        [LAUNCH_COUNT] = "3",     [LAUNCH_COUNTS] = "3", [LAUNCH_SIZE] = "3",
+        [LAUNCH_SIZE_OR_0] = "0", [LAUNCH_TEXT] = "x",   [LAUNCH_DEFINE] = "x=3",
     };
     char *help = NULL;
     size_t bytes = 0;

@@ -35,6 +35,8 @@ def uniform_is_the_documented_one(rng):
     x = f32(rng, 13, 7)
     return """
         axis n = 1009
+        axis i = 13
+        axis j = 7
         X[i,j] = "x.npy"
         A[n] = uniform(seed=7)
         B[i,j] = uniform(seed=12345)

@@ -198,11 +198,16 @@ def function_as_a_factor(rng):
         S = relu(X[j,k] Z[k]) relu(-X[j,k] Z[k] + 1)
         "b.npy" = B[i]
         "c.npy" = C[i,j]
+        T = relu(X[j,k] Z[k]) relu(X[j,p] Z[p] + 1)
         "s.npy" = S
+        "t.npy" = T
     """, {"a": a, "x": x, "z": z}, {
         "b": F32(wide(a) @ numpy.maximum(wide(x) @ wide(z), 0), 10, 30),
         "c": F32(wide(a) * numpy.maximum(wide(x) @ wide(z), 0), 3, 30),
-        "s": F32(numpy.maximum(wide(x) @ wide(z), 0) @ numpy.maximum(1 - wide(x) @ wide(z), 0), 20, 40)}
+        # k is used in both factors, so the product is the smallest that contains all its uses.
+        "s": F32(numpy.einsum("jk,jk->", numpy.maximum(wide(x) * wide(z), 0), numpy.maximum(1 - wide(x) * wide(z), 0)),
+                 20, 40),
+        "t": F32(numpy.maximum(wide(x) @ wide(z), 0) @ numpy.maximum(1 + wide(x) @ wide(z), 0), 20, 40)}
 
 
 @program
