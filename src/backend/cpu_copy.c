@@ -1,12 +1,14 @@
 /* Copies between views: long runs by memcpy, transposes line by line through a small block, clearing as a copy of 0. */
 #include "backend/call_check.h"
 #include "backend/cpu.h"
+#include "backend/cpu_transpose.h"
 
 #include <string.h>
 
 /* Bytes of one part of the work: enough to be worth a thread, small enough to share out. */
 #define PART_BYTES ((int64_t)128 << 10)
-#define LINE 64
+/* Transposes from this size on do not fit in the caches that they would displace. */
+#define STREAM_BYTES ((int64_t)4 << 20)
 
 /* One axis of the copy: its extent and its strides in elements. */
 struct axis {
@@ -78,32 +80,6 @@ static struct copy_plan make_plan(const struct fuse_view *to, const struct fuse_
     return plan;
 }
 
-#define BLOCK_EDGE(type) (LINE / (int64_t)sizeof(type))
-/* Blocks as wide as a cache line: every line of source and target is used whole, whatever the strides. */
-#define TRANSPOSE(type)                                                                                             \
-    static void transpose_##type(type *to, const type *from, int64_t rows, int64_t columns, const struct axis *row, \
-                                 const struct axis *column) {                                                       \
-        const int64_t edge = BLOCK_EDGE(type);                                                                      \
-        type block[BLOCK_EDGE(type)][BLOCK_EDGE(type)];                                                             \
-        for (int64_t c0 = 0; c0 < columns; c0 += edge)                                                              \
-            for (int64_t r0 = 0; r0 < rows; r0 += edge) {                                                           \
-                const int64_t cn = columns - c0 < edge ? columns - c0 : edge,                                       \
-                              rn = rows - r0 < edge ? rows - r0 : edge;                                             \
-                const type *in = from + r0 * row->from + c0 * column->from;                                         \
-                type *out = to + r0 * row->to + c0 * column->to;                                                    \
-                for (int64_t c = 0; c < cn; c++)                                                                    \
-                    for (int64_t r = 0; r < rn; r++)                                                                \
-                        block[r][c] = in[r * row->from + c * column->from];                                         \
-                for (int64_t r = 0; r < rn; r++)                                                                    \
-                    for (int64_t c = 0; c < cn; c++)                                                                \
-                        out[r * row->to + c * column->to] = block[r][c];                                            \
-            }                                                                                                       \
-    }
-TRANSPOSE(uint8_t)
-TRANSPOSE(uint16_t)
-TRANSPOSE(uint32_t)
-TRANSPOSE(uint64_t)
-
 /* Strided runs without a transpose: the source is denser along the columns too, or constant. */
 #define STRIDED(type)                                                                                             \
     static void strided_##type(type *to, const type *from, int64_t rows, int64_t columns, const struct axis *row, \
@@ -123,55 +99,67 @@ STRIDED(uint16_t)
 STRIDED(uint32_t)
 STRIDED(uint64_t)
 
-#define ANY_SIZE(kernel)                                                                           \
-    switch (plan->bytes) {                                                                         \
-    case 1: kernel##_uint8_t((void *)to, (const void *)from, rows, columns, row, column); break;   \
-    case 2: kernel##_uint16_t((void *)to, (const void *)from, rows, columns, row, column); break;  \
-    case 4: kernel##_uint32_t((void *)to, (const void *)from, rows, columns, row, column); break;  \
-    default: kernel##_uint64_t((void *)to, (const void *)from, rows, columns, row, column); break; \
-    }
+static bool is_transpose(const struct copy_plan *plan) {
+    return size_of(plan->row.from) < size_of(plan->column.from) && plan->row.extent > 1;
+}
 
-static void copy_plane(const struct copy_plan *plan, char *to, const char *from, int64_t rows, int64_t columns) {
+static void copy_plane(const struct copy_plan *plan, char *to, const char *from, int64_t rows, int64_t columns,
+                       bool stream) {
     const struct axis *row = &plan->row, *column = &plan->column;
     if (column->to == 1 && column->from == 1) {
         for (int64_t r = 0; r < rows; r++)
             memcpy(to + r * row->to * plan->bytes, from + r * row->from * plan->bytes, (size_t)(columns * plan->bytes));
-    } else if (size_of(row->from) < size_of(column->from) && rows > 1) {
-        ANY_SIZE(transpose)
-    } else {
-        ANY_SIZE(strided)
+        return;
     }
+    if (is_transpose(plan)) {
+        fuse_cpu_transpose(plan->bytes, to, from, rows, columns, row->to, column->to, row->from, column->from, stream);
+        return;
+    }
+    switch (plan->bytes) {
+    case 1: strided_uint8_t((uint8_t *)to, (const uint8_t *)from, rows, columns, row, column); break;
+    case 2: strided_uint16_t((uint16_t *)to, (const uint16_t *)from, rows, columns, row, column); break;
+    case 4: strided_uint32_t((uint32_t *)to, (const uint32_t *)from, rows, columns, row, column); break;
+    default: strided_uint64_t((uint64_t *)to, (const uint64_t *)from, rows, columns, row, column); break;
+    }
+}
+
+static int64_t least(int64_t a, int64_t b) {
+    return a < b ? a : b;
 }
 
 /* Cuts the plane of every outer point in parts of about PART_BYTES and shares them out. */
 static void run_plan(struct fuse_cpu_backend *cpu, const struct copy_plan *plan) {
     const int64_t part = PART_BYTES / plan->bytes;
-    int64_t columns = plan->column.extent < part ? plan->column.extent : part;
-    int64_t rows = part / columns < plan->row.extent ? part / columns : plan->row.extent;
-    if (size_of(plan->row.from) < size_of(plan->column.from) && columns > 256 && plan->row.extent > 256) {
-        columns = 256;
-        rows = part / columns;
+    int64_t columns = least(plan->column.extent, part);
+    int64_t rows = least(plan->row.extent, part / columns);
+    if (is_transpose(plan)) {
+        rows = least(plan->row.extent, FUSE_TRANSPOSE_ROWS);
+        columns = least(plan->column.extent, 4 * part / rows);
     }
-    rows = rows < 1 ? 1 : rows;
     const int64_t across = (plan->column.extent + columns - 1) / columns, down = (plan->row.extent + rows - 1) / rows;
     int64_t points = 1;
     for (int o = 0; o < plan->outers; o++)
         points *= plan->outer[o].extent;
     const int64_t parts = points * across * down, elems = points * plan->row.extent * plan->column.extent;
+    const bool stream = is_transpose(plan) && plan->column.to == 1 && elems * plan->bytes >= STREAM_BYTES;
     const int threads = fuse_cpu_threads(cpu, parts, elems);
-#pragma omp parallel for num_threads(threads) schedule(static)
-    for (int64_t p = 0; p < parts; p++) {
-        int64_t left = p / (across * down), r0 = p / across % down * rows, c0 = p % across * columns;
-        int64_t to = r0 * plan->row.to + c0 * plan->column.to, from = r0 * plan->row.from + c0 * plan->column.from;
-        for (int o = plan->outers - 1; o >= 0; o--) {
-            int64_t at = left % plan->outer[o].extent;
-            left /= plan->outer[o].extent;
-            to += at * plan->outer[o].to;
-            from += at * plan->outer[o].from;
+#pragma omp parallel num_threads(threads)
+    {
+#pragma omp for schedule(static)
+        for (int64_t p = 0; p < parts; p++) {
+            int64_t left = p / (across * down), r0 = p / across % down * rows, c0 = p % across * columns;
+            int64_t to = r0 * plan->row.to + c0 * plan->column.to, from = r0 * plan->row.from + c0 * plan->column.from;
+            for (int o = plan->outers - 1; o >= 0; o--) {
+                int64_t at = left % plan->outer[o].extent;
+                left /= plan->outer[o].extent;
+                to += at * plan->outer[o].to;
+                from += at * plan->outer[o].from;
+            }
+            copy_plane(plan, plan->to + to * plan->bytes, plan->from + from * plan->bytes,
+                       least(plan->row.extent - r0, rows), least(plan->column.extent - c0, columns), stream);
         }
-        copy_plane(plan, plan->to + to * plan->bytes, plan->from + from * plan->bytes,
-                   plan->row.extent - r0 < rows ? plan->row.extent - r0 : rows,
-                   plan->column.extent - c0 < columns ? plan->column.extent - c0 : columns);
+        if (stream)
+            fuse_stream_fence();
     }
 }
 

@@ -207,28 +207,33 @@ static char *thread_scratch(const struct fuse_cpu_backend *cpu, int thread) {
     return cpu->scratch + (size_t)thread * FUSE_CPU_SCRATCH;
 }
 
+bool fuse_map_run_tiles(const struct fuse_map_plan *plan, char *scratch, int64_t begin, int64_t end) {
+    struct context x;
+    open_context(&x, plan, scratch);
+    for (int64_t t = begin; t < end; t++) {
+        int64_t first = t * plan->length, n = plan->kept - first < plan->length ? plan->kept - first : plan->length;
+        void *direct = direct_target(plan, first, n);
+        const void *value = evaluate(&x, first, n, direct);
+        if (plan->reduce != FUSE_REDUCE_NONE) {
+            fill_neutral(plan, x.acc, padded(n));
+            plan->tile->accumulate[plan->reduce][plan->class](x.acc, value, padded(n), &x.overflow);
+            finish(&x, x.acc, first, n);
+        } else if (value != direct) {
+            store_tile(plan, value, first, n);
+        }
+    }
+    return x.overflow;
+}
+
 static bool run_elements(const struct fuse_cpu_backend *cpu, const struct fuse_map_plan *plan) {
     const int64_t tiles = (plan->kept + plan->length - 1) / plan->length;
     const int threads = worth(cpu, plan, tiles);
     bool overflow = false;
 #pragma omp parallel for num_threads(threads) schedule(static, 1) reduction(|| : overflow)
-    for (int thread = 0; thread < threads; thread++) {
-        struct context x;
-        open_context(&x, plan, thread_scratch(cpu, thread));
-        for (int64_t t = tiles * thread / threads; t < tiles * (thread + 1) / threads; t++) {
-            int64_t first = t * plan->length, n = plan->kept - first < plan->length ? plan->kept - first : plan->length;
-            void *direct = direct_target(plan, first, n);
-            const void *value = evaluate(&x, first, n, direct);
-            if (plan->reduce != FUSE_REDUCE_NONE) {
-                fill_neutral(plan, x.acc, padded(n));
-                plan->tile->accumulate[plan->reduce][plan->class](x.acc, value, padded(n), &x.overflow);
-                finish(&x, x.acc, first, n);
-            } else if (value != direct) {
-                store_tile(plan, value, first, n);
-            }
-        }
-        overflow = overflow || x.overflow;
-    }
+    for (int thread = 0; thread < threads; thread++)
+        overflow = fuse_map_run_tiles(plan, thread_scratch(cpu, thread), tiles * thread / threads,
+                                      tiles * (thread + 1) / threads) ||
+                   overflow;
     return overflow;
 }
 
@@ -421,12 +426,38 @@ static bool run_plan(const struct fuse_cpu_backend *cpu, const struct fuse_map_p
     }
 }
 
+/* A map that only moves elements is a copy. */
+static bool run_as_copy(struct fuse_cpu_backend *cpu, const struct fuse_map_call *call) {
+    const struct fuse_scalar_node *node = call->body->node;
+    if (call->reduce != FUSE_REDUCE_NONE || call->body->n != 1 || node->op != FUSE_SCALAR_LOAD)
+        return false;
+    const struct fuse_operand_view *operand = &call->operand[node->arg];
+    if (operand->dtype != call->out.dtype || operand->dtype != node->dtype || operand->dtype == FUSE_BOOL ||
+        operand->data == call->out.data)
+        return false;
+    struct fuse_view to = {.data = call->out.data, .dtype = call->out.dtype, .rank = call->indices};
+    struct fuse_view from = {.data = operand->data, .dtype = operand->dtype, .rank = call->indices};
+    for (int x = 0; x < call->indices; x++) {
+        to.extent[x] = from.extent[x] = call->extent[x];
+        to.stride[x] = call->out.stride[x];
+        from.stride[x] = operand->stride[x];
+    }
+    fuse_cpu_run_copy(cpu, &to, &from);
+    return true;
+}
+
 enum fuse_status fuse_cpu_run_map(struct fuse_cpu_backend *cpu, const struct fuse_map_call *call,
                                   struct fuse_cpu_counts *counts, struct fuse_error *err) {
+    if (run_as_copy(cpu, call))
+        return FUSE_OK;
     struct fuse_map_plan plan;
     FUSE_TRY(fuse_map_plan_open(&plan, cpu, call, err));
-    if (plan.kept > 0)
+    bool done = plan.kept == 0;
+    enum fuse_status status = FUSE_OK;
+    if (!done)
+        status = fuse_map_run_blocks(cpu, &plan, &done, &counts->overflow, err);
+    if (!done)
         counts->overflow |= run_plan(cpu, &plan);
     fuse_map_plan_close(&plan);
-    return FUSE_OK;
+    return status;
 }

@@ -60,4 +60,12 @@ enum fuse_status fuse_map_plan_open(struct fuse_map_plan *plan, const struct fus
                                     const struct fuse_map_call *call, struct fuse_error *err) FUSE_CHECKED;
 void fuse_map_plan_close(struct fuse_map_plan *plan);
 
+/* Tiles [begin, end) of an ELEMENTS plan in one thread's scratch memory; true when an integer operation overflowed. */
+bool fuse_map_run_tiles(const struct fuse_map_plan *plan, char *scratch, int64_t begin, int64_t end);
+
+/* cpu_map_blocks.c: element-wise maps with an operand that runs across the result. *done is false when there is none, or
+ * the map is small; nothing is done then. *overflow is set, never cleared. */
+enum fuse_status fuse_map_run_blocks(const struct fuse_cpu_backend *cpu, const struct fuse_map_plan *plan, bool *done,
+                                     bool *overflow, struct fuse_error *err) FUSE_CHECKED;
+
 #endif

@@ -10,6 +10,8 @@
 #include <string.h>
 
 #define CHUNK 384
+#define NARROW 16
+#define LONG_CHUNK 2048
 #define I64_ROWS 4
 
 /* One side of a matrix in an operand: the indices of a group as positions 0 .. points - 1. */
@@ -81,7 +83,9 @@ static struct operand make_operand(const struct pack_plan *p, const void *data, 
 static void choose_tiles(struct pack_plan *p, int threads) {
     const double room = (double)(FUSE_CPU_SCRATCH - 4096) / (double)p->bytes;
     const double panels = !p->a.in_place + !p->b.in_place;
-    p->chunk = p->k < CHUNK + CHUNK / 2 ? p->k : CHUNK;
+    /* A product with few rows or columns moves more than it multiplies: longer runs matter more than reuse. */
+    const int64_t chunk = p->m <= NARROW || p->n <= NARROW ? LONG_CHUNK : CHUNK;
+    p->chunk = p->k < chunk + chunk / 2 ? p->k : chunk;
     double s = p->c.in_place
                    ? room / (double)p->chunk / (panels > 0 ? panels : 1)
                    : (sqrt(panels * panels * (double)(p->chunk * p->chunk) + 4 * room) - panels * (double)p->chunk) / 2;

@@ -7,8 +7,8 @@
 /* Products up to this many multiplications are cheaper in a plain loop than through BLAS's packing. */
 #define TINY 512
 /* Sizes from which a matrix product is worth a call of its own, when further indices are looped around it. */
-#define WORTH_MN 32
-#define WORTH_K 64
+#define WORTH_MN 64
+#define WORTH_K 128
 #define BLAS_MOST ((int64_t)1 << 28)
 /* A summed index is cut between the threads when the result is small and the sum long. */
 #define SMALL_RESULT ((int64_t)1 << 16)
@@ -45,8 +45,8 @@ bool fuse_blas_readable(struct fuse_blas_matrix *out, int64_t rows, int64_t colu
 VECTOR_PRODUCT(float, cblas_sgemv)
 VECTOR_PRODUCT(double, cblas_dgemv)
 
-void fuse_blas_product(enum fuse_dtype type, int64_t m, int64_t n, int64_t k, struct fuse_blas_matrix a,
-                       struct fuse_blas_matrix b, void *c, int64_t ldc, bool add) {
+static void multiply_matrices(enum fuse_dtype type, int64_t m, int64_t n, int64_t k, struct fuse_blas_matrix a,
+                              struct fuse_blas_matrix b, void *c, int64_t ldc, bool add) {
     enum CBLAS_TRANSPOSE at = a.transposed ? CblasTrans : CblasNoTrans, bt = b.transposed ? CblasTrans : CblasNoTrans;
     if (n == 1 || m == 1) {
         struct fuse_blas_matrix turned = {.data = b.data, .ld = b.ld, .transposed = !b.transposed};
@@ -64,6 +64,19 @@ void fuse_blas_product(enum fuse_dtype type, int64_t m, int64_t n, int64_t k, st
         cblas_dgemm(CblasRowMajor, at, bt, (int)m, (int)n, (int)k, 1, a.data, (int)a.ld, b.data, (int)b.ld, add ? 1 : 0,
                     c, (int)ldc);
     }
+}
+
+void fuse_blas_product(enum fuse_dtype type, int64_t m, int64_t n, int64_t k, struct fuse_blas_matrix a,
+                       struct fuse_blas_matrix b, void *c, int64_t ldc, bool add) {
+    /* A sequential build of OpenBLAS hands out its packing buffers without a lock: two calls at once can get the same
+     * one and give wrong results. Its OpenMP and pthread builds are safe, and sequential here because cpu.c sets one
+     * thread. */
+    if (openblas_get_parallel() != OPENBLAS_SEQUENTIAL) {
+        multiply_matrices(type, m, n, k, a, b, c, ldc, add);
+        return;
+    }
+#pragma omp critical(fuse_blas)
+    multiply_matrices(type, m, n, k, a, b, c, ldc, add);
 }
 
 /* One matrix product and the loops around it: over independent results and over further summed indices. */

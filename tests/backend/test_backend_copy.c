@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define IMAGE ((size_t)32 << 20)
+#define IMAGE ((size_t)48 << 20)
 
 static struct bed ref, subject[SUBJECTS];
 
@@ -110,7 +110,8 @@ static void large_views(void **state) {
     static const struct {
         int rank;
         int64_t extent[4];
-    } shapes[] = {{1, {300007}}, {2, {700, 500}}, {2, {3, 100003}}, {3, {40, 90, 80}}, {4, {9, 31, 33, 40}}};
+    } shapes[] = {{1, {300007}},    {2, {700, 500}},   {2, {1100, 1010}},
+                  {2, {3, 100003}}, {3, {40, 90, 80}}, {4, {9, 31, 33, 40}}};
     static const enum fuse_dtype types[] = {FUSE_U8, FUSE_F16, FUSE_F32, FUSE_F64};
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
         for (int t = 0; t < 4; t++)

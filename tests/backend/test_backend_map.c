@@ -320,6 +320,44 @@ static void large_random_maps(void **state) {
         run_random(10000 + seed, 120000, seed % 2);
 }
 
+/* out[b, i, j] = x[b, j, i] + y[b, i, j] + j, and the same in place of y: large enough to be cut in blocks. */
+static void operands_across_the_result(void **state) {
+    (void)state;
+    static const enum fuse_dtype types[] = {FUSE_F32, FUSE_F64, FUSE_I64, FUSE_BF16, FUSE_I8};
+    const int64_t batch = 2, rows = 270, columns = 515;
+    for (int t = 0; t < 5; t++)
+        for (int in_place = 0; in_place < 2; in_place++) {
+            const enum fuse_dtype stored = types[t], type = fuse_dtype_compute(stored);
+            const size_t size = fuse_dtype_bytes(stored), n = (size_t)(batch * rows * columns), bytes = 3 * n * size;
+            struct fuse_scalar_node node[6] = {load_node(0, type),
+                                               load_node(1, type),
+                                               op_node(FUSE_SCALAR_ADD, type, 0, 1, -1),
+                                               op_node(FUSE_SCALAR_IOTA, FUSE_I64, -1, -1, -1),
+                                               op_node(FUSE_SCALAR_CAST, type, 3, -1, -1),
+                                               op_node(FUSE_SCALAR_ADD, type, 2, 4, -1)};
+            node[3].arg = 2;
+            struct fuse_scalar body = {.n = 6, .node = node};
+            struct rng rng = {.state = (uint64_t)t};
+            char *image = calloc(bytes, 1);
+            fill_whole(&rng, image, stored, 3 * n, 9);
+            struct call call = {.kind = CALL_MAP};
+            call.map = (struct fuse_map_call){.indices = 3,
+                                              .extent = {batch, rows, columns},
+                                              .origin = {0, 0, 4},
+                                              .in_out = 7,
+                                              .operands = 2,
+                                              .body = &body};
+            call.operand[0] = (struct fuse_operand_view){.dtype = stored, .stride = {rows * columns, 1, rows}};
+            call.operand[1] = (struct fuse_operand_view){
+                .data = (void *)(n * size), .dtype = stored, .stride = {rows * columns, columns, 1}};
+            call.map.out = call.operand[1];
+            if (!in_place)
+                call.map.out.data = (void *)(2 * n * size);
+            check("an operand across the result", &call, image, bytes, 0, 0);
+            free(image);
+        }
+}
+
 /* ---- reductions of reals ---- */
 
 static void sums_of_reals(void **state) {
@@ -581,6 +619,7 @@ int main(void) {
         cmocka_unit_test(narrowing),
         cmocka_unit_test(random_maps),
         cmocka_unit_test(large_random_maps),
+        cmocka_unit_test(operands_across_the_result),
         cmocka_unit_test(sums_of_reals),
         cmocka_unit_test(nan_wins),
         cmocka_unit_test(empty_reductions),
