@@ -1,6 +1,7 @@
 /* fuse-dist: reads the command line, joins the job, and lets the library do the rest. Rank 0 speaks for all. */
 #include "launcher/environment.h"
 #include "launcher/options.h"
+#include "launcher/signals.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -83,6 +84,8 @@ static int open_and_run(fuse_dist_job *job, const struct launch *launch, struct 
     struct fuse_dist_options options = launch->options;
     options.print = output ? print_export : NULL;
     options.context = output;
+    options.temporary = signals_keep;
+    signals_catch();
     size_t printed = 0;
     fuse_dist_program *program;
     int status = fuse_dist_open(&program, job, launch->program, &options);

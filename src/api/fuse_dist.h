@@ -58,6 +58,9 @@ struct fuse_dist_options {
     const char *fault; /* test builds: a planted fault, "kernel:3@1" or "plan"; USAGE in other builds */
     /* Called on rank 0 with what `export` statements print. NULL: nothing is printed. */
     void (*print)(void *context, const char *text);
+    /* Told on every rank when a sink lies under a temporary name (exists 1) and when it no longer does (0): a handler of
+     * SIGTERM can remove it. The path is only valid during the call. NULL: nobody is told. */
+    void (*temporary)(void *context, const char *path, int exists);
     void *context;
 };
 

@@ -265,6 +265,7 @@ static enum fuse_status run(struct fuse_dist_program *program, struct fuse_error
         .threads = program->threads,
         .path = resolve_paths(program),
         .print = comm->rank == 0 ? program->options.print : NULL,
+        .temporary = program->options.temporary,
         .context = program->options.context,
         .fault = program->fault,
     };

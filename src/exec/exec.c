@@ -92,6 +92,11 @@ static enum fuse_status open_local(struct fuse_exec *exec, struct fuse_error *er
     return FUSE_OK;
 }
 
+static void tell_temporary(const struct fuse_exec *exec, int op, int exists) {
+    if (exec->request->temporary)
+        exec->request->temporary(exec->request->context, exec->format[op]->sink_temporary(exec->sink[op]), exists);
+}
+
 static enum fuse_status open_sinks(struct fuse_exec *exec, struct fuse_error *err) {
     const struct fuse_ir *ir = exec->plan->ir;
     for (int o = 0; o < ir->ops.n; o++) {
@@ -109,6 +114,7 @@ static enum fuse_status open_sinks(struct fuse_exec *exec, struct fuse_error *er
             err->has_span = op->span.file >= 0;
             return status;
         }
+        tell_temporary(exec, o, 1);
     }
     return FUSE_OK;
 }
@@ -123,6 +129,7 @@ static enum fuse_status commit_sinks(struct fuse_exec *exec, struct fuse_error *
     FUSE_TRY(fuse_agree(exec->comm, status, err));
     for (int o = 0; o < ops && status == FUSE_OK; o++)
         if (exec->sink[o]) {
+            tell_temporary(exec, o, 0);
             status = exec->format[o]->sink_commit(exec->sink[o], err);
             exec->sink[o] = NULL;
         }
@@ -133,8 +140,10 @@ static void close_all(struct fuse_exec *exec) {
     for (int o = 0; o < exec->plan->ir->ops.n; o++) {
         if (exec->source[o])
             exec->format[o]->source_close(exec->source[o]);
-        if (exec->sink[o])
+        if (exec->sink[o]) {
+            tell_temporary(exec, o, 0);
             exec->format[o]->sink_discard(exec->sink[o]);
+        }
     }
     if (exec->queue)
         exec->queue->ops->close(exec->queue);

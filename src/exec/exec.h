@@ -32,6 +32,9 @@ struct fuse_exec_request {
     const char *const *path; /* [ops] resolved paths of SOURCE and SINK operations, NULL for the others */
     /* Receives what `export` prints, on rank 0 only. */
     void (*print)(void *context, const char *text);
+    /* Told on every rank about each file that lies under a temporary name (exists 1) and when it no longer does (0), so
+     * that whoever catches signals can remove it. NULL: nobody is told. */
+    void (*temporary)(void *context, const char *path, int exists);
     void *context;
     struct fuse_fault fault;
 };

@@ -1,0 +1,11 @@
+/* What happens to files under temporary names when a signal ends the program. */
+#ifndef FUSE_LAUNCHER_SIGNALS_H
+#define FUSE_LAUNCHER_SIGNALS_H
+
+/* SIGTERM, SIGINT and SIGHUP remove what signals_keep has been told of, then end the program as they would have. Every rank
+ * knows every file, so they are removed even when the rank that made them was killed. */
+void signals_catch(void);
+/* A file has a temporary name from now on (exists 1), or no longer (0). */
+void signals_keep(void *context, const char *path, int exists);
+
+#endif
