@@ -20,8 +20,22 @@ static struct interval block_interval(int64_t n, int64_t parts, int64_t part) {
 
 static struct interval layout_interval(const struct fuse_plan *plan, const struct fuse_layout *layout, int axis,
                                        int64_t extent, const int *coordinate) {
-    return block_interval(extent, fuse_layout_parts(layout, &plan->mesh, axis),
-                          fuse_layout_part(layout, &plan->mesh, axis, coordinate));
+    const struct fuse_mesh *mesh = &plan->mesh;
+    int at_level[FUSE_MESH_MAX], levels = 0;
+    for (int d = 0; d < mesh->dims; d++)
+        if (layout->axis[d] == axis) {
+            at_level[layout->level[d]] = d;
+            levels++;
+        }
+    if (levels == 0)
+        return (struct interval){0, extent};
+    int64_t parts = 1, part = 0;
+    for (int l = 0; l < levels; l++) {
+        int d = at_level[l];
+        parts *= mesh->dim[d];
+        part = part * mesh->dim[d] + coordinate[d];
+    }
+    return block_interval(extent, parts, part);
 }
 
 /* What an input of an operation is read at along one axis when its index runs over `range`. */
@@ -32,14 +46,20 @@ static struct interval read_interval(const struct fuse_access_axis *at, struct i
     return first <= last ? (struct interval){first, last + 1} : (struct interval){last, first + 1};
 }
 
+/* A rank below mesh.used has coordinates. */
+struct where {
+    int rank;
+    int64_t turn;
+    const int *coordinate;
+};
+
 /* Per-axis intervals of a LAYOUT or NEED holding for one rank, clipped to the tensor. false: the rank has nothing. */
 static bool holding_intervals(struct interval out[FUSE_MAX_AXES], const struct fuse_plan *plan,
-                              const struct fuse_holding *holding, int rank, int64_t turn, bool *padded) {
+                              const struct fuse_holding *holding, const struct where *where, bool *padded) {
     const struct fuse_value *value = &plan->ir->values.at[holding->value];
-    if (rank >= plan->mesh.used)
+    const int *coordinate = where->coordinate;
+    if (where->rank >= plan->mesh.used)
         return false;
-    int coordinate[FUSE_MESH_MAX];
-    fuse_mesh_coordinates(coordinate, &plan->mesh, rank);
     if (holding->kind == FUSE_HOLDING_LAYOUT) {
         for (int a = 0; a < value->rank; a++)
             out[a] = layout_interval(plan, &holding->layout, a, value->extent[a], coordinate);
@@ -49,7 +69,7 @@ static bool holding_intervals(struct interval out[FUSE_MAX_AXES], const struct f
         struct interval range[FUSE_MAX_AXES];
         struct fuse_box cut;
         if (holding->loop >= 0)
-            cut = fuse_iteration_box(plan, holding->op, &holding->layout, holding->loop, rank, turn);
+            cut = fuse_iteration_box(plan, holding->op, &holding->layout, holding->loop, where->rank, where->turn);
         for (int i = 0; i < op->indices; i++) {
             range[i] = holding->loop >= 0 ? (struct interval){cut.lo[i], cut.hi[i]}
                                           : layout_interval(plan, &holding->layout, i, op->extent[i], coordinate);
@@ -130,11 +150,13 @@ static int64_t product(const struct interval *x, int rank) {
     return n;
 }
 
-int64_t fuse_cost_received_elems(const struct fuse_plan *plan, const struct fuse_step *step, int rank, int64_t turn) {
+static int64_t received_elems(const struct fuse_plan *plan, const struct fuse_step *step, const struct where *where) {
+    int rank = where->rank;
+    int64_t turn = where->turn;
     const struct fuse_value *value = &plan->ir->values.at[step->have.value];
     struct interval have[FUSE_MAX_AXES], need[FUSE_MAX_AXES];
     if (step->kind == FUSE_STEP_REDUCE) {
-        if (!holding_intervals(need, plan, &step->need, rank, turn, NULL))
+        if (!holding_intervals(need, plan, &step->need, where, NULL))
             return 0;
         return fuse_sat_mul(plan->mesh.dim[step->dim] - 1, product(need, value->rank));
     }
@@ -144,14 +166,14 @@ int64_t fuse_cost_received_elems(const struct fuse_plan *plan, const struct fuse
         int64_t own = 0;
         if (have_ranges)
             own = length(meet(range, range_interval(plan, &step->have, rank, turn)));
-        else if (holding_intervals(have, plan, &step->have, rank, turn, NULL))
+        else if (holding_intervals(have, plan, &step->have, where, NULL))
             own = count_below(have, value->rank, value->extent, step->need.reversed, range.hi) -
                   count_below(have, value->rank, value->extent, step->need.reversed, range.lo);
         return length(range) - own;
     }
     if (have_ranges) {
         /* A slab brings the part of the needed box that lies in the slabs of all ranks at this turn. */
-        if (!holding_intervals(need, plan, &step->need, rank, turn, NULL))
+        if (!holding_intervals(need, plan, &step->need, where, NULL))
             return 0;
         if (step->have.loop < 0) {
             struct interval own = range_interval(plan, &step->have, rank, turn);
@@ -170,14 +192,21 @@ int64_t fuse_cost_received_elems(const struct fuse_plan *plan, const struct fuse
         }
         return others;
     }
-    if (!holding_intervals(need, plan, &step->need, rank, turn, NULL))
+    if (!holding_intervals(need, plan, &step->need, where, NULL))
         return 0;
     int64_t needed = product(need, value->rank);
-    if (!holding_intervals(have, plan, &step->have, rank, turn, NULL))
+    if (!holding_intervals(have, plan, &step->have, where, NULL))
         return needed;
     for (int a = 0; a < value->rank; a++)
         have[a] = meet(have[a], need[a]);
     return needed - product(have, value->rank);
+}
+
+int64_t fuse_cost_received_elems(const struct fuse_plan *plan, const struct fuse_step *step, int rank, int64_t turn) {
+    int coordinate[FUSE_MESH_MAX];
+    fuse_mesh_coordinates(coordinate, &plan->mesh, rank);
+    struct where where = {rank, turn, coordinate};
+    return received_elems(plan, step, &where);
 }
 
 /* ---- estimates and totals ------------------------------------------------------------------------------------- */
@@ -306,25 +335,31 @@ void fuse_cost_step(const struct fuse_plan *plan, struct fuse_step *step, int64_
     }
 }
 
-/* Blocks differ by at most one element an axis; a handful of ranks at the corners and in the middle shows the most. */
-static int sample_ranks(int rank[6], const struct fuse_plan *plan) {
-    int q = plan->mesh.used, n = 0;
-    int wanted[6] = {0, q - 1, q / 2, q / 3, q / 2 - 1, 1};
-    for (int i = 0; i < 6; i++) {
-        bool seen = wanted[i] < 0 || wanted[i] >= q;
-        for (int j = 0; j < n; j++)
-            seen |= rank[j] == wanted[i];
-        if (!seen)
-            rank[n++] = wanted[i];
+void fuse_cost_choose_samples(struct fuse_plan *plan) {
+    int q = plan->mesh.used;
+    const int wanted[FUSE_SAMPLES] = {0, q - 1, q / 2, q / 3};
+    struct fuse_samples *samples = &plan->samples;
+    samples->n = 0;
+    for (int i = 0; i < FUSE_SAMPLES; i++) {
+        bool seen = false;
+        for (int j = 0; j < samples->n; j++)
+            seen |= samples->rank[j] == wanted[i];
+        if (seen)
+            continue;
+        samples->rank[samples->n] = wanted[i];
+        fuse_mesh_coordinates(samples->coordinate[samples->n++], &plan->mesh, wanted[i]);
     }
-    return n;
+}
+
+static struct where sample(const struct fuse_plan *plan, int i) {
+    return (struct where){plan->samples.rank[i], 0, plan->samples.coordinate[i]};
 }
 
 static int64_t sampled_bytes(const struct fuse_plan *plan, const struct fuse_step *step) {
-    int rank[6], n = sample_ranks(rank, plan);
     int64_t most = 0;
-    for (int i = 0; i < n; i++) {
-        int64_t elems = fuse_cost_received_elems(plan, step, rank[i], 0);
+    for (int i = 0; i < plan->samples.n; i++) {
+        struct where where = sample(plan, i);
+        int64_t elems = received_elems(plan, step, &where);
         most = elems > most ? elems : most;
     }
     return fuse_sat_mul(most, (int64_t)fuse_dtype_bytes(plan->ir->values.at[step->have.value].dtype));
@@ -342,10 +377,11 @@ int64_t fuse_cost_gather_bytes(const struct fuse_plan *plan, int op, int input, 
     int64_t bytes = sampled_bytes(plan, &step);
     *copied = bytes > 0;
     if (bytes == 0) {
-        int rank[6], n = sample_ranks(rank, plan);
         struct interval unused[FUSE_MAX_AXES];
-        for (int i = 0; i < n; i++)
-            holding_intervals(unused, plan, &step.need, rank[i], 0, copied);
+        for (int i = 0; i < plan->samples.n; i++) {
+            struct where where = sample(plan, i);
+            holding_intervals(unused, plan, &step.need, &where, copied);
+        }
     }
     return bytes;
 }

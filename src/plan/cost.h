@@ -13,6 +13,9 @@ void fuse_cost_step(const struct fuse_plan *plan, struct fuse_step *step, int64_
 /* At least what one rank receives in one turn, bytes; after fuse_cost_step. */
 int64_t fuse_cost_turn_bytes_bound(const struct fuse_plan *plan, const struct fuse_step *step);
 
+/* Sets plan->samples, which the estimates below look at. */
+void fuse_cost_choose_samples(struct fuse_plan *plan);
+
 /* Estimates for the search, before there are steps: bytes that the busiest of a few ranks receives, without loops, when
  * the value lies in layout `have` and operation `op` reads it as input `input` under `partition`. *padded tells that a
  * local copy is needed even if nothing is received, because the box reaches outside the tensor. */

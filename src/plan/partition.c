@@ -1,8 +1,8 @@
 /* Partitions of iteration spaces, and the layouts that follow from them. */
 #include "plan/search.h"
 
-#define EXHAUSTIVE_LIMIT 1100 /* 8 ranks (2 2 2) with up to 9 indices, 16 with 4, 1,024 with 1 */
-#define RUN_INDICES 4         /* indices that a large mesh is dealt to: the longest ones */
+#define EXHAUSTIVE_LIMIT 256 /* 8 ranks (2 2 2) with up to 5 indices, 16 with 3, 32 with 2 */
+#define RUN_INDICES 4        /* indices that a large mesh is dealt to: the longest ones */
 
 struct fuse_layout fuse_plan_project(const struct fuse_plan *plan, int number, int input,
                                      const struct fuse_layout *partition) {
@@ -67,20 +67,22 @@ static struct fuse_layout deal(const struct fuse_plan *plan, const int *order, c
     return layout;
 }
 
-/* Every way to write `left` as a sum over run[k .. n), with the layout of each. */
+/* Every way to deal `left` dimensions to order[k .. n) in runs of at least one, with the layout of each. The indices that
+ * get none come last in increasing order, so that no layout is made twice. */
 static void compositions(struct fuse_layout *out, int limit, int *count, const struct fuse_plan *plan,
                          const struct fuse_op *op, const int *order, int *run, int k, int n, int left) {
-    if (k == n - 1) {
-        run[k] = left;
-        struct fuse_layout layout = deal(plan, order, run, n);
+    if (left == 0) {
+        for (int j = k; j < n; j++)
+            if (j > k && order[j] < order[j - 1])
+                return;
+        struct fuse_layout layout = deal(plan, order, run, k);
         if (*count < limit && fits(plan, op, &layout))
             out[(*count)++] = layout;
         return;
     }
-    for (run[k] = left; run[k] >= 0; run[k]--) {
-        int taken = run[k];
-        compositions(out, limit, count, plan, op, order, run, k + 1, n, left - taken);
+    for (int taken = left; k < n && taken > 0; taken--) {
         run[k] = taken;
+        compositions(out, limit, count, plan, op, order, run, k + 1, n, left - taken);
     }
 }
 

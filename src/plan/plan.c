@@ -38,6 +38,7 @@ static struct fuse_plan *try_plan(struct fuse_arena *arena, const struct fuse_ir
     if (request->file_unit_bytes == 0)
         plan->request.file_unit_bytes = FUSE_PLAN_FILE_UNIT_BYTES;
     plan->mesh = fuse_mesh_make(request->ranks, used, request->machine.ranks_per_node);
+    fuse_cost_choose_samples(plan);
     plan->layout = FUSE_NEW_ARRAY(arena, struct fuse_layout, ir->values.n + 1);
     plan->partition = FUSE_NEW_ARRAY(arena, struct fuse_layout, ir->ops.n + 1);
     struct fuse_plan_choice *choice = FUSE_NEW_ARRAY(arena, struct fuse_plan_choice, ir->ops.n + 1);

@@ -189,11 +189,18 @@ struct fuse_buffer {
     char role;                   /* 'v' value, 'p' partial, 'g' gathered operand, 'f' file range, 's' staging */
 };
 
+/* A few ranks at the corners and in the middle of the mesh, which the search looks at instead of all. */
+#define FUSE_SAMPLES 4
+struct fuse_samples {
+    int n, coordinate[FUSE_SAMPLES][FUSE_MESH_MAX], rank[FUSE_SAMPLES];
+};
+
 struct fuse_plan {
     struct fuse_arena *arena;
     const struct fuse_ir *ir;
     struct fuse_plan_request request;
     struct fuse_mesh mesh;
+    struct fuse_samples samples;
     struct fuse_layout *layout;    /* [values] resident layout */
     struct fuse_layout *partition; /* [ops] */
     FUSE_VEC(struct fuse_step) steps;

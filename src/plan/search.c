@@ -27,6 +27,7 @@ struct search {
     int64_t *live;          /* [ops] estimated bytes of values alive during the operation */
     int *user_begin, *user; /* users of value v: user[user_begin[v] .. user_begin[v + 1]) */
     struct fuse_layout *partitions;
+    bool changed; /* something is different from the sweep before */
 };
 
 static bool cheaper(struct price a, struct price b) {
@@ -230,8 +231,9 @@ static int64_t panelled(const struct search *s, int op_number, int input, const 
     return held / (longest > 64 ? longest / 64 : 1);
 }
 
+/* Gives up, with a price above `limit`, as soon as it is clear that the partition is dearer. */
 static struct price price_partition(const struct search *s, int number, const struct fuse_layout *partition,
-                                    struct option *chosen) {
+                                    struct price limit, struct option *chosen) {
     const struct fuse_plan *plan = s->plan;
     const struct fuse_op *op = plan->ir->ops.at[number];
     int64_t budget = s->effort->budget_bytes, held_total = 0, dying = 0;
@@ -249,6 +251,8 @@ static struct price price_partition(const struct search *s, int number, const st
         if (s->last[v] == number)
             dying = fuse_sat_add(dying, block);
         held_total = fuse_sat_add(held_total, panelled(s, number, k, partition, held));
+        if (limit.over_bytes == 0 && price.time_ps > limit.time_ps)
+            return price;
     }
     struct fuse_layout natural = fuse_plan_natural(plan, number, partition);
     int64_t natural_bytes = fuse_cost_block_bytes(plan, op->out, &natural);
@@ -258,6 +262,8 @@ static struct price price_partition(const struct search *s, int number, const st
     for (int i = 0; i < options; i++) {
         struct price p = price;
         p.time_ps = fuse_sat_add(p.time_ps, option[i].time_ps);
+        if (limit.over_bytes == 0 && p.time_ps > limit.time_ps)
+            continue;
         p.time_ps = fuse_sat_add(p.time_ps, users_ps(s, op->out, &option[i].final, -1));
         int64_t final_bytes = fuse_cost_block_bytes(plan, op->out, &option[i].final);
         bool two = !fuse_layout_equal(&natural, &option[i].final);
@@ -309,19 +315,24 @@ static void choose(struct search *s, int number) {
     struct price lowest = {INT64_MAX, INT64_MAX, INT64_MAX};
     struct option best = {fuse_layout_replicated(), fuse_layout_replicated(), 0};
     int best_partition = 0;
-    for (int i = 0; i < n; i++) {
+    /* What was chosen in the sweep before comes first: most others are dearer at first sight. */
+    for (int i = s->decided[number] ? -1 : 0; i < n; i++) {
+        const struct fuse_layout *partition = i < 0 ? &plan->partition[number] : &s->partitions[i];
         struct option option = best;
-        if (s->effort->budget_bytes == INT64_MAX &&
-            fuse_cost_compute_ps(plan, number, &s->partitions[i]) > lowest.time_ps)
+        if (lowest.over_bytes == 0 && fuse_cost_compute_ps(plan, number, partition) > lowest.time_ps)
             continue;
-        struct price price = price_partition(s, number, &s->partitions[i], &option);
+        struct price price = price_partition(s, number, partition, lowest, &option);
         if (cheaper(price, lowest)) {
             lowest = price;
             best = option;
             best_partition = i;
         }
     }
-    plan->partition[number] = s->partitions[best_partition];
+    s->changed |= best_partition >= 0 && s->decided[number] &&
+                  !fuse_layout_equal(&plan->partition[number], &s->partitions[best_partition]);
+    s->changed |= s->decided[number] && !fuse_layout_equal(&plan->layout[op->out], &best.final);
+    if (best_partition >= 0)
+        plan->partition[number] = s->partitions[best_partition];
     s->decided[number] = true;
     for (int k = 0; k < op->inputs; k++) {
         int v = op->input[k].value;
@@ -459,11 +470,14 @@ void fuse_plan_search(struct fuse_plan *plan, const struct fuse_plan_effort *eff
         s.decided[o] = ir->ops.at[o]->kind == FUSE_OP_SINK;
     }
     for (int sweep = 0; sweep <= SWEEPS; sweep++) {
+        s.changed = false;
         if (effort->budget_bytes != INT64_MAX)
             estimate_live(&s);
         for (int o = 0; o < ir->ops.n; o++)
             choose(&s, o);
         place_shared(&s);
         place_rest(&s);
+        if (sweep > 0 && !s.changed)
+            break;
     }
 }
