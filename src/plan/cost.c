@@ -286,7 +286,112 @@ int64_t fuse_cost_compute_ps(const struct fuse_plan *plan, int number, const str
     /* A map is bound by memory or, with long bodies, by some eight operations per element and tile pass. */
     int64_t elems = iteration_elems(plan, op, partition);
     int64_t bytes = fuse_sat_mul(elems, 4 * (int64_t)(op->inputs + (op->reduce == FUSE_REDUCE_NONE)));
-    return fuse_sat_add(fuse_sat_mul(bytes, m->map_ps_per_kib) / 1024, fuse_sat_mul(flops, 512 * 1024) / 1024);
+    return fuse_sat_add(fuse_sat_mul(bytes, m->map_ps_per_kib) / 1024, fuse_sat_mul(flops, 512));
+}
+
+/* ---- all ranks ------------------------------------------------------------------------------------------------ */
+
+/* The interval of one axis for each part that its split has; a rank's part is the sum of coordinate * weight. */
+struct axis_table {
+    int dims, dim[FUSE_MESH_MAX];
+    int64_t weight[FUSE_MESH_MAX], parts;
+    struct interval *at;
+};
+
+static struct axis_table tabulate(const struct fuse_plan *plan, const struct fuse_layout *layout, int axis,
+                                  int64_t extent) {
+    struct axis_table table = {.parts = 1};
+    for (int level = plan->mesh.dims - 1; level >= 0; level--)
+        for (int d = 0; d < plan->mesh.dims; d++)
+            if (layout->axis[d] == axis && layout->level[d] == level) {
+                table.dim[table.dims] = d;
+                table.weight[table.dims++] = table.parts;
+                table.parts *= plan->mesh.dim[d];
+            }
+    table.at = FUSE_NEW_ARRAY(plan->arena, struct interval, table.parts);
+    for (int64_t part = 0; part < table.parts; part++)
+        table.at[part] = block_interval(extent, table.parts, part);
+    return table;
+}
+
+static struct interval look_up(const struct axis_table *table, const int *coordinate) {
+    int64_t part = 0;
+    for (int i = 0; i < table->dims; i++)
+        part += coordinate[table->dim[i]] * table->weight[i];
+    return table->at[part];
+}
+
+/* Tables of a LAYOUT or NEED holding without a loop, one an axis of the value. */
+static void tabulate_holding(struct axis_table *table, const struct fuse_plan *plan,
+                             const struct fuse_holding *holding) {
+    const struct fuse_value *value = &plan->ir->values.at[holding->value];
+    for (int a = 0; a < value->rank; a++) {
+        if (holding->kind == FUSE_HOLDING_LAYOUT) {
+            table[a] = tabulate(plan, &holding->layout, a, value->extent[a]);
+            continue;
+        }
+        const struct fuse_op *op = plan->ir->ops.at[holding->op];
+        const struct fuse_access_axis *at = &op->input[holding->input].access.at[a];
+        table[a] = tabulate(plan, &holding->layout, at->index, at->index < 0 ? 1 : op->extent[at->index]);
+        if (at->index < 0) { /* one position, however the replicated dimensions lie */
+            table[a].dims = 0;
+            table[a].parts = 1;
+            table[a].at[0] = (struct interval){0, 1};
+        }
+        for (int64_t part = 0; part < table[a].parts; part++)
+            table[a].at[part] = meet(read_interval(at, table[a].at[part]), (struct interval){0, value->extent[a]});
+    }
+}
+
+/* true when every rank below mesh.used has a non-empty part of the iteration space, so that intervals tell everything. */
+static bool all_take_part(const struct fuse_plan *plan, const struct fuse_holding *need) {
+    const struct fuse_op *op = need->kind == FUSE_HOLDING_NEED ? plan->ir->ops.at[need->op] : NULL;
+    for (int i = 0; op && i < op->indices; i++)
+        if (fuse_layout_parts(&need->layout, &plan->mesh, i) > op->extent[i])
+            return false;
+    return true;
+}
+
+static void next_coordinate(int *coordinate, const struct fuse_mesh *mesh) {
+    for (int d = mesh->dims - 1; d >= 0; d--) {
+        if (++coordinate[d] < mesh->dim[d])
+            return;
+        coordinate[d] = 0;
+    }
+}
+
+/* Elements that each rank receives over all turns, to received[rank]. */
+static void receive_all(const struct fuse_plan *plan, const struct fuse_step *step, int64_t *received) {
+    struct fuse_step whole = *step;
+    int64_t turns = step_turns(plan, step);
+    if (turns_tile(plan, step)) {
+        whole.have.loop = whole.need.loop = -1;
+        turns = 1;
+    }
+    int rank_of_value = plan->ir->values.at[step->have.value].rank, ranks = plan->mesh.ranks;
+    if (turns > 1 || whole.have.kind == FUSE_HOLDING_RANGES || whole.need.kind == FUSE_HOLDING_RANGES ||
+        !all_take_part(plan, &whole.need)) {
+        for (int rank = 0; rank < ranks; rank++)
+            for (int64_t t = 0; t < turns; t++)
+                received[rank] = fuse_sat_add(received[rank], fuse_cost_received_elems(plan, &whole, rank, t));
+        return;
+    }
+    struct fuse_arena_mark mark = fuse_arena_mark(plan->arena);
+    struct axis_table have[FUSE_MAX_AXES], need[FUSE_MAX_AXES];
+    tabulate_holding(have, plan, &whole.have);
+    tabulate_holding(need, plan, &whole.need);
+    int coordinate[FUSE_MESH_MAX] = {0};
+    for (int rank = 0; rank < plan->mesh.used; rank++, next_coordinate(coordinate, &plan->mesh)) {
+        int64_t needed = 1, owned = 1;
+        for (int a = 0; a < rank_of_value; a++) {
+            struct interval n = look_up(&need[a], coordinate);
+            needed = fuse_sat_mul(needed, length(n));
+            owned = fuse_sat_mul(owned, length(meet(n, look_up(&have[a], coordinate))));
+        }
+        received[rank] =
+            step->kind == FUSE_STEP_REDUCE ? fuse_sat_mul(plan->mesh.dim[step->dim] - 1, needed) : needed - owned;
+    }
+    fuse_arena_rewind(plan->arena, mark);
 }
 
 void fuse_cost_step(const struct fuse_plan *plan, struct fuse_step *step, int64_t *received_bytes) {
@@ -296,21 +401,16 @@ void fuse_cost_step(const struct fuse_plan *plan, struct fuse_step *step, int64_
     case FUSE_STEP_MOVE:
     case FUSE_STEP_REDUCE: {
         int64_t size = (int64_t)fuse_dtype_bytes(plan->ir->values.at[step->have.value].dtype);
-        struct fuse_step whole = *step;
-        int64_t turns = step_turns(plan, step);
-        if (turns_tile(plan, step)) {
-            whole.have.loop = whole.need.loop = -1;
-            turns = 1;
-        }
+        struct fuse_arena_mark mark = fuse_arena_mark(plan->arena);
+        int64_t *received = FUSE_NEW_ARRAY(plan->arena, int64_t, plan->mesh.ranks);
+        receive_all(plan, step, received);
         for (int rank = 0; rank < plan->mesh.ranks; rank++) {
-            int64_t n = 0;
-            for (int64_t t = 0; t < turns; t++)
-                n = fuse_sat_add(n, fuse_cost_received_elems(plan, &whole, rank, t));
-            n = fuse_sat_mul(n, size);
+            int64_t n = fuse_sat_mul(received[rank], size);
             step->received_bytes_max = n > step->received_bytes_max ? n : step->received_bytes_max;
             step->received_bytes_total = fuse_sat_add(step->received_bytes_total, n);
             received_bytes[rank] = fuse_sat_add(received_bytes[rank], n);
         }
+        fuse_arena_rewind(plan->arena, mark);
         int64_t copied = fuse_sat_mul(fuse_holding_max_elems(plan, &step->need), size);
         copied = copied > step->received_bytes_max ? copied - step->received_bytes_max : 0;
         step->time_ps = fuse_sat_add(fuse_cost_receive_ps(plan, step->received_bytes_max, step->received_bytes_max > 0),
