@@ -126,6 +126,7 @@ static enum fuse_dtype result_dtype(struct rng *rng) {
 static void random_contractions(void **state) {
     (void)state;
     static const int64_t extents[] = {1, 2, 3, 4, 5, 7, 8, 13, 16, 17, 31};
+    /* A product has them all; one operand or none having an index is rare. */
     static const int kinds[] = {A | B | C, A | C, B | C, A | B, A | C, B | C, A | B, A, B, C, 0};
     for (int seed = 0; seed < 600; seed++) {
         struct rng rng = {.state = (uint64_t)seed};
@@ -251,6 +252,29 @@ static void real_products(void **state) {
         }
 }
 
+/* c[h, i, j] = sum over q, k of a[i, h, q, k] b[q, k, j] with padded blocks, so that no two indices fuse: products of
+ * 70 x 130 by 130 x 66 are large enough to be looped over h and q where they lie. */
+static void loops_around_products(void **state) {
+    (void)state;
+    char *image = calloc(IMAGE, 1);
+    struct rng rng = {.state = 6};
+    fill_whole(&rng, image, FUSE_F32, IMAGE / 4, 4);
+    struct call call = {.kind = CALL_CONTRACT};
+    call.contract =
+        (struct fuse_contract){.indices = 5, .extent = {2, 70, 66, 3, 130}, .in_a = 0x1b, .in_b = 0x1c, .in_c = 0x07};
+    call.contract.a =
+        (struct fuse_operand_view){.data = (void *)64, .dtype = FUSE_F32, .stride = {450, 1000, 0, 140, 1}};
+    call.contract.b =
+        (struct fuse_operand_view){.data = (void *)((size_t)1 << 20), .dtype = FUSE_F32, .stride = {0, 0, 1, 9000, 66}};
+    call.contract.c =
+        (struct fuse_operand_view){.data = (void *)((size_t)2 << 20), .dtype = FUSE_F32, .stride = {5000, 70, 1}};
+    for (int accumulate = 0; accumulate < 2; accumulate++) {
+        call.contract.accumulate = accumulate;
+        check("loops around products", &call, image, (size_t)3 << 20, 0, 0);
+    }
+    free(image);
+}
+
 static void sliding_windows_and_diagonals(void **state) {
     (void)state;
     struct rng rng = {.state = 77};
@@ -354,11 +378,11 @@ static void large_integers_are_exact(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(random_contractions),           cmocka_unit_test(large_contractions),
-        cmocka_unit_test(threads_do_not_share_buffers),  cmocka_unit_test(real_products),
-        cmocka_unit_test(sliding_windows_and_diagonals), cmocka_unit_test(empty_sums_give_zeros),
-        cmocka_unit_test(nan_in_overwritten_results),    cmocka_unit_test(integer_overflow_is_reported),
-        cmocka_unit_test(large_integers_are_exact),
+        cmocka_unit_test(random_contractions),          cmocka_unit_test(large_contractions),
+        cmocka_unit_test(threads_do_not_share_buffers), cmocka_unit_test(real_products),
+        cmocka_unit_test(loops_around_products),        cmocka_unit_test(sliding_windows_and_diagonals),
+        cmocka_unit_test(empty_sums_give_zeros),        cmocka_unit_test(nan_in_overwritten_results),
+        cmocka_unit_test(integer_overflow_is_reported), cmocka_unit_test(large_integers_are_exact),
     };
     return cmocka_run_group_tests(tests, open_beds, close_beds);
 }

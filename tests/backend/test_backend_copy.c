@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define IMAGE ((size_t)48 << 20)
+#define IMAGE ((size_t)40 << 20)
 
 static struct bed ref, subject[SUBJECTS];
 
@@ -125,6 +125,36 @@ static void large_views(void **state) {
             }
 }
 
+/* Transposes from 4 MiB on write whole lines past the caches, wherever in a row the lines begin. */
+static void large_transposes(void **state) {
+    (void)state;
+    static const enum fuse_dtype types[] = {FUSE_I8, FUSE_BF16, FUSE_F32, FUSE_F64};
+    static const int64_t edges[] = {2101, 1490, 1051, 747};
+    char *image = calloc(IMAGE, 1);
+    struct rng rng = {.state = 4};
+    for (size_t i = 0; i < IMAGE; i++)
+        image[i] = (char)(rng_next(&rng) & 0x3f);
+    for (int t = 0; t < 4; t++)
+        for (int shift = 0; shift < 3; shift++) {
+            const size_t size = fuse_dtype_bytes(types[t]), from = (IMAGE / 2) / size * size;
+            const int64_t n = edges[t], m = n - 5 + shift, ld = shift == 1 ? (m + 63) / 64 * 64 : m + shift;
+            struct call call = {.kind = CALL_COPY};
+            call.to = (struct fuse_view){.data = (void *)(64 + (size_t)shift * 3 * size),
+                                         .dtype = types[t],
+                                         .rank = 2,
+                                         .extent = {n, m},
+                                         .stride = {ld, 1}};
+            call.from = call.to;
+            call.from.data = (void *)from;
+            call.from.stride[0] = 1;
+            call.from.stride[1] = n + 1;
+            assert_true(n * m * (int64_t)size >= 4 << 20 && from + (size_t)(m * (n + 1)) * size < IMAGE &&
+                        64 + (size_t)(n * ld + 9) * size < from);
+            check("a large transpose", &call, image, IMAGE);
+        }
+    free(image);
+}
+
 static void combining_reals(void **state) {
     (void)state;
     const int64_t n = 1000;
@@ -218,6 +248,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(random_views),
         cmocka_unit_test(large_views),
+        cmocka_unit_test(large_transposes),
         cmocka_unit_test(combining_reals),
         cmocka_unit_test(overflow_of_a_combination),
         cmocka_unit_test(broken_calls_are_refused),
