@@ -397,7 +397,7 @@ static void compute(struct build *b, int number, int to, int64_t out_bytes) {
         new_step(b, op->kind == FUSE_OP_EINSUM ? FUSE_STEP_CONTRACT : FUSE_STEP_MAP, FUSE_PHASE_RUN, number);
     for (int k = 0; k < op->inputs; k++) {
         int v = op->input[k].value;
-        fuse_cost_gather_bytes(plan, number, k, partition, &plan->layout[v], &gather[k].needed);
+        gather[k].needed = fuse_cost_needs_gather(plan, number, k, partition, &plan->layout[v]);
         struct fuse_holding need = {
             .kind = FUSE_HOLDING_NEED, .value = v, .layout = *partition, .op = number, .input = k, .loop = -1};
         gather[k].bytes = fuse_sat_mul(fuse_holding_max_elems(plan, &need), dtype_bytes(b, v));

@@ -486,6 +486,46 @@ int64_t fuse_cost_gather_bytes(const struct fuse_plan *plan, int op, int input, 
     return bytes;
 }
 
+/* true when some combination of the mesh coordinates that matter to this axis reads outside the rank's own block. */
+static bool axis_leaves_block(const struct fuse_plan *plan, const struct fuse_op *op, const struct fuse_access_axis *at,
+                              int axis, int64_t extent, const struct fuse_layout *partition,
+                              const struct fuse_layout *have) {
+    const struct fuse_mesh *mesh = &plan->mesh;
+    int dims[FUSE_MESH_MAX], n = 0, coordinate[FUSE_MESH_MAX] = {0};
+    bool same = at->index >= 0 && at->stride == 1 && at->offset == 0 && op->extent[at->index] == extent;
+    for (int d = 0; d < mesh->dims; d++) {
+        bool held = have->axis[d] == axis, read = at->index >= 0 && partition->axis[d] == at->index;
+        if (held || read)
+            dims[n++] = d;
+        same &= held == read && (!held || have->level[d] == partition->level[d]);
+    }
+    if (same)
+        return false;
+    for (;;) {
+        struct interval range = {0, 1}, own = layout_interval(plan, have, axis, extent, coordinate);
+        if (at->index >= 0)
+            range = layout_interval(plan, partition, at->index, op->extent[at->index], coordinate);
+        struct interval read = read_interval(at, range);
+        if (length(range) > 0 && (read.lo < own.lo || read.hi > own.hi))
+            return true;
+        int i = 0;
+        while (i < n && ++coordinate[dims[i]] == mesh->dim[dims[i]])
+            coordinate[dims[i++]] = 0;
+        if (i == n)
+            return false;
+    }
+}
+
+bool fuse_cost_needs_gather(const struct fuse_plan *plan, int op_number, int input, const struct fuse_layout *partition,
+                            const struct fuse_layout *have) {
+    const struct fuse_op *op = plan->ir->ops.at[op_number];
+    const struct fuse_value *value = &plan->ir->values.at[op->input[input].value];
+    for (int a = 0; a < value->rank; a++)
+        if (axis_leaves_block(plan, op, &op->input[input].access.at[a], a, value->extent[a], partition, have))
+            return true;
+    return false;
+}
+
 int64_t fuse_cost_relayout_bytes(const struct fuse_plan *plan, int value, const struct fuse_layout *have,
                                  const struct fuse_layout *need) {
     struct fuse_step step = {.kind = FUSE_STEP_MOVE,

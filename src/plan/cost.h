@@ -13,6 +13,11 @@ void fuse_cost_step(const struct fuse_plan *plan, struct fuse_step *step, int64_
 /* At least what one rank receives in one turn, bytes; after fuse_cost_step. */
 int64_t fuse_cost_turn_bytes_bound(const struct fuse_plan *plan, const struct fuse_step *step);
 
+/* Exact: some rank reads what it does not hold, or outside the tensor, so that the operation must read from a buffer of
+ * its own. (Conservative for ranks without a part of the iteration space.) */
+bool fuse_cost_needs_gather(const struct fuse_plan *plan, int op, int input, const struct fuse_layout *partition,
+                            const struct fuse_layout *have);
+
 /* Sets plan->samples, which the estimates below look at. */
 void fuse_cost_choose_samples(struct fuse_plan *plan);
 

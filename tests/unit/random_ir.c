@@ -72,6 +72,17 @@ static void add_operation(struct fuse_ir *ir, struct random_state *state) {
                 *at = (struct fuse_access_axis){-1, 0, random_below(state, extent)};
                 continue;
             }
+            /* every second or third position, either way */
+            int64_t stride = 1, offset = 0;
+            if (extent > 3 && random_below(state, 6) == 0) {
+                stride = 2 + random_below(state, 2);
+                offset = random_below(state, 3);
+                extent = (extent - offset + stride - 1) / stride;
+                if (random_below(state, 3) == 0) {
+                    offset += stride * (extent - 1);
+                    stride = -stride;
+                }
+            }
             int match = -1;
             for (int i = 0; i < op.indices; i++)
                 if (op.extent[i] == extent && random_below(state, 3) > 0)
@@ -81,7 +92,9 @@ static void add_operation(struct fuse_ir *ir, struct random_state *state) {
                 op.extent[match] = extent;
                 op.index_name[match] = index_names[match];
             }
-            *at = match < 0 ? (struct fuse_access_axis){-1, 0, 0} : (struct fuse_access_axis){match, 1, 0};
+            *at = match < 0 ? (struct fuse_access_axis){-1, 0, 0} : (struct fuse_access_axis){match, stride, offset};
+            if (stride != 1)
+                continue;
             if (match >= 0 && random_below(state, 6) == 0)
                 at->offset = random_below(state, 5) - 2;
             else if (match >= 0 && random_below(state, 8) == 0)
