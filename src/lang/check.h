@@ -141,6 +141,7 @@ struct fuse_node {
     struct fuse_span span;
     uint64_t uses;                /* indices that stand in it, without those that constructs in it take */
     uint64_t sum;                 /* indices that are summed at this node */
+    bool any;                     /* .. that sum is an OR of truths */
     uint64_t axes;                /* what is left of uses after the sums in and at it */
     struct fuse_type inner, type; /* before and after the sum at this node */
     int n;

@@ -207,7 +207,13 @@ struct fuse_term *fuse_lower_node(struct fuse_lowering *l, const struct fuse_nod
     l->here = node->span;
     enum fuse_dtype inside = wanted_inside(node->inner, want);
     struct fuse_term *term;
-    if (node->kind == FUSE_NODE_PRODUCT) {
+    if (node->any) {
+        struct fuse_node open = *node;
+        open.sum = 0;
+        open.any = false;
+        open.type = open.inner;
+        term = fuse_project(l, fuse_lower_truth(l, &open, want), node->sum, FUSE_REDUCE_OR);
+    } else if (node->kind == FUSE_NODE_PRODUCT) {
         term = fuse_lower_product(l, node, inside);
     } else {
         term = lower_inner(l, node, inside);

@@ -317,9 +317,10 @@ static struct fuse_node *resolve_reference(struct fuse_resolver *r, const struct
             good = false;
             continue;
         }
-        if (index[a].kind == FUSE_INDEX_SLICE)
+        if (index[a].kind == FUSE_INDEX_SLICE && !index[a].named_slice)
             for (int b = 0; b < a; b++)
-                if (index[b].kind == FUSE_INDEX_SLICE && node->at[b].index == node->at[a].index) {
+                if (index[b].kind == FUSE_INDEX_SLICE && !index[b].named_slice &&
+                    node->at[b].index == node->at[a].index) {
                     struct fuse_diagnostic *d = fuse_complain(c, index[a].span,
                                                               "two slices of one reference are both "
                                                               "called '%s'",

@@ -53,26 +53,19 @@ static void spell_both(struct placer *p, struct fuse_diagnostic *d, const struct
                 operand, loose ? ")" : "", bracketed ? "" : ")", construct + after);
 }
 
-/* Sums `set` at the node. In a closing operand only a product of factors that share the index may do so. */
+/* Sums `set` at the node; in an operand of ! && || it is an OR. In another closing operand only a product of factors that
+ * share the index may be summed. */
 static void land(struct placer *p, struct fuse_node *node, uint64_t set, uint64_t shared, const struct region *region) {
     node->sum = set;
+    node->any = set && region->logical;
     node->axes &= ~set;
-    if (!region->closing || !(set & ~shared) || p->eq->bad)
+    if (!region->closing || region->logical || !(set & ~shared) || p->eq->bad)
         return;
     set &= ~shared;
-    if (region->logical) {
-        struct fuse_diagnostic *d =
-            fuse_complain(p->c, node->span,
-                          "there is no %s outside of this operand, and an index that ! && || project is "
-                          "part of the language but cannot be run yet",
-                          fuse_quote_indices(p->c, p->eq, set));
-        fuse_advise(p->c, d, "project it with reduce(any, ..) ..");
-    } else {
-        struct fuse_diagnostic *d =
-            fuse_complain(p->c, node->span, "%s would be summed here: is the sum inside or outside?",
-                          fuse_quote_indices(p->c, p->eq, set));
-        spell_both(p, d, node, set, region);
-    }
+    struct fuse_diagnostic *d =
+        fuse_complain(p->c, node->span, "%s would be summed here: is the sum inside or outside?",
+                      fuse_quote_indices(p->c, p->eq, set));
+    spell_both(p, d, node, set, region);
     p->eq->bad = true;
 }
 

@@ -126,7 +126,7 @@ static void infer(const struct fuse_checker *c, struct fuse_node *node) {
         if (node->arg[k])
             infer(c, node->arg[k]);
     node->inner = inner_type(c, node);
-    node->type = node->sum ? as_number(node->inner) : node->inner;
+    node->type = node->any ? boolean : node->sum ? as_number(node->inner) : node->inner;
 }
 
 void fuse_type_equation(struct fuse_checker *c, struct fuse_equation *eq) {

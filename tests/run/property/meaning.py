@@ -1,0 +1,570 @@
+"""What an equation means, densely and slowly, with NumPy: an interpreter of the language that shares nothing with
+fuse-dist. It works on the syntax trees of sample.py, whose head describes them.
+
+An expression is evaluated for a set `keep` of index names: those of the left side, and those that stand elsewhere in
+the equation. Whatever else it has is summed in it, as deep as all uses of the name allow.
+"""
+
+import itertools
+import math
+
+import numpy
+
+KINDS = {"b": numpy.bool_, "i": numpy.int64, "w": numpy.float64, "d": numpy.float64, "s": numpy.float64}
+LARGEST = 200_000  # elements of an intermediate array
+
+
+class ProgramError(Exception):
+    """The program is wrong. kind: what is said about it; names: the indices it is about."""
+
+    def __init__(self, kind, names=()):
+        super().__init__(kind)
+        self.kind = kind
+        self.names = tuple(names)
+
+
+class Fragile(Exception):
+    """A rounding error would decide the result, or a value is too large: no program to compare."""
+
+
+class Value:
+    """names: one per axis; kind: b(ool), i(nteger), d (f64), s (f32), w (real literals, which give way)."""
+
+    loose = False  # something was rounded to f32
+
+    def __init__(self, names, array, kind, exact=True):
+        self.names = tuple(names)
+        self.array = numpy.asarray(array, KINDS[kind])
+        self.kind = kind
+        self.exact = exact
+        if kind in "sw" and not exact:
+            Value.loose = True
+        if self.array.size > LARGEST:
+            raise Fragile()
+        if kind not in "bi" and not numpy.isfinite(self.array).all():
+            raise Fragile()
+        if self.array.size and kind != "b" and numpy.abs(self.array).max() > 1e9:
+            raise Fragile()
+
+
+def join(a, b):
+    if a == b and a not in "b":
+        return a
+    for kind in "dsw":
+        if kind in (a, b):
+            return kind
+    return "i"
+
+
+def number_kind(kind):
+    return "i" if kind == "b" else kind
+
+
+def real_kind(kind):
+    return kind if kind in "dsw" else "w"
+
+
+def spread(value, names):
+    """The array with exactly these axes, of length 1 where the value has none."""
+    order = [value.names.index(n) for n in names if n in value.names]
+    shape = [value.array.shape[value.names.index(n)] if n in value.names else 1 for n in names]
+    return value.array.transpose(order).reshape(shape)
+
+
+def together(values):
+    """Names of all, and the arrays with those axes."""
+    names = list(dict.fromkeys(itertools.chain(*(v.names for v in values))))
+    if math.prod(dict(pair for v in values for pair in zip(v.names, v.array.shape)).values()) > LARGEST:
+        raise Fragile()
+    return names, [spread(v, names) for v in values]
+
+
+def sum_over(value, names):
+    axes = tuple(value.names.index(n) for n in names)
+    kind = number_kind(value.kind)
+    array = value.array.astype(KINDS[kind]).sum(axis=axes)
+    return Value([n for n in value.names if n not in names], array, kind, value.exact)
+
+
+def shifted(array, axis, offset):
+    """At i, the element at i + offset; 0 outside."""
+    result = numpy.zeros_like(array)
+    n = array.shape[axis]
+    for i in range(n):
+        if 0 <= i + offset < n:
+            result[(slice(None),) * axis + (i,)] = array[(slice(None),) * axis + (i + offset,)]
+    return result
+
+
+def index_name(index):
+    """The name of the axis that an index of a reference makes, or None."""
+    return {"n": index[1], "o": index[1], "f": None, "s": index[-1] or index[1]}[index[0]]
+
+
+ELEMENT = {
+    "relu": (lambda x: numpy.maximum(x, 0), "number"), "abs": (numpy.abs, "number"), "sign": (numpy.sign, "number"),
+    "floor": (numpy.floor, "number"), "ceil": (numpy.ceil, "number"), "round": (numpy.round, "number"),
+    "step": (lambda x: x > 0, "truth"), "isnan": (numpy.isnan, "truth"), "exp": (numpy.exp, "real"),
+    "sigmoid": (lambda x: 1 / (1 + numpy.exp(-x)), "real"), "tanh": (numpy.tanh, "real"), "sin": (numpy.sin, "real"),
+    "cos": (numpy.cos, "real"), "silu": (lambda x: x / (1 + numpy.exp(-x)), "real"),
+    "minimum": (numpy.minimum, "number"), "maximum": (numpy.maximum, "number"),
+    "clip": (lambda x, a, b: numpy.minimum(numpy.maximum(x, a), b), "number"),
+}
+JUMPS = {"sign", "floor", "ceil", "round", "step"}
+REDUCE = {"sum": (numpy.sum, "number"), "mean": (numpy.mean, "real"), "avg": (numpy.mean, "real"),
+          "max": (numpy.max, "number"), "amax": (numpy.max, "number"), "min": (numpy.min, "number"),
+          "amin": (numpy.min, "number"), "prod": (numpy.prod, "number"), "any": (numpy.any, "truth"),
+          "all": (numpy.all, "truth"), "argmax": (numpy.argmax, "place"), "argmin": (numpy.argmin, "place"),
+          "norm": (lambda x, axis: numpy.sqrt((x * x).sum(axis=axis)), "real"),
+          "logsumexp": (lambda x, axis: numpy.log(numpy.exp(x).sum(axis=axis)), "real")}
+NORMALISE = {"softmax", "log_softmax", "lnorm", "layernorm", "rmsnorm"}
+
+
+def children(node):
+    """(number, child) pairs in the order of the text."""
+    kind = node[0]
+    if kind in ("add", "sub", "mul", "div", "pow", "and", "or"):
+        return [(1, node[1]), (2, node[2])]
+    if kind in ("neg", "not", "guard", "hot"):
+        return [(1, node[1])]
+    if kind == "cmp":
+        return [(2, node[2]), (3, node[3])]
+    if kind == "choose":  # ("choose", style, (c1, v1, .., d))
+        return list(enumerate(node[2]))
+    if kind == "call":
+        return list(enumerate(node[2]))
+    if kind == "reduce":
+        return [(3, node[3])]
+    return []
+
+
+def with_child(node, number, child):
+    node = list(node)
+    if node[0] in ("choose", "call"):
+        node[2] = tuple(child if k == number else c for k, c in enumerate(node[2]))
+    else:
+        node[number] = child
+    return tuple(node)
+
+
+class Equation:
+    """One right side with its guard. left: index names of the left side, or None for a sink."""
+
+    def __init__(self, expr, left, tensors, extents, guard=None):
+        self.left = set(left) if left is not None else None
+        self.left_order = list(left) if left is not None else []
+        self.tensors, self.extents = tensors, extents
+        self.expr = expr if guard is None else self.guarded(expr, guard)
+        self.fresh = itertools.count()
+        self.slices = {}
+        self.taken = {}
+        self.makers = 0
+        self.fixed, self.loose = set(), set(self.left or ())  # indices whose extent something fixes, or must fix
+        self.find_taken()
+        self.named = set(self.free(self.expr, ()))
+
+    def guarded(self, expr, guard):
+        """The guard is a factor of every top-level term."""
+        if expr[0] in ("add", "sub"):
+            return (expr[0], self.guarded(expr[1], guard), self.guarded(expr[2], guard))
+        if expr[0] == "neg":
+            return ("neg", self.guarded(expr[1], guard))
+        return ("mul", expr, ("guard", guard))
+
+    # ---- what reductions take
+
+    def all_names(self, node):
+        names = set(index_name(i) for i in node[2]) - {None} if node[0] == "ref" else set()
+        names |= {node[2]} if node[0] == "index" else set()
+        for _, child in children(node):
+            names |= self.all_names(child)
+        return names
+
+    def free(self, node, path):
+        """Names that stand in the node and are not taken in it, in order of first appearance."""
+        names = [index_name(i) for i in node[2]] if node[0] == "ref" else [node[2]] if node[0] == "index" else []
+        names = [n for n in names if n is not None]
+        for k, child in children(node):
+            names += self.free(child, path + (k,))
+        gone = self.taken.get(path, ()) if self.takes_away(node) else ()
+        return [n for n in dict.fromkeys(names) if n not in gone]
+
+    def takes_away(self, node):
+        return node[0] == "reduce" or (node[0] == "call" and node[1] in REDUCE)
+
+    def axis_names(self, node, path, axis):
+        argument = node[2][0]
+        names = self.free(argument, path + (0,))
+        result = []
+        for a in axis:
+            if isinstance(a, int):
+                order = [index_name(i) for i in argument[2]] if argument[0] == "ref" else names
+                if not -len(order) <= a < len(order) or order[a] is None:
+                    raise ProgramError("axis position")
+                a = order[a]
+            elif a not in names:
+                raise ProgramError("axis name")
+            result.append(a)
+        return set(result)
+
+    def find_taken(self):
+        """axis= and reduce() say what is taken; without, what nothing else has: found from above."""
+        defaults = {}
+
+        def visit(node, path):
+            for k, child in children(node):
+                visit(child, path + (k,))
+            if node[0] == "reduce":
+                names = self.free(node[3], path + (3,))
+                if self.left and set(node[2]) & self.left:
+                    raise ProgramError("reduce on the left")
+                if not set(node[2]) <= set(names):
+                    raise ProgramError("reduce lacks")
+                self.taken[path] = set(node[2])
+            elif node[0] == "call" and node[1] in REDUCE and node[3] is not None:
+                self.taken[path] = self.axis_names(node, path, node[3])
+            elif node[0] == "call" and node[1] in REDUCE:
+                defaults[path] = node
+                self.taken[path] = set(self.free(node[2][0], path + (0,))) - (self.left or set())
+
+        def outside(node, path, target, above):
+            if path == target:
+                return above
+            for k, child in children(node):
+                if target[:len(path) + 1] == path + (k,):
+                    for other, sibling in children(node):
+                        if other != k:
+                            above = above | set(self.free(sibling, path + (other,)))
+                    return outside(child, path + (k,), target, above)
+            raise AssertionError
+
+        visit(self.expr, ())
+        changed = True
+        while changed:
+            changed = False
+            for path in defaults:
+                rest = outside(self.expr, (), path, set())
+                if self.taken[path] & rest:
+                    self.taken[path] -= rest
+                    changed = True
+        for path, node in defaults.items():
+            if not self.taken[path]:
+                raise ProgramError("nothing to reduce")
+            if node[1] != "sum" and self.shared_in_product(node[2][0], path + (0,), self.taken[path]):
+                raise ProgramError("say axis")
+        for path, node in self.walk(self.expr, ()):
+            if node[0] == "call" and node[1] in ("argmax", "argmin") and len(self.taken[path]) != 1:
+                raise ProgramError("one index")
+
+    def walk(self, node, path):
+        yield path, node
+        for k, child in children(node):
+            yield from self.walk(child, path + (k,))
+
+    def shared_in_product(self, node, path, names):
+        parts = [(child, path + (k,)) for k, child in children(node)]
+        if node[0] in ("mul", "div") and names.intersection(*(self.free(*p) for p in parts)):
+            return True
+        return any(self.shared_in_product(*p, names) for p in parts)
+
+    # ---- values
+
+    def evaluate(self):
+        keep = self.left if self.left is not None else None
+        value = self.value(self.expr, (), keep, {}, None)
+        return value
+
+    def sink_order(self, value):
+        order = [n for n in self.free(self.expr, ())]
+        return [n for n in order if n in value.names] + [n for n in value.names if n not in order]
+
+    def uses(self, node, path, names):
+        return {names.get(n, n) for n in self.free(node, path)}
+
+    def value(self, node, path, keep, names, region):
+        """names: the scopes of reductions; region: None, "closing" or "logical"."""
+        return getattr(self, "do_" + node[0])(node, path, keep, names, region)
+
+    def land(self, value, keep, region, is_product=False):
+        """Sums what is not kept."""
+        extra = [n for n in value.names if keep is not None and n not in keep]
+        if not extra:
+            return value
+        if region == "logical":
+            axes = tuple(value.names.index(n) for n in extra)
+            truth = self.truth(value)
+            return Value([n for n in value.names if n not in extra], truth.array.any(axis=axes), "b")
+        if region == "closing" and not is_product:
+            raise ProgramError("implied sum", [n if isinstance(n, str) else n[0] for n in extra])
+        return sum_over(value, extra)
+
+    def arguments(self, node, path, keep, names, regions, more=()):
+        """The children's values; each keeps what the others use."""
+        pairs = children(node)
+        used = [self.uses(child, path + (k,), names) for k, child in pairs]
+        values = []
+        for at, (k, child) in enumerate(pairs):
+            others = set(more).union(*(u for o, u in enumerate(used) if o != at))
+            values.append(self.value(child, path + (k,), None if keep is None else keep | others, names, regions[at]))
+        return values
+
+    def truth(self, value):
+        if not value.exact and value.array.size and (numpy.abs(value.array) < 1e-6).any():
+            raise Fragile()
+        return Value(value.names, value.array > 0, "b")
+
+    def combine(self, values, function, kind, exact=None):
+        order, arrays = together(values)
+        with numpy.errstate(all="ignore"):
+            result = function(*[a.astype(KINDS[kind]) if kind != "b" else a for a in arrays])
+        return Value(order, result, kind, all(v.exact for v in values) if exact is None else exact)
+
+    # ---- leaves
+
+    def do_num(self, node, path, keep, names, region):
+        return Value((), node[1], "b" if isinstance(node[1], bool) else "i" if isinstance(node[1], int) else "w")
+
+    def do_list(self, node, path, keep, names, region):
+        array = numpy.array(node[1])
+        return self.land(Value(self.left_order, array, "i" if array.dtype.kind == "i" else "w"), keep, region)
+
+    def do_index(self, node, path, keep, names, region):
+        place = numpy.arange(self.extents[node[2]])
+        self.loose.add(names.get(node[2], node[2]))
+        value = {"iota": place, "even": place % 2 == 0, "odd": place % 2 == 1}[node[1]]
+        return self.land(Value((names.get(node[2], node[2]),), value, "i" if node[1] == "iota" else "b"), keep, region)
+
+    def do_ref(self, node, path, keep, names, region):
+        tensor = self.tensors[node[1]]
+        array, axes, axis = tensor.array, [], 0
+        for index in node[2]:
+            n = array.shape[axis]
+            if index[0] == "f":
+                if not -n <= index[1] < n:
+                    raise ProgramError("position outside")
+                array = array.take(index[1], axis=axis)
+                continue
+            if index[0] == "o":
+                array = shifted(array, axis, index[2])
+            if index[0] == "s":
+                array = array[(slice(None),) * axis + (slice(*index[2:5]),)]
+                name = index_name(index)
+                if self.slices.setdefault(name, array.shape[axis]) != array.shape[axis]:
+                    raise Fragile()
+            name = names.get(index_name(index), index_name(index))
+            if name in axes:  # the diagonal
+                first = axes.index(name)
+                array = numpy.moveaxis(numpy.diagonal(array, axis1=first, axis2=axis), -1, first)
+                continue
+            axes.append(name)
+            axis += 1
+        self.fixed.update(axes)
+        return self.land(Value(axes, array, tensor.kind, tensor.exact), keep, region)
+
+    # ---- operators
+
+    def do_add(self, node, path, keep, names, region, sign=1):
+        pair = [self.value(child, path + (k,), keep, names, region) for k, child in children(node)]
+        kind = join(pair[0].kind, pair[1].kind)
+        return self.combine(pair, lambda a, b: a + sign * b, kind)
+
+    def do_sub(self, node, path, keep, names, region):
+        return self.do_add(node, path, keep, names, region, -1)
+
+    def do_neg(self, node, path, keep, names, region):
+        value = self.value(node[1], path + (1,), keep, names, region)
+        return Value(value.names, -value.array.astype(KINDS[number_kind(value.kind)]), number_kind(value.kind),
+                     value.exact)
+
+    def do_mul(self, node, path, keep, names, region):
+        pair = self.arguments(node, path, keep, names, [region, region])
+        value = self.combine(pair, lambda a, b: a * b, join(pair[0].kind, pair[1].kind))
+        return self.land(value, keep, region, True)
+
+    def do_div(self, node, path, keep, names, region):
+        pair = self.arguments(node, path, keep, names, [region, "closing"])
+        if pair[1].array.size and numpy.abs(pair[1].array).min() < 1e-3:
+            raise Fragile()
+        kind = real_kind(join(pair[0].kind, pair[1].kind))
+        return self.land(self.combine(pair, lambda a, b: a / b, kind, False), keep, region, True)
+
+    def do_pow(self, node, path, keep, names, region):
+        base, exponent = self.arguments(node, path, keep, names, ["closing", "closing"])
+        literal = node[2] if node[2][0] == "num" else node[2][1] if node[2][0] == "neg" else None
+        whole = literal is not None and literal[0] == "num" and isinstance(literal[1], int)
+        if whole:
+            kind = number_kind(base.kind) if exponent.array >= 0 else real_kind(base.kind)
+        else:
+            kind = real_kind(join(base.kind, exponent.kind))
+        exact = base.exact and whole and bool(exponent.array >= 0)
+        if not whole and (base.array.astype(float) < 1e-3).any() or (
+                whole and exponent.array < 0 and (numpy.abs(base.array.astype(float)) < 1e-3).any()):
+            raise Fragile()
+        return self.land(self.combine([base, exponent], lambda a, b: a ** b, kind, exact), keep, region)
+
+    def do_cmp(self, node, path, keep, names, region):
+        pair = self.arguments(node, path, keep, names, ["closing", "closing"])
+        _, arrays = together([Value(v.names, v.array.astype(float), "d") for v in pair])
+        if not all(v.exact for v in pair) and (numpy.abs(arrays[0] - arrays[1]) < 1e-6).any():
+            raise Fragile()
+        operate = {"<": numpy.less, "<=": numpy.less_equal, ">": numpy.greater, ">=": numpy.greater_equal,
+                   "==": numpy.equal, "!=": numpy.not_equal}[node[1]]
+        return self.land(self.combine(pair, operate, "b", True), keep, region)
+
+    def do_and(self, node, path, keep, names, region):
+        pair = [self.truth(v) for v in self.arguments(node, path, keep, names, ["logical", "logical"])]
+        value = self.combine(pair, numpy.logical_and if node[0] == "and" else numpy.logical_or, "b")
+        return self.land(value, keep, region)
+
+    do_or = do_and
+
+    def do_not(self, node, path, keep, names, region):
+        value = self.truth(self.arguments(node, path, keep, names, ["logical"])[0])
+        return self.land(Value(value.names, ~value.array, "b"), keep, region)
+
+    def do_guard(self, node, path, keep, names, region):
+        return self.truth(self.value(node[1], path + (1,), None, names, None))
+
+    def do_choose(self, node, path, keep, names, region):
+        n = len(node[2])
+        regions = ["closing" if k % 2 == 0 and k != n - 1 else region for k in range(n)]
+        values = self.arguments(node, path, keep, names, regions)
+        if n % 2 == 0:
+            values.append(Value((), 0, "i"))
+            regions.append(region)
+        picked = [values[-1]] + values[1:-1:2]
+        kind = picked[0].kind
+        for v in picked[1:]:
+            kind = kind if kind == v.kind else join(kind, v.kind)
+        conditions = [self.truth(v) for v in values[:-1:2]]
+        order, arrays = together(conditions + picked)
+        arrays = numpy.broadcast_arrays(*arrays) if arrays else arrays
+        result = arrays[len(conditions)].astype(KINDS[kind])
+        for k in reversed(range(len(conditions))):
+            result = numpy.where(arrays[k], arrays[len(conditions) + 1 + k].astype(KINDS[kind]), result)
+        return self.land(Value(order, result, kind, all(v.exact for v in picked)), keep, region)
+
+    # ---- calls
+
+    def do_call(self, node, path, keep, names, region):
+        name = node[1]
+        if name in REDUCE:
+            return self.reduction(REDUCE[name], name, node[2][0], path + (0,), self.taken[path], keep, names, region)
+        if name in NORMALISE:
+            return self.normaliser(node, path, keep, names, region)
+        function, kind = ELEMENT[name]
+        values = self.arguments(node, path, keep, names, ["closing"] * len(node[2]))
+        exact = all(v.exact for v in values)
+        if name in JUMPS and not exact:
+            scaled = 2 * values[0].array
+            if (numpy.abs(scaled - numpy.round(scaled)) < 1e-5).any():
+                raise Fragile()
+        common = "i"
+        for v in values:
+            common = join(common, v.kind)
+        result = {"number": common, "real": real_kind(common), "truth": "b"}[kind]
+        if name in ("floor", "ceil", "round") and common == "i":
+            return self.land(self.combine(values, lambda x: x, "i"), keep, region)
+        return self.land(self.combine(values, function, result, kind != "real" and exact or name == "step"), keep,
+                         region)
+
+    def do_reduce(self, node, path, keep, names, region):
+        return self.reduction(REDUCE[node[1]], node[1], node[3], path + (3,), set(node[2]), keep, names, region)
+
+    def reduction(self, row, name, body, path, taken, keep, names, region):
+        inner = dict(names)
+        number = next(self.fresh)
+        inner.update({n: (n, number) for n in taken})
+        mine = {inner[n] for n in taken}
+        value = self.value(body, path, None if keep is None else keep | mine, inner, "closing")
+        for n in taken:
+            if inner[n] not in value.names:
+                extent = self.slices.get(n, self.extents.get(n))
+                value = Value((*value.names, inner[n]), numpy.broadcast_to(value.array[..., None],
+                                                                          (*value.array.shape, extent)), value.kind)
+        axes = tuple(value.names.index(n) for n in value.names if n in mine)
+        function, kind = row
+        if name in ("max", "amax", "min", "amin", "mean", "avg", "argmax", "argmin", "logsumexp") and any(
+                value.array.shape[a] == 0 for a in axes):
+            raise Fragile()
+        array, exact = value.array, value.exact
+        if kind == "truth":
+            array = self.truth(value).array
+        elif kind == "place":
+            axes = axes[0]
+            if not exact and array.size:
+                ends = numpy.sort(array, axis=axes)
+                if ends.shape[axes] > 1 and (numpy.abs(numpy.diff(ends, axis=axes)) < 1e-6).any():
+                    raise Fragile()
+        result = {"number": number_kind(value.kind), "real": real_kind(value.kind), "truth": "b", "place": "i"}[kind]
+        array = array if result == "b" else array.astype(KINDS[number_kind(value.kind)])
+        out = Value([n for n in value.names if n not in mine], function(array, axis=axes), result,
+                    exact and kind != "real" or kind in ("truth", "place"))
+        return self.land(out, keep, region)
+
+    def normaliser(self, node, path, keep, names, region):
+        argument, axis = node[2][0], node[3]
+        free = self.free(argument, path + (0,))
+        if axis is not None:
+            over = self.axis_names(node, path, axis)
+        elif argument[0] == "ref" and free:
+            over = {[index_name(i) for i in argument[2] if index_name(i)][-1]}
+        else:
+            candidates = [n for n in (self.left_order if self.left is not None else self.free(self.expr, ()))
+                          if n in free]
+            if not candidates:
+                raise ProgramError("no axis")
+            over = {candidates[-1]}
+        over = {names.get(n, n) for n in over}
+        value = self.arguments(node, path, keep, names, ["closing"], over)[0]
+        axes = tuple(value.names.index(n) for n in over)
+        x = value.array.astype(float)
+        if x.size == 0:
+            raise Fragile()
+        top = x - x.max(axis=axes, keepdims=True)
+        mean = x.mean(axis=axes, keepdims=True)
+        total = numpy.exp(top).sum(axis=axes, keepdims=True)
+        result = {"softmax": numpy.exp(top) / total, "log_softmax": top - numpy.log(total),
+                  "rmsnorm": x / numpy.sqrt((x * x).mean(axis=axes, keepdims=True) + 1e-5)}.get(node[1])
+        if result is None:
+            spread_ = ((x - mean) ** 2).mean(axis=axes, keepdims=True)
+            if not value.exact and (spread_ < 1e-2).any():
+                raise Fragile()
+            result = (x - mean) / numpy.sqrt(spread_ + 1e-5)
+        return self.land(Value(value.names, result, real_kind(value.kind), False), keep, region)
+
+    def do_hot(self, node, path, keep, names, region):
+        if self.left is None:
+            name = ("hot", next(self.fresh))
+        else:
+            new = [n for n in self.left_order if n not in self.named]
+            if self.makers >= len(new):
+                raise ProgramError("no place for an axis")
+            name = new[self.makers]
+            self.fixed.add(name)
+            self.makers += 1
+            if self.extents[name] != node[2]:
+                raise Fragile()
+        value = self.arguments(node, path, keep, names, ["closing"])[0]
+        if not value.exact:
+            raise Fragile()
+        array = value.array[..., None] == numpy.arange(node[2])
+        return self.land(Value((*value.names, name), array, "b"), keep, region)
+
+
+def store(lefts, value, shape, extents):
+    """The tensor that one contribution makes: 0 where it does not reach."""
+    result = numpy.zeros(shape, value.array.dtype)
+    free = list(dict.fromkeys(index_name(i) for i in lefts if index_name(i)))
+    if math.prod(shape) > LARGEST:
+        raise Fragile()
+    array = numpy.broadcast_to(spread(value, free), [extents[n] for n in free])
+    if all(i[0] != "o" for i in lefts) and len(free) == len(lefts):
+        return array.copy()
+    for point in numpy.ndindex(*array.shape):
+        at = dict(zip(free, point))
+        cell = tuple(i[1] % n if i[0] == "f" else at[index_name(i)] + (i[2] if i[0] == "o" else 0)
+                     for i, n in zip(lefts, shape))
+        if all(0 <= c < n for c, n in zip(cell, shape)):
+            result[cell] = array[point]
+    return result

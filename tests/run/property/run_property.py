@@ -1,0 +1,245 @@
+#!/usr/bin/python3
+"""Random programs against an interpreter of the language: README.md.
+
+usage: run_property.py --binary PATH [--programs N] [--ranks K...] [--seed S] [--backend NAME] [--scale N]
+"""
+
+import argparse
+import os
+import random
+import re
+import sys
+import tempfile
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir))
+import launch  # noqa: E402
+
+launch.require_numpy()
+
+import numpy  # noqa: E402
+
+import meaning  # noqa: E402
+import sample  # noqa: E402
+
+TYPES = {"b": "bool", "i": "int64", "d": "float64", "s": "float32"}
+SPELLINGS = r"`.*reduce\(.*\).*` or `.*reduce\(.*\).*`|say where the sum is taken"
+# What else may be said first about an equation with an implied sum.
+OTHERS = "summed here|axis|to work over|of reduce|has no index"
+
+
+def preamble(inputs, axes, text):
+    lines = [f"axis {n} = {e}" for n, e in sample.EXTENTS.items() if "'" not in n and n != "z"] if axes else []
+    if axes:
+        lines += [f"axis q' = {sample.EXTENTS['j']}", "axis z = 0"]
+    for name, value in inputs.items():
+        if not re.search(rf"\b{name}\b", text):
+            continue
+        left = sample.reference(name, [("n", "abcdefgh"[a]) for a in range(value.array.ndim)])
+        if name in ("J", "V"):
+            lines.append(f"{left} = const({value.array.tolist()})")
+        else:
+            lines.append(f'{left} = "{name}.npy"')
+    return lines
+
+
+def compare(got, want):
+    array, kind, exact, loose = want
+    if got.shape != array.shape:
+        return f"shape {got.shape}, expected {array.shape}"
+    if got.dtype.name != TYPES[kind]:
+        return f"type {got.dtype.name}, expected {TYPES[kind]}"
+    if array.size == 0:
+        return None
+    scale = max(1.0, float(numpy.abs(array.astype(float)).max()))
+    bound = 0 if kind in "bi" or (exact and not loose) else (1e-3 if loose or kind == "s" else 1e-8) * scale
+    worst = numpy.abs(got.astype(float) - array.astype(float))
+    if not (worst <= bound).all():
+        at = numpy.unravel_index(numpy.argmax(worst), worst.shape)
+        return f"at {tuple(int(a) for a in at)}: {got[at]}, expected {array[at]}"
+    return None
+
+
+class Tester:
+    def __init__(self, options, folder, inputs):
+        self.options, self.folder, self.inputs = options, folder, inputs
+        for name, value in inputs.items():
+            numpy.save(os.path.join(folder, f"{name}.npy"),
+                       value.array.astype({"d": "f8", "s": "f4", "i": "i8"}[value.kind]))
+
+    def run(self, lines, ranks):
+        for name in os.listdir(self.folder):
+            if name.startswith("P"):
+                os.unlink(os.path.join(self.folder, name))
+        with open(os.path.join(self.folder, "prog.fuse"), "w", encoding="utf-8") as file:
+            file.write("\n".join(lines) + "\n")
+        command = [self.options.binary, "--backend", self.options.backend, "prog.fuse"]
+        return launch.run(launch.on_ranks(ranks if ranks > 1 else 0, command), self.folder, 120)
+
+    def failures(self, programs, ranks, axes, order):
+        """program -> what is wrong with it; None for what concerns all."""
+        lines = [s.text() for p in programs for s in p.statements()]
+        lines = preamble(self.inputs, axes, "\n".join(lines)) + lines
+        if order is not None:
+            random.Random(order).shuffle(lines)
+        result = self.run(lines, ranks)
+        if result.status != 0:
+            return {None: f"status {result.status}\n{result.tail()}"}
+        found = {}
+        for p in programs:
+            for path, want in p.expect(self.inputs).items():
+                file = os.path.join(self.folder, path + ".npy")
+                wrong = compare(numpy.load(file), want) if os.path.exists(file) else "no output"
+                if wrong:
+                    found[p] = f"{path}: {wrong}"
+        return found
+
+
+# ---- smaller programs that fail in the same way
+
+
+def smaller_expressions(node):
+    for _, child in meaning.children(node):
+        yield child
+    if node[0] not in ("num", "ref"):
+        yield ("num", 2)
+    for k, child in meaning.children(node):
+        for smaller in smaller_expressions(child):
+            yield meaning.with_child(node, k, smaller)
+
+
+def smaller_programs(p):
+    def copy(s, **changes):
+        return sample.Statement(*[changes.get(k, getattr(s, k))
+                                  for k in ("name", "left", "expr", "guard", "path", "spelling")])
+
+    if len(p.sinks) > 1:
+        for s in p.sinks:
+            yield sample.Program(p.tensors, [s])
+    for name in p.tensors:
+        yield sample.Program({n: t for n, t in p.tensors.items() if n != name}, p.sinks)
+    for at, s in enumerate(p.sinks):
+        for e in smaller_expressions(s.expr):
+            yield sample.Program(p.tensors, [*p.sinks[:at], copy(s, expr=e), *p.sinks[at + 1:]])
+    for name, (statements, shape) in p.tensors.items():
+        for at, s in enumerate(statements):
+            options = [copy(s, expr=e) for e in smaller_expressions(s.expr)]
+            options += [copy(s, guard=None)] if s.guard else []
+            for smaller in options:
+                yield sample.Program({**p.tensors, name: ([*statements[:at], smaller, *statements[at + 1:]], shape)},
+                                     p.sinks)
+            if len(statements) > 1:
+                yield sample.Program({**p.tensors, name: (statements[:at] + statements[at + 1:], shape)}, p.sinks)
+
+
+def shrink(tester, p, ranks, axes, message, tries=150):
+    def kind(text):
+        return re.sub(r"\d+|prog.fuse.*", "", text.split("\n")[0])[:20]
+
+    progress = True
+    while progress and tries > 0:
+        progress = False
+        for smaller in smaller_programs(p):
+            try:
+                smaller.expect(tester.inputs)
+            except (meaning.Fragile, meaning.ProgramError, KeyError, ValueError, IndexError):
+                continue
+            tries -= 1
+            found = tester.failures([smaller], ranks, axes, None)
+            if found and ("status" in message) == (None in found) and kind(next(iter(found.values()))) == kind(message):
+                p, message, progress = smaller, next(iter(found.values())), True
+                break
+            if tries <= 0:
+                break
+    return p, message
+
+
+# ---- the two kinds of files
+
+
+def check_right(tester, rng, count, ranks, serial):
+    """One file of `count` programs; returns the number of programs and the failures as text."""
+    axes = rng.random() < 0.5
+    programs = []
+    while len(programs) < count:
+        p = sample.program(rng, tester.inputs, f"P{len(programs)}", axes)
+        if p:
+            programs.append(p)
+    found = tester.failures(programs, ranks, axes, serial)
+    if not found:
+        return count, []
+    suspects = list(found) if None not in found else programs
+    reports = []
+    for p in suspects:
+        alone = tester.failures([p], ranks, axes, None)
+        if alone:
+            p, message = shrink(tester, p, ranks, axes, next(iter(alone.values())))
+            reports.append("\n".join(s.text() for s in p.statements()) + f"\n  ranks {ranks}, axes {axes}: {message}")
+            if len(reports) == 3:
+                break
+    return count, reports or [f"only together, ranks {ranks}: {next(iter(found.values()))}"]
+
+
+def check_wrong(tester, rng, count):
+    """One file of `count` equations that are errors: each must be reported, once, in its line, and nothing else."""
+    lines, errors = [], []
+    for k in range(count):
+        statement, error = sample.wrong_statement(rng, tester.inputs, f"P{k}")
+        lines.append(statement.text())
+        errors.append(error)
+    head = preamble(tester.inputs, True, "\n".join(lines))
+    result = tester.run(head + lines, 1)
+    said = {}
+    for line, text in re.findall(r"^prog\.fuse:(\d+):\d+: error: (.*)$", result.err, re.MULTILINE):
+        said.setdefault(int(line) - len(head) - 1, []).append(text)
+    blocks = re.split(r"^(?=prog\.fuse:\d+:\d+: )", result.err, flags=re.MULTILINE)
+    reports = [] if result.status == 65 else [f"status {result.status}\n{result.tail()}"]
+    for k, error in enumerate(errors):
+        texts = said.pop(k, [])
+        block = "".join(b for b in blocks if b.startswith(f"prog.fuse:{k + len(head) + 1}:"))
+        if not texts:
+            reports.append(f"{lines[k]}\n  is wrong ({error.kind} {error.names}), but that is not said")
+        elif error.kind == "implied sum" and not any(re.search(OTHERS, t) for t in texts):
+            reports.append(f"{lines[k]}\n  has an implied sum over {error.names}, but it is said: {texts[0]}")
+        elif block.count("summed here") != len(re.findall(SPELLINGS, block)):
+            reports.append(f"{lines[k]}\n  the two spellings are missing:\n{block}")
+    for k, texts in said.items():
+        reports.append(f"line {k}: {texts}")
+    return count, reports
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--binary", required=True)
+    parser.add_argument("--programs", type=int, default=150)
+    parser.add_argument("--ranks", type=int, nargs="+", default=[1])
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--backend", default="cpu")
+    parser.add_argument("--batch", type=int, default=25)
+    parser.add_argument("--most-failures", type=int, default=5)
+    parser.add_argument("--scale", type=int, default=1, help="multiplies the extents")
+    options = parser.parse_args()
+    sample.enlarge(options.scale)
+    options.binary = os.path.abspath(options.binary)
+    failures = []
+    with tempfile.TemporaryDirectory() as folder:
+        for ranks in options.ranks:
+            right = wrong = serial = 0
+            while right < options.programs and len(failures) < options.most_failures:
+                rng = random.Random(f"{options.seed} {ranks} {serial}")
+                tester = Tester(options, folder, sample.make_inputs(numpy.random.default_rng(rng.randrange(1 << 30))))
+                count, reports = check_right(tester, rng, options.batch, ranks, serial)
+                right += count
+                failures += reports
+                if ranks == 1 and serial % 3 == 0:
+                    count, reports = check_wrong(tester, rng, options.batch)
+                    wrong += count
+                    failures += reports
+                serial += 1
+            print(f"{right} programs on {ranks} ranks, {wrong} wrong equations, {len(failures)} failures", flush=True)
+    for report in failures:
+        print("----\n" + report)
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
