@@ -52,8 +52,12 @@ static enum fuse_status check_target(const char *path, struct fuse_error *err) {
     struct stat info;
     if (!path[folder_length(path)])
         return fuse_fail(err, FUSE_EOUTPUT, "cannot write '%s': it names no file", path);
-    if (stat(path, &info) != 0)
+    if (stat(path, &info) != 0) {
+        /* The temporary name is shortened; that the final one is too long would show when other files are in place. */
+        if (errno == ENAMETOOLONG)
+            return fuse_fail(err, FUSE_EOUTPUT, "cannot write %s: %s", path, strerror(errno));
         return FUSE_OK;
+    }
     if (S_ISDIR(info.st_mode))
         return fuse_fail(err, FUSE_EOUTPUT, "cannot write %s: it is a folder", path);
     if (!S_ISREG(info.st_mode))

@@ -209,7 +209,7 @@ static enum fuse_status refuse(struct fuse_arena *arena, const struct fuse_ir *i
         fuse_fail(err, FUSE_EMEMORY, "the program does not fit in %s per rank on %d rank%s: it needs at least %s",
                   given.at, request->ranks, request->ranks == 1 ? "" : "s", need.at);
     note_largest(err, arena, ir);
-    int ranks = ir->ops.n <= 200 ? ranks_that_fit(arena, ir, *request, room) : 0;
+    int ranks = ir->ops.n <= 200 && room > 0 ? ranks_that_fit(arena, ir, *request, room) : 0;
     int64_t mib = (whole + ((int64_t)1 << 20) - 1) >> 20;
     if (ranks > 0)
         fuse_hint(err, "give it --mem-per-rank %lldM, or at least %d ranks", (long long)mib, ranks);

@@ -124,7 +124,7 @@ case("unknown_name_in_dead_code", 65, text=PROGRAM + "A[i] = Y[i] + Missing[i]\n
 case("unknown_function", 65, text=PROGRAM + 'A[i] = sotfmax(Y[i])\n"a.npy" = A[i]\n', mentions=["softmax"])
 case("wrong_extents_of_two_sources", 65, text='X[i,j] = "x.npy"\nV[j] = "v.npy"\nY[i] = X[i,j] V[j]\n"y.npy" = Y[i]\n',
      mentions=["3", "4"], prepare=lambda f: numpy.save(os.path.join(f, "v.npy"), numpy.ones(4)))
-case("rank_of_source_differs", 65, text=PROGRAM.replace("X[i,j] = ", "X[i,j,k] = "), mentions=["x.npy"])
+case("rank_of_source_differs", 65, text='X[i,j,k] = "x.npy"\nY[i] = X[i,j,k]\n"y.npy" = Y[i]\n', mentions=["x.npy"])
 case("rank_of_reference_differs", 65, text=PROGRAM + 'A[i] = X[i]\n"a.npy" = A[i]\n', mentions=["X"])
 case("extent_that_nothing_tells", 65, text=PROGRAM + 'A[i,q] = Y[i]\n"a.npy" = A[i,q]\n', mentions=["q"])
 case("position_outside", 65, text=PROGRAM + 'A[j] = X[5,j]\n"a.npy" = A[j]\n', mentions=["5"])
