@@ -99,6 +99,7 @@ void fuse_ir_fuse(struct fuse_ir *ir);  /* an element-wise MAP with one user tha
 /* Splits products of three or more inputs into pairs: exact dynamic programming on flops, then on bytes of intermediates,
  * up to 12 inputs; greedy beyond. PROGRAM when an intermediate would need more than FUSE_MAX_AXES axes. */
 enum fuse_status fuse_ir_order(struct fuse_ir *ir, struct fuse_error *err) FUSE_CHECKED;
+void fuse_ir_split(struct fuse_ir *ir); /* MAPs of more inputs than a kernel has streams become several */
 void fuse_ir_sweep(struct fuse_ir *ir); /* dead code; renumbers values and operations */
 
 #endif
