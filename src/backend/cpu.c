@@ -1,5 +1,6 @@
 #include "backend/cpu.h"
 
+#include "backend/blas_buffers.h"
 #include "backend/call_check.h"
 
 #include <cblas.h>
@@ -18,7 +19,11 @@ static enum fuse_status open_backend(struct fuse_backend **out, const struct fus
     void *scratch = NULL;
     enum fuse_status status =
         fuse_host_map(&scratch, (size_t)cpu->threads * FUSE_CPU_SCRATCH + FUSE_CPU_PARTIALS, cpu->threads, err);
+    if (status == FUSE_OK)
+        status = fuse_blas_buffers_open(cpu->threads, err);
     if (status != FUSE_OK) {
+        if (scratch)
+            fuse_host_unmap(scratch, (size_t)cpu->threads * FUSE_CPU_SCRATCH + FUSE_CPU_PARTIALS);
         free(cpu);
         return status;
     }

@@ -1,6 +1,8 @@
 /* Contractions whose operands BLAS, or a plain loop, reads where they lie. */
 #include "backend/cpu_contract.h"
 
+#include "backend/blas_buffers.h"
+
 #include <cblas.h>
 #include <string.h>
 
@@ -68,10 +70,7 @@ static void multiply_matrices(enum fuse_dtype type, int64_t m, int64_t n, int64_
 
 void fuse_blas_product(enum fuse_dtype type, int64_t m, int64_t n, int64_t k, struct fuse_blas_matrix a,
                        struct fuse_blas_matrix b, void *c, int64_t ldc, bool add) {
-    /* A sequential build of OpenBLAS hands out its packing buffers without a lock: two calls at once can get the same
-     * one and give wrong results. Its OpenMP and pthread builds are safe, and sequential here because cpu.c sets one
-     * thread. */
-    if (openblas_get_parallel() != OPENBLAS_SEQUENTIAL) {
+    if (fuse_blas_is_concurrent()) {
         multiply_matrices(type, m, n, k, a, b, c, ldc, add);
         return;
     }
