@@ -302,8 +302,40 @@ static void a_thousand_operations_take_milliseconds(void **state) {
     fuse_arena_close(arena);
 }
 
+/* A sum of sixty tensors, some of them vectors, reduced along one axis: more inputs than a kernel has streams. */
+static void wide_maps_are_split(void **state) {
+    (void)state;
+    struct fuse_arena *arena = fuse_arena_open(NULL);
+    struct fuse_ir ir = {.arena = arena};
+    struct fuse_error err = {0};
+    struct build_body sum = {.arena = arena};
+    struct build_use use[60];
+    int64_t extent[2] = {5, 7};
+    int last = -1;
+    for (int k = 0; k < 60; k++) {
+        bool vector = k % 3 == 0;
+        use[k].value = build_source(&ir, fuse_arena_printf(arena, "S%d", k), FUSE_F64, vector ? 1 : 2,
+                                    vector ? extent + 1 : extent);
+        use[k].at = vector ? "j" : "ij";
+        int load = body_load(&sum, k, FUSE_F64);
+        last = last < 0 ? load : body_op(&sum, FUSE_SCALAR_ADD, FUSE_F64, last, load, -1);
+    }
+    body_op(&sum, FUSE_SCALAR_MUL, FUSE_F64, last,
+            body_op(&sum, FUSE_SCALAR_CAST, FUSE_F64, body_iota(&sum, 0), -1, -1), -1);
+    build_sink(&ir, "out", build_map(&ir, FUSE_F64, "j", "ij", extent, 60, use, FUSE_REDUCE_SUM, body_end(&sum)));
+    struct interpreted before, after;
+    assert_true(interpret(&before, arena, &ir));
+    assert_int_equal(fuse_ir_simplify(&ir, &err), FUSE_OK);
+    for (int o = 0; o < ir.ops.n; o++)
+        assert_true(ir.ops.at[o]->inputs <= 12);
+    assert_true(interpret(&after, arena, &ir));
+    assert_true(interpreted_equal(&before, &after, 1e-14));
+    fuse_arena_close(arena);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(wide_maps_are_split),
         cmocka_unit_test(random_programs_keep_their_meaning),
         cmocka_unit_test(each_rewrite_stands_alone),
         cmocka_unit_test(a_thousand_operations_take_milliseconds),
