@@ -23,6 +23,8 @@
 /* Index names, and indices, of one equation: sets of them are the bits of a uint64_t. */
 #define FUSE_MAX_INDICES 64
 #define FUSE_BIT(k) ((uint64_t)1 << (k))
+/* The longest axis: what an index map can address. */
+#define FUSE_MAX_EXTENT ((int64_t)1 << 60)
 
 /* A number that is known before the program runs. */
 struct fuse_number {
@@ -40,6 +42,7 @@ struct fuse_symbol {
     const char *name;
     struct fuse_span span;
     int tensor;                                                     /* TENSOR */
+    bool disputed;                                                  /* something else is defined under this name too */
     const struct fuse_item *item;                                   /* CONST (also param), FN */
     enum { FUSE_UNKNOWN, FUSE_BUSY, FUSE_KNOWN, FUSE_WRONG } state; /* CONST */
     struct fuse_number number;                                      /* CONST, KNOWN */
@@ -59,14 +62,16 @@ struct fuse_tensor {
     FUSE_VEC(int) contributions; /* equations */
     struct fuse_type type;
     bool bad, mentioned, needed;
-    int value; /* in the IR, -1 before it is lowered */
+    bool disputed; /* its contributions disagree on its rank, which was said */
+    int value;     /* in the IR, -1 before it is lowered */
 };
 
 /* `axis p = 4096` */
 struct fuse_axis {
     const char *name;
     struct fuse_span span;
-    int64_t extent;
+    int64_t extent; /* -1: none is given */
+    bool bad;       /* what is wrong with it was said */
 };
 
 /* ---- domains -------------------------------------------------------------------------------------------------- */
@@ -215,6 +220,7 @@ struct fuse_checker {
     struct fuse_diagnostics *diagnostics;
 
     struct fuse_map symbol_of; /* "name", in a block "<block>#name" */
+    struct fuse_map axis_of;
     FUSE_VEC(struct fuse_symbol) symbols;
     FUSE_VEC(struct fuse_tensor *) tensors;
     FUSE_VEC(struct fuse_axis) axes;
@@ -250,6 +256,8 @@ struct fuse_nearest {
     int distance;
 };
 void fuse_nearest_try(struct fuse_nearest *nearest, const char *candidate);
+/* Looking through all names for each of thousands of errors would take minutes. */
+bool fuse_may_suggest(const struct fuse_checker *c);
 /* The program text of a span on one line, or NULL when it is long. */
 const char *fuse_excerpt(const struct fuse_checker *c, struct fuse_span span);
 /* "'i'", "'i' and 'j'". */
@@ -260,6 +268,7 @@ const char *fuse_quote_indices(struct fuse_checker *c, const struct fuse_equatio
 void fuse_collect_names(struct fuse_checker *c);
 /* The symbol that a name means in a block, or NULL. */
 struct fuse_symbol *fuse_find_symbol(const struct fuse_checker *c, int block, const char *name);
+const struct fuse_axis *fuse_find_axis(const struct fuse_checker *c, const char *name);
 void fuse_suggest_tensor(struct fuse_checker *c, struct fuse_diagnostic *diagnostic, const char *name);
 
 /* The value of an expression of numbers, consts and params; reports and returns false when it has none. */

@@ -13,8 +13,12 @@ void fuse_point_to(struct fuse_diagnostic *diagnostic, struct fuse_span other, c
     }
 }
 
+bool fuse_may_suggest(const struct fuse_checker *c) {
+    return c->diagnostics->errors <= 100;
+}
+
 void fuse_nearest_try(struct fuse_nearest *nearest, const char *candidate) {
-    int letters = (int)strlen(nearest->wanted), limit = letters <= 2 ? 1 : letters <= 5 ? 2 : 3;
+    int letters = (int)strlen(nearest->wanted), limit = letters <= 3 ? 1 : letters <= 5 ? 2 : 3;
     int distance = fuse_text_distance(nearest->wanted, candidate, limit);
     if (distance > 0 && distance <= limit && distance < letters && (!nearest->best || distance < nearest->distance)) {
         nearest->best = candidate;

@@ -6,8 +6,6 @@
 
 /* Elements, and bytes, of one tensor. */
 #define MAX_ELEMS ((int64_t)1 << 62)
-/* The longest axis: what an index map can address. */
-#define MAX_EXTENT ((int64_t)1 << 60)
 
 int fuse_new_domain(struct fuse_checker *c) {
     struct fuse_domain domain = {.parent = c->domains.n, .extent = -1, .span = FUSE_NO_SPAN, .largest_id = -1};
@@ -62,7 +60,7 @@ static void blame(struct fuse_checker *c, const struct fuse_fact *fact) {
 static void set_extent(struct fuse_checker *c, const struct fuse_fact *fact, int domain, int64_t extent,
                        const char *from) {
     struct fuse_domain *d = &c->domains.at[root_of(c, domain)];
-    if (extent > MAX_EXTENT) {
+    if (extent > FUSE_MAX_EXTENT) {
         fuse_complain(c, fact->span, "an axis of %s is longer than any tensor can be", elements(c, extent));
         blame(c, fact);
     } else if (d->extent < 0) {

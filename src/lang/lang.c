@@ -30,15 +30,18 @@ void fuse_list_sources(struct fuse_sources *sources, struct fuse_arena *arena, c
 }
 
 /* Passes report in their own order; people read from top to bottom. */
-static void sort_reports(struct fuse_diagnostics *diagnostics, int first) {
-    struct fuse_diagnostic *at = diagnostics->list.at;
-    for (int k = first + 1; k < diagnostics->list.n; k++) {
-        struct fuse_diagnostic moved = at[k];
-        int to = k;
-        for (; to > first && at[to - 1].span.begin > moved.span.begin; to--)
-            at[to] = at[to - 1];
-        at[to] = moved;
-    }
+static void sort_reports(struct fuse_arena *arena, struct fuse_diagnostic *at, int n) {
+    int half = n / 2, a = 0, b = half;
+    if (n < 2)
+        return;
+    sort_reports(arena, at, half);
+    sort_reports(arena, at + half, n - half);
+    if (at[half - 1].span.begin <= at[half].span.begin)
+        return;
+    struct fuse_diagnostic *merged = FUSE_NEW_ARRAY(arena, struct fuse_diagnostic, n);
+    for (int k = 0; k < n; k++)
+        merged[k] = b == n || (a < half && at[a].span.begin <= at[b].span.begin) ? at[a++] : at[b++];
+    memcpy(at, merged, (size_t)n * sizeof *at);
 }
 
 /* ---- the passes ------------------------------------------------------------------------------------------------- */
@@ -54,7 +57,8 @@ bool fuse_check(struct fuse_ir *ir, struct fuse_arena *arena, const struct fuse_
                              .defines = defines,
                              .files = files,
                              .diagnostics = diagnostics,
-                             .symbol_of = {.arena = arena}};
+                             .symbol_of = {.arena = arena},
+                             .axis_of = {.arena = arena}};
     int errors = diagnostics->errors, first = diagnostics->list.n;
     size_t exprs = (size_t)(ast->exprs > 0 ? ast->exprs : 1);
     c.taken = fuse_arena_array(arena, exprs, sizeof *c.taken);
@@ -73,6 +77,7 @@ bool fuse_check(struct fuse_ir *ir, struct fuse_arena *arena, const struct fuse_
     fuse_solve_domains(&c);
     fuse_mark_needed(&c);
     fuse_lower(&c);
-    sort_reports(diagnostics, first);
+    if (diagnostics->list.n > first)
+        sort_reports(arena, diagnostics->list.at + first, diagnostics->list.n - first);
     return diagnostics->errors == errors;
 }

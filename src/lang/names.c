@@ -32,7 +32,8 @@ static const char *symbol_kind_text(const struct fuse_symbol *symbol) {
     return symbol->item->kind == FUSE_ITEM_PARAM ? "a param" : "a const";
 }
 
-static void complain_taken(struct fuse_checker *c, struct fuse_span span, const struct fuse_symbol *symbol) {
+static void complain_taken(struct fuse_checker *c, struct fuse_span span, struct fuse_symbol *symbol) {
+    symbol->disputed = true;
     fuse_point_to(fuse_complain(c, span, "'%s' is already %s", symbol->name, symbol_kind_text(symbol)), symbol->span,
                   "defined here");
 }
@@ -48,7 +49,7 @@ static void define_global(struct fuse_checker *c, const struct fuse_item *item, 
 
 void fuse_suggest_tensor(struct fuse_checker *c, struct fuse_diagnostic *diagnostic, const char *name) {
     struct fuse_nearest nearest = {.wanted = name};
-    for (int s = 0; s < c->symbols.n; s++)
+    for (int s = 0; s < c->symbols.n && fuse_may_suggest(c); s++)
         fuse_nearest_try(&nearest, c->symbols.at[s].name);
     if (nearest.best)
         fuse_advise(c, diagnostic, "did you mean '%s'?", nearest.best);
@@ -64,7 +65,7 @@ static struct fuse_tensor *add_tensor(struct fuse_checker *c, int block, const s
     tensor->value = -1;
     if (tensor->rank > FUSE_MAX_AXES) {
         fuse_complain(c, lhs->span, "'%s' has %d axes; %d are the most", lhs->name, lhs->n, FUSE_MAX_AXES);
-        tensor->bad = true;
+        tensor->bad = tensor->disputed = true;
         tensor->rank = FUSE_MAX_AXES;
     }
     for (int a = 0; a < tensor->rank; a++)
@@ -73,9 +74,10 @@ static struct fuse_tensor *add_tensor(struct fuse_checker *c, int block, const s
     struct fuse_symbol *symbol = add_symbol(c, block, FUSE_SYMBOL_TENSOR, lhs->name, lhs->name_span, NULL);
     symbol->tensor = c->tensors.n - 1;
     const struct fuse_builtin *builtin = fuse_builtin_find(lhs->name);
-    if (builtin && strcmp(builtin->name, lhs->name) == 0)
-        fuse_report(c->diagnostics, FUSE_SEVERITY_NOTE, lhs->name_span, "tensor '%s' hides the builtin %s(%s)",
-                    lhs->name, builtin->name, builtin->signature);
+    if (builtin)
+        fuse_report(c->diagnostics, FUSE_SEVERITY_NOTE, lhs->name_span, "tensor '%s' hides the builtin %s(%s)%s",
+                    lhs->name, builtin->name, builtin->signature,
+                    strcmp(builtin->name, lhs->name) == 0 ? "" : " under this spelling");
     return tensor;
 }
 
@@ -111,6 +113,17 @@ static bool same_source(const struct fuse_item *a, const struct fuse_item *b) {
     return true;
 }
 
+/* Before any reference is looked at, so that the rank is not what those are blamed for. */
+static void check_source_rank(struct fuse_checker *c, struct fuse_equation *eq, struct fuse_tensor *tensor) {
+    const struct fuse_item *item = eq->item;
+    if (eq->bad || !eq->source || !eq->source->probed || eq->source->probe.rank == item->lhs.n)
+        return;
+    fuse_point_to(fuse_complain(c, item->lhs.span, "\"%s\" has rank %d, the left side has %d %s", item->text,
+                                eq->source->probe.rank, item->lhs.n, item->lhs.n == 1 ? "index" : "indices"),
+                  item->text_span, "the source");
+    eq->bad = tensor->disputed = true;
+}
+
 static void contribute(struct fuse_checker *c, const struct fuse_item *item, int block) {
     const struct fuse_lhs *lhs = &item->lhs;
     struct fuse_symbol *symbol = fuse_find_symbol(c, block, lhs->name);
@@ -127,10 +140,11 @@ static void contribute(struct fuse_checker *c, const struct fuse_item *item, int
         fuse_point_to(
             fuse_complain(c, lhs->span, "'%s' has rank %d here but rank %d elsewhere", lhs->name, lhs->n, tensor->rank),
             tensor->span, "first defined here");
-        eq->bad = true;
+        eq->bad = tensor->disputed = true;
     }
     if (eq->kind == FUSE_EQUATION_SOURCE) {
         eq->source = find_source(c, item->text);
+        check_source_rank(c, eq, tensor);
         for (int k = 0; k < tensor->contributions.n; k++) {
             const struct fuse_equation *other = c->equations.at[tensor->contributions.at[k]];
             if (other->kind == FUSE_EQUATION_SOURCE && same_source(other->item, item)) {
@@ -178,29 +192,42 @@ static void collect_statements(struct fuse_checker *c, struct fuse_item *const *
         }
 }
 
+const struct fuse_axis *fuse_find_axis(const struct fuse_checker *c, const char *name) {
+    int64_t at;
+    return fuse_map_get(&c->axis_of, name, &at) ? &c->axes.at[at] : NULL;
+}
+
+/* An axis with a mistake is there all the same, lest its index be said to lack an extent. */
 static void collect_axis(struct fuse_checker *c, const struct fuse_item *item) {
-    for (int a = 0; a < c->axes.n; a++)
-        if (strcmp(c->axes.at[a].name, item->name) == 0) {
-            fuse_point_to(fuse_complain(c, item->name_span, "axis '%s' is declared twice", item->name),
-                          c->axes.at[a].span, "first declared here");
-            return;
-        }
+    struct fuse_axis axis = {.name = item->name, .span = item->span, .extent = -1};
+    const struct fuse_axis *old = fuse_find_axis(c, item->name);
     struct fuse_symbol *symbol = fuse_find_symbol(c, 0, item->name);
+    if (old) {
+        fuse_point_to(fuse_complain(c, item->name_span, "axis '%s' is declared twice", item->name), old->span,
+                      "first declared here");
+        return;
+    }
     if (symbol && symbol->kind == FUSE_SYMBOL_CONST) {
         fuse_point_to(fuse_complain(c, item->name_span, "'%s' is %s and cannot be an index too", item->name,
                                     symbol_kind_text(symbol)),
                       symbol->span, "defined here");
+        symbol->disputed = true;
         return;
     }
     if (item->text) {
         fuse_later(c, item->text_span, "a table of symbols is");
-        return;
-    }
-    struct fuse_axis axis = {.name = item->name, .span = item->span, .extent = -1};
-    if (item->value && fuse_constant_integer(c, &axis.extent, item->value, "an extent") && axis.extent < 0) {
+        axis.bad = true;
+    } else if (item->value && !fuse_constant_integer(c, &axis.extent, item->value, "an extent")) {
+        axis.bad = true;
+    } else if (item->value && axis.extent < 0) {
         fuse_complain(c, item->value->span, "an extent cannot be negative");
-        axis.extent = -1;
+        axis.bad = true;
+    } else if (axis.extent > FUSE_MAX_EXTENT) {
+        fuse_complain(c, item->value->span, "an axis of %lld elements is longer than any tensor can be",
+                      (long long)axis.extent);
+        axis.bad = true;
     }
+    fuse_map_put(&c->axis_of, axis.name, c->axes.n);
     fuse_vec_push(c->arena, &c->axes, axis);
 }
 

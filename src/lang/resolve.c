@@ -19,16 +19,9 @@ static void fail(struct fuse_resolver *r) {
 
 /* A declared axis fixes the extent of the index of its name and of its primed forms that are not declared themselves. */
 static const struct fuse_axis *declared_axis(const struct fuse_checker *c, const char *name) {
-    size_t bytes = strlen(name), plain = strcspn(name, "'");
-    const struct fuse_axis *found = NULL;
-    for (int a = 0; a < c->axes.n; a++) {
-        const char *axis = c->axes.at[a].name;
-        if (strcmp(axis, name) == 0)
-            return &c->axes.at[a];
-        if (plain < bytes && strlen(axis) == plain && strncmp(axis, name, plain) == 0)
-            found = &c->axes.at[a];
-    }
-    return found;
+    const struct fuse_axis *axis = fuse_find_axis(c, name);
+    size_t plain = strcspn(name, "'");
+    return axis || !name[plain] ? axis : fuse_find_axis(c, fuse_arena_strndup(c->arena, name, plain));
 }
 
 int fuse_new_index(struct fuse_resolver *r, const char *name, struct fuse_span span, bool sliced) {
@@ -43,7 +36,9 @@ int fuse_new_index(struct fuse_resolver *r, const char *name, struct fuse_span s
     eq->index[k] =
         (struct fuse_equation_index){.name = name, .span = span, .domain = fuse_new_domain(r->c), .sliced = sliced};
     const struct fuse_axis *axis = sliced ? NULL : declared_axis(r->c, name);
-    if (axis && axis->extent >= 0)
+    if (axis && axis->bad)
+        r->c->domains.at[eq->index[k].domain].tainted = true;
+    else if (axis && axis->extent >= 0)
         fuse_add_fact(r, (struct fuse_fact){.kind = FUSE_FACT_EXTENT,
                                             .a = eq->index[k].domain,
                                             .number = axis->extent,
@@ -216,11 +211,6 @@ static void resolve_left(struct fuse_resolver *r) {
         note_position(r, &eq->left[a], eq->tensor, a, true);
 }
 
-static bool ends_in(const char *text, const char *suffix) {
-    size_t n = strlen(text), k = strlen(suffix);
-    return n >= k && strcmp(text + n - k, suffix) == 0;
-}
-
 static void resolve_source(struct fuse_resolver *r) {
     struct fuse_equation *eq = r->eq;
     struct fuse_checker *c = r->c;
@@ -229,10 +219,7 @@ static void resolve_source(struct fuse_resolver *r) {
         fuse_later(c, item->guard->span, "a guard on a source is");
         fail(r);
     }
-    if (!ends_in(item->text, ".npy")) {
-        fuse_later(c, item->text_span, "a source other than .npy is");
-        fail(r);
-    } else if (!eq->source || !eq->source->probed) {
+    if (!eq->source || !eq->source->probed) {
         struct fuse_diagnostic *d = fuse_complain(c, item->text_span, "nothing is known about \"%s\"", item->text);
         if (d)
             d->status = FUSE_EINPUT;
@@ -246,13 +233,6 @@ static void resolve_source(struct fuse_resolver *r) {
     if (eq->bad)
         return;
     const struct fuse_probe *probe = &eq->source->probe;
-    if (probe->rank != eq->lefts) {
-        fuse_point_to(fuse_complain(c, item->lhs.span, "\"%s\" has rank %d, the left side has %d %s", item->text,
-                                    probe->rank, eq->lefts, eq->lefts == 1 ? "index" : "indices"),
-                      item->text_span, "the source");
-        fail(r);
-        return;
-    }
     for (int a = 0; a < probe->rank; a++)
         fuse_add_fact(r, (struct fuse_fact){.kind = FUSE_FACT_EXTENT,
                                             .a = c->tensors.at[eq->tensor]->domain[a],
@@ -298,6 +278,10 @@ static struct fuse_node *resolve_reference(struct fuse_resolver *r, const struct
     bool good = true;
     t->mentioned = true;
     fuse_vec_push(c->arena, &r->eq->mentions, tensor);
+    if (n != t->rank && t->disputed) {
+        fail(r);
+        return NULL;
+    }
     if (n != t->rank) {
         bool bare = expr->kind == FUSE_EXPR_REF && !expr->ref.has_brackets;
         struct fuse_diagnostic *d = fuse_complain(c, expr->span, "'%s' has rank %d, but %d %s given", t->name, t->rank,
@@ -305,6 +289,8 @@ static struct fuse_node *resolve_reference(struct fuse_resolver *r, const struct
         fuse_point_to(d, t->span, "defined here");
         if (bare)
             fuse_advise(c, d, "write %s[..] with %d %s", t->name, t->rank, t->rank == 1 ? "index" : "indices");
+        else if (expr->kind == FUSE_EXPR_APPLY && t->rank == 0)
+            fuse_advise(c, d, "a product is written %s * (..)", t->name);
         fail(r);
         return NULL;
     }
@@ -381,9 +367,9 @@ static struct fuse_node *resolve_name(struct fuse_resolver *r, const struct fuse
     switch (symbol->kind) {
     case FUSE_SYMBOL_TENSOR: return resolve_reference(r, expr, symbol->tensor, scope);
     case FUSE_SYMBOL_CONST:
-        if (expr->ref.n > 0)
+        if (expr->ref.n > 0 && !symbol->disputed)
             fuse_complain(r->c, expr->span, "'%s' is a single number and has no axes", expr->ref.name);
-        else if (fuse_symbol_number(r->c, &number, symbol))
+        else if (expr->ref.n == 0 && fuse_symbol_number(r->c, &number, symbol))
             return fuse_number_node(r, &number, expr->span);
         break;
     case FUSE_SYMBOL_FN: break; /* that fn cannot be run was said where it is defined */
@@ -407,7 +393,7 @@ static void unknown_function(struct fuse_resolver *r, const struct fuse_expr *ex
     struct fuse_nearest nearest = {.wanted = name};
     for (int b = 0; b < FUSE_BUILTINS; b++)
         fuse_nearest_try(&nearest, fuse_builtin_at(b)->name);
-    for (int s = 0; s < c->symbols.n; s++)
+    for (int s = 0; s < c->symbols.n && fuse_may_suggest(c); s++)
         fuse_nearest_try(&nearest, c->symbols.at[s].name);
     const struct fuse_builtin *builtin = nearest.best ? fuse_builtin_find(nearest.best) : NULL;
     if (builtin)
@@ -598,24 +584,6 @@ static struct fuse_node *guard_terms(struct fuse_resolver *r, struct fuse_node *
     return fuse_finish_node(r, product);
 }
 
-static void check_sink(struct fuse_resolver *r) {
-    const struct fuse_item *item = r->eq->item;
-    struct fuse_checker *c = r->c;
-    if (!ends_in(item->text, ".npy")) {
-        fuse_later(c, item->text_span, "a sink other than .npy is");
-        fail(r);
-    }
-    for (int k = 0; k < r->eq->number; k++) {
-        const struct fuse_equation *other = c->equations.at[k];
-        if (other->kind == FUSE_EQUATION_SINK && strcmp(other->item->text, item->text) == 0) {
-            fuse_point_to(fuse_complain(c, item->text_span, "two sinks write \"%s\"", item->text),
-                          other->item->text_span, "the other one");
-            fail(r);
-            return;
-        }
-    }
-}
-
 static void check_operator(struct fuse_resolver *r) {
     const struct fuse_item *item = r->eq->item;
     if (item->assign == FUSE_ASSIGN_SUM || item->assign == FUSE_ASSIGN_ADD)
@@ -633,9 +601,7 @@ void fuse_resolve(struct fuse_checker *c, struct fuse_equation *eq) {
         check_operator(&r);
         return;
     }
-    if (eq->kind == FUSE_EQUATION_SINK) {
-        check_sink(&r);
-    } else {
+    if (eq->kind != FUSE_EQUATION_SINK) {
         check_operator(&r);
         if (eq->tensor >= 0)
             resolve_left(&r);

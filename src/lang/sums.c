@@ -153,6 +153,10 @@ static void place(struct placer *p, struct fuse_node *node, uint64_t kept, const
         node->axes = 0;
         place_product(p, node, kept, 0, region);
         return;
+    case FUSE_NODE_TRUTH: /* part of the reference */
+        place(p, node->arg[0], ~(uint64_t)0, &(struct region){.closing = false});
+        land(p, node, node->uses & ~kept, 0, region);
+        return;
     case FUSE_NODE_GUARD: place(p, node->arg[0], ~(uint64_t)0, &(struct region){.closing = false}); return;
     case FUSE_NODE_REDUCE: {
         struct region inner = operand_of(node, 0);

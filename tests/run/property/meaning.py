@@ -484,6 +484,8 @@ class Equation:
                                                                           (*value.array.shape, extent)), value.kind)
         axes = tuple(value.names.index(n) for n in value.names if n in mine)
         function, kind = row
+        if name == "prod" and (numpy.maximum(numpy.abs(value.array.astype(float)), 1).prod(axis=axes) > 1e15).any():
+            raise Fragile()
         if name in ("max", "amax", "min", "amin", "mean", "avg", "argmax", "argmin", "logsumexp") and any(
                 value.array.shape[a] == 0 for a in axes):
             raise Fragile()
