@@ -203,6 +203,8 @@ class Equation:
                     raise ProgramError("axis position")
                 a = order[a]
             elif a not in names:
+                if any(n[0] == "call" and n[1] in REDUCE and n[3] is None for _, n in self.walk(argument, ())):
+                    raise Fragile()  # what the inner one takes is not known yet
                 raise ProgramError("axis name")
             result.append(a)
         return set(result)
