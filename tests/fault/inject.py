@@ -2,7 +2,7 @@
 """The n-th kernel call, message, read or write fails on rank r of 4, for every n that there is and every r: one message,
 the right exit status on every rank, nothing left behind, an older output unchanged, no hang.
 
-usage: inject.py --binary FUSE_DIST [--kinds KIND...] [--ranks-of-fault R...]
+usage: inject.py --binary FUSE_DIST [--kinds KIND...] [--ranks-of-fault R...] [--jobs N]
 
 FUSE_FAULT=KIND:N@RANK makes the N-th event of a kind fail in builds with fault points. N grows until a run has no N-th
 event and succeeds; its values are checked then. FUSE_FAULT=plan perturbs one box of the plan: that run must fail or
@@ -10,6 +10,7 @@ write something else than the right values, or else the value tests could not se
 """
 
 import argparse
+import concurrent.futures
 import os
 import sys
 import tempfile
@@ -74,8 +75,13 @@ def values_problem(folder, expected):
     return None
 
 
-def inject(binary, folder, kind, rank, expected):
+def inject(binary, kind, rank):
     """Returns (events, problems)."""
+    with tempfile.TemporaryDirectory(prefix="fuse-inject-") as folder:
+        return inject_in(folder, binary, kind, rank, make_inputs(folder))
+
+
+def inject_in(folder, binary, kind, rank, expected):
     problems = []
     for n in range(1, MOST):
         fault = f"{kind}:{n}@{rank}"
@@ -105,6 +111,7 @@ def main():
     parser.add_argument("--binary", required=True)
     parser.add_argument("--kinds", nargs="+", default=[*STATUS, "plan"])
     parser.add_argument("--ranks-of-fault", type=int, nargs="+", default=list(range(RANKS)))
+    parser.add_argument("--jobs", type=int, default=1, help="ranks of fault at a time; mpirun mostly waits after one")
     options = parser.parse_args()
     binary = os.path.abspath(options.binary)
     problems = []
@@ -125,11 +132,13 @@ def main():
                 print(f"plan: exit status {outcome.status}", flush=True)
                 continue
             events = {}
-            for rank in options.ranks_of_fault:
-                events[rank], found = inject(binary, folder, kind, rank, expected)
-                problems += found
-                for problem in found:
-                    print(f"FAIL {problem}", flush=True)
+            with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
+                results = pool.map(lambda rank: inject(binary, kind, rank), options.ranks_of_fault)
+                for rank, (count, found) in zip(options.ranks_of_fault, results):
+                    events[rank] = count
+                    problems += found
+                    for problem in found:
+                        print(f"FAIL {problem}", flush=True)
             print(f"{kind}: events per rank {events}", flush=True)
             # Every rank computes, and every rank receives something; files may be read by fewer.
             least = len(events) if kind in ("kernel", "message") else 1
