@@ -356,10 +356,14 @@ static uint64_t normaliser_axis(struct taking *t, const struct fuse_expr *call, 
             if (fuse_index_is_name(t->c, t->eq, &index[k]))
                 return add_name(t->c, t->eq, index[k].name, index[k].span);
     }
-    /* A sink's left side is the order in which its indices appear. */
-    uint64_t candidates = available & (t->eq->kind == FUSE_EQUATION_SINK ? ~(uint64_t)0 : t->eq->left_names);
-    if (candidates)
-        return FUSE_BIT(63 - __builtin_clzll(candidates));
+    if (t->eq->kind == FUSE_EQUATION_SINK) { /* its left side is the order in which its indices appear */
+        int order[FUSE_MAX_INDICES];
+        for (int k = fuse_names_in_order(t->c, t->eq, t->eq->item->value, order) - 1; k >= 0; k--)
+            if (available & FUSE_BIT(order[k]))
+                return FUSE_BIT(order[k]);
+    } else if (available & t->eq->left_names) {
+        return FUSE_BIT(63 - __builtin_clzll(available & t->eq->left_names));
+    }
     if (t->report && !t->eq->bad) {
         struct fuse_diagnostic *d = fuse_complain(t->c, call->span,
                                                   "%s has no axis to work over: its argument has no "

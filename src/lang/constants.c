@@ -239,7 +239,7 @@ static bool parse_value(struct fuse_number *out, const char *text) {
         return true;
     }
     /* The language's own numbers, with a sign; strtod alone would take hexadecimals, inf and nan. */
-    if (text[0] == '\0' || strspn(text, "+-.0123456789eE") != strlen(text))
+    if (text[0] == '\0' || text[0] == '+' || strspn(text, "+-.0123456789eE") != strlen(text))
         return false;
     if (strspn(text + (text[0] == '-'), "0123456789") == strlen(text) - (text[0] == '-') &&
         text[strlen(text) - 1] != '-') {

@@ -122,6 +122,7 @@ static void sinks_order_their_axes(void **state) {
                 {"one_hot(V[i], 5) * S[j,i]", 3, {3, 3, 5}},
                 {"softmax(A[i,j])", 2, {2, 3}},
                 {"sum(A[i,j])", 0, {0}},
+                {"reduce(sum, j) softmax(R[i] X[j])", 1, {2}},
                 {"3", 0, {0}}};
     for (size_t k = 0; k < sizeof rows / sizeof *rows; k++) {
         struct compiled c;

@@ -203,11 +203,15 @@ class Equation:
                     raise ProgramError("axis position")
                 a = order[a]
             elif a not in names:
-                if any(n[0] == "call" and n[1] in REDUCE and n[3] is None for _, n in self.walk(argument, ())):
-                    raise Fragile()  # what the inner one takes is not known yet
+                self.refuse_unsettled(argument)
                 raise ProgramError("axis name")
             result.append(a)
         return set(result)
+
+    def refuse_unsettled(self, argument):
+        """A reduction in it without axis= takes what its surroundings leave, which is not known yet."""
+        if any(n[0] == "call" and n[1] in REDUCE and n[3] is None for _, n in self.walk(argument, ())):
+            raise Fragile()
 
     def find_taken(self):
         """axis= and reduce() say what is taken; without, what nothing else has: found from above."""
@@ -221,6 +225,7 @@ class Equation:
                 if self.left and set(node[2]) & self.left:
                     raise ProgramError("reduce on the left")
                 if not set(node[2]) <= set(names):
+                    self.refuse_unsettled(node[3])
                     raise ProgramError("reduce lacks")
                 self.taken[path] = set(node[2])
             elif node[0] == "call" and node[1] in REDUCE and node[3] is not None:

@@ -51,7 +51,7 @@ def compare(got, want):
     if array.size == 0:
         return None
     scale = max(1.0, float(numpy.abs(array.astype(float)).max()))
-    bound = 0 if kind in "bi" or (exact and not loose) else (1e-3 if loose or kind == "s" else 1e-8) * scale
+    bound = 0 if kind in "bi" else (1e-12 if exact and not loose else 1e-3 if loose or kind == "s" else 1e-8) * scale
     worst = numpy.abs(got.astype(float) - array.astype(float))
     if not (worst <= bound).all():
         at = numpy.unravel_index(numpy.argmax(worst), worst.shape)
