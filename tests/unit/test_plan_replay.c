@@ -113,7 +113,7 @@ static void random_programs(int programs, bool device) {
 
 static void test_random_programs(void **unused) {
     (void)unused;
-    random_programs(600, false);
+    random_programs(240, false);
 }
 
 static void test_random_programs_on_a_device(void **unused) {
