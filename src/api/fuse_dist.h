@@ -51,6 +51,8 @@ struct fuse_dist_options {
     int64_t panels;          /* turns of panel loops; 0: the planner chooses */
     /* How the planner goes about it; results do not depend on them. 0: its own choice. */
     int64_t replicate_below; /* bytes: smaller tensors are held by every rank without search; negative: none are */
+    int64_t slab_bytes;      /* intermediates of which a rank would hold more are computed slab by slab where they can be;
+                              * 0: where that pays or memory is short; negative: never */
     int64_t workspace_bytes; /* staging for messages and pieces of files: at most this much each way */
     int64_t file_unit_bytes; /* ranks read and write ranges of files that begin at multiples of this */
     const struct fuse_dist_define *define;

@@ -59,6 +59,7 @@ static uint64_t hash_options(const struct fuse_dist_options *options) {
     hash = fuse_hash_int(hash, options->ranks);
     hash = fuse_hash_int(hash, options->panels);
     hash = fuse_hash_int(hash, options->replicate_below);
+    hash = fuse_hash_int(hash, options->slab_bytes);
     hash = fuse_hash_int(hash, options->workspace_bytes);
     hash = fuse_hash_int(hash, options->file_unit_bytes);
     for (int i = 0; i < options->defines; i++)
@@ -202,6 +203,7 @@ static enum fuse_status make_plan(struct fuse_dist_program *program, struct fuse
         .replicate_below = options->replicate_below < 0    ? 0
                            : options->replicate_below == 0 ? -1
                                                            : options->replicate_below,
+        .slab_bytes = options->slab_bytes,
         .workspace_bytes = options->workspace_bytes,
         .file_unit_bytes = options->file_unit_bytes,
         .perturb = program->perturb,

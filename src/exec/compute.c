@@ -43,7 +43,7 @@ static struct fuse_access output_access(const struct fuse_exec *exec, const stru
 void fuse_exec_compute(struct fuse_exec *exec, const struct fuse_step *step) {
     const struct fuse_op *op = exec->plan->ir->ops.at[step->op];
     struct fuse_box out_box, iteration = fuse_iteration_box(exec->plan, step->op, &step->partition, step->loop,
-                                                            exec->comm->rank, exec->turn);
+                                                            step->cut, exec->comm->rank, exec->turn);
     if (exec->status != FUSE_OK || !fuse_exec_box(exec, step->to, &out_box))
         return;
     struct fuse_error err = {0};

@@ -1,5 +1,6 @@
 #include "plan/build.h"
 
+#include "plan/chain.h"
 #include "plan/cost.h"
 
 #include <string.h>
@@ -13,11 +14,12 @@ struct build {
     const struct fuse_plan_effort *effort;
     const struct fuse_plan_choice *choice;
     int *value_buffer;              /* [values], -1: not there yet */
-    int *first, *last;              /* lifetimes in operations */
+    int *first, *last;              /* lifetimes, positions in plan->order */
     FUSE_VEC(int) top;              /* regions of the root sequence */
     int position;                   /* of the next region in it */
     FUSE_VEC(int) body;             /* regions of the loop being built */
     int loop;                       /* region number of that loop, or -1 */
+    int chain;                      /* whose loop it is, or -1 */
     int64_t *received[FUSE_PHASES]; /* [ranks] bytes so far */
 };
 
@@ -66,7 +68,7 @@ static struct fuse_step new_step(const struct build *b, enum fuse_step_kind kind
     step.staging = step.pinned = -1;
     for (int k = 0; k < FUSE_MAX_INPUTS; k++)
         step.in[k] = -1;
-    step.have.loop = step.need.loop = -1;
+    step.have.loop = step.need.loop = step.cut = -1;
     step.have.value = step.need.value = -1;
     return step;
 }
@@ -151,19 +153,16 @@ static void add_step(struct build *b, struct fuse_step *step) {
  * can refer to it. */
 static int open_loop(struct build *b, struct fuse_region loop) {
     loop.kind = FUSE_REGION_LOOP;
-    for (int i = 0; i < 4; i++)
-        loop.carried[i] = -1;
     fuse_vec_push(b->plan->arena, &b->plan->regions, loop);
     b->loop = b->plan->regions.n - 1;
     b->body.n = 0;
     return b->loop;
 }
 
-static void close_loop(struct build *b, int carried) {
+static void close_loop(struct build *b) {
     struct fuse_region *loop = &b->plan->regions.at[b->loop];
     loop->first = b->plan->child.n;
     loop->count = b->body.n;
-    loop->carried[0] = carried;
     int number = b->loop;
     for (int i = 0; i < b->body.n; i++)
         fuse_vec_push(b->plan->arena, &b->plan->child, b->body.at[i]);
@@ -174,6 +173,22 @@ static void close_loop(struct build *b, int carried) {
 
 static struct fuse_holding layout_holding(int value, const struct fuse_layout *layout) {
     return (struct fuse_holding){.kind = FUSE_HOLDING_LAYOUT, .value = value, .layout = *layout, .loop = -1};
+}
+
+/* What is there of a value at a turn: inside the loop of the chain that makes it, a slab. */
+static struct fuse_holding slab_holding(const struct build *b, int value, const struct fuse_layout *layout) {
+    struct fuse_holding held = layout_holding(value, layout);
+    const struct fuse_plan *plan = b->plan;
+    if (b->chain >= 0 && plan->slab_axis[value] >= 0 && plan->chain[plan->ir->values.at[value].op] == b->chain) {
+        held.loop = b->loop;
+        held.cut = plan->slab_axis[value];
+    }
+    return held;
+}
+
+/* What its buffer holds: a slab if nobody outside the chain uses the value, else all of it. */
+static struct fuse_holding buffer_holding(const struct build *b, int value, const struct fuse_layout *layout) {
+    return b->plan->inner[value] ? slab_holding(b, value, layout) : layout_holding(value, layout);
 }
 
 /* ---- files ---------------------------------------------------------------------------------------------------- */
@@ -220,7 +235,7 @@ static void load_value(struct build *b, int value) {
     move.need = held;
     add_step(b, &move);
     if (ranges.loop >= 0)
-        close_loop(b, b->value_buffer[value]);
+        close_loop(b);
 }
 
 static void store_sink(struct build *b, int number) {
@@ -259,7 +274,7 @@ static void store_sink(struct build *b, int number) {
     add_file_staging(b, &write, plan->buffers.at[write.from].bytes);
     add_step(b, &write);
     if (ranges.loop >= 0)
-        close_loop(b, -1);
+        close_loop(b);
 }
 
 /* ---- operations ----------------------------------------------------------------------------------------------- */
@@ -294,7 +309,7 @@ static int64_t alive_bytes(const struct build *b, int number) {
     const struct fuse_plan *plan = b->plan;
     int64_t bytes = 0;
     for (int v = 0; v < plan->ir->values.n; v++)
-        if (b->value_buffer[v] >= 0 && b->last[v] >= number)
+        if (b->value_buffer[v] >= 0 && !plan->inner[v] && b->last[v] >= plan->position[number])
             bytes = fuse_sat_add(bytes, plan->buffers.at[b->value_buffer[v]].bytes);
     return bytes;
 }
@@ -371,21 +386,38 @@ static int choose_skew(const struct fuse_plan *plan, const struct fuse_op *op, c
     return best;
 }
 
-static int gather_input(struct build *b, int number, int k, int loop) {
+static int gather_input(struct build *b, int number, int k, int loop, int cut) {
     struct fuse_plan *plan = b->plan;
     const struct fuse_use *use = &plan->ir->ops.at[number]->input[k];
     struct fuse_step move = new_step(b, FUSE_STEP_MOVE, FUSE_PHASE_RUN, number);
     move.from = b->value_buffer[use->value];
-    move.have = layout_holding(use->value, &plan->layout[use->value]);
+    move.have = slab_holding(b, use->value, &plan->layout[use->value]);
     move.need = (struct fuse_holding){.kind = FUSE_HOLDING_NEED,
                                       .value = use->value,
                                       .layout = plan->partition[number],
                                       .op = number,
                                       .input = k,
-                                      .loop = loop};
+                                      .loop = loop,
+                                      .cut = cut};
     move.to = add_buffer(b, 'g', &move.need);
     add_step(b, &move);
     return move.to;
+}
+
+static struct fuse_step compute_step(const struct build *b, int number, int to) {
+    const struct fuse_op *op = b->plan->ir->ops.at[number];
+    struct fuse_step step =
+        new_step(b, op->kind == FUSE_OP_EINSUM ? FUSE_STEP_CONTRACT : FUSE_STEP_MAP, FUSE_PHASE_RUN, number);
+    for (int k = 0; k < op->inputs; k++)
+        step.in[k] = b->value_buffer[op->input[k].value];
+    step.partition = b->plan->partition[number];
+    step.to = to;
+    return step;
+}
+
+static bool needs_gather(const struct fuse_plan *plan, int number, int k) {
+    return fuse_cost_needs_gather(plan, number, k, &plan->partition[number],
+                                  &plan->layout[plan->ir->ops.at[number]->input[k].value]);
 }
 
 static void compute(struct build *b, int number, int to, int64_t out_bytes) {
@@ -393,22 +425,20 @@ static void compute(struct build *b, int number, int to, int64_t out_bytes) {
     const struct fuse_op *op = plan->ir->ops.at[number];
     const struct fuse_layout *partition = &plan->partition[number];
     struct gather gather[FUSE_MAX_INPUTS] = {{0}};
-    struct fuse_step step =
-        new_step(b, op->kind == FUSE_OP_EINSUM ? FUSE_STEP_CONTRACT : FUSE_STEP_MAP, FUSE_PHASE_RUN, number);
+    struct fuse_step step = compute_step(b, number, to);
     for (int k = 0; k < op->inputs; k++) {
         int v = op->input[k].value;
-        gather[k].needed = fuse_cost_needs_gather(plan, number, k, partition, &plan->layout[v]);
+        gather[k].needed = needs_gather(plan, number, k);
         struct fuse_holding need = {
             .kind = FUSE_HOLDING_NEED, .value = v, .layout = *partition, .op = number, .input = k, .loop = -1};
         gather[k].bytes = fuse_sat_mul(fuse_holding_max_elems(plan, &need), dtype_bytes(b, v));
-        step.in[k] = b->value_buffer[v];
     }
     int index;
     int64_t turns = choose_panels(b, number, gather, out_bytes, &index);
     for (int k = 0; k < op->inputs; k++) {
         gather[k].looped = gather[k].needed && turns > 1 && reads_index(&op->input[k], index);
         if (gather[k].needed && !gather[k].looped)
-            step.in[k] = gather_input(b, number, k, -1);
+            step.in[k] = gather_input(b, number, k, -1, -1);
     }
     if (turns > 1) {
         struct fuse_region loop = {
@@ -419,36 +449,45 @@ static void compute(struct build *b, int number, int to, int64_t out_bytes) {
         int region = open_loop(b, loop);
         for (int k = 0; k < op->inputs; k++)
             if (gather[k].looped)
-                step.in[k] = gather_input(b, number, k, region);
+                step.in[k] = gather_input(b, number, k, region, index);
         /* The buffers that wait outside are used as long as the loop runs, which is one position. */
         step.loop = region;
+        step.cut = index;
         step.accumulate = is_projected(plan, op, index);
     }
-    step.to = to;
-    step.partition = *partition;
     add_step(b, &step);
     if (turns > 1)
-        close_loop(b, to);
+        close_loop(b);
 }
 
-static void emit_operation(struct build *b, int number) {
-    struct fuse_plan *plan = b->plan;
-    const struct fuse_op *op = plan->ir->ops.at[number];
-    const struct fuse_layout *natural = &b->choice[number].natural, *reduced = &b->choice[number].reduced;
-    struct fuse_layout final = plan->layout[op->out];
-    struct fuse_holding held = layout_holding(op->out, natural);
-    bool in_place = fuse_layout_equal(natural, &final);
-    for (int k = 0; k < op->inputs; k++)
-        load_value(b, op->input[k].value);
+/* ---- results -------------------------------------------------------------------------------------------------- */
 
-    /* Reducing everywhere leaves the block as it was: the partial buffer becomes the value's. */
-    bool all_reduced = fuse_layout_equal(reduced, &final);
+/* How the result of an operation becomes its value. Reducing everywhere leaves the block as it was: the partial buffer
+ * becomes the value's. */
+static bool ends_in_place(const struct build *b, int number) {
+    const struct fuse_plan *plan = b->plan;
+    const struct fuse_layout *natural = &b->choice[number].natural, *reduced = &b->choice[number].reduced;
+    const struct fuse_layout *final = &plan->layout[plan->ir->ops.at[number]->out];
+    bool all_reduced = fuse_layout_equal(reduced, final);
     for (int d = 0; d < plan->mesh.dims; d++)
         all_reduced &= natural->axis[d] != FUSE_PARTIAL || reduced->axis[d] == FUSE_REPLICATED;
-    int to = add_buffer(b, in_place || all_reduced ? 'v' : 'p', &held);
-    compute(b, number, to, plan->buffers.at[to].bytes);
+    return all_reduced || fuse_layout_equal(natural, final);
+}
 
-    struct fuse_layout now = *natural;
+static int add_result_buffer(struct build *b, int number) {
+    int value = b->plan->ir->ops.at[number]->out;
+    const struct fuse_layout *natural = &b->choice[number].natural;
+    bool in_place = ends_in_place(b, number);
+    struct fuse_holding held = in_place ? buffer_holding(b, value, natural) : slab_holding(b, value, natural);
+    return add_buffer(b, in_place ? 'v' : 'p', &held);
+}
+
+/* Reduces partial results, and moves them to the value's layout if that is another. */
+static void finish(struct build *b, int number, int to) {
+    struct fuse_plan *plan = b->plan;
+    const struct fuse_op *op = plan->ir->ops.at[number];
+    const struct fuse_layout *reduced = &b->choice[number].reduced, *final = &plan->layout[op->out];
+    struct fuse_layout now = b->choice[number].natural;
     for (int level = 0; level < plan->mesh.dims; level++)
         for (int d = 0; d < plan->mesh.dims; d++) {
             /* Outer levels first, so that each step splits what the one before has left. */
@@ -457,29 +496,120 @@ static void emit_operation(struct build *b, int number) {
             struct fuse_step reduce = new_step(b, FUSE_STEP_REDUCE, FUSE_PHASE_RUN, number);
             reduce.from = reduce.to = to;
             reduce.dim = d;
-            reduce.have = layout_holding(op->out, &now);
+            reduce.have = slab_holding(b, op->out, &now);
             now.axis[d] = reduced->axis[d];
             now.level[d] = reduced->level[d];
-            reduce.need = layout_holding(op->out, &now);
+            reduce.need = slab_holding(b, op->out, &now);
             add_step(b, &reduce);
         }
-    if (in_place || all_reduced) {
-        plan->buffers.at[to].holding.layout = final;
+    if (ends_in_place(b, number)) {
+        plan->buffers.at[to].holding.layout = *final;
         b->value_buffer[op->out] = to;
         return;
     }
     struct fuse_step move = new_step(b, FUSE_STEP_MOVE, FUSE_PHASE_RUN, number);
     move.from = to;
-    move.have = layout_holding(op->out, reduced);
-    move.need = layout_holding(op->out, &final);
-    move.to = b->value_buffer[op->out] = add_buffer(b, 'v', &move.need);
+    move.have = slab_holding(b, op->out, reduced);
+    move.need = slab_holding(b, op->out, final);
+    struct fuse_holding held = buffer_holding(b, op->out, final);
+    move.to = b->value_buffer[op->out] = add_buffer(b, 'v', &held);
     add_step(b, &move);
+}
+
+static void emit_operation(struct build *b, int number) {
+    const struct fuse_op *op = b->plan->ir->ops.at[number];
+    for (int k = 0; k < op->inputs; k++)
+        load_value(b, op->input[k].value);
+    int to = add_result_buffer(b, number);
+    compute(b, number, to, b->plan->buffers.at[to].bytes);
+    finish(b, number, to);
+}
+
+/* ---- chains --------------------------------------------------------------------------------------------------- */
+
+/* The members of a chain are neighbours in plan->order. */
+static int last_of_chain(const struct fuse_plan *plan, int position) {
+    int chain = plan->chain[plan->order[position]];
+    while (position + 1 < plan->ir->ops.n && plan->chain[plan->order[position + 1]] == chain)
+        position++;
+    return position;
+}
+
+/* What a rank would hold of all that exists as slabs, if it were whole. */
+static int64_t slab_bytes(const struct build *b, int first, int last) {
+    const struct fuse_plan *plan = b->plan;
+    int64_t bytes = 0;
+    for (int at = first; at <= last; at++) {
+        int number = plan->order[at], value = plan->ir->ops.at[number]->out;
+        if (plan->inner[value] && !ends_in_place(b, number))
+            bytes = fuse_sat_add(bytes, fuse_cost_block_bytes(plan, value, &plan->layout[value]));
+        if (plan->inner[value] || (plan->slab_axis[value] >= 0 && !ends_in_place(b, number)))
+            bytes = fuse_sat_add(bytes, fuse_cost_block_bytes(plan, value, &b->choice[number].natural));
+    }
+    return bytes;
+}
+
+static void emit_chain(struct build *b, int first, int last) {
+    struct fuse_plan *plan = b->plan;
+    int members = last - first + 1;
+    int *gathered = FUSE_NEW_ARRAY(plan->arena, int, members *FUSE_MAX_INPUTS);
+    int *result = FUSE_NEW_ARRAY(plan->arena, int, members);
+    for (int at = first; at <= last; at++)
+        for (int k = 0; k < plan->ir->ops.at[plan->order[at]]->inputs; k++) {
+            int v = plan->ir->ops.at[plan->order[at]]->input[k].value;
+            if (plan->chain[plan->ir->values.at[v].op] != plan->chain[plan->order[first]])
+                load_value(b, v);
+        }
+    /* What does not change from slab to slab is gathered once. */
+    for (int at = first; at <= last; at++) {
+        int number = plan->order[at];
+        const struct fuse_op *op = plan->ir->ops.at[number];
+        for (int k = 0; k < op->inputs; k++) {
+            int *to = &gathered[(at - first) * FUSE_MAX_INPUTS + k];
+            *to = -1;
+            if (!reads_index(&op->input[k], plan->slab_index[number]) && needs_gather(plan, number, k))
+                *to = gather_input(b, number, k, -1, -1);
+        }
+        /* A result that all slabs are summed into */
+        result[at - first] = plan->slab_axis[op->out] < 0 ? add_result_buffer(b, number) : -1;
+    }
+    struct fuse_region loop = {.loop = FUSE_LOOP_SLAB, .skew_input = -1};
+    loop.op = plan->order[first];
+    loop.index = plan->slab_index[loop.op];
+    loop.partition = plan->partition[loop.op];
+    loop.turns = fuse_plan_chain_turns(plan, plan->chain[loop.op], slab_bytes(b, first, last), b->effort->budget_bytes);
+    int region = open_loop(b, loop);
+    b->chain = plan->chain[loop.op];
+    for (int at = first; at <= last; at++) {
+        int number = plan->order[at], *to = &result[at - first], index = plan->slab_index[number];
+        const struct fuse_op *op = plan->ir->ops.at[number];
+        struct fuse_step step = compute_step(b, number, *to);
+        for (int k = 0; k < op->inputs; k++) {
+            int once = gathered[(at - first) * FUSE_MAX_INPUTS + k];
+            if (once >= 0)
+                step.in[k] = once;
+            else if (needs_gather(plan, number, k))
+                step.in[k] = gather_input(b, number, k, region, index);
+        }
+        step.cut = index;
+        step.accumulate = *to >= 0;
+        if (*to < 0)
+            step.to = add_result_buffer(b, number);
+        add_step(b, &step);
+        if (*to < 0)
+            finish(b, number, step.to);
+    }
+    b->chain = -1;
+    close_loop(b);
+    for (int at = first; at <= last; at++)
+        if (result[at - first] >= 0)
+            finish(b, plan->order[at], result[at - first]);
 }
 
 void fuse_plan_build(struct fuse_plan *plan, const struct fuse_plan_effort *effort,
                      const struct fuse_plan_choice *choice) {
     const struct fuse_ir *ir = plan->ir;
-    struct build b = {.plan = plan, .effort = effort, .choice = choice, .loop = -1};
+    struct build b = {.plan = plan, .effort = effort, .choice = choice, .loop = -1, .chain = -1};
     b.value_buffer = FUSE_NEW_ARRAY(plan->arena, int, ir->values.n + 1);
     b.first = FUSE_NEW_ARRAY(plan->arena, int, ir->values.n + 1);
     b.last = FUSE_NEW_ARRAY(plan->arena, int, ir->values.n + 1);
@@ -492,10 +622,16 @@ void fuse_plan_build(struct fuse_plan *plan, const struct fuse_plan_effort *effo
         for (int o = 0; o < ir->ops.n; o++)
             if (ir->ops.at[o]->kind == FUSE_OP_SOURCE || ir->ops.at[o]->kind == FUSE_OP_LITERAL)
                 load_value(&b, ir->ops.at[o]->out);
-    for (int o = 0; o < ir->ops.n; o++) {
+    for (int at = 0; at < ir->ops.n; at++) {
+        int o = plan->order[at];
         enum fuse_op_kind kind = ir->ops.at[o]->kind;
-        if (kind == FUSE_OP_EINSUM || kind == FUSE_OP_MAP)
+        if (plan->chain[o] >= 0) {
+            int last = last_of_chain(plan, at);
+            emit_chain(&b, at, last);
+            at = last;
+        } else if (kind == FUSE_OP_EINSUM || kind == FUSE_OP_MAP) {
             emit_operation(&b, o);
+        }
         for (int k = 0; kind == FUSE_OP_SINK && effort->lazy && k < ir->ops.at[o]->inputs; k++) {
             load_value(&b, ir->ops.at[o]->input[k].value);
             store_sink(&b, o);

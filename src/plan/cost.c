@@ -63,13 +63,19 @@ static bool holding_intervals(struct interval out[FUSE_MAX_AXES], const struct f
     if (holding->kind == FUSE_HOLDING_LAYOUT) {
         for (int a = 0; a < value->rank; a++)
             out[a] = layout_interval(plan, &holding->layout, a, value->extent[a], coordinate);
+        if (holding->loop >= 0) {
+            struct interval *x = &out[holding->cut];
+            struct interval part = block_interval(length(*x), plan->regions.at[holding->loop].turns, where->turn);
+            *x = (struct interval){x->lo + part.lo, x->lo + part.hi};
+        }
     } else {
         const struct fuse_op *op = plan->ir->ops.at[holding->op];
         const struct fuse_use *use = &op->input[holding->input];
         struct interval range[FUSE_MAX_AXES];
         struct fuse_box cut;
         if (holding->loop >= 0)
-            cut = fuse_iteration_box(plan, holding->op, &holding->layout, holding->loop, where->rank, where->turn);
+            cut = fuse_iteration_box(plan, holding->op, &holding->layout, holding->loop, holding->cut, where->rank,
+                                     where->turn);
         for (int i = 0; i < op->indices; i++) {
             range[i] = holding->loop >= 0 ? (struct interval){cut.lo[i], cut.hi[i]}
                                           : layout_interval(plan, &holding->layout, i, op->extent[i], coordinate);
@@ -223,29 +229,26 @@ static int64_t step_turns(const struct fuse_plan *plan, const struct fuse_step *
 }
 
 /* true when what a rank needs at the turns of the step's loop tiles what it would need without the loop, so that the bytes
- * of all turns are those of one turn over everything: always in slab loops, and in panel loops whose index walks one axis
- * without gaps. */
+ * of all turns are those of one turn over everything: always when the tensor's own axis or range is cut, and when an
+ * operation's index is cut that walks one axis without gaps. */
 static bool turns_tile(const struct fuse_plan *plan, const struct fuse_step *step) {
     if (step->loop < 0)
         return true;
-    const struct fuse_region *loop = &plan->regions.at[step->loop];
-    if (loop->loop == FUSE_LOOP_SLAB)
+    if (step->need.kind != FUSE_HOLDING_NEED || step->need.loop < 0)
         return true;
-    if (step->need.kind != FUSE_HOLDING_NEED)
-        return false;
     const struct fuse_access *access = &plan->ir->ops.at[step->need.op]->input[step->need.input].access;
     int walked = 0;
     for (int a = 0; a < access->rank; a++)
-        if (access->at[a].index == loop->index)
+        if (access->at[a].index == step->need.cut)
             walked += access->at[a].stride == 1 || access->at[a].stride == -1 ? 1 : 2;
     return walked == 1;
 }
 
 int64_t fuse_cost_turn_bytes_bound(const struct fuse_plan *plan, const struct fuse_step *step) {
-    if (step->kind == FUSE_STEP_REDUCE)
-        return step->received_bytes_max;
     int64_t held = fuse_sat_mul(fuse_holding_max_elems(plan, &step->need),
                                 (int64_t)fuse_dtype_bytes(plan->ir->values.at[step->need.value].dtype));
+    if (step->kind == FUSE_STEP_REDUCE)
+        held = fuse_sat_mul(held, plan->mesh.dim[step->dim] - 1);
     return held < step->received_bytes_max ? held : step->received_bytes_max;
 }
 
@@ -413,7 +416,8 @@ void fuse_cost_step(const struct fuse_plan *plan, struct fuse_step *step, int64_
         fuse_arena_rewind(plan->arena, mark);
         int64_t copied = fuse_sat_mul(fuse_holding_max_elems(plan, &step->need), size);
         copied = copied > step->received_bytes_max ? copied - step->received_bytes_max : 0;
-        step->time_ps = fuse_sat_add(fuse_cost_receive_ps(plan, step->received_bytes_max, step->received_bytes_max > 0),
+        step->time_ps = fuse_sat_add(fuse_cost_receive_ps(plan, step->received_bytes_max,
+                                                          step->received_bytes_max > 0 ? step_turns(plan, step) : 0),
                                      fuse_sat_mul(copied, m->copy_ps_per_kib) / 1024);
         break;
     }

@@ -30,14 +30,13 @@ static int64_t skewed(const struct fuse_plan *plan, const struct fuse_region *lo
 }
 
 struct fuse_box fuse_iteration_box(const struct fuse_plan *plan, int op_number, const struct fuse_layout *partition,
-                                   int loop, int rank, int64_t turn) {
+                                   int loop, int index, int rank, int64_t turn) {
     const struct fuse_op *op = plan->ir->ops.at[op_number];
     struct fuse_box box = fuse_layout_block(partition, &plan->mesh, op->indices, op->extent, rank);
     if (loop >= 0 && rank < plan->mesh.used) {
         const struct fuse_region *region = &plan->regions.at[loop];
-        if (region->loop == FUSE_LOOP_PANEL && region->op == op_number)
-            cut(&box.lo[region->index], &box.hi[region->index], region->turns,
-                skewed(plan, region, rank, box.lo[region->index], box.hi[region->index], turn));
+        cut(&box.lo[index], &box.hi[index], region->turns,
+            skewed(plan, region, rank, box.lo[index], box.hi[index], turn));
     }
     return box;
 }
@@ -70,12 +69,15 @@ int fuse_holding_boxes(struct fuse_box out[FUSE_MAX_RANGE_BOXES], const struct f
         if (rank >= plan->mesh.used)
             return 0;
         out[0] = fuse_layout_block(&holding->layout, &plan->mesh, value->rank, value->extent, rank);
+        if (holding->loop >= 0)
+            cut(&out[0].lo[holding->cut], &out[0].hi[holding->cut], plan->regions.at[holding->loop].turns, turn);
         break;
     case FUSE_HOLDING_NEED: {
         if (rank >= plan->mesh.used)
             return 0;
         const struct fuse_use *use = &plan->ir->ops.at[holding->op]->input[holding->input];
-        struct fuse_box iteration = fuse_iteration_box(plan, holding->op, &holding->layout, holding->loop, rank, turn);
+        struct fuse_box iteration =
+            fuse_iteration_box(plan, holding->op, &holding->layout, holding->loop, holding->cut, rank, turn);
         if (fuse_box_is_empty(&iteration))
             return 0;
         out[0] = fuse_access_box(&use->access, &iteration);
@@ -94,9 +96,12 @@ int64_t fuse_holding_max_elems(const struct fuse_plan *plan, const struct fuse_h
     int64_t elems = 1;
     switch (holding->kind) {
     case FUSE_HOLDING_LAYOUT:
-        for (int a = 0; a < value->rank; a++)
-            elems = fuse_sat_mul(elems,
-                                 largest_part(value->extent[a], fuse_layout_parts(&holding->layout, &plan->mesh, a)));
+        for (int a = 0; a < value->rank; a++) {
+            int64_t n = largest_part(value->extent[a], fuse_layout_parts(&holding->layout, &plan->mesh, a));
+            if (holding->loop >= 0 && holding->cut == a)
+                n = largest_part(n, plan->regions.at[holding->loop].turns);
+            elems = fuse_sat_mul(elems, n);
+        }
         return elems;
     case FUSE_HOLDING_NEED: {
         /* Block lengths of different indices are independent, so the largest box has the longest block of each. */
@@ -105,11 +110,8 @@ int64_t fuse_holding_max_elems(const struct fuse_plan *plan, const struct fuse_h
         struct fuse_box iteration = {.rank = op->indices};
         for (int i = 0; i < op->indices; i++) {
             iteration.hi[i] = largest_part(op->extent[i], fuse_layout_parts(&holding->layout, &plan->mesh, i));
-            if (holding->loop >= 0) {
-                const struct fuse_region *loop = &plan->regions.at[holding->loop];
-                if (loop->loop == FUSE_LOOP_PANEL && loop->op == holding->op && loop->index == i)
-                    iteration.hi[i] = largest_part(iteration.hi[i], loop->turns);
-            }
+            if (holding->loop >= 0 && holding->cut == i)
+                iteration.hi[i] = largest_part(iteration.hi[i], plan->regions.at[holding->loop].turns);
         }
         if (fuse_box_is_empty(&iteration))
             return 0;

@@ -37,11 +37,11 @@ struct fuse_layout fuse_plan_natural(const struct fuse_plan *plan, int number, c
     return layout;
 }
 
-/* Indices worth splitting, longest first. */
-static int split_indices(int index[FUSE_MAX_AXES], const struct fuse_op *op) {
+/* Indices worth splitting, longest first; not `except`. */
+static int split_indices(int index[FUSE_MAX_AXES], const struct fuse_op *op, int except) {
     int n = 0;
     for (int i = 0; i < op->indices; i++)
-        if (op->extent[i] > 1) {
+        if (op->extent[i] > 1 && i != except) {
             int at = n++;
             for (; at > 0 && op->extent[index[at - 1]] < op->extent[i]; at--)
                 index[at] = index[at - 1];
@@ -57,56 +57,74 @@ static bool fits(const struct fuse_plan *plan, const struct fuse_op *op, const s
     return true;
 }
 
+struct dealing {
+    const struct fuse_plan *plan;
+    const struct fuse_op *op;
+    struct fuse_layout base; /* has the first `taken` dimensions */
+    int taken, limit, count;
+    struct fuse_layout *out;
+};
+
 /* Deals the mesh dimensions, outermost first, to the indices in the order of `order`: run[k] dimensions each. */
-static struct fuse_layout deal(const struct fuse_plan *plan, const int *order, const int *run, int n) {
-    struct fuse_layout layout = fuse_layout_replicated();
-    int d = 0;
+static struct fuse_layout deal(const struct dealing *x, const int *order, const int *run, int n) {
+    struct fuse_layout layout = x->base;
+    int d = x->taken;
     for (int k = 0; k < n; k++)
         for (int j = 0; j < run[k]; j++)
-            fuse_layout_split(&layout, &plan->mesh, d++, order[k]);
+            fuse_layout_split(&layout, &x->plan->mesh, d++, order[k]);
     return layout;
 }
 
 /* Every way to deal `left` dimensions to order[k .. n) in runs of at least one, with the layout of each. The indices that
  * get none come last in increasing order, so that no layout is made twice. */
-static void compositions(struct fuse_layout *out, int limit, int *count, const struct fuse_plan *plan,
-                         const struct fuse_op *op, const int *order, int *run, int k, int n, int left) {
+static void compositions(struct dealing *x, const int *order, int *run, int k, int n, int left) {
     if (left == 0) {
         for (int j = k; j < n; j++)
             if (j > k && order[j] < order[j - 1])
                 return;
-        struct fuse_layout layout = deal(plan, order, run, k);
-        if (*count < limit && fits(plan, op, &layout))
-            out[(*count)++] = layout;
+        struct fuse_layout layout = deal(x, order, run, k);
+        if (x->count < x->limit && fits(x->plan, x->op, &layout))
+            x->out[x->count++] = layout;
         return;
     }
     for (int taken = left; k < n && taken > 0; taken--) {
         run[k] = taken;
-        compositions(out, limit, count, plan, op, order, run, k + 1, n, left - taken);
+        compositions(x, order, run, k + 1, n, left - taken);
     }
 }
 
-static void orders(struct fuse_layout *out, int limit, int *count, const struct fuse_plan *plan,
-                   const struct fuse_op *op, int *order, int k, int n) {
+static void orders(struct dealing *x, int *order, int k, int n) {
     if (k == n) {
         int run[FUSE_MAX_AXES];
-        compositions(out, limit, count, plan, op, order, run, 0, n, plan->mesh.dims);
+        compositions(x, order, run, 0, n, x->plan->mesh.dims - x->taken);
         return;
     }
     for (int j = k; j < n; j++) {
         int t = order[k];
         order[k] = order[j];
         order[j] = t;
-        orders(out, limit, count, plan, op, order, k + 1, n);
+        orders(x, order, k + 1, n);
         order[j] = order[k];
         order[k] = t;
     }
 }
 
+/* All partitions of a chain's member have the same outermost dimensions on its slab index. */
+static struct fuse_layout chain_base(const struct fuse_plan *plan, int number, int *taken) {
+    struct fuse_layout layout = fuse_layout_replicated();
+    *taken = plan->chain[number] >= 0 ? plan->chains.at[plan->chain[number]].dims : 0;
+    for (int d = 0; d < *taken; d++)
+        fuse_layout_split(&layout, &plan->mesh, d, plan->slab_index[number]);
+    return layout;
+}
+
 int fuse_plan_partitions(struct fuse_layout *out, int limit, const struct fuse_plan *plan, int number) {
     const struct fuse_op *op = plan->ir->ops.at[number];
-    int index[FUSE_MAX_AXES], n = split_indices(index, op), dims = plan->mesh.dims, count = 0;
-    out[count++] = fuse_layout_replicated();
+    struct fuse_layout base;
+    int index[FUSE_MAX_AXES], n = split_indices(index, op, plan->slab_index[number]), count = 0, taken;
+    base = chain_base(plan, number, &taken);
+    int dims = plan->mesh.dims - taken;
+    out[count++] = base;
     if (n == 0 || dims == 0)
         return count;
     int64_t ways = 1;
@@ -114,9 +132,9 @@ int fuse_plan_partitions(struct fuse_layout *out, int limit, const struct fuse_p
         ways *= n + 1;
     if (ways <= EXHAUSTIVE_LIMIT) {
         for (int64_t w = 1; w < ways && count < limit; w++) {
-            struct fuse_layout layout = fuse_layout_replicated();
+            struct fuse_layout layout = base;
             int64_t rest = w;
-            for (int d = 0; d < dims; d++, rest /= n + 1)
+            for (int d = taken; d < plan->mesh.dims; d++, rest /= n + 1)
                 if (rest % (n + 1) > 0)
                     fuse_layout_split(&layout, &plan->mesh, d, index[rest % (n + 1) - 1]);
             if (fits(plan, op, &layout))
@@ -129,11 +147,14 @@ int fuse_plan_partitions(struct fuse_layout *out, int limit, const struct fuse_p
     int order[FUSE_MAX_AXES];
     for (int k = 0; k < n; k++)
         order[k] = index[k];
-    orders(out, limit, &count, plan, op, order, 0, n);
+    struct dealing deal = {
+        .plan = plan, .op = op, .base = base, .taken = taken, .out = out, .limit = limit, .count = count};
+    orders(&deal, order, 0, n);
+    count = deal.count;
     if (count == 1) {
         /* No index is long enough for all dimensions together: use as many as fit, longest index first. */
-        struct fuse_layout layout = fuse_layout_replicated();
-        for (int d = 0; d < dims; d++)
+        struct fuse_layout layout = base;
+        for (int d = taken; d < plan->mesh.dims; d++)
             for (int k = 0; k < n; k++) {
                 struct fuse_layout longer = layout;
                 fuse_layout_split(&longer, &plan->mesh, d, index[k]);
@@ -151,15 +172,15 @@ void fuse_plan_lifetime(const struct fuse_plan *plan, int *first, int *last) {
     const struct fuse_ir *ir = plan->ir;
     for (int v = 0; v < ir->values.n; v++) {
         first[v] = ir->ops.n;
-        last[v] = ir->values.at[v].op;
+        last[v] = plan->position[ir->values.at[v].op];
     }
     for (int o = 0; o < ir->ops.n; o++)
         for (int k = 0; k < ir->ops.at[o]->inputs; k++) {
-            int v = ir->ops.at[o]->input[k].value;
-            first[v] = o < first[v] ? o : first[v];
-            last[v] = o > last[v] ? o : last[v];
+            int v = ir->ops.at[o]->input[k].value, at = plan->position[o];
+            first[v] = at < first[v] ? at : first[v];
+            last[v] = at > last[v] ? at : last[v];
         }
     for (int v = 0; v < ir->values.n; v++)
         if (first[v] == ir->ops.n)
-            first[v] = ir->values.at[v].op;
+            first[v] = plan->position[ir->values.at[v].op];
 }

@@ -2,6 +2,7 @@
 #include "plan/plan.h"
 
 #include "plan/build.h"
+#include "plan/chain.h"
 #include "plan/cost.h"
 
 #include <string.h>
@@ -9,8 +10,10 @@
 #define LADDER_STEPS 48
 #define WORKSPACE_MAX ((int64_t)4 << 20)
 #define WORKSPACE_MIN ((int64_t)64 << 10)
-#define WIDEST_DIMENSION 61 /* members of a group that a reduction step may have */
-#define RANKS_MAX 4096      /* tried when looking for the smallest number that fits */
+#define SLAB_BYTES ((int64_t)64 << 20) /* of an intermediate in one rank: worth a chain even when there is room */
+#define SLAB_CHOICES 3                 /* numbers of mesh dimensions tried for a chain's axis, beside all */
+#define WIDEST_DIMENSION 61            /* members of a group that a reduction step may have */
+#define RANKS_MAX 4096                 /* tried when looking for the smallest number that fits */
 
 struct fuse_machine fuse_machine_default(void) {
     return (struct fuse_machine){.latency_ps = 2000000,
@@ -26,9 +29,10 @@ struct fuse_machine fuse_machine_default(void) {
                                  .kind = FUSE_MEM_HOST};
 }
 
-static struct fuse_plan *try_plan(struct fuse_arena *arena, const struct fuse_ir *ir,
-                                  const struct fuse_plan_request *request, int used,
-                                  const struct fuse_plan_effort *effort) {
+/* A plan with its mesh, chains and order. */
+static struct fuse_plan *start_plan(struct fuse_arena *arena, const struct fuse_ir *ir,
+                                    const struct fuse_plan_request *request, int used,
+                                    const struct fuse_plan_effort *effort) {
     struct fuse_plan *plan = FUSE_NEW(arena, struct fuse_plan);
     plan->arena = arena;
     plan->ir = ir;
@@ -39,6 +43,14 @@ static struct fuse_plan *try_plan(struct fuse_arena *arena, const struct fuse_ir
         plan->request.file_unit_bytes = FUSE_PLAN_FILE_UNIT_BYTES;
     plan->mesh = fuse_mesh_make(request->ranks, used, request->machine.ranks_per_node);
     fuse_cost_choose_samples(plan);
+    fuse_plan_find_chains(plan, effort->slab_bytes, effort->slabs_worth_it, effort->slab_dims);
+    return plan;
+}
+
+static struct fuse_plan *try_plan(struct fuse_arena *arena, const struct fuse_ir *ir,
+                                  const struct fuse_plan_request *request, int used,
+                                  const struct fuse_plan_effort *effort) {
+    struct fuse_plan *plan = start_plan(arena, ir, request, used, effort);
     plan->layout = FUSE_NEW_ARRAY(arena, struct fuse_layout, ir->values.n + 1);
     plan->partition = FUSE_NEW_ARRAY(arena, struct fuse_layout, ir->ops.n + 1);
     struct fuse_plan_choice *choice = FUSE_NEW_ARRAY(arena, struct fuse_plan_choice, ir->ops.n + 1);
@@ -83,14 +95,23 @@ static int choose_used(struct fuse_arena *arena, const struct fuse_ir *ir, const
 
 /* ---- memory --------------------------------------------------------------------------------------------------- */
 
-static const struct fuse_plan_effort no_care = {.budget_bytes = INT64_MAX, .workspace_bytes = WORKSPACE_MAX};
+static const struct fuse_plan_effort no_care = {.budget_bytes = INT64_MAX,
+                                                .workspace_bytes = WORKSPACE_MAX,
+                                                .slab_bytes = SLAB_BYTES,
+                                                .slabs_worth_it = true,
+                                                .slab_dims = FUSE_MESH_MAX};
 
-/* Step k of the ladder: no care at all, then late loading, then ever smaller budgets. The ladder depends on the program
- * and the ranks only, never on the limit, so that what fits in M fits in every M' > M. */
-static struct fuse_plan_effort ladder(const struct fuse_plan_request *request, int k, int64_t lazy_peak) {
+/* Step k of the ladder: no care at all, then late loading, then ever smaller budgets; in `pressed` steps chains are made
+ * of whatever is large for the budget. The ladder depends on the program and the ranks only, never on the limit, so that
+ * what fits in M fits in every M' > M. */
+static struct fuse_plan_effort ladder(const struct fuse_plan_request *request, int k, bool pressed, int64_t lazy_peak) {
     struct fuse_plan_effort effort = no_care;
     if (request->workspace_bytes > 0)
         effort.workspace_bytes = request->workspace_bytes;
+    if (request->slab_bytes != 0) {
+        effort.slab_bytes = request->slab_bytes;
+        effort.slabs_worth_it = false;
+    }
     int64_t workspace = effort.workspace_bytes;
     if (k == 0)
         return effort;
@@ -104,28 +125,84 @@ static struct fuse_plan_effort ladder(const struct fuse_plan_request *request, i
     effort.workspace_bytes = budget / 64 < WORKSPACE_MIN ? WORKSPACE_MIN : budget / 64;
     if (effort.workspace_bytes > workspace)
         effort.workspace_bytes = workspace;
+    if (pressed) {
+        effort.slab_bytes = budget / 16;
+        effort.slabs_worth_it = false;
+    }
     return effort;
 }
 
-/* The first step of the ladder whose plan needs at most `room` bytes, or -1; *least is the smallest need of all tried. */
-static int climb(struct fuse_arena *arena, const struct fuse_ir *ir, const struct fuse_plan_request *request, int used,
-                 int64_t room, struct fuse_plan_effort *effort, int64_t *least) {
+struct climb {
+    struct fuse_arena *arena;
+    const struct fuse_ir *ir;
+    const struct fuse_plan_request *request;
+    int used;
+    int64_t room, least; /* least: smallest need of all that were tried */
+    struct fuse_plan_effort best;
+    int64_t best_ps; /* -1: nothing fits yet */
+    int64_t peak;    /* of the last try */
+    int chains, dims;
+};
+
+static void attempt(struct climb *c, const struct fuse_plan_effort *effort) {
+    struct fuse_arena_mark mark = fuse_arena_mark(c->arena);
+    const struct fuse_plan *plan = try_plan(c->arena, c->ir, c->request, c->used, effort);
+    c->peak = plan->peak_bytes;
+    c->chains = plan->chains.n;
+    c->dims = plan->mesh.dims;
+    c->least = c->peak < c->least ? c->peak : c->least;
+    if (c->peak <= c->room && (c->best_ps < 0 || plan->time_ps < c->best_ps)) {
+        c->best = *effort;
+        c->best_ps = plan->time_ps;
+    }
+    fuse_arena_rewind(c->arena, mark);
+}
+
+static int count_chains(const struct climb *c, const struct fuse_plan_effort *effort) {
+    struct fuse_arena_mark mark = fuse_arena_mark(c->arena);
+    struct fuse_plan *plan = start_plan(c->arena, c->ir, c->request, c->used, effort);
+    int chains = plan->chains.n;
+    fuse_arena_rewind(c->arena, mark);
+    return chains;
+}
+
+/* One step of the ladder; with chains, for several numbers of mesh dimensions along their axes. Returns the smallest
+ * peak. */
+static int64_t attempt_all(struct climb *c, struct fuse_plan_effort effort) {
+    int64_t least = c->least;
+    c->least = INT64_MAX;
+    attempt(c, &effort);
+    for (int i = 1; c->chains > 0 && i <= SLAB_CHOICES && i <= c->dims; i++) {
+        int choices = c->dims < SLAB_CHOICES ? c->dims : SLAB_CHOICES;
+        effort.slab_dims = c->dims - c->dims * i / choices;
+        attempt(c, &effort);
+    }
+    int64_t lowest = c->least;
+    c->least = lowest < least ? lowest : least;
+    return lowest;
+}
+
+/* The first step of the ladder with a plan that needs at most c->room bytes, of its plans the fastest: c->best. */
+static bool climb(struct climb *c) {
     int64_t lazy_peak = 0;
     int stuck = 0;
-    *least = INT64_MAX;
-    for (int k = 0; k < LADDER_STEPS && stuck < 12; k++) {
-        *effort = ladder(request, k, lazy_peak);
-        struct fuse_arena_mark mark = fuse_arena_mark(arena);
-        int64_t peak = try_plan(arena, ir, request, used, effort)->peak_bytes;
-        fuse_arena_rewind(arena, mark);
+    c->least = INT64_MAX;
+    c->best_ps = -1;
+    for (int k = 0; k < LADDER_STEPS && stuck < 12 && c->best_ps < 0; k++) {
+        int64_t before = c->least;
+        struct fuse_plan_effort effort = ladder(c->request, k, false, lazy_peak);
+        int64_t peak = attempt_all(c, effort);
         if (k <= 1)
             lazy_peak = peak;
-        stuck = peak < *least ? 0 : stuck + 1;
-        *least = peak < *least ? peak : *least;
-        if (peak <= room)
-            return k;
+        if (k > 1 && c->best_ps < 0 && c->request->slab_bytes == 0) {
+            int chains = c->chains;
+            effort = ladder(c->request, k, true, lazy_peak);
+            if (count_chains(c, &effort) > chains)
+                attempt_all(c, effort);
+        }
+        stuck = c->least < before ? 0 : stuck + 1;
     }
-    return -1;
+    return c->best_ps >= 0;
 }
 
 static const char *value_name(struct fuse_text *text, const struct fuse_ir *ir, int value) {
@@ -175,11 +252,16 @@ static void note_largest(struct fuse_error *err, struct fuse_arena *arena, const
     }
 }
 
+static bool fits_at(struct fuse_arena *arena, const struct fuse_ir *ir, const struct fuse_plan_request *request,
+                    int64_t room) {
+    struct climb c = {.arena = arena, .ir = ir, .request = request, .room = room};
+    c.used = choose_used(arena, ir, request, &no_care);
+    return climb(&c);
+}
+
 /* The smallest number of ranks, by doubling and then halving the gap, at which the program fits. */
 static int ranks_that_fit(struct fuse_arena *arena, const struct fuse_ir *ir, struct fuse_plan_request request,
                           int64_t room) {
-    struct fuse_plan_effort effort;
-    int64_t least;
     int low = request.ranks, high = low;
     do {
         if (high >= RANKS_MAX)
@@ -187,13 +269,13 @@ static int ranks_that_fit(struct fuse_arena *arena, const struct fuse_ir *ir, st
         low = high;
         high = 2 * high < RANKS_MAX ? 2 * high : RANKS_MAX;
         request.ranks = high;
-    } while (climb(arena, ir, &request, choose_used(arena, ir, &request, &no_care), room, &effort, &least) < 0);
+    } while (!fits_at(arena, ir, &request, room));
     for (int tries = 0; high - low > 1 && tries < 6; tries++) {
         request.ranks = low + (high - low) / 2;
-        if (climb(arena, ir, &request, choose_used(arena, ir, &request, &no_care), room, &effort, &least) < 0)
-            low = request.ranks;
-        else
+        if (fits_at(arena, ir, &request, room))
             high = request.ranks;
+        else
+            low = request.ranks;
     }
     return high;
 }
@@ -221,19 +303,15 @@ static enum fuse_status refuse(struct fuse_arena *arena, const struct fuse_ir *i
 enum fuse_status fuse_plan_make(struct fuse_plan **out, struct fuse_arena *arena, const struct fuse_ir *ir,
                                 const struct fuse_plan_request *request, struct fuse_error *err) {
     int64_t room = request->memory_bytes == 0 ? INT64_MAX : request->memory_bytes - FUSE_PLAN_BASE_BYTES;
-    struct fuse_plan_effort effort = no_care;
-    int64_t least = 0;
+    struct climb c = {.arena = arena, .ir = ir, .request = request, .room = room > 0 ? room : 0};
     for (int o = 0; o < ir->ops.n; o++)
         if (ir->ops.at[o]->inputs > FUSE_MAX_INPUTS)
             return fuse_fail_at(err, FUSE_EPROGRAM, ir->ops.at[o]->span, "more than %d tensors in one expression",
                                 FUSE_MAX_INPUTS);
-    int used = choose_used(arena, ir, request, &effort);
-    if (room < 0 || climb(arena, ir, request, used, room, &effort, &least) < 0) {
-        if (room < 0)
-            climb(arena, ir, request, used, 0, &effort, &least);
-        return refuse(arena, ir, request, room, least, err);
-    }
-    struct fuse_plan *plan = try_plan(arena, ir, request, used, &effort);
+    c.used = choose_used(arena, ir, request, &no_care);
+    if (!climb(&c) || room < 0)
+        return refuse(arena, ir, request, room, c.least, err);
+    struct fuse_plan *plan = try_plan(arena, ir, request, c.used, &c.best);
     plan->hash = fuse_plan_hash(plan);
     *out = plan;
     return FUSE_OK;

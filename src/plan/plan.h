@@ -49,7 +49,10 @@ struct fuse_plan_request {
     int64_t replicate_below; /* bytes: smaller tensors are replicated without search; < 0: FUSE_PLAN_SMALL_BYTES */
     int64_t workspace_bytes; /* message staging and file slabs: at most this much each way; 0: 4 MiB */
     int64_t file_unit_bytes; /* ranges of files start at multiples of this; 0: FUSE_PLAN_FILE_UNIT_BYTES */
-    bool perturb;            /* tests only: one box of the first exchange is made wrong */
+    /* Intermediates of which a rank would hold more than this are computed slab by slab where they can be, and never
+     * exist whole. 0: where that pays or memory is short; < 0: never. */
+    int64_t slab_bytes;
+    bool perturb; /* tests only: one box of the first exchange is made wrong */
 };
 
 /* ---- mesh and layouts ----------------------------------------------------------------------------------------- */
@@ -100,8 +103,8 @@ enum fuse_holding_kind {
     FUSE_HOLDING_RANGES  /* contiguous ranges of the tensor in file order over some ranks */
 };
 
-/* Inside a loop the holding may shrink with the turn: NEED when the loop runs over an index of the operation (the rank's
- * range of that index is cut into `turns` parts), RANGES when it is a slab loop (each range is cut). */
+/* Inside a loop the holding may shrink with the turn: the rank's range of one axis (LAYOUT), of one index of the operation
+ * (NEED), or of elements (RANGES) is cut into as many parts as the loop has turns. */
 struct fuse_holding {
     enum fuse_holding_kind kind;
     int value;
@@ -111,6 +114,7 @@ struct fuse_holding {
     int64_t align_elems; /* RANGES: range borders are multiples of this */
     bool reversed;       /* RANGES of a file in Fortran order; boxes are then stored first axis fastest */
     int loop;            /* region whose turn matters, or -1 */
+    int cut;             /* with a loop: LAYOUT: the axis, NEED: the index that it cuts */
 };
 
 struct fuse_plan;
@@ -121,9 +125,9 @@ int fuse_holding_boxes(struct fuse_box out[FUSE_MAX_RANGE_BOXES], const struct f
                        const struct fuse_holding *holding, int rank, int64_t turn);
 /* Largest number of elements over ranks and turns. */
 int64_t fuse_holding_max_elems(const struct fuse_plan *plan, const struct fuse_holding *holding);
-/* The iteration box of an operation for a rank and turn; loop -1 for none. */
+/* The iteration box of an operation for a rank, and of a turn of `loop` that cuts index `cut`; loop -1 for none. */
 struct fuse_box fuse_iteration_box(const struct fuse_plan *plan, int op, const struct fuse_layout *partition, int loop,
-                                   int rank, int64_t turn);
+                                   int cut, int rank, int64_t turn);
 
 /* ---- steps, regions, buffers ---------------------------------------------------------------------------------- */
 
@@ -151,7 +155,8 @@ struct fuse_step {
     int dim;                        /* REDUCE */
     int in[FUSE_MAX_INPUTS];        /* CONTRACT, MAP: buffers */
     struct fuse_layout partition;   /* CONTRACT, MAP: of the iteration space */
-    int loop;                       /* innermost loop region around the step, or -1 */
+    int loop;                       /* the loop region around the step, or -1 */
+    int cut;                        /* CONTRACT, MAP in a loop: the index that its turns cut */
     bool accumulate;                /* CONTRACT, MAP in a loop over a projected index: turns after the first add */
     /* Staging for messages and, with device memory, for file pieces: one buffer that is halved into send and receive;
      * `pinned` is its twin in pinned memory (-1 when tensors live in host memory). A message is cut into pieces of at
@@ -164,6 +169,8 @@ struct fuse_step {
 };
 
 enum fuse_region_kind { FUSE_REGION_SEQ, FUSE_REGION_STEP, FUSE_REGION_LOOP };
+/* PANEL: one operation, whose operands arrive in panels of one index. SLAB: file ranges piece by piece, or a chain of
+ * operations along one axis that they share. */
 enum fuse_loop_kind { FUSE_LOOP_PANEL, FUSE_LOOP_SLAB };
 
 struct fuse_region {
@@ -171,12 +178,11 @@ struct fuse_region {
     int step;         /* STEP */
     int first, count; /* SEQ, LOOP: children are plan->child[first .. first + count) */
     enum fuse_loop_kind loop;
-    int op, index;                /* PANEL: the index of the operation that is cut */
+    int op, index; /* PANEL: the index of the operation that is cut; SLAB: of the first of a chain, or -1 */
     struct fuse_layout partition; /* PANEL: of that operation */
     int skew_input; /* PANEL: ranks start at their own block of this input's resident layout along the index; -1 none */
     struct fuse_layout skew_layout;
     int64_t turns;
-    int carried[4]; /* buffers carried from turn to turn, -1 terminated */
 };
 
 struct fuse_buffer {
@@ -187,6 +193,13 @@ struct fuse_buffer {
     int64_t bytes, offset;       /* the same on every rank; offset in the arena of its kind */
     int first, last;             /* positions in the top-level order at which it is first and last used */
     char role;                   /* 'v' value, 'p' partial, 'g' gathered operand, 'f' file range, 's' staging */
+};
+
+/* Operations that run one slab of an axis at a time, so that what passes between them is never whole. In every one of
+ * them the axis is one index, split over the same mesh dimensions: the outermost `dims`. */
+struct fuse_chain {
+    int64_t extent; /* of the axis */
+    int ops, dims;
 };
 
 /* A few ranks at the corners and in the middle of the mesh, which the search looks at instead of all. */
@@ -203,6 +216,11 @@ struct fuse_plan {
     struct fuse_samples samples;
     struct fuse_layout *layout;    /* [values] resident layout */
     struct fuse_layout *partition; /* [ops] */
+    int *order, *position;         /* [ops] execution order; chains stand together */
+    FUSE_VEC(struct fuse_chain) chains;
+    int *chain, *slab_index; /* [ops] the chain it belongs to and its index along the axis, or -1 */
+    int *slab_axis;          /* [values] axis along the chain that makes it, or -1 (also when a chain sums it away) */
+    bool *inner;             /* [values] used in its chain only: exists as slabs */
     FUSE_VEC(struct fuse_step) steps;
     FUSE_VEC(struct fuse_region) regions; /* regions.at[root] is the whole plan */
     FUSE_VEC(int) child;

@@ -12,7 +12,7 @@ static uint64_t hash_holding(uint64_t h, const struct fuse_holding *x, int dims)
     h = hash_layout(h, &x->layout, dims);
     h = fuse_hash_int(fuse_hash_int(h, x->op), x->input);
     h = fuse_hash_int(fuse_hash_int(h, x->aggregators), x->align_elems);
-    return fuse_hash_int(fuse_hash_int(h, x->reversed), x->loop);
+    return fuse_hash_int(fuse_hash_int(fuse_hash_int(h, x->reversed), x->loop), x->cut);
 }
 
 uint64_t fuse_plan_hash(const struct fuse_plan *plan) {
@@ -26,7 +26,7 @@ uint64_t fuse_plan_hash(const struct fuse_plan *plan) {
         h = fuse_hash_int(fuse_hash_int(fuse_hash_int(h, s->kind), s->phase), s->op);
         h = fuse_hash_int(fuse_hash_int(h, s->from), s->to);
         h = hash_holding(hash_holding(h, &s->have, dims), &s->need, dims);
-        h = fuse_hash_int(fuse_hash_int(h, s->dim), s->loop);
+        h = fuse_hash_int(fuse_hash_int(fuse_hash_int(h, s->dim), s->loop), s->cut);
         for (int k = 0; k < FUSE_MAX_INPUTS; k++)
             h = fuse_hash_int(h, s->in[k]);
         h = hash_layout(h, &s->partition, dims);

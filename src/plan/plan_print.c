@@ -88,7 +88,9 @@ static void print_region(struct fuse_text *text, const struct fuse_plan *plan, i
                           plan->ir->ops.at[region->op]->index_name[region->index], (long long)region->turns,
                           region->skew_input >= 0 ? ", each rank from its own block on" : "");
         else
-            fuse_text_add(text, "%*sloop     slab(file) %lld turns\n", indent, "", (long long)region->turns);
+            fuse_text_add(text, "%*sloop     slab(%s) %lld turns\n", indent, "",
+                          region->op < 0 ? "file" : plan->ir->ops.at[region->op]->index_name[region->index],
+                          (long long)region->turns);
         indent += 2;
     }
     for (int i = 0; i < region->count; i++)

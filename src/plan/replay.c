@@ -198,7 +198,8 @@ static enum fuse_status reduce(struct replay *r, const struct fuse_step *step) {
 static enum fuse_status compute(struct replay *r, const struct fuse_step *step, int rank) {
     const struct fuse_op *op = r->plan->ir->ops.at[step->op];
     const struct fuse_value *out = value_of(r, op->out);
-    struct fuse_box iteration = fuse_iteration_box(r->plan, step->op, &step->partition, step->loop, rank, r->turn);
+    struct fuse_box iteration =
+        fuse_iteration_box(r->plan, step->op, &step->partition, step->loop, step->cut, rank, r->turn);
     int64_t at[FUSE_MAX_AXES];
     if (rank >= r->plan->mesh.used)
         return FUSE_OK;

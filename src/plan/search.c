@@ -11,6 +11,7 @@
 
 #define MAX_PARTITIONS 2048
 #define SWEEPS 2
+#define SLAB_ESTIMATE_BYTES ((int64_t)8 << 20) /* what the memory estimate takes a slab for */
 
 /* First keep to the memory budget, then be fast, then be small. */
 struct price {
@@ -23,8 +24,8 @@ struct search {
     struct fuse_plan_choice *choice;
     bool *decided;          /* [ops] */
     bool *placed;           /* [values] layout chosen */
-    int *first, *last;      /* [values] lifetimes in operations */
-    int64_t *live;          /* [ops] estimated bytes of values alive during the operation */
+    int *first, *last;      /* [values] lifetimes, positions in plan->order */
+    int64_t *live;          /* [positions] estimated bytes of values alive during the operation */
     int *user_begin, *user; /* users of value v: user[user_begin[v] .. user_begin[v + 1]) */
     struct fuse_layout *partitions;
     bool changed; /* something is different from the sweep before */
@@ -47,6 +48,12 @@ static const struct fuse_op *producer(const struct search *s, int value) {
 static bool is_loaded(const struct search *s, int value) {
     enum fuse_op_kind kind = producer(s, value)->kind;
     return kind == FUSE_OP_SOURCE || kind == FUSE_OP_LITERAL;
+}
+
+/* What a rank holds of a value; of an inner one of a chain, a slab. */
+static int64_t block_bytes(const struct search *s, int value, const struct fuse_layout *layout) {
+    int64_t bytes = fuse_cost_block_bytes(s->plan, value, layout);
+    return s->plan->inner[value] && bytes > SLAB_ESTIMATE_BYTES ? SLAB_ESTIMATE_BYTES : bytes;
 }
 
 static int64_t copy_ps(const struct search *s, int64_t bytes) {
@@ -131,7 +138,7 @@ static int64_t place_loaded(const struct search *s, int op, int input, const str
         int64_t time = gather_ps(s, op, input, partition, &layout, &gathered);
         time = fuse_sat_add(time, file_ps(s, v, &layout, false));
         time = fuse_sat_add(time, users_ps(s, v, &layout, op));
-        int64_t over = s->effort->budget_bytes == INT64_MAX ? 0 : fuse_sat_add(bytes, s->live[op]);
+        int64_t over = s->effort->budget_bytes == INT64_MAX ? 0 : fuse_sat_add(bytes, s->live[plan->position[op]]);
         over = over > s->effort->budget_bytes ? over - s->effort->budget_bytes : 0;
         struct price price = {over, time, bytes};
         int64_t copies = fuse_layout_parts(&layout, &plan->mesh, FUSE_REPLICATED);
@@ -172,11 +179,13 @@ struct option {
     int64_t time_ps;
 };
 
-/* The ways to finish an output: its partials scattered on one axis, or gathered everywhere. */
+/* The ways to finish an output: its partials scattered on one axis, or gathered everywhere. What a chain makes slab by slab
+ * stays split along the slabs as it is. */
 static int finish_options(const struct search *s, int value, const struct fuse_layout *natural,
                           struct option out[FUSE_MAX_AXES + 2]) {
     const struct fuse_plan *plan = s->plan;
     const struct fuse_value *v = &plan->ir->values.at[value];
+    int slab_axis = plan->slab_axis[value];
     struct fuse_layout everywhere = *natural;
     int partial = 0, n = 0;
     for (int d = 0; d < plan->mesh.dims; d++)
@@ -184,21 +193,22 @@ static int finish_options(const struct search *s, int value, const struct fuse_l
             everywhere.axis[d] = FUSE_REPLICATED;
             partial++;
         }
-    bool small = is_small(s, value);
+    bool small = is_small(s, value) && slab_axis < 0;
     struct fuse_layout replicated = fuse_layout_replicated();
     if (partial == 0) {
         out[n++] = (struct option){*natural, small ? replicated : *natural, 0};
     } else {
-        if (v->rank == 0 || fuse_cost_block_bytes(plan, value, natural) <= FUSE_PLAN_TINY_BYTES) {
+        if (v->rank - (slab_axis >= 0) == 0 || fuse_cost_block_bytes(plan, value, natural) <= FUSE_PLAN_TINY_BYTES) {
             out[n].time_ps = reduce_ps(s, value, natural, -1, &out[n].reduced);
             out[n].final = small ? replicated : everywhere;
             n++;
         }
-        int longest = 0;
+        int longest = -1;
         for (int a = 0; a < v->rank; a++)
-            longest = v->extent[a] > v->extent[longest] ? a : longest;
+            if (a != slab_axis && (longest < 0 || v->extent[a] > v->extent[longest]))
+                longest = a;
         for (int a = 0; a < v->rank; a++) {
-            if (v->extent[a] <= 1 && a != longest)
+            if (a == slab_axis || (v->extent[a] <= 1 && a != longest))
                 continue;
             out[n].time_ps = reduce_ps(s, value, natural, a, &out[n].reduced);
             out[n].final = small ? replicated : out[n].reduced;
@@ -221,9 +231,11 @@ static int64_t panelled(const struct search *s, int op_number, int input, const 
                         int64_t held) {
     const struct fuse_op *op = s->plan->ir->ops.at[op_number];
     const struct fuse_access *access = &op->input[input].access;
+    int slab_index = s->plan->slab_index[op_number];
     int64_t longest = 1;
+    /* A chain has no panels: what does not shrink with its slabs is held whole. */
     for (int a = 0; a < access->rank; a++)
-        if (access->at[a].index >= 0) {
+        if (access->at[a].index >= 0 && (slab_index < 0 || access->at[a].index == slab_index)) {
             int64_t n =
                 op->extent[access->at[a].index] / fuse_layout_parts(partition, &s->plan->mesh, access->at[a].index);
             longest = n > longest ? n : longest;
@@ -237,6 +249,8 @@ static struct price price_partition(const struct search *s, int number, const st
     const struct fuse_plan *plan = s->plan;
     const struct fuse_op *op = plan->ir->ops.at[number];
     int64_t budget = s->effort->budget_bytes, held_total = 0, dying = 0;
+    int position = plan->position[number];
+    int64_t live = s->live[position];
     struct price price = {0, fuse_cost_compute_ps(plan, number, partition), 0};
     for (int k = 0; k < op->inputs; k++) {
         int v = op->input[k].value;
@@ -246,16 +260,16 @@ static struct price price_partition(const struct search *s, int number, const st
             price.time_ps = fuse_sat_add(price.time_ps, place_loaded(s, number, k, partition, &layout, &held, &block));
         } else {
             price.time_ps = fuse_sat_add(price.time_ps, gather_ps(s, number, k, partition, &plan->layout[v], &held));
-            block = fuse_cost_block_bytes(plan, v, &plan->layout[v]);
+            block = block_bytes(s, v, &plan->layout[v]);
         }
-        if (s->last[v] == number)
+        if (s->last[v] == position)
             dying = fuse_sat_add(dying, block);
         held_total = fuse_sat_add(held_total, panelled(s, number, k, partition, held));
         if (limit.over_bytes == 0 && price.time_ps > limit.time_ps)
             return price;
     }
     struct fuse_layout natural = fuse_plan_natural(plan, number, partition);
-    int64_t natural_bytes = fuse_cost_block_bytes(plan, op->out, &natural);
+    int64_t natural_bytes = block_bytes(s, op->out, &natural);
     struct option option[FUSE_MAX_AXES + 2];
     int options = finish_options(s, op->out, &natural, option);
     struct price lowest = {INT64_MAX, INT64_MAX, INT64_MAX};
@@ -265,14 +279,13 @@ static struct price price_partition(const struct search *s, int number, const st
         if (limit.over_bytes == 0 && p.time_ps > limit.time_ps)
             continue;
         p.time_ps = fuse_sat_add(p.time_ps, users_ps(s, op->out, &option[i].final, -1));
-        int64_t final_bytes = fuse_cost_block_bytes(plan, op->out, &option[i].final);
+        int64_t final_bytes = block_bytes(s, op->out, &option[i].final);
         bool two = !fuse_layout_equal(&natural, &option[i].final);
         p.bytes = fuse_sat_add(natural_bytes, final_bytes);
         if (budget != INT64_MAX) {
             int64_t work = 2 * s->effort->workspace_bytes;
-            int64_t computing =
-                fuse_sat_add(fuse_sat_add(s->live[number], natural_bytes), fuse_sat_add(held_total, work));
-            int64_t rest = s->live[number] > dying ? s->live[number] - dying : 0;
+            int64_t computing = fuse_sat_add(fuse_sat_add(live, natural_bytes), fuse_sat_add(held_total, work));
+            int64_t rest = live > dying ? live - dying : 0;
             int64_t finishing =
                 fuse_sat_add(fuse_sat_add(rest, natural_bytes), fuse_sat_add(two ? final_bytes : 0, work));
             int64_t most = computing > finishing ? computing : finishing;
@@ -310,7 +323,8 @@ static void choose(struct search *s, int number) {
         int64_t bytes = fuse_value_bytes(&plan->ir->values.at[op->input[k].value]);
         most = bytes > most ? bytes : most;
     }
-    if (elems <= s->plan->request.replicate_below && most < s->plan->request.replicate_below && is_small(s, op->out))
+    if (plan->chain[number] < 0 && elems <= s->plan->request.replicate_below &&
+        most < s->plan->request.replicate_below && is_small(s, op->out))
         n = 1; /* everything is small: each rank computes it */
     struct price lowest = {INT64_MAX, INT64_MAX, INT64_MAX};
     struct option best = {fuse_layout_replicated(), fuse_layout_replicated(), 0};
@@ -436,17 +450,17 @@ static void estimate_live(struct search *s) {
     memset(s->live, 0, sizeof *s->live * (size_t)(ir->ops.n + 1));
     for (int v = 0; v < ir->values.n; v++) {
         int64_t bytes = is_small(s, v) ? fuse_value_bytes(&ir->values.at[v])
-                        : s->placed[v] ? fuse_cost_block_bytes(s->plan, v, &s->plan->layout[v])
+                        : s->placed[v] ? block_bytes(s, v, &s->plan->layout[v])
                                        : fuse_value_bytes(&ir->values.at[v]) / s->plan->mesh.used;
-        int from = ir->values.at[v].op + 1, to = s->last[v];
+        int from = s->plan->position[ir->values.at[v].op] + 1, to = s->last[v];
         if (is_loaded(s, v))
             from = s->effort->lazy ? s->first[v] : 0;
         if (!s->effort->lazy)
             for (int u = s->user_begin[v]; u < s->user_begin[v + 1]; u++)
                 if (ir->ops.at[s->user[u]]->kind == FUSE_OP_SINK)
                     to = ir->ops.n - 1;
-        for (int o = from; o <= to && o < ir->ops.n; o++)
-            s->live[o] = fuse_sat_add(s->live[o], bytes);
+        for (int at = from; at <= to && at < ir->ops.n; at++)
+            s->live[at] = fuse_sat_add(s->live[at], bytes);
     }
 }
 
@@ -473,8 +487,8 @@ void fuse_plan_search(struct fuse_plan *plan, const struct fuse_plan_effort *eff
         s.changed = false;
         if (effort->budget_bytes != INT64_MAX)
             estimate_live(&s);
-        for (int o = 0; o < ir->ops.n; o++)
-            choose(&s, o);
+        for (int at = 0; at < ir->ops.n; at++)
+            choose(&s, plan->order[at]);
         place_shared(&s);
         place_rest(&s);
         if (sweep > 0 && !s.changed)

@@ -12,6 +12,9 @@ struct fuse_plan_effort {
     int64_t budget_bytes;    /* planned bytes per rank that the search tries to keep to; INT64_MAX: no care */
     int64_t workspace_bytes; /* staging for messages: at most this much each way */
     bool lazy;               /* sources are loaded just before their first use, sinks written at once */
+    int64_t slab_bytes;      /* intermediates of which a rank would hold more make chains; < 0: none */
+    bool slabs_worth_it;     /* and only if a chain saves much (plan/chain.h) */
+    int slab_dims;           /* outermost mesh dimensions that split the axes of chains */
 };
 
 /* How the result of an operation becomes its value: partial dimensions are reduced, which gives `reduced`, then moved to
@@ -32,7 +35,7 @@ struct fuse_layout fuse_plan_project(const struct fuse_plan *plan, int op, int i
                                      const struct fuse_layout *partition);
 /* The layout of an operation's output under a partition, partial where projected indices are split. */
 struct fuse_layout fuse_plan_natural(const struct fuse_plan *plan, int op, const struct fuse_layout *partition);
-/* First and last operation that use a value, in program order (its own operation if none does). */
+/* First and last position in plan->order at which a value is used (its own operation's if nobody uses it). */
 void fuse_plan_lifetime(const struct fuse_plan *plan, int *first, int *last);
 
 #endif

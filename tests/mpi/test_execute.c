@@ -154,6 +154,7 @@ static void test_random_programs(void **unused) {
                                             .replicate_below = random_below(&state, 4) == 0 ? 400 : 1,
                                             .file_unit_bytes = random_below(&state, 2) ? 64 : 4};
         request.workspace_bytes = random_below(&state, 2) ? 64 + random_below(&state, 4000) : 0;
+        request.slab_bytes = random_below(&state, 2) ? 1 + random_below(&state, 300) : 0;
         request.machine.kind = backend->kind;
         run(&ir, arena, &request, backend, seed);
         request.panels = random_below(&state, 3) == 0 ? 1 + random_below(&state, 5) : 0;

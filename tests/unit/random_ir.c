@@ -53,53 +53,71 @@ static int add_source(struct fuse_ir *ir, struct random_state *state, bool rever
     return op.out;
 }
 
-/* An operation that reads some values through random index maps. */
-static void add_operation(struct fuse_ir *ir, struct random_state *state) {
+/* Values that have a common axis, which operations of a chain walk with their first index. */
+struct rows {
+    int64_t extent;
+    int values, value[8], axis[8];
+};
+
+/* How one axis of a value is read: by an index of the operation, forwards or backwards, shifted or in steps, or at one
+ * position. */
+static struct fuse_access_axis random_axis(struct fuse_op *op, struct random_state *state, int64_t extent) {
+    if (random_below(state, 8) == 0)
+        return (struct fuse_access_axis){-1, 0, random_below(state, extent)};
+    /* every second or third position, either way */
+    int64_t stride = 1, offset = 0;
+    if (extent > 3 && random_below(state, 6) == 0) {
+        stride = 2 + random_below(state, 2);
+        offset = random_below(state, 3);
+        extent = (extent - offset + stride - 1) / stride;
+        if (random_below(state, 3) == 0) {
+            offset += stride * (extent - 1);
+            stride = -stride;
+        }
+    }
+    int match = -1;
+    for (int i = 0; i < op->indices; i++)
+        if (op->extent[i] == extent && random_below(state, 3) > 0)
+            match = i;
+    if (match < 0 && op->indices < 6) {
+        match = op->indices++;
+        op->extent[match] = extent;
+        op->index_name[match] = index_names[match];
+    }
+    if (match < 0)
+        return (struct fuse_access_axis){-1, 0, 0};
+    if (stride != 1)
+        return (struct fuse_access_axis){match, stride, offset};
+    if (random_below(state, 6) == 0)
+        return (struct fuse_access_axis){match, 1, random_below(state, 5) - 2};
+    if (random_below(state, 8) == 0)
+        return (struct fuse_access_axis){match, -1, extent - 1};
+    return (struct fuse_access_axis){match, 1, 0};
+}
+
+/* An operation that reads some values through random index maps; with `rows`, some of those along their common axis,
+ * which the result joins if it has it. */
+static void add_operation(struct fuse_ir *ir, struct random_state *state, struct rows *rows) {
     struct fuse_op op = {.span = FUSE_NO_SPAN};
     bool einsum = random_below(state, 2);
     op.kind = einsum ? FUSE_OP_EINSUM : FUSE_OP_MAP;
-    op.inputs = einsum ? 2 : (int)random_below(state, 3) + (ir->values.n == 0);
+    op.inputs = einsum ? 2 : (int)random_below(state, 3) + (ir->values.n == 0 || rows);
     op.input = FUSE_NEW_ARRAY(ir->arena, struct fuse_use, 3);
+    if (rows) {
+        op.indices = 1;
+        op.extent[0] = rows->extent;
+        op.index_name[0] = index_names[0];
+    }
     for (int k = 0; k < op.inputs; k++) {
-        int v = (int)random_below(state, ir->values.n);
+        bool along = rows && (k == 0 || random_below(state, 2));
+        int r = along ? (int)random_below(state, rows->values) : 0;
+        int v = along ? rows->value[r] : (int)random_below(state, ir->values.n);
         struct fuse_use *use = &op.input[k];
         use->value = v;
         use->access = fuse_access_identity(ir->values.at[v].rank);
-        for (int a = 0; a < use->access.rank; a++) {
-            int64_t extent = ir->values.at[v].extent[a];
-            struct fuse_access_axis *at = &use->access.at[a];
-            if (random_below(state, 8) == 0) {
-                *at = (struct fuse_access_axis){-1, 0, random_below(state, extent)};
-                continue;
-            }
-            /* every second or third position, either way */
-            int64_t stride = 1, offset = 0;
-            if (extent > 3 && random_below(state, 6) == 0) {
-                stride = 2 + random_below(state, 2);
-                offset = random_below(state, 3);
-                extent = (extent - offset + stride - 1) / stride;
-                if (random_below(state, 3) == 0) {
-                    offset += stride * (extent - 1);
-                    stride = -stride;
-                }
-            }
-            int match = -1;
-            for (int i = 0; i < op.indices; i++)
-                if (op.extent[i] == extent && random_below(state, 3) > 0)
-                    match = i;
-            if (match < 0 && op.indices < 6) {
-                match = op.indices++;
-                op.extent[match] = extent;
-                op.index_name[match] = index_names[match];
-            }
-            *at = match < 0 ? (struct fuse_access_axis){-1, 0, 0} : (struct fuse_access_axis){match, stride, offset};
-            if (stride != 1)
-                continue;
-            if (match >= 0 && random_below(state, 6) == 0)
-                at->offset = random_below(state, 5) - 2;
-            else if (match >= 0 && random_below(state, 8) == 0)
-                *at = (struct fuse_access_axis){match, -1, extent - 1};
-        }
+        for (int a = 0; a < use->access.rank; a++)
+            use->access.at[a] = along && a == rows->axis[r] ? (struct fuse_access_axis){0, 1, 0}
+                                                            : random_axis(&op, state, ir->values.at[v].extent[a]);
     }
     if (op.indices < 6 && random_below(state, 6) == 0) {
         op.extent[op.indices] = random_extent(state);
@@ -111,7 +129,7 @@ static void add_operation(struct fuse_ir *ir, struct random_state *state) {
     for (int i = 0; i < op.indices; i++)
         elems *= op.extent[i];
     for (int i = 0; i < op.indices; i++) {
-        bool keep = random_below(state, 2) && rank < 3;
+        bool keep = rows && i == 0 ? random_below(state, 6) > 0 : random_below(state, 2) && rank < 3;
         if (keep) {
             extent[rank] = op.extent[i];
             op.out_index[rank++] = i;
@@ -132,6 +150,24 @@ static void add_operation(struct fuse_ir *ir, struct random_state *state) {
         op.body = sum_body(ir->arena, op.inputs);
     op.out = fuse_ir_add_value(ir, NULL, FUSE_NO_SPAN, FUSE_F32, rank, extent);
     fuse_ir_add_op(ir, &op);
+    for (int a = 0; rows && a < rank && rows->values < 8; a++)
+        if (op.out_index[a] == 0) {
+            rows->value[rows->values] = op.out;
+            rows->axis[rows->values++] = a;
+        }
+}
+
+/* Operations that share an axis, as those of a softmax do. */
+static void add_chain(struct fuse_ir *ir, struct random_state *state) {
+    int v = (int)random_below(state, ir->values.n);
+    const struct fuse_value *value = &ir->values.at[v];
+    if (value->rank == 0)
+        return;
+    struct rows rows = {.values = 1, .value = {v}, .axis = {(int)random_below(state, value->rank)}};
+    rows.extent = value->extent[rows.axis[0]];
+    int ops = 2 + (int)random_below(state, 4);
+    for (int i = 0; i < ops; i++)
+        add_operation(ir, state, &rows);
 }
 
 static void add_sink(struct fuse_ir *ir, int value) {
@@ -151,8 +187,10 @@ void random_program(struct fuse_ir *ir, struct random_state *state) {
     for (int i = 0; i < sources; i++)
         add_source(ir, state, random_below(state, 4) == 0);
     int ops = 1 + (int)random_below(state, 5);
+    if (random_below(state, 3) == 0)
+        add_chain(ir, state);
     for (int i = 0; i < ops; i++)
-        add_operation(ir, state);
+        add_operation(ir, state, NULL);
     for (int v = 0; v < ir->values.n; v++)
         if (v == ir->values.n - 1 || random_below(state, 3) == 0)
             add_sink(ir, v);

@@ -14,7 +14,7 @@
 #include <cmocka.h>
 
 /* What the plans of a test contain, so that an empty test cannot pass. */
-static struct { int plans, moving, reducing, panels, slabs, refused, caught, perturbed; } seen;
+static struct { int plans, moving, reducing, panels, slabs, chains, summed, refused, caught, perturbed; } seen;
 
 static void count(const struct fuse_plan *plan) {
     bool moving = false, reducing = false, panels = false, slabs = false;
@@ -32,6 +32,12 @@ static void count(const struct fuse_plan *plan) {
     seen.reducing += reducing;
     seen.panels += panels;
     seen.slabs += slabs;
+    seen.chains += plan->chains.n > 0;
+    for (int i = 0; i < plan->steps.n; i++)
+        if (plan->steps.at[i].loop >= 0 && plan->steps.at[i].accumulate && plan->chain[plan->steps.at[i].op] >= 0) {
+            seen.summed++;
+            break;
+        }
 }
 
 /* The same plan with one box of its first exchange made wrong must not pass. */
@@ -95,6 +101,7 @@ static void random_programs(int programs, bool device) {
                                             .replicate_below = random_below(&state, 4) == 0 ? 400 : 1,
                                             .file_unit_bytes = random_below(&state, 2) ? 64 : 4};
         request.workspace_bytes = random_below(&state, 2) ? 64 + random_below(&state, 4000) : 0;
+        request.slab_bytes = random_below(&state, 2) ? 1 + random_below(&state, 300) : 0;
         if (device)
             request.machine.kind = FUSE_MEM_DEVICE;
         check(&ir, &request);
@@ -104,10 +111,13 @@ static void random_programs(int programs, bool device) {
         fuse_arena_close(arena);
     }
     print_message(
-        "%d plans: %d move, %d reduce, %d have panels, %d slabs; %d refused; %d of %d planted faults caught\n",
-        seen.plans, seen.moving, seen.reducing, seen.panels, seen.slabs, seen.refused, seen.caught, seen.perturbed);
+        "%d plans: %d move, %d reduce, %d have panels, %d slabs, %d chains, %d that sum slabs; %d refused; %d of %d "
+        "planted faults caught\n",
+        seen.plans, seen.moving, seen.reducing, seen.panels, seen.slabs, seen.chains, seen.summed, seen.refused,
+        seen.caught, seen.perturbed);
     assert_true(seen.moving > programs / 4 && seen.reducing > programs / 8 && seen.panels > programs / 20);
     assert_true(seen.slabs > 0 && seen.refused > 0);
+    assert_true(seen.chains > programs / 10 && seen.summed > programs / 40);
     assert_int_equal(seen.caught, seen.perturbed);
 }
 

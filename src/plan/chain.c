@@ -1,0 +1,370 @@
+/* Finding chains. A chain grows from a large intermediate and one of its axes: the operation that makes it and all that
+ * use it join, each with the index that walks the axis; what other large values they make or read is drawn in if it can
+ * be; and whatever lies between two members must join too. An intermediate is `inner` when all its users are members.
+ * When an operation cannot join, the axis is given up. */
+#include "plan/chain.h"
+
+#include <string.h>
+
+#define SLAB_BYTES ((int64_t)32 << 20)       /* what a rank likes to hold of a chain at once */
+#define SLAB_MOST_BYTES ((int64_t)256 << 20) /* and what it accepts for the sake of ROWS positions a turn */
+#define ROWS 32
+#define WORTH 4 /* times as many bytes kept from being stored as go in and come out */
+
+struct growth {
+    struct fuse_plan *plan;
+    int number; /* of the chain */
+    int64_t extent, large_bytes;
+    int *index; /* [ops] along the axis, -1: no member */
+    int *axis;  /* [values] inner: along the axis, -1: not inner */
+    int *user_begin, *user;
+};
+
+static bool computes(const struct fuse_op *op) {
+    return op->kind == FUSE_OP_EINSUM || op->kind == FUSE_OP_MAP;
+}
+
+static const struct fuse_op *op_at(const struct growth *g, int op) {
+    return g->plan->ir->ops.at[op];
+}
+
+/* The axis of the operation's output that is this index, or -1. */
+static int output_axis(const struct growth *g, const struct fuse_op *op, int index) {
+    for (int a = 0; a < g->plan->ir->values.at[op->out].rank; a++)
+        if (op->out_index[a] == index)
+            return a;
+    return -1;
+}
+
+/* The index that walks axis `axis` of a value in every read of it by the operation, position by position; -1 if none. */
+static int walking_index(const struct growth *g, const struct fuse_op *op, int value, int axis) {
+    int index = -1;
+    for (int k = 0; k < op->inputs; k++) {
+        const struct fuse_access_axis *at = &op->input[k].access.at[axis];
+        if (op->input[k].value != value)
+            continue;
+        if (at->index < 0 || at->stride != 1 || at->offset != 0 || op->extent[at->index] != g->extent ||
+            (index >= 0 && index != at->index))
+            return -1;
+        index = at->index;
+    }
+    return index;
+}
+
+static bool is_large(const struct growth *g, int value) {
+    const struct fuse_value *v = &g->plan->ir->values.at[value];
+    return computes(op_at(g, v->op)) && fuse_value_bytes(v) / g->plan->mesh.used >= g->large_bytes;
+}
+
+/* ---- growing -------------------------------------------------------------------------------------------------- */
+
+static bool join(struct growth *g, int op, int index);
+
+/* Makes a value one that exists as slabs: its operation and all its users join. */
+static bool draw_in(struct growth *g, int value, int axis) {
+    const struct fuse_value *v = &g->plan->ir->values.at[value];
+    if (g->axis[value] >= 0)
+        return g->axis[value] == axis;
+    if (!computes(op_at(g, v->op)) || v->extent[axis] != g->extent)
+        return false;
+    g->axis[value] = axis;
+    if (!join(g, v->op, op_at(g, v->op)->out_index[axis]))
+        return false;
+    for (int u = g->user_begin[value]; u < g->user_begin[value + 1]; u++) {
+        const struct fuse_op *user = op_at(g, g->user[u]);
+        int index = computes(user) ? walking_index(g, user, value, axis) : -1;
+        if (index < 0 || !join(g, g->user[u], index))
+            return false;
+    }
+    return true;
+}
+
+/* Draws in a large value, or leaves everything as it was. */
+static void try_to_draw_in(struct growth *g, int value, int axis) {
+    const struct fuse_ir *ir = g->plan->ir;
+    if (axis < 0 || g->axis[value] >= 0 || !is_large(g, value))
+        return;
+    struct fuse_arena_mark mark = fuse_arena_mark(g->plan->arena);
+    int *index = FUSE_NEW_ARRAY(g->plan->arena, int, ir->ops.n + 1);
+    int *axes = FUSE_NEW_ARRAY(g->plan->arena, int, ir->values.n + 1);
+    memcpy(index, g->index, sizeof *index * (size_t)ir->ops.n);
+    memcpy(axes, g->axis, sizeof *axes * (size_t)ir->values.n);
+    if (!draw_in(g, value, axis)) {
+        memcpy(g->index, index, sizeof *index * (size_t)ir->ops.n);
+        memcpy(g->axis, axes, sizeof *axes * (size_t)ir->values.n);
+    }
+    fuse_arena_rewind(g->plan->arena, mark);
+}
+
+static bool join(struct growth *g, int number, int index) {
+    const struct fuse_op *op = op_at(g, number);
+    if (g->index[number] >= 0)
+        return g->index[number] == index;
+    if (g->plan->chain[number] >= 0 || op->extent[index] != g->extent)
+        return false;
+    g->index[number] = index;
+    for (int k = 0; k < op->inputs; k++)
+        for (int a = 0; a < op->input[k].access.rank; a++)
+            if (op->input[k].access.at[a].index == index && walking_index(g, op, op->input[k].value, a) == index) {
+                try_to_draw_in(g, op->input[k].value, a);
+                break;
+            }
+    try_to_draw_in(g, op->out, output_axis(g, op, index));
+    return true;
+}
+
+/* An operation between two members reads what the chain makes and makes what the chain reads: it must join, position by
+ * position along the axis. false when one cannot. */
+static bool join_what_lies_between(struct growth *g) {
+    const struct fuse_ir *ir = g->plan->ir;
+    struct fuse_arena_mark mark = fuse_arena_mark(g->plan->arena);
+    bool *leads = FUSE_NEW_ARRAY(g->plan->arena, bool, ir->values.n + 1); /* to a member */
+    bool changed = true, possible = true;
+    while (changed && possible) {
+        changed = false;
+        memset(leads, 0, (size_t)ir->values.n * sizeof *leads);
+        for (int o = ir->ops.n - 1; o >= 0 && !changed && possible; o--) {
+            const struct fuse_op *op = ir->ops.at[o];
+            bool member = g->index[o] >= 0, between = computes(op) && !member && leads[op->out];
+            for (int k = 0; k < op->inputs && (member || between); k++) {
+                int v = op->input[k].value, maker = ir->values.at[v].op;
+                leads[v] = true;
+                if (g->index[maker] < 0)
+                    continue;
+                int axis = output_axis(g, ir->ops.at[maker], g->index[maker]);
+                int index = axis >= 0 ? walking_index(g, op, v, axis) : -1;
+                possible &= index >= 0 && (between || index == g->index[o]);
+                if (between && possible) {
+                    possible = join(g, o, index);
+                    changed = true;
+                    break;
+                }
+            }
+        }
+    }
+    fuse_arena_rewind(g->plan->arena, mark);
+    return possible;
+}
+
+/* ---- order ---------------------------------------------------------------------------------------------------- */
+
+struct ordering {
+    struct fuse_plan *plan;
+    bool *done, *open; /* [ops]; [chains] being emitted */
+    int n;
+    bool possible;
+};
+
+static void emit(struct ordering *o, int op);
+
+/* What the members of a chain need comes first, in program order, then the members. */
+static void emit_chain(struct ordering *o, int chain) {
+    struct fuse_plan *plan = o->plan;
+    const struct fuse_ir *ir = plan->ir;
+    if (o->open[chain]) {
+        o->possible = false;
+        return;
+    }
+    o->open[chain] = true;
+    bool *needed = FUSE_NEW_ARRAY(plan->arena, bool, ir->ops.n + 1);
+    for (int i = ir->ops.n - 1; i >= 0; i--)
+        for (int k = 0; (needed[i] || plan->chain[i] == chain) && k < ir->ops.at[i]->inputs; k++)
+            needed[ir->values.at[ir->ops.at[i]->input[k].value].op] = true;
+    for (int i = 0; i < ir->ops.n && o->possible; i++)
+        if (needed[i] && plan->chain[i] != chain)
+            emit(o, i);
+    for (int i = 0; i < ir->ops.n && o->possible; i++)
+        if (plan->chain[i] == chain) {
+            o->done[i] = true;
+            plan->order[o->n++] = i;
+        }
+}
+
+static void emit(struct ordering *o, int op) {
+    if (o->done[op] || !o->possible)
+        return;
+    if (o->plan->chain[op] >= 0) {
+        emit_chain(o, o->plan->chain[op]);
+        return;
+    }
+    o->done[op] = true;
+    o->plan->order[o->n++] = op;
+}
+
+/* Program order, but for chains that stand together. false when two chains need each other. */
+static bool put_in_order(struct fuse_plan *plan) {
+    int ops = plan->ir->ops.n;
+    struct fuse_arena_mark mark = fuse_arena_mark(plan->arena);
+    struct ordering o = {.plan = plan, .possible = true};
+    o.done = FUSE_NEW_ARRAY(plan->arena, bool, ops + 1);
+    o.open = FUSE_NEW_ARRAY(plan->arena, bool, plan->chains.n + 1);
+    for (int i = 0; i < ops; i++)
+        emit(&o, i);
+    for (int i = 0; i < o.n; i++)
+        plan->position[plan->order[i]] = i;
+    fuse_arena_rewind(plan->arena, mark);
+    return o.possible;
+}
+
+/* ---- choosing ------------------------------------------------------------------------------------------------- */
+
+/* Bytes of the chain's inner values, and of what goes in and comes out. */
+static void weigh(const struct growth *g, int64_t *inner, int64_t *edge) {
+    const struct fuse_ir *ir = g->plan->ir;
+    *inner = *edge = 0;
+    for (int v = 0; v < ir->values.n; v++) {
+        int64_t bytes = fuse_value_bytes(&ir->values.at[v]);
+        bool made = g->index[ir->values.at[v].op] >= 0, read = false;
+        for (int u = g->user_begin[v]; u < g->user_begin[v + 1]; u++)
+            read |= g->index[g->user[u]] >= 0;
+        if (g->axis[v] >= 0)
+            *inner = fuse_sat_add(*inner, bytes);
+        else if (made || read)
+            *edge = fuse_sat_add(*edge, bytes);
+    }
+}
+
+static void keep(const struct growth *g, int dims) {
+    struct fuse_plan *plan = g->plan;
+    struct fuse_chain chain = {.extent = g->extent};
+    int64_t parts = 1;
+    while (chain.dims < dims && chain.dims < plan->mesh.dims && parts * plan->mesh.dim[chain.dims] <= g->extent)
+        parts *= plan->mesh.dim[chain.dims++];
+    for (int o = 0; o < plan->ir->ops.n; o++) {
+        if (g->index[o] < 0)
+            continue;
+        int out = plan->ir->ops.at[o]->out;
+        plan->chain[o] = g->number;
+        plan->slab_index[o] = g->index[o];
+        plan->slab_axis[out] = output_axis(g, plan->ir->ops.at[o], g->index[o]);
+        plan->inner[out] = g->axis[out] >= 0;
+        chain.ops++;
+    }
+    fuse_vec_push(plan->arena, &plan->chains, chain);
+}
+
+static void drop(const struct growth *g) {
+    struct fuse_plan *plan = g->plan;
+    for (int o = 0; o < plan->ir->ops.n; o++)
+        if (plan->chain[o] == g->number) {
+            plan->chain[o] = plan->slab_index[o] = -1;
+            plan->slab_axis[plan->ir->ops.at[o]->out] = -1;
+            plan->inner[plan->ir->ops.at[o]->out] = false;
+        }
+    plan->chains.n--;
+}
+
+static void clear(struct growth *g, int64_t extent) {
+    g->extent = extent;
+    g->number = g->plan->chains.n;
+    for (int o = 0; o < g->plan->ir->ops.n; o++)
+        g->index[o] = -1;
+    for (int v = 0; v < g->plan->ir->values.n; v++)
+        g->axis[v] = -1;
+}
+
+/* The chain around one value along the axis that keeps most from being stored; the longer axis if equal. */
+static void find_chain(struct growth *g, int value, bool worth_it, int dims) {
+    const struct fuse_value *v = &g->plan->ir->values.at[value];
+    int best = -1;
+    int64_t most = -1, longest = 0;
+    for (int a = 0; a < v->rank; a++) {
+        int64_t inner, edge;
+        if (v->extent[a] < 2)
+            continue;
+        clear(g, v->extent[a]);
+        if (!draw_in(g, value, a) || !join_what_lies_between(g))
+            continue;
+        weigh(g, &inner, &edge);
+        if (worth_it && inner / WORTH < edge)
+            continue;
+        if (inner > most || (inner == most && v->extent[a] > longest)) {
+            most = inner;
+            longest = v->extent[a];
+            best = a;
+        }
+    }
+    if (best < 0)
+        return;
+    clear(g, v->extent[best]);
+    if (!draw_in(g, value, best) || !join_what_lies_between(g))
+        return;
+    keep(g, dims);
+    if (!put_in_order(g->plan))
+        drop(g);
+}
+
+/* Users of value v: user[user_begin[v] .. user_begin[v + 1]), an operation once for every read. */
+static void list_users(struct growth *g) {
+    const struct fuse_ir *ir = g->plan->ir;
+    int uses = 0;
+    for (int o = 0; o < ir->ops.n; o++)
+        uses += ir->ops.at[o]->inputs;
+    g->user = FUSE_NEW_ARRAY(g->plan->arena, int, uses + 1);
+    g->user_begin = FUSE_NEW_ARRAY(g->plan->arena, int, ir->values.n + 2);
+    for (int o = 0; o < ir->ops.n; o++)
+        for (int k = 0; k < ir->ops.at[o]->inputs; k++)
+            g->user_begin[ir->ops.at[o]->input[k].value + 2]++;
+    for (int v = 0; v < ir->values.n; v++)
+        g->user_begin[v + 2] += g->user_begin[v + 1];
+    for (int o = 0; o < ir->ops.n; o++)
+        for (int k = 0; k < ir->ops.at[o]->inputs; k++)
+            g->user[g->user_begin[ir->ops.at[o]->input[k].value + 1]++] = o;
+}
+
+void fuse_plan_find_chains(struct fuse_plan *plan, int64_t large_bytes, bool worth_it, int dims) {
+    const struct fuse_ir *ir = plan->ir;
+    plan->chains.n = 0;
+    plan->chain = FUSE_NEW_ARRAY(plan->arena, int, ir->ops.n + 1);
+    plan->slab_index = FUSE_NEW_ARRAY(plan->arena, int, ir->ops.n + 1);
+    plan->order = FUSE_NEW_ARRAY(plan->arena, int, ir->ops.n + 1);
+    plan->position = FUSE_NEW_ARRAY(plan->arena, int, ir->ops.n + 1);
+    plan->slab_axis = FUSE_NEW_ARRAY(plan->arena, int, ir->values.n + 1);
+    plan->inner = FUSE_NEW_ARRAY(plan->arena, bool, ir->values.n + 1);
+    for (int o = 0; o < ir->ops.n; o++)
+        plan->chain[o] = plan->slab_index[o] = -1;
+    for (int v = 0; v < ir->values.n; v++)
+        plan->slab_axis[v] = -1;
+    if (large_bytes >= 0) {
+        struct growth g = {.plan = plan, .large_bytes = large_bytes};
+        list_users(&g);
+        g.index = FUSE_NEW_ARRAY(plan->arena, int, ir->ops.n + 1);
+        g.axis = FUSE_NEW_ARRAY(plan->arena, int, ir->values.n + 1);
+        /* the largest first: what it draws in is settled */
+        bool *tried = FUSE_NEW_ARRAY(plan->arena, bool, ir->values.n + 1);
+        for (;;) {
+            int largest = -1;
+            for (int v = 0; v < ir->values.n; v++)
+                if (!tried[v] && is_large(&g, v) && plan->chain[ir->values.at[v].op] < 0 &&
+                    (largest < 0 || fuse_value_bytes(&ir->values.at[v]) > fuse_value_bytes(&ir->values.at[largest])))
+                    largest = v;
+            if (largest < 0)
+                break;
+            tried[largest] = true;
+            find_chain(&g, largest, worth_it, dims);
+        }
+    }
+    put_in_order(plan);
+}
+
+int64_t fuse_plan_chain_turns(const struct fuse_plan *plan, int chain, int64_t bytes, int64_t budget_bytes) {
+    const struct fuse_chain *c = &plan->chains.at[chain];
+    int64_t parts = 1, like = SLAB_BYTES, most = SLAB_MOST_BYTES;
+    for (int d = 0; d < c->dims; d++)
+        parts *= plan->mesh.dim[d];
+    int64_t extent = (c->extent + parts - 1) / parts;
+    if (budget_bytes != INT64_MAX) {
+        most = budget_bytes / 4 < most ? budget_bytes / 4 : most;
+        like = most < like ? most : like;
+    }
+    if (plan->request.slab_bytes > 0)
+        like = most = plan->request.slab_bytes;
+    int64_t turns = bytes / (like > 0 ? like : 1) + 1;
+    if (extent / turns < ROWS) {
+        int64_t fewest = bytes / (most > 0 ? most : 1) + 1;
+        turns = extent / ROWS > fewest ? extent / ROWS : fewest;
+    }
+    if (plan->request.panels > 0)
+        turns = plan->request.panels;
+    return turns < extent ? turns : extent;
+}
