@@ -7,6 +7,8 @@
 #include <sys/resource.h>
 #include <time.h>
 
+#define BORDER_PS ((int64_t)1000000000000) /* modelled time between two borders in a loop */
+
 void fuse_exec_fail(struct fuse_exec *exec, enum fuse_status status, const struct fuse_error *err) {
     if (exec->status != FUSE_OK)
         return;
@@ -173,27 +175,6 @@ static void run_step(struct fuse_exec *exec, const struct fuse_step *step) {
     }
 }
 
-static void run_region(struct fuse_exec *exec, int number) {
-    const struct fuse_region *region = &exec->plan->regions.at[number];
-    if (region->kind == FUSE_REGION_STEP) {
-        run_step(exec, &exec->plan->steps.at[region->step]);
-        return;
-    }
-    for (int64_t turn = 0; turn < region->turns; turn++) {
-        exec->turn = turn;
-        for (int i = 0; i < region->count; i++)
-            run_region(exec, exec->plan->child.at[region->first + i]);
-    }
-    exec->turn = 0;
-}
-
-static enum fuse_phase region_phase(const struct fuse_plan *plan, int number) {
-    const struct fuse_region *region = &plan->regions.at[number];
-    while (region->kind != FUSE_REGION_STEP)
-        region = &plan->regions.at[plan->child.at[region->first]];
-    return plan->steps.at[region->step].phase;
-}
-
 /* Everything enqueued is done, and one rank's failure is everybody's. */
 static enum fuse_status border(struct fuse_exec *exec, struct fuse_error *err) {
     struct fuse_error late = {0};
@@ -205,6 +186,42 @@ static enum fuse_status border(struct fuse_exec *exec, struct fuse_error *err) {
     return fuse_agree(exec->comm, exec->status, err);
 }
 
+/* Turns of a loop between two borders: about a second of modelled time, so that a failure is not noticed after hours. */
+static int64_t turns_to_border(const struct fuse_plan *plan, const struct fuse_region *loop) {
+    int64_t time_ps = 0;
+    for (int i = 0; i < loop->count; i++)
+        time_ps = fuse_sat_add(time_ps, plan->steps.at[plan->regions.at[plan->child.at[loop->first + i]].step].time_ps);
+    int64_t borders = time_ps / BORDER_PS + 1;
+    return loop->turns / borders > 0 ? loop->turns / borders : 1;
+}
+
+static enum fuse_status run_region(struct fuse_exec *exec, int number, struct fuse_error *err) {
+    const struct fuse_plan *plan = exec->plan;
+    const struct fuse_region *region = &plan->regions.at[number];
+    if (region->kind == FUSE_REGION_STEP) {
+        run_step(exec, &plan->steps.at[region->step]);
+        return FUSE_OK;
+    }
+    int64_t turns = turns_to_border(plan, region);
+    enum fuse_status status = FUSE_OK;
+    for (int64_t turn = 0; turn < region->turns && status == FUSE_OK; turn++) {
+        exec->turn = turn;
+        for (int i = 0; i < region->count && status == FUSE_OK; i++)
+            status = run_region(exec, plan->child.at[region->first + i], err);
+        if (status == FUSE_OK && turn % turns == turns - 1)
+            status = border(exec, err);
+    }
+    exec->turn = 0;
+    return status;
+}
+
+static enum fuse_phase region_phase(const struct fuse_plan *plan, int number) {
+    const struct fuse_region *region = &plan->regions.at[number];
+    while (region->kind != FUSE_REGION_STEP)
+        region = &plan->regions.at[plan->child.at[region->first]];
+    return plan->steps.at[region->step].phase;
+}
+
 static enum fuse_status walk(struct fuse_exec *exec, struct fuse_exec_report *report, struct fuse_error *err) {
     const struct fuse_plan *plan = exec->plan;
     const struct fuse_region *root = &plan->regions.at[plan->root];
@@ -213,7 +230,7 @@ static enum fuse_status walk(struct fuse_exec *exec, struct fuse_exec_report *re
     for (int i = 0; i < root->count; i++) {
         int child = plan->child.at[root->first + i];
         enum fuse_phase phase = region_phase(plan, child);
-        run_region(exec, child);
+        FUSE_TRY(run_region(exec, child, err));
         bool last = i + 1 == root->count;
         bool border_here = last || region_phase(plan, plan->child.at[root->first + i + 1]) != phase;
         if (border_here || plan->regions.at[child].kind == FUSE_REGION_LOOP)

@@ -241,6 +241,9 @@ static void keep(const struct growth *g, int dims) {
         chain.ops++;
     }
     fuse_vec_push(plan->arena, &plan->chains, chain);
+    int64_t inner, edge;
+    weigh(g, &inner, &edge);
+    plan->chains.at[g->number].turns = fuse_plan_chain_turns(plan, g->number, inner / plan->mesh.used, INT64_MAX);
 }
 
 static void drop(const struct growth *g) {
@@ -278,6 +281,7 @@ static void find_chain(struct growth *g, int value, bool worth_it, int dims) {
         weigh(g, &inner, &edge);
         if (worth_it && inner / WORTH < edge)
             continue;
+        inner -= inner / v->extent[a]; /* one position of it is there at least */
         if (inner > most || (inner == most && v->extent[a] > longest)) {
             most = inner;
             longest = v->extent[a];

@@ -416,8 +416,10 @@ void fuse_cost_step(const struct fuse_plan *plan, struct fuse_step *step, int64_
         fuse_arena_rewind(plan->arena, mark);
         int64_t copied = fuse_sat_mul(fuse_holding_max_elems(plan, &step->need), size);
         copied = copied > step->received_bytes_max ? copied - step->received_bytes_max : 0;
-        step->time_ps = fuse_sat_add(fuse_cost_receive_ps(plan, step->received_bytes_max,
-                                                          step->received_bytes_max > 0 ? step_turns(plan, step) : 0),
+        int64_t messages = step->received_bytes_max > 0 ? step_turns(plan, step) : 0;
+        if (step->phase == FUSE_PHASE_RUN && step->loop >= 0 && plan->chain[step->op] >= 0)
+            messages = fuse_sat_mul(messages, FUSE_COST_WAITS);
+        step->time_ps = fuse_sat_add(fuse_cost_receive_ps(plan, step->received_bytes_max, messages),
                                      fuse_sat_mul(copied, m->copy_ps_per_kib) / 1024);
         break;
     }

@@ -31,6 +31,9 @@ int64_t fuse_cost_relayout_bytes(const struct fuse_plan *plan, int value, const 
                                  const struct fuse_layout *need);
 /* Time of one rank's share of an operation under a partition. */
 int64_t fuse_cost_compute_ps(const struct fuse_plan *plan, int op, const struct fuse_layout *partition);
+/* In a chain's loop an exchange also waits for the slowest rank, at every turn: as if for so many messages. */
+#define FUSE_COST_WAITS 10
+
 /* Time to receive so many bytes in so many messages. */
 int64_t fuse_cost_receive_ps(const struct fuse_plan *plan, int64_t bytes, int64_t messages);
 /* Bytes of the largest block of a value under a layout. */

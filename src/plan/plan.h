@@ -200,6 +200,7 @@ struct fuse_buffer {
 struct fuse_chain {
     int64_t extent; /* of the axis */
     int ops, dims;
+    int64_t turns; /* about as many as its loop will have; the search reckons with them */
 };
 
 /* A few ranks at the corners and in the middle of the mesh, which the search looks at instead of all. */

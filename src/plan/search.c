@@ -11,7 +11,6 @@
 
 #define MAX_PARTITIONS 2048
 #define SWEEPS 2
-#define SLAB_ESTIMATE_BYTES ((int64_t)8 << 20) /* what the memory estimate takes a slab for */
 
 /* First keep to the memory budget, then be fast, then be small. */
 struct price {
@@ -50,10 +49,16 @@ static bool is_loaded(const struct search *s, int value) {
     return kind == FUSE_OP_SOURCE || kind == FUSE_OP_LITERAL;
 }
 
+/* About as many turns as the loop has that an operation is in. */
+static int64_t turns_of(const struct search *s, int op) {
+    int chain = s->plan->chain[op];
+    return chain < 0 ? 1 : s->plan->chains.at[chain].turns;
+}
+
 /* What a rank holds of a value; of an inner one of a chain, a slab. */
 static int64_t block_bytes(const struct search *s, int value, const struct fuse_layout *layout) {
     int64_t bytes = fuse_cost_block_bytes(s->plan, value, layout);
-    return s->plan->inner[value] && bytes > SLAB_ESTIMATE_BYTES ? SLAB_ESTIMATE_BYTES : bytes;
+    return s->plan->inner[value] ? bytes / turns_of(s, s->plan->ir->values.at[value].op) : bytes;
 }
 
 static int64_t copy_ps(const struct search *s, int64_t bytes) {
@@ -61,9 +66,9 @@ static int64_t copy_ps(const struct search *s, int64_t bytes) {
 }
 
 /* Of what a rank ends up holding, what is not received is copied. */
-static int64_t move_ps(const struct search *s, int64_t received, int64_t held) {
-    int64_t peers = received > 0 ? 1 : 0;
-    return fuse_sat_add(fuse_cost_receive_ps(s->plan, received, peers),
+static int64_t move_ps(const struct search *s, int64_t received, int64_t held, int64_t turns) {
+    int64_t messages = received == 0 ? 0 : turns > 1 ? turns * FUSE_COST_WAITS : 1;
+    return fuse_sat_add(fuse_cost_receive_ps(s->plan, received, messages),
                         copy_ps(s, held > received ? held - received : 0));
 }
 
@@ -75,7 +80,14 @@ static int64_t file_ps(const struct search *s, int value, const struct fuse_layo
     if ((!store && op->kind == FUSE_OP_LITERAL) || fuse_cost_file_direct(s->plan, value, layout, reversed))
         return 0;
     int64_t bytes = fuse_cost_block_bytes(s->plan, value, layout);
-    return move_ps(s, fuse_cost_file_bytes(s->plan, value, layout, reversed, store), bytes) / 4;
+    return move_ps(s, fuse_cost_file_bytes(s->plan, value, layout, reversed, store), bytes, 1) / 4;
+}
+
+static bool walks(const struct fuse_use *use, int index) {
+    for (int a = 0; a < use->access.rank; a++)
+        if (index >= 0 && use->access.at[a].index == index)
+            return true;
+    return false;
 }
 
 /* Time to bring an input from `have` to where `partition` needs it; *held is what the gathered copy occupies. */
@@ -91,7 +103,9 @@ static int64_t gather_ps(const struct search *s, int op, int input, const struct
         *held = fuse_sat_mul(fuse_holding_max_elems(s->plan, &need),
                              (int64_t)fuse_dtype_bytes(s->plan->ir->values.at[need.value].dtype));
     }
-    return move_ps(s, received, *held);
+    /* In a chain, what changes from slab to slab comes at every turn. */
+    bool once = !walks(&s->plan->ir->ops.at[op]->input[input], s->plan->slab_index[op]);
+    return move_ps(s, received, *held, once ? 1 : turns_of(s, op));
 }
 
 static int64_t users_ps(const struct search *s, int value, const struct fuse_layout *layout, int except_op) {
@@ -159,7 +173,7 @@ static int64_t place_loaded(const struct search *s, int op, int input, const str
 static int64_t reduce_ps(const struct search *s, int value, const struct fuse_layout *natural, int axis,
                          struct fuse_layout *reduced) {
     const struct fuse_mesh *mesh = &s->plan->mesh;
-    int64_t time = 0;
+    int64_t time = 0, turns = s->plan->slab_axis[value] < 0 ? 1 : turns_of(s, s->plan->ir->values.at[value].op);
     *reduced = *natural;
     for (int d = 0; d < mesh->dims; d++) {
         if (natural->axis[d] != FUSE_PARTIAL)
@@ -169,7 +183,7 @@ static int64_t reduce_ps(const struct search *s, int value, const struct fuse_la
         else
             reduced->axis[d] = FUSE_REPLICATED;
         int64_t bytes = fuse_sat_mul(fuse_cost_block_bytes(s->plan, value, reduced), mesh->dim[d] - 1);
-        time = fuse_sat_add(time, move_ps(s, bytes, 2 * bytes)); /* and combined */
+        time = fuse_sat_add(time, move_ps(s, bytes, 2 * bytes, turns)); /* and combined */
     }
     return time;
 }
@@ -186,6 +200,7 @@ static int finish_options(const struct search *s, int value, const struct fuse_l
     const struct fuse_plan *plan = s->plan;
     const struct fuse_value *v = &plan->ir->values.at[value];
     int slab_axis = plan->slab_axis[value];
+    int64_t turns = slab_axis < 0 ? 1 : turns_of(s, v->op);
     struct fuse_layout everywhere = *natural;
     int partial = 0, n = 0;
     for (int d = 0; d < plan->mesh.dims; d++)
@@ -198,7 +213,8 @@ static int finish_options(const struct search *s, int value, const struct fuse_l
     if (partial == 0) {
         out[n++] = (struct option){*natural, small ? replicated : *natural, 0};
     } else {
-        if (v->rank - (slab_axis >= 0) == 0 || fuse_cost_block_bytes(plan, value, natural) <= FUSE_PLAN_TINY_BYTES) {
+        if (v->rank - (slab_axis >= 0) == 0 ||
+            fuse_cost_block_bytes(plan, value, natural) / turns <= FUSE_PLAN_TINY_BYTES) {
             out[n].time_ps = reduce_ps(s, value, natural, -1, &out[n].reduced);
             out[n].final = small ? replicated : everywhere;
             n++;
@@ -219,7 +235,7 @@ static int finish_options(const struct search *s, int value, const struct fuse_l
         if (!fuse_layout_equal(&out[i].reduced, &out[i].final)) {
             int64_t received = fuse_cost_relayout_bytes(plan, value, &out[i].reduced, &out[i].final);
             int64_t copied = fuse_cost_block_bytes(plan, value, &out[i].final);
-            out[i].time_ps = fuse_sat_add(out[i].time_ps, move_ps(s, received, copied));
+            out[i].time_ps = fuse_sat_add(out[i].time_ps, move_ps(s, received, copied, turns));
         }
     return n;
 }
