@@ -40,6 +40,34 @@ static struct fuse_access output_access(const struct fuse_exec *exec, const stru
     return access;
 }
 
+static bool may_overflow(const struct fuse_exec *exec, const struct fuse_op *op) {
+    bool result = exec->plan->ir->values.at[op->out].dtype == FUSE_I64;
+    for (int i = 0; op->kind == FUSE_OP_MAP && i < op->body->n && !result; i++)
+        result = op->body->node[i].dtype == FUSE_I64 && fuse_scalar_arity(op->body->node[i].op) > 0;
+    return result;
+}
+
+void fuse_exec_settle(struct fuse_exec *exec, const struct fuse_op *op, enum fuse_status status,
+                      struct fuse_error *err) {
+    if (status == FUSE_OK && may_overflow(exec, op))
+        status = exec->queue->ops->wait(exec->queue, FUSE_QUEUE_ALL, err);
+    if (status == FUSE_OK)
+        return;
+    /* The back ends' words for it; nothing else that fails has a better name here. */
+    if (strncmp(err->message, "integer overflow", strlen("integer overflow")) == 0) {
+        *err = (struct fuse_error){0};
+        if (op->overflow)
+            fuse_fail(err, status, "%s", op->overflow);
+        else if (op->owner)
+            fuse_fail(err, status, "integers beyond 64 bits in '%s'", op->owner);
+        else
+            fuse_fail(err, status, "integers beyond 64 bits");
+    }
+    err->span = op->span;
+    err->has_span = op->span.file >= 0;
+    fuse_exec_fail(exec, status, err);
+}
+
 void fuse_exec_compute(struct fuse_exec *exec, const struct fuse_step *step) {
     const struct fuse_op *op = exec->plan->ir->ops.at[step->op];
     struct fuse_box out_box, iteration = fuse_iteration_box(exec->plan, step->op, &step->partition, step->loop,
@@ -95,12 +123,5 @@ void fuse_exec_compute(struct fuse_exec *exec, const struct fuse_step *step) {
             operand[k] = operand_view(exec, step->in[k], &op->input[k].access, &iteration);
         status = exec->backend->ops->map(exec->queue, &call, &err);
     }
-    /* An overflow shows when the kernel has run; integers are rare enough to look at once and name the equation. */
-    if (status == FUSE_OK && exec->plan->ir->values.at[op->out].dtype == FUSE_I64)
-        status = exec->queue->ops->wait(exec->queue, FUSE_QUEUE_ALL, &err);
-    if (status != FUSE_OK) {
-        err.span = op->span;
-        err.has_span = op->span.file >= 0;
-        fuse_exec_fail(exec, status, &err);
-    }
+    fuse_exec_settle(exec, op, status, &err);
 }

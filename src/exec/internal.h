@@ -33,6 +33,11 @@ bool fuse_exec_box(const struct fuse_exec *exec, int buffer, struct fuse_box *bo
 /* Start of a buffer. */
 char *fuse_exec_data(const struct fuse_exec *exec, int buffer);
 
+/* After a kernel of an operation: an overflow shows when it has run; integers are rare enough to look at once and name
+ * the equation. status: what the call said. */
+void fuse_exec_settle(struct fuse_exec *exec, const struct fuse_op *op, enum fuse_status status,
+                      struct fuse_error *err);
+
 /* One step each. Failures become sticky; MOVE and REDUCE take part in their messages whatever happened before. */
 void fuse_exec_move(struct fuse_exec *exec, const struct fuse_step *step);
 void fuse_exec_reduce(struct fuse_exec *exec, const struct fuse_step *step);

@@ -305,4 +305,7 @@ void fuse_exec_reduce(struct fuse_exec *exec, const struct fuse_step *step) {
             combine_batch(&batch, reduce, member, everywhere, &mine);
         empty(&batch);
     }
+    struct fuse_error err = {0};
+    if (exec->status == FUSE_OK)
+        fuse_exec_settle(exec, op, FUSE_OK, &err);
 }

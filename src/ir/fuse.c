@@ -192,7 +192,8 @@ static void count_inputs(struct fuser *f, const struct fuse_op *op, int change) 
 static bool take_in(struct fuser *f, struct fuse_op *op, const struct fuse_op *producer) {
     struct fuse_ir *ir = f->ir;
     struct target target = {0};
-    if (!is_worth_it(f, op, producer))
+    /* An overflow that stands for something else must not be mistaken for another one. */
+    if (op->overflow || producer->overflow || !is_worth_it(f, op, producer))
         return false;
     for (int k = 0; k < op->inputs; k++)
         fuse_vec_push(ir->arena, &target.inputs, op->input[k]);

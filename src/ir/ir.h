@@ -57,6 +57,8 @@ struct fuse_op {
     int out_index[FUSE_MAX_AXES];          /* per axis of out */
     enum fuse_reduce reduce;               /* MAP; EINSUM has SUM; NONE when nothing is projected */
     const struct fuse_scalar *body;        /* MAP */
+    const char *owner;                     /* the tensor whose equation it is from; NULL: a sink. For messages */
+    const char *overflow;                  /* MAP: what an integer overflow in it stands for; NULL: itself */
     const char *path, *part;               /* SOURCE, SINK: as the program says it (not resolved) */
     struct fuse_probe probe;               /* SOURCE */
     const void *data;                      /* LITERAL: dense, C order, of out's dtype */

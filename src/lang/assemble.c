@@ -11,6 +11,7 @@ static void open_equation(struct fuse_lowering *l, struct fuse_checker *c, struc
         l->extent[k] = fuse_domain_of(c, eq->index[k].domain)->extent;
         l->name[k] = eq->index[k].name;
     }
+    l->owner = eq->tensor >= 0 ? c->tensors.at[eq->tensor]->name : NULL;
     /* Terms are marked with epochs; no two lowerings of one term may share one. */
     l->epoch = 0;
 }
@@ -34,16 +35,16 @@ static struct fuse_term *both(struct fuse_lowering *l, struct fuse_term *a, stru
     return a ? fuse_term_op(l, FUSE_SCALAR_AND, a, b, NULL) : b;
 }
 
-/* From the indices of the equation to the axes of the tensor, which `to` stands for. Cells that the left side does not
- * reach hold 0: outside of fixed positions, off the diagonal, before and after a shifted index. */
-static struct fuse_term *place_term(struct fuse_lowering *to, const struct fuse_lowering *from,
-                                    struct fuse_term *term) {
+/* The cells of `to` that the left side reaches: fixed positions, the diagonal, shifted indices; NULL: all. Fills in how
+ * the indices of the equation become axes. */
+static struct fuse_term *left_reach(struct fuse_lowering *to, const struct fuse_lowering *from,
+                                    int map[FUSE_MAX_INDICES], int64_t shift[FUSE_MAX_INDICES]) {
     const struct fuse_equation *eq = from->eq;
-    int map[FUSE_MAX_INDICES];
-    int64_t shift[FUSE_MAX_INDICES] = {0};
     struct fuse_term *reached = NULL;
-    for (int k = 0; k < FUSE_MAX_INDICES; k++)
+    for (int k = 0; k < FUSE_MAX_INDICES; k++) {
         map[k] = -1;
+        shift[k] = 0;
+    }
     for (int a = 0; a < eq->lefts; a++) {
         const struct fuse_position *at = &eq->left[a];
         struct fuse_term *here = fuse_term_iota(to, a);
@@ -70,12 +71,24 @@ static struct fuse_term *place_term(struct fuse_lowering *to, const struct fuse_
             first = fuse_term_op(to, FUSE_SCALAR_SUB, first, fuse_term_integer(to, shift[at->index]), NULL);
         reached = both(to, reached, fuse_term_op(to, FUSE_SCALAR_EQ, here, first, NULL));
     }
-    struct fuse_term *moved = fuse_term_move(to, term, map, shift);
-    enum fuse_dtype dtype = moved->node.dtype;
-    struct fuse_term *nothing = dtype == FUSE_BOOL  ? fuse_term_bool(to, false)
-                                : dtype == FUSE_I64 ? fuse_term_integer(to, 0)
-                                                    : fuse_term_real(to, dtype, 0);
-    return reached ? fuse_term_op(to, FUSE_SCALAR_SELECT, reached, moved, nothing) : moved;
+    return reached;
+}
+
+/* From the indices of the equation to the axes of the tensor, which `to` stands for. */
+static struct fuse_cells place_cells(struct fuse_lowering *to, const struct fuse_lowering *from,
+                                     struct fuse_cells cells, enum fuse_assign assign) {
+    int map[FUSE_MAX_INDICES];
+    int64_t shift[FUSE_MAX_INDICES];
+    struct fuse_term *reached = left_reach(to, from, map, shift);
+    struct fuse_cells placed = {.value = fuse_term_move(to, cells.value, map, shift)};
+    if (cells.reached)
+        placed.reached = fuse_term_move(to, cells.reached, map, shift);
+    if (reached) {
+        placed.value = fuse_term_op(to, FUSE_SCALAR_SELECT, reached, placed.value,
+                                    fuse_assign_neutral(to, assign, placed.value->node.dtype));
+        placed.reached = both(to, placed.reached, reached);
+    }
+    return placed;
 }
 
 /* ---- tensors ---------------------------------------------------------------------------------------------------- */
@@ -90,19 +103,71 @@ static int emit_source(struct fuse_lowering *l, const struct fuse_tensor *tensor
     return op.out;
 }
 
-static struct fuse_term *lower_contribution(struct fuse_lowering *l, const struct fuse_tensor *tensor, bool alone) {
+/* A value of the compute type of the tensor. */
+static struct fuse_cells lower_contribution(struct fuse_lowering *l, const struct fuse_tensor *tensor, bool alone) {
+    enum fuse_dtype compute = fuse_dtype_compute(tensor->type.dtype);
+    struct fuse_cells cells = {0};
     if (l->eq->kind == FUSE_EQUATION_SOURCE) {
-        int value = emit_source(l, tensor, alone);
         struct fuse_access access = fuse_access_identity(tensor->rank);
-        return fuse_term_load(l, value, &access);
+        cells.value = fuse_term_load(l, emit_source(l, tensor, alone), &access);
+    } else if (tensor->assign != FUSE_ASSIGN_SUM) {
+        cells = fuse_lower_joint(l, tensor, compute, wanted(&tensor->type));
+    } else {
+        cells.value = fuse_lower_node(l, l->eq->root, wanted(&tensor->type));
     }
-    return fuse_lower_node(l, l->eq->root, wanted(&tensor->type));
+    cells.value = fuse_term_cast(l, cells.value, compute);
+    return cells;
+}
+
+/* Integers have no infinity for a cell that nothing reaches: with max= and min= that is an error. */
+static bool has_no_empty_value(const struct fuse_tensor *tensor, enum fuse_dtype compute) {
+    return compute == FUSE_I64 && (tensor->assign == FUSE_ASSIGN_MAX || tensor->assign == FUSE_ASSIGN_MIN);
+}
+
+/* true when it can only be known during the run whether every cell is reached. */
+static bool must_check_cells(struct fuse_checker *c, const struct fuse_tensor *tensor) {
+    enum fuse_coverage coverage = fuse_tensor_coverage(c, tensor);
+    if (coverage == FUSE_NOT_COVERED) {
+        struct fuse_diagnostic *d =
+            fuse_complain(c, tensor->span, "no contribution reaches some cells of '%s'", tensor->name);
+        fuse_advise(c, d, "integers have no infinity for them: give them an initial value, %s[..] %s 0", tensor->name,
+                    tensor->assign == FUSE_ASSIGN_MAX ? "max=" : "min=");
+    }
+    return coverage == FUSE_PERHAPS_COVERED;
+}
+
+/* One more than the neutral value, away from 0, is beyond 64 bits: the overflow that a kernel reports stands for it. */
+static int emit_checked_cells(struct fuse_lowering *l, const struct fuse_tensor *tensor, struct fuse_cells cells,
+                              const int *axes) {
+    struct fuse_checker *c = l->c;
+    struct fuse_term *beyond = fuse_term_integer(l, tensor->assign == FUSE_ASSIGN_MAX ? -1 : 1);
+    struct fuse_term *reached = fuse_materialise(l, cells.reached), *value = fuse_materialise(l, cells.value);
+    beyond = fuse_term_op(l, FUSE_SCALAR_SELECT, reached, fuse_term_integer(l, 0), beyond);
+    int out = fuse_emit_map(l, fuse_term_op(l, FUSE_SCALAR_ADD, value, beyond, NULL), axes, tensor->rank, 0,
+                            FUSE_REDUCE_NONE, tensor->type.dtype, tensor->name);
+    if (out >= 0)
+        c->ir->ops.at[c->ir->values.at[out].op]->overflow = fuse_arena_printf(
+            c->arena,
+            "no contribution reaches some cells of '%s', and integers have no infinity for them: give them "
+            "an initial value, %s[..] %s 0",
+            tensor->name, tensor->name, tensor->assign == FUSE_ASSIGN_MAX ? "max=" : "min=");
+    return out;
+}
+
+static struct fuse_cells combine(struct fuse_lowering *l, const struct fuse_tensor *tensor, struct fuse_cells a,
+                                 struct fuse_cells b) {
+    struct fuse_cells both = {0};
+    both.value = fuse_term_op(l, fuse_assign_combine(tensor->assign), a.value, b.value, NULL);
+    both.value = fuse_settle(l, both.value, SUM_WEIGHT);
+    if (a.reached && b.reached)
+        both.reached = fuse_settle(l, fuse_term_op(l, FUSE_SCALAR_OR, a.reached, b.reached, NULL), SUM_WEIGHT);
+    return both;
 }
 
 /* The names of the tensor's axes, for printing: the first left side's. */
 static void open_tensor(struct fuse_lowering *l, struct fuse_checker *c, const struct fuse_tensor *tensor) {
     const struct fuse_equation *first = c->equations.at[tensor->contributions.at[0]];
-    *l = (struct fuse_lowering){.c = c, .span = first->item->span, .here = tensor->span};
+    *l = (struct fuse_lowering){.c = c, .span = first->item->span, .here = tensor->span, .owner = tensor->name};
     for (int a = 0; a < tensor->rank; a++) {
         int index = first->left[a].index;
         l->extent[a] = fuse_domain_of(c, tensor->domain[a])->extent;
@@ -112,7 +177,7 @@ static void open_tensor(struct fuse_lowering *l, struct fuse_checker *c, const s
 
 static bool lower_tensor(struct fuse_checker *c, struct fuse_tensor *tensor) {
     struct fuse_lowering whole, part;
-    struct fuse_term *sum = NULL;
+    struct fuse_cells all = {0};
     enum fuse_dtype compute = fuse_dtype_compute(tensor->type.dtype);
     bool alone = tensor->contributions.n == 1;
     int first_value = c->ir->values.n, axes[FUSE_MAX_AXES];
@@ -121,30 +186,34 @@ static bool lower_tensor(struct fuse_checker *c, struct fuse_tensor *tensor) {
         struct fuse_equation *eq = c->equations.at[tensor->contributions.at[k]];
         open_equation(&part, c, eq);
         part.epoch = whole.epoch;
-        struct fuse_term *term = lower_contribution(&part, tensor, alone);
+        struct fuse_cells cells = lower_contribution(&part, tensor, alone);
         whole.epoch = part.epoch;
         if (part.failed) {
             eq->bad = true;
             return false;
         }
         if (!eq->plain_left)
-            term = place_term(&whole, &part, term);
-        term = fuse_term_cast(&whole, term, compute);
-        sum = sum ? fuse_settle(&whole, fuse_term_op(&whole, FUSE_SCALAR_ADD, sum, term, NULL), SUM_WEIGHT) : term;
+            cells = place_cells(&whole, &part, cells, tensor->assign);
+        all = k == 0 ? cells : combine(&whole, tensor, all, cells);
     }
     for (int a = 0; a < tensor->rank; a++)
         axes[a] = a;
 
+    if (has_no_empty_value(tensor, compute) && must_check_cells(c, tensor)) {
+        tensor->value = emit_checked_cells(&whole, tensor, all, axes);
+        return !whole.failed;
+    }
+
     /* A value that was made for this tensor alone is the tensor. */
-    struct fuse_value *value = fuse_is_load(sum) ? &c->ir->values.at[sum->use.value] : NULL;
-    bool made_here = value && sum->use.value >= first_value && (!value->name || alone);
-    if (made_here && value->dtype == tensor->type.dtype && is_identity(&whole, sum, tensor->rank)) {
+    struct fuse_value *value = fuse_is_load(all.value) ? &c->ir->values.at[all.value->use.value] : NULL;
+    bool made_here = value && all.value->use.value >= first_value && (!value->name || alone);
+    if (made_here && value->dtype == tensor->type.dtype && is_identity(&whole, all.value, tensor->rank)) {
         value->name = tensor->name;
         value->span = tensor->span;
-        tensor->value = sum->use.value;
+        tensor->value = all.value->use.value;
     } else {
         tensor->value =
-            fuse_emit_map(&whole, sum, axes, tensor->rank, 0, FUSE_REDUCE_NONE, tensor->type.dtype, tensor->name);
+            fuse_emit_map(&whole, all.value, axes, tensor->rank, 0, FUSE_REDUCE_NONE, tensor->type.dtype, tensor->name);
     }
     return !whole.failed;
 }

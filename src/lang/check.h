@@ -62,8 +62,9 @@ struct fuse_tensor {
     FUSE_VEC(int) contributions; /* equations */
     struct fuse_type type;
     bool bad, mentioned, needed;
-    bool disputed; /* its contributions disagree on its rank, which was said */
-    int value;     /* in the IR, -1 before it is lowered */
+    bool disputed;           /* its contributions disagree on its rank, which was said */
+    enum fuse_assign assign; /* what all contributions combine with; SUM stands for = and += */
+    int value;               /* in the IR, -1 before it is lowered */
 };
 
 /* `axis p = 4096` */
@@ -201,7 +202,9 @@ struct fuse_equation {
     uint64_t left_set;
     bool plain_left; /* every position is an index of its own without offset: index k is axis k */
     struct fuse_node *root;
-    FUSE_VEC(int) mentions; /* tensors on the right side */
+    struct fuse_node *guard; /* of a joint equation: where it is false a cell is left out; NULL: none */
+    uint64_t projected;      /* of a joint equation: what is projected at the end */
+    FUSE_VEC(int) mentions;  /* tensors on the right side */
 };
 
 struct fuse_export {
@@ -236,6 +239,9 @@ struct fuse_checker {
     uint64_t *free_names; /* per expression: names that stand in it and are not taken in it */
     uint64_t *outside;    /* per expression: names that stand elsewhere in the equation and reach it; axes pass only */
 };
+
+/* max= min= prod= avg=: the right side is one expression over all its axes, which is projected at the end. */
+bool fuse_is_joint(const struct fuse_checker *c, const struct fuse_equation *eq);
 
 /* ---- messages ------------------------------------------------------------------------------------------------- */
 

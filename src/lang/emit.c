@@ -119,7 +119,8 @@ static int add_node(struct body *body, struct fuse_term *term) {
 
 int fuse_emit_map(struct fuse_lowering *l, struct fuse_term *term, const int *out, int rank, uint64_t reduced,
                   enum fuse_reduce reduce, enum fuse_dtype dtype, const char *name) {
-    struct fuse_op op = {.kind = FUSE_OP_MAP, .span = l->span, .reduce = reduced ? reduce : FUSE_REDUCE_NONE};
+    struct fuse_op op = {
+        .kind = FUSE_OP_MAP, .span = l->span, .owner = l->owner, .reduce = reduced ? reduce : FUSE_REDUCE_NONE};
     int local[FUSE_MAX_INDICES];
     if (!open_space(l, &op, out, rank, reduced, local))
         return -1;
@@ -193,7 +194,8 @@ struct fuse_term *fuse_emit_einsum(struct fuse_lowering *l, struct fuse_term *co
                                    enum fuse_dtype dtype) {
     uint64_t all = 0;
     int axes[FUSE_MAX_INDICES], local[FUSE_MAX_INDICES];
-    struct fuse_op op = {.kind = FUSE_OP_EINSUM, .span = l->span, .reduce = set ? FUSE_REDUCE_SUM : FUSE_REDUCE_NONE};
+    struct fuse_op op = {
+        .kind = FUSE_OP_EINSUM, .span = l->span, .owner = l->owner, .reduce = set ? FUSE_REDUCE_SUM : FUSE_REDUCE_NONE};
     for (int k = 0; k < factors; k++)
         all |= factor[k]->axes;
     int rank = set_to_list(all & ~set, axes);

@@ -24,6 +24,7 @@ struct fuse_lowering {
     int64_t extent[FUSE_MAX_INDICES];
     const char *name[FUSE_MAX_INDICES];
     struct fuse_span span, here; /* of the equation, of the node in hand */
+    const char *owner;           /* the tensor that is defined; NULL: a sink */
     bool failed;
     int epoch;
 };
@@ -63,6 +64,24 @@ int fuse_whole_value(const struct fuse_lowering *l, const struct fuse_term *term
 bool fuse_is_load(const struct fuse_term *term);
 /* A sink; index names are those of the value's axes. */
 void fuse_emit_sink(struct fuse_lowering *l, int value, const char *path, const char *part, const int *axes);
+
+/* ---- joint.c ---------------------------------------------------------------------------------------------------- */
+
+/* A contribution to a tensor, and the cells that it reaches; NULL: all. Where it does not reach, its value is neutral. */
+struct fuse_cells {
+    struct fuse_term *value, *reached;
+};
+
+/* What two contributions combine with, and what leaves the other one as it is. */
+enum fuse_scalar_op fuse_assign_combine(enum fuse_assign assign);
+struct fuse_term *fuse_assign_neutral(struct fuse_lowering *l, enum fuse_assign assign, enum fuse_dtype dtype);
+/* The joint equation in hand over the indices of its left side. */
+struct fuse_cells fuse_lower_joint(struct fuse_lowering *l, const struct fuse_tensor *tensor, enum fuse_dtype dtype,
+                                   enum fuse_dtype want);
+
+/* Do the contributions reach every cell of the tensor? */
+enum fuse_coverage { FUSE_COVERED, FUSE_PERHAPS_COVERED /* guards and diagonals decide */, FUSE_NOT_COVERED };
+enum fuse_coverage fuse_tensor_coverage(struct fuse_checker *c, const struct fuse_tensor *tensor);
 
 /* ---- lower.c, lower_calls.c ------------------------------------------------------------------------------------ */
 

@@ -158,6 +158,56 @@ static void contribute(struct fuse_checker *c, const struct fuse_item *item, int
     fuse_vec_push(c->arena, &tensor->contributions, eq->number);
 }
 
+/* ---- operators ------------------------------------------------------------------------------------------------ */
+
+static enum fuse_assign family(enum fuse_assign assign) {
+    return assign == FUSE_ASSIGN_ADD ? FUSE_ASSIGN_SUM : assign;
+}
+
+static const char *assign_text(enum fuse_assign assign) {
+    static const char *const text[] = {
+        [FUSE_ASSIGN_SUM] = "=",    [FUSE_ASSIGN_ADD] = "+=",     [FUSE_ASSIGN_MAX] = "max=",
+        [FUSE_ASSIGN_MIN] = "min=", [FUSE_ASSIGN_PROD] = "prod=", [FUSE_ASSIGN_AVG] = "avg="};
+    return text[assign];
+}
+
+/* A source that is written with `=` takes the operator of the others. */
+static bool takes_any(const struct fuse_equation *eq) {
+    return eq->kind == FUSE_EQUATION_SOURCE && eq->item->assign == FUSE_ASSIGN_SUM;
+}
+
+/* All contributions of a tensor combine with one operator. */
+static void settle_operator(struct fuse_checker *c, struct fuse_tensor *tensor) {
+    const struct fuse_equation *first = NULL;
+    for (int k = 0; k < tensor->contributions.n; k++) {
+        struct fuse_equation *eq = c->equations.at[tensor->contributions.at[k]];
+        if (takes_any(eq))
+            continue;
+        if (!first) {
+            first = eq;
+            tensor->assign = family(eq->item->assign);
+        } else if (family(eq->item->assign) != tensor->assign) {
+            fuse_point_to(fuse_complain(c, eq->item->assign_span, "'%s' is defined with %s here but with %s elsewhere",
+                                        tensor->name, assign_text(eq->item->assign), assign_text(first->item->assign)),
+                          first->item->assign_span, "all equations for a tensor take one operator");
+            eq->bad = true;
+        }
+    }
+    if (tensor->assign != FUSE_ASSIGN_AVG || tensor->contributions.n < 2)
+        return;
+    struct fuse_equation *second = c->equations.at[tensor->contributions.at[1]];
+    if (second->bad)
+        return;
+    fuse_point_to(
+        fuse_complain(c, second->item->assign_span, "'%s' is a mean and has a second contribution", tensor->name),
+        c->equations.at[tensor->contributions.at[0]]->item->span, "the first one");
+    second->bad = true;
+}
+
+bool fuse_is_joint(const struct fuse_checker *c, const struct fuse_equation *eq) {
+    return eq->tensor >= 0 && c->tensors.at[eq->tensor]->assign != FUSE_ASSIGN_SUM;
+}
+
 /* ---- items ---------------------------------------------------------------------------------------------------- */
 
 static int open_block(struct fuse_checker *c, int parent) {
@@ -273,6 +323,8 @@ void fuse_collect_names(struct fuse_checker *c) {
             fuse_symbol_number(c, &number, &c->symbols.at[s]);
     }
     collect_statements(c, item, items, 0);
+    for (int t = 0; t < c->tensors.n; t++)
+        settle_operator(c, c->tensors.at[t]);
     for (int i = 0; i < items; i++) {
         if (item[i]->kind == FUSE_ITEM_AXIS)
             collect_axis(c, item[i]);

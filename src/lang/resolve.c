@@ -584,28 +584,15 @@ static struct fuse_node *guard_terms(struct fuse_resolver *r, struct fuse_node *
     return fuse_finish_node(r, product);
 }
 
-static void check_operator(struct fuse_resolver *r) {
-    const struct fuse_item *item = r->eq->item;
-    if (item->assign == FUSE_ASSIGN_SUM || item->assign == FUSE_ASSIGN_ADD)
-        return;
-    const char *operator= fuse_excerpt(r->c, item->assign_span);
-    fuse_later(r->c, item->assign_span, fuse_arena_printf(r->c->arena, "%s is", operator? operator: "this operator"));
-    fail(r);
-}
-
 void fuse_resolve(struct fuse_checker *c, struct fuse_equation *eq) {
     struct fuse_resolver r = {.c = c, .eq = eq};
     if (eq->kind == FUSE_EQUATION_SOURCE) {
         if (!eq->bad)
             resolve_source(&r);
-        check_operator(&r);
         return;
     }
-    if (eq->kind != FUSE_EQUATION_SINK) {
-        check_operator(&r);
-        if (eq->tensor >= 0)
-            resolve_left(&r);
-    }
+    if (eq->tensor >= 0)
+        resolve_left(&r);
     fuse_take_axes(c, eq);
     r.named_right = c->free_names[eq->item->value->id];
     if (eq->item->guard)
@@ -621,7 +608,11 @@ void fuse_resolve(struct fuse_checker *c, struct fuse_equation *eq) {
     if (root && guard) {
         struct fuse_node *truth = fuse_new_node(&r, FUSE_NODE_GUARD, guard->span, 1);
         truth->arg[0] = guard;
-        root = guard_terms(&r, root, fuse_finish_node(&r, truth));
+        truth = fuse_finish_node(&r, truth);
+        if (fuse_is_joint(c, eq))
+            eq->guard = truth;
+        else
+            root = guard_terms(&r, root, truth);
     }
     eq->root = eq->bad ? NULL : root;
 }

@@ -12,6 +12,7 @@ struct region {
 struct placer {
     struct fuse_checker *c;
     struct fuse_equation *eq;
+    bool joint; /* one expression over all its axes: nothing is summed in it but what `!` and constructs take */
 };
 
 static void place(struct placer *p, struct fuse_node *node, uint64_t kept, const struct region *region);
@@ -89,9 +90,21 @@ static bool closes(const struct fuse_node *node, int k) {
     }
 }
 
+/* "There is no y": the operand of ! in a joint expression. */
+static void none_of(struct fuse_node *operand, uint64_t kept) {
+    operand->sum = operand->axes & ~kept;
+    operand->any = operand->sum != 0;
+    operand->axes &= kept;
+}
+
+/* What is to be summed at a node that has all its arguments' axes. */
+static uint64_t missing(const struct placer *p, const struct fuse_node *node, uint64_t kept) {
+    return p->joint ? 0 : node->axes & ~kept;
+}
+
 /* Places the arguments, each with what the others use kept besides `kept`, and unites their axes. */
 static void place_arguments(struct placer *p, struct fuse_node *node, uint64_t kept, const struct region *region) {
-    bool together = node->kind != FUSE_NODE_SUM;
+    bool together = node->kind != FUSE_NODE_SUM || p->joint;
     uint64_t *after = FUSE_NEW_ARRAY(p->c->arena, uint64_t, node->n + 1), before = 0;
     for (int k = node->n - 1; k >= 0; k--)
         after[k] = after[k + 1] | (node->arg[k] ? node->arg[k]->uses : 0);
@@ -103,6 +116,8 @@ static void place_arguments(struct placer *p, struct fuse_node *node, uint64_t k
         if (closes(node, k)) {
             struct region inner = operand_of(node, k);
             place(p, arg, kept | others, &inner);
+            if (p->joint && node->kind == FUSE_NODE_NOT)
+                none_of(arg, kept | others);
         } else {
             place(p, arg, kept | others, region);
         }
@@ -126,7 +141,7 @@ static void place_product(struct placer *p, struct fuse_node *node, uint64_t kep
                           const struct region *region) {
     node->taken = taken;
     place_arguments(p, node, kept | taken, region);
-    land(p, node, node->axes & (~kept | taken), shared_by_factors(node) | taken, region);
+    land(p, node, missing(p, node, kept) | (node->axes & taken), shared_by_factors(node) | taken, region);
 }
 
 static bool sums(const struct fuse_node *node) {
@@ -144,7 +159,7 @@ static void place(struct placer *p, struct fuse_node *node, uint64_t kept, const
     case FUSE_NODE_NUMBER:
     case FUSE_NODE_LIST:
     case FUSE_NODE_REF:
-    case FUSE_NODE_INDEX: land(p, node, node->uses & ~kept, 0, region); return;
+    case FUSE_NODE_INDEX: land(p, node, missing(p, node, kept), 0, region); return;
     case FUSE_NODE_SUM:
         node->axes = 0;
         place_arguments(p, node, kept, region);
@@ -155,7 +170,7 @@ static void place(struct placer *p, struct fuse_node *node, uint64_t kept, const
         return;
     case FUSE_NODE_TRUTH: /* part of the reference */
         place(p, node->arg[0], ~(uint64_t)0, &(struct region){.closing = false});
-        land(p, node, node->uses & ~kept, 0, region);
+        land(p, node, missing(p, node, kept), 0, region);
         return;
     case FUSE_NODE_GUARD: place(p, node->arg[0], ~(uint64_t)0, &(struct region){.closing = false}); return;
     case FUSE_NODE_REDUCE: {
@@ -186,12 +201,30 @@ static void place(struct placer *p, struct fuse_node *node, uint64_t kept, const
         break;
     default: node->axes = 0; place_arguments(p, node, kept, region);
     }
-    land(p, node, node->axes & ~kept, 0, region);
+    land(p, node, missing(p, node, kept), 0, region);
+}
+
+/* A mean of a product without a guard is the sum of that product, which may be a contraction, divided. */
+static void place_joint(struct placer *p) {
+    struct fuse_equation *eq = p->eq;
+    struct region open = {.closing = false};
+    p->joint = true;
+    place(p, eq->root, eq->left_set | (eq->guard ? eq->guard->uses : 0), &open);
+    eq->projected = eq->root->axes & ~eq->left_set;
+    if (eq->guard) {
+        place(p, eq->guard, 0, &open);
+        eq->projected |= eq->guard->axes & ~eq->left_set;
+    } else if (p->c->tensors.at[eq->tensor]->assign == FUSE_ASSIGN_AVG && eq->root->kind == FUSE_NODE_PRODUCT) {
+        eq->root->sum = eq->projected;
+        eq->root->axes &= ~eq->projected;
+    }
 }
 
 void fuse_place_sums(struct fuse_checker *c, struct fuse_equation *eq) {
     struct placer p = {.c = c, .eq = eq};
     struct region open = {.closing = false};
-    uint64_t kept = eq->kind == FUSE_EQUATION_SINK ? ~(uint64_t)0 : eq->left_set;
-    place(&p, eq->root, kept, &open);
+    if (fuse_is_joint(c, eq))
+        place_joint(&p);
+    else
+        place(&p, eq->root, eq->kind == FUSE_EQUATION_SINK ? ~(uint64_t)0 : eq->left_set, &open);
 }

@@ -131,6 +131,8 @@ static void infer(const struct fuse_checker *c, struct fuse_node *node) {
 
 void fuse_type_equation(struct fuse_checker *c, struct fuse_equation *eq) {
     infer(c, eq->root);
+    if (eq->guard)
+        infer(c, eq->guard);
 }
 
 void fuse_type_tensor(struct fuse_checker *c, struct fuse_tensor *tensor) {
@@ -143,6 +145,10 @@ void fuse_type_tensor(struct fuse_checker *c, struct fuse_tensor *tensor) {
             fuse_type_equation(c, eq);
             type = eq->root->type;
         }
+        if (tensor->assign == FUSE_ASSIGN_AVG)
+            type = as_real(type);
+        else if (tensor->assign != FUSE_ASSIGN_SUM && (eq->projected || type.dtype == FUSE_BOOL))
+            type = as_number(type);
         tensor->type = k == 0 ? type : fuse_join(tensor->type, type);
     }
     tensor->type.weak = false;

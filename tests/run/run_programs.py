@@ -40,7 +40,7 @@ class Job:
 
 
 TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|#[^\n]*|(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|[A-Za-z_]\w*|.', re.DOTALL)
-DEFINED = re.compile(r"^([A-Za-z_][\w:]*)\s*(?:\[|\+?=)", re.MULTILINE)
+DEFINED = re.compile(r"^([A-Za-z_][\w:]*)\s*(?:[\[(]|when\b|(?:\+|max|min|prod|avg)?=)", re.MULTILINE)
 
 
 def reordered(text, order, name):

@@ -186,4 +186,5 @@ def einsum(spec, *arrays):
     return numpy.einsum(spec, *arrays, optimize=len(arrays) > 2)
 
 
-from . import products, landing, indices, equations, types, functions, generators, choices, models, large  # noqa: E402, F401
+from . import (products, landing, indices, equations, types, functions, generators, choices, models,  # noqa: E402, F401
+               large, joint)  # noqa: F401
