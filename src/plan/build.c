@@ -14,7 +14,8 @@ struct build {
     const struct fuse_plan_effort *effort;
     const struct fuse_plan_choice *choice;
     int *value_buffer;              /* [values], -1: not there yet */
-    int *first, *last;              /* lifetimes, positions in plan->order */
+    int *first, *last;              /* [values] lifetimes, positions in plan->order */
+    bool *stored;                   /* [values] a sink reads it, perhaps after everything else */
     FUSE_VEC(int) top;              /* regions of the root sequence */
     int position;                   /* of the next region in it */
     FUSE_VEC(int) body;             /* regions of the loop being built */
@@ -474,10 +475,45 @@ static bool ends_in_place(const struct build *b, int number) {
     return all_reduced || fuse_layout_equal(natural, final);
 }
 
+static bool reads_identically(const struct fuse_op *op, const struct fuse_use *use, int rank) {
+    bool same = use->access.rank == rank;
+    for (int a = 0; same && a < rank; a++)
+        same = use->access.at[a].index == op->out_index[a] && use->access.at[a].stride == 1 &&
+               use->access.at[a].offset == 0;
+    return same;
+}
+
+/* The operand that a map may write its result over: nobody reads it afterwards, and the map reads it nowhere but at the
+ * place of the result. A value, or -1 if there is none. */
+static int operand_to_overwrite(const struct build *b, int number) {
+    const struct fuse_plan *plan = b->plan;
+    const struct fuse_op *op = plan->ir->ops.at[number];
+    const struct fuse_value *out = &plan->ir->values.at[op->out];
+    const struct fuse_layout *natural = &b->choice[number].natural;
+    if (op->kind != FUSE_OP_MAP || op->reduce != FUSE_REDUCE_NONE ||
+        !fuse_layout_equal(natural, &plan->layout[op->out]))
+        return -1;
+    for (int k = 0; k < op->inputs; k++) {
+        int v = op->input[k].value;
+        const struct fuse_value *value = &plan->ir->values.at[v];
+        bool ours = value->dtype == out->dtype && !b->stored[v] && b->last[v] == plan->position[number] &&
+                    fuse_layout_equal(&plan->layout[v], natural) && plan->inner[v] == plan->inner[op->out] &&
+                    (b->chain < 0 || plan->inner[v]);
+        for (int j = 0; j < op->inputs && ours; j++)
+            ours = op->input[j].value != v ||
+                   (reads_identically(op, &op->input[j], out->rank) && !needs_gather(plan, number, j));
+        if (ours)
+            return v;
+    }
+    return -1;
+}
+
 static int add_result_buffer(struct build *b, int number) {
-    int value = b->plan->ir->ops.at[number]->out;
+    int value = b->plan->ir->ops.at[number]->out, overwritten = operand_to_overwrite(b, number);
     const struct fuse_layout *natural = &b->choice[number].natural;
     bool in_place = ends_in_place(b, number);
+    if (overwritten >= 0)
+        return b->value_buffer[overwritten];
     struct fuse_holding held = in_place ? buffer_holding(b, value, natural) : slab_holding(b, value, natural);
     return add_buffer(b, in_place ? 'v' : 'p', &held);
 }
@@ -543,7 +579,8 @@ static int64_t slab_bytes(const struct build *b, int first, int last) {
         int number = plan->order[at], value = plan->ir->ops.at[number]->out;
         if (plan->inner[value] && !ends_in_place(b, number))
             bytes = fuse_sat_add(bytes, fuse_cost_block_bytes(plan, value, &plan->layout[value]));
-        if (plan->inner[value] || (plan->slab_axis[value] >= 0 && !ends_in_place(b, number)))
+        if ((plan->inner[value] && operand_to_overwrite(b, number) < 0) ||
+            (plan->slab_axis[value] >= 0 && !ends_in_place(b, number)))
             bytes = fuse_sat_add(bytes, fuse_cost_block_bytes(plan, value, &b->choice[number].natural));
     }
     return bytes;
@@ -613,7 +650,11 @@ void fuse_plan_build(struct fuse_plan *plan, const struct fuse_plan_effort *effo
     b.value_buffer = FUSE_NEW_ARRAY(plan->arena, int, ir->values.n + 1);
     b.first = FUSE_NEW_ARRAY(plan->arena, int, ir->values.n + 1);
     b.last = FUSE_NEW_ARRAY(plan->arena, int, ir->values.n + 1);
+    b.stored = FUSE_NEW_ARRAY(plan->arena, bool, ir->values.n + 1);
     fuse_plan_lifetime(plan, b.first, b.last);
+    for (int o = 0; o < ir->ops.n; o++)
+        for (int k = 0; ir->ops.at[o]->kind == FUSE_OP_SINK && k < ir->ops.at[o]->inputs; k++)
+            b.stored[ir->ops.at[o]->input[k].value] = true;
     for (int v = 0; v < ir->values.n; v++)
         b.value_buffer[v] = -1;
     for (int p = 0; p < FUSE_PHASES; p++)
