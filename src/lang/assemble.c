@@ -97,8 +97,9 @@ static int emit_source(struct fuse_lowering *l, const struct fuse_tensor *tensor
     const struct fuse_equation *eq = l->eq;
     const struct fuse_probe *probe = &eq->source->probe;
     struct fuse_op op = {.kind = FUSE_OP_SOURCE, .span = eq->item->span, .path = eq->item->text, .probe = *probe};
-    op.out = fuse_ir_add_value(l->c->ir, alone ? tensor->name : NULL, tensor->span,
-                               fuse_dtype_resident(probe->file_dtype), probe->rank, probe->extent);
+    enum fuse_dtype dtype = fuse_dtype_resident(probe->file_dtype);
+    op.out = fuse_ir_add_value(l->c->ir, alone && dtype == tensor->type.dtype ? tensor->name : NULL, tensor->span,
+                               dtype, probe->rank, probe->extent);
     fuse_ir_add_op(l->c->ir, &op);
     return op.out;
 }
@@ -157,7 +158,8 @@ static int emit_checked_cells(struct fuse_lowering *l, const struct fuse_tensor 
 static struct fuse_cells combine(struct fuse_lowering *l, const struct fuse_tensor *tensor, struct fuse_cells a,
                                  struct fuse_cells b) {
     struct fuse_cells both = {0};
-    both.value = fuse_term_op(l, fuse_assign_combine(tensor->assign), a.value, b.value, NULL);
+    enum fuse_scalar_op op = tensor->boolean ? FUSE_SCALAR_OR : fuse_assign_combine(tensor->assign);
+    both.value = fuse_term_op(l, op, a.value, b.value, NULL);
     both.value = fuse_settle(l, both.value, SUM_WEIGHT);
     if (a.reached && b.reached)
         both.reached = fuse_settle(l, fuse_term_op(l, FUSE_SCALAR_OR, a.reached, b.reached, NULL), SUM_WEIGHT);

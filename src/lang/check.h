@@ -63,6 +63,8 @@ struct fuse_tensor {
     struct fuse_type type;
     bool bad, mentioned, needed;
     bool disputed;           /* its contributions disagree on its rank, which was said */
+    bool boolean;            /* some left side has parentheses: contributions are ORed */
+    bool told_brackets;      /* .. and that brackets mean the same was said */
     enum fuse_assign assign; /* what all contributions combine with; SUM stands for = and += */
     int value;               /* in the IR, -1 before it is lowered */
 };
@@ -148,6 +150,7 @@ struct fuse_node {
     uint64_t uses;                /* indices that stand in it, without those that constructs in it take */
     uint64_t sum;                 /* indices that are summed at this node */
     bool any;                     /* .. that sum is an OR of truths */
+    bool logical;                 /* SUM, PRODUCT: an OR, an AND, of truths */
     uint64_t axes;                /* what is left of uses after the sums in and at it */
     struct fuse_type inner, type; /* before and after the sum at this node */
     int n;
@@ -200,6 +203,7 @@ struct fuse_equation {
     struct fuse_position left[FUSE_MAX_AXES];
     int lefts;
     uint64_t left_set;
+    bool logical;    /* terms and factors are truths: a Boolean tensor's equation, a sink of such tensors */
     bool plain_left; /* every position is an index of its own without offset: index k is axis k */
     struct fuse_node *root;
     struct fuse_node *guard; /* of a joint equation: where it is false a cell is left out; NULL: none */
@@ -240,6 +244,8 @@ struct fuse_checker {
     uint64_t *outside;    /* per expression: names that stand elsewhere in the equation and reach it; axes pass only */
 };
 
+/* Says once per tensor that brackets on a Boolean tensor mean the same as parentheses. */
+void fuse_tell_brackets(struct fuse_checker *c, struct fuse_tensor *tensor, struct fuse_span span);
 /* max= min= prod= avg=: the right side is one expression over all its axes, which is projected at the end. */
 bool fuse_is_joint(const struct fuse_checker *c, const struct fuse_equation *eq);
 

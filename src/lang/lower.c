@@ -94,9 +94,22 @@ static struct fuse_term *lower_index(struct fuse_lowering *l, const struct fuse_
 
 /* ---- operators ------------------------------------------------------------------------------------------------- */
 
+static struct fuse_term *lower_logic(struct fuse_lowering *l, const struct fuse_node *node, enum fuse_dtype want) {
+    struct fuse_term *all = NULL;
+    for (int k = 0; k < node->n; k++) {
+        struct fuse_term *term = fuse_lower_truth(l, node->arg[k], want);
+        if (all)
+            term = fuse_term_op(l, node->kind == FUSE_NODE_AND ? FUSE_SCALAR_AND : FUSE_SCALAR_OR, all, term, NULL);
+        all = fuse_settle(l, term, CHAIN_WEIGHT);
+    }
+    return all;
+}
+
 static struct fuse_term *lower_sum(struct fuse_lowering *l, const struct fuse_node *node, enum fuse_dtype want) {
     enum fuse_dtype dtype = fuse_compute_type(node->inner, want);
     struct fuse_term *sum = NULL;
+    if (node->logical)
+        return lower_logic(l, node, want);
     for (int k = 0; k < node->n; k++) {
         struct fuse_term *term = fuse_lower_argument(l, node, k, dtype, want);
         if (!sum)
@@ -153,17 +166,6 @@ static struct fuse_term *lower_compare(struct fuse_lowering *l, const struct fus
     }
 }
 
-static struct fuse_term *lower_logic(struct fuse_lowering *l, const struct fuse_node *node, enum fuse_dtype want) {
-    struct fuse_term *all = NULL;
-    for (int k = 0; k < node->n; k++) {
-        struct fuse_term *term = fuse_lower_truth(l, node->arg[k], want);
-        if (all)
-            term = fuse_term_op(l, node->kind == FUSE_NODE_AND ? FUSE_SCALAR_AND : FUSE_SCALAR_OR, all, term, NULL);
-        all = fuse_settle(l, term, CHAIN_WEIGHT);
-    }
-    return all;
-}
-
 static struct fuse_term *lower_choice(struct fuse_lowering *l, const struct fuse_node *node, enum fuse_dtype want) {
     enum fuse_dtype dtype = fuse_compute_type(node->inner, want);
     struct fuse_term *chosen = fuse_lower_argument(l, node, node->n - 1, dtype, want);
@@ -207,7 +209,9 @@ struct fuse_term *fuse_lower_node(struct fuse_lowering *l, const struct fuse_nod
     l->here = node->span;
     enum fuse_dtype inside = wanted_inside(node->inner, want);
     struct fuse_term *term;
-    if (node->any) {
+    if (node->kind == FUSE_NODE_PRODUCT && node->logical) {
+        term = fuse_lower_conjunction(l, node, want);
+    } else if (node->any) {
         struct fuse_node open = *node;
         open.sum = 0;
         open.any = false;

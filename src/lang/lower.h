@@ -90,6 +90,8 @@ struct fuse_term *fuse_lower_node(struct fuse_lowering *l, const struct fuse_nod
 struct fuse_term *fuse_lower_builtin(struct fuse_lowering *l, const struct fuse_node *node, enum fuse_dtype want);
 struct fuse_term *fuse_lower_left(struct fuse_lowering *l, const struct fuse_node *node, enum fuse_dtype want);
 struct fuse_term *fuse_lower_product(struct fuse_lowering *l, const struct fuse_node *node, enum fuse_dtype want);
+/* A product of truths, ORed over the indices that are summed at it. */
+struct fuse_term *fuse_lower_conjunction(struct fuse_lowering *l, const struct fuse_node *node, enum fuse_dtype want);
 /* Argument k of a node as a number of the given compute type. */
 struct fuse_term *fuse_lower_argument(struct fuse_lowering *l, const struct fuse_node *node, int k,
                                       enum fuse_dtype dtype, enum fuse_dtype want);

@@ -155,6 +155,7 @@ static void contribute(struct fuse_checker *c, const struct fuse_item *item, int
             }
         }
     }
+    tensor->boolean |= lhs->boolean;
     fuse_vec_push(c->arena, &tensor->contributions, eq->number);
 }
 
@@ -176,9 +177,41 @@ static bool takes_any(const struct fuse_equation *eq) {
     return eq->kind == FUSE_EQUATION_SOURCE && eq->item->assign == FUSE_ASSIGN_SUM;
 }
 
+void fuse_tell_brackets(struct fuse_checker *c, struct fuse_tensor *tensor, struct fuse_span span) {
+    if (tensor->told_brackets)
+        return;
+    tensor->told_brackets = true;
+    struct fuse_diagnostic *d =
+        fuse_report(c->diagnostics, FUSE_SEVERITY_WARNING, span,
+                    "'%s' is Boolean: brackets mean the same as parentheses here", tensor->name);
+    fuse_advise(c, d, "write %s(..)", tensor->name);
+}
+
+/* Truths are only ever ORed. */
+static void settle_boolean(struct fuse_checker *c, struct fuse_tensor *tensor) {
+    tensor->assign = FUSE_ASSIGN_SUM;
+    for (int k = 0; k < tensor->contributions.n; k++) {
+        struct fuse_equation *eq = c->equations.at[tensor->contributions.at[k]];
+        enum fuse_assign assign = family(eq->item->assign);
+        if (!eq->item->lhs.boolean && eq->item->lhs.has_brackets)
+            fuse_tell_brackets(c, tensor, eq->item->lhs.span);
+        if (assign == FUSE_ASSIGN_SUM || assign == FUSE_ASSIGN_MAX)
+            continue;
+        struct fuse_diagnostic *d =
+            fuse_complain(c, eq->item->assign_span, "'%s' is Boolean and takes =, += or max=, not %s", tensor->name,
+                          assign_text(eq->item->assign));
+        fuse_advise(c, d, "for what holds for every y write %s(..) = reduce(all, y) ..", tensor->name);
+        eq->bad = true;
+    }
+}
+
 /* All contributions of a tensor combine with one operator. */
 static void settle_operator(struct fuse_checker *c, struct fuse_tensor *tensor) {
     const struct fuse_equation *first = NULL;
+    if (tensor->boolean) {
+        settle_boolean(c, tensor);
+        return;
+    }
     for (int k = 0; k < tensor->contributions.n; k++) {
         struct fuse_equation *eq = c->equations.at[tensor->contributions.at[k]];
         if (takes_any(eq))

@@ -178,10 +178,6 @@ static void resolve_left(struct fuse_resolver *r) {
     const struct fuse_lhs *lhs = &eq->item->lhs;
     const struct fuse_tensor *tensor = r->c->tensors.at[eq->tensor];
     bool good = true;
-    if (lhs->boolean) {
-        fuse_later(r->c, lhs->name_span, "a Boolean tensor, written with parentheses, is");
-        good = false;
-    }
     eq->plain_left = true;
     for (int a = 0; a < lhs->n && a < FUSE_MAX_AXES; a++) {
         struct fuse_position *at = &eq->left[a];
@@ -277,6 +273,8 @@ static struct fuse_node *resolve_reference(struct fuse_resolver *r, const struct
     int n = fuse_reference_indices(expr, &index);
     bool good = true;
     t->mentioned = true;
+    if (t->boolean && expr->kind == FUSE_EXPR_REF && expr->ref.n > 0)
+        fuse_tell_brackets(c, t, expr->span);
     fuse_vec_push(c->arena, &r->eq->mentions, tensor);
     if (n != t->rank && t->disputed) {
         fail(r);
@@ -328,8 +326,8 @@ static struct fuse_node *resolve_reference(struct fuse_resolver *r, const struct
 static struct fuse_node *resolve_truth(struct fuse_resolver *r, const struct fuse_expr *expr, int tensor,
                                        const struct fuse_scope *scope) {
     struct fuse_node *ref = resolve_reference(r, expr, tensor, scope);
-    if (!ref)
-        return NULL;
+    if (!ref || r->c->tensors.at[tensor]->boolean)
+        return ref;
     struct fuse_diagnostic *d =
         fuse_report(r->c->diagnostics, FUSE_SEVERITY_WARNING, expr->apply.name_span,
                     "'%s' is numeric: parentheses read it as true where it is > 0", expr->apply.name);
@@ -477,6 +475,15 @@ static void collect_chain(struct fuse_checker *c, struct chain *chain, const str
     }
 }
 
+/* Truths are not subtracted, divided or raised. */
+static void refuse_number(struct fuse_resolver *r, struct fuse_span span, const char *operator) {
+    if (!r->logical)
+        return;
+    struct fuse_diagnostic *d = fuse_complain(r->c, span, "`%s` has no meaning between truths", operator);
+    fuse_advise(r->c, d, "write `!` for \"not\"; numbers stand in comparisons, conditions and arguments of functions");
+    fail(r);
+}
+
 static struct fuse_node *resolve_binary(struct fuse_resolver *r, const struct fuse_expr *expr,
                                         const struct fuse_scope *scope) {
     static const enum fuse_node_kind kinds[] = {
@@ -487,8 +494,10 @@ static struct fuse_node *resolve_binary(struct fuse_resolver *r, const struct fu
         node =
             fuse_new_node(r, expr->binary.op == FUSE_BINARY_POW ? FUSE_NODE_POWER : FUSE_NODE_COMPARE, expr->span, 2);
         node->compare = expr->binary.op;
-        node->arg[0] = fuse_resolve_expr(r, expr->binary.left, scope);
-        node->arg[1] = fuse_resolve_expr(r, expr->binary.right, scope);
+        if (node->kind == FUSE_NODE_POWER)
+            refuse_number(r, expr->binary.op_span, "**");
+        node->arg[0] = fuse_resolve_number(r, expr->binary.left, scope);
+        node->arg[1] = fuse_resolve_number(r, expr->binary.right, scope);
         return fuse_finish_node(r, node);
     }
     struct chain chain = {0};
@@ -496,14 +505,20 @@ static struct fuse_node *resolve_binary(struct fuse_resolver *r, const struct fu
     node = fuse_new_node(r, kinds[family], expr->span, chain.operand.n);
     node->inverse = chain.inverse.at;
     node->whole = chain.whole.at;
-    for (int k = 0; k < node->n; k++)
+    node->logical = r->logical;
+    for (int k = 0; k < node->n; k++) {
+        if (node->inverse[k])
+            refuse_number(r, chain.whole.at[k], family == TERMS ? "-" : "/");
         node->arg[k] = fuse_resolve_expr(r, chain.operand.at[k], scope);
+    }
     return fuse_finish_node(r, node);
 }
 
 static struct fuse_node *resolve_unary(struct fuse_resolver *r, const struct fuse_expr *expr,
                                        const struct fuse_scope *scope) {
     bool negative = expr->unary.op == FUSE_UNARY_NEG;
+    if (negative)
+        refuse_number(r, expr->span, "-");
     struct fuse_node *node = fuse_new_node(r, negative ? FUSE_NODE_SUM : FUSE_NODE_NOT, expr->span, 1);
     node->arg[0] = fuse_resolve_expr(r, expr->unary.operand, scope);
     if (negative) {
@@ -525,7 +540,7 @@ static struct fuse_node *resolve_cases(struct fuse_resolver *r, const struct fus
     struct fuse_node *node = fuse_new_node(r, FUSE_NODE_CHOICE, expr->span, 2 * expr->cases.n + 1);
     struct fuse_number zero = {.dtype = FUSE_I64};
     for (int k = 0; k < expr->cases.n; k++) {
-        node->arg[2 * k] = fuse_resolve_expr(r, expr->cases.entry[k].condition, scope);
+        node->arg[2 * k] = fuse_resolve_number(r, expr->cases.entry[k].condition, scope);
         node->arg[2 * k + 1] = fuse_resolve_expr(r, expr->cases.entry[k].value, scope);
     }
     node->arg[node->n - 1] = expr->cases.otherwise ? fuse_resolve_expr(r, expr->cases.otherwise, scope)
@@ -553,10 +568,19 @@ struct fuse_node *fuse_resolve_expr(struct fuse_resolver *r, const struct fuse_e
     case FUSE_EXPR_TERNARY: break;
     }
     struct fuse_node *node = fuse_new_node(r, FUSE_NODE_CHOICE, expr->span, 3);
-    node->arg[0] = fuse_resolve_expr(r, expr->ternary.condition, scope);
+    node->arg[0] = fuse_resolve_number(r, expr->ternary.condition, scope);
     node->arg[1] = fuse_resolve_expr(r, expr->ternary.then, scope);
     node->arg[2] = fuse_resolve_expr(r, expr->ternary.otherwise, scope);
     return fuse_finish_node(r, node);
+}
+
+struct fuse_node *fuse_resolve_number(struct fuse_resolver *r, const struct fuse_expr *expr,
+                                      const struct fuse_scope *scope) {
+    bool outer = r->logical;
+    r->logical = false;
+    struct fuse_node *node = fuse_resolve_expr(r, expr, scope);
+    r->logical = outer;
+    return node;
 }
 
 /* ---- equations ------------------------------------------------------------------------------------------------ */
@@ -572,6 +596,7 @@ static struct fuse_node *guard_terms(struct fuse_resolver *r, struct fuse_node *
     bool chain = node->kind == FUSE_NODE_PRODUCT;
     int n = chain ? node->n : 1;
     struct fuse_node *product = fuse_new_node(r, FUSE_NODE_PRODUCT, node->span, n + 1);
+    product->logical = r->eq->logical;
     product->inverse = FUSE_NEW_ARRAY(r->c->arena, bool, n + 1);
     product->whole = FUSE_NEW_ARRAY(r->c->arena, struct fuse_span, n + 1);
     for (int k = 0; k < n; k++) {
@@ -582,6 +607,29 @@ static struct fuse_node *guard_terms(struct fuse_resolver *r, struct fuse_node *
     product->arg[n] = guard;
     product->whole[n] = guard->span;
     return fuse_finish_node(r, product);
+}
+
+/* Relations under products, + and ! && || are a relation. */
+static bool is_relation(const struct fuse_checker *c, const struct fuse_equation *eq, const struct fuse_expr *expr) {
+    for (; expr->kind == FUSE_EXPR_BINARY; expr = expr->binary.left)
+        switch (expr->binary.op) {
+        case FUSE_BINARY_AND:
+        case FUSE_BINARY_OR: return true;
+        case FUSE_BINARY_ADD:
+        case FUSE_BINARY_MUL:
+            if (!is_relation(c, eq, expr->binary.right))
+                return false;
+            break;
+        default: return false;
+        }
+    if (expr->kind == FUSE_EXPR_UNARY)
+        return expr->unary.op == FUSE_UNARY_NOT;
+    if (expr->kind != FUSE_EXPR_REF && (expr->kind != FUSE_EXPR_APPLY || expr->apply.macro))
+        return false;
+    const struct fuse_symbol *symbol =
+        fuse_find_symbol(c, eq->block, expr->kind == FUSE_EXPR_REF ? expr->ref.name : expr->apply.name);
+    return symbol && symbol->kind == FUSE_SYMBOL_TENSOR &&
+           (c->tensors.at[symbol->tensor]->boolean || expr->kind == FUSE_EXPR_APPLY);
 }
 
 void fuse_resolve(struct fuse_checker *c, struct fuse_equation *eq) {
@@ -603,7 +651,9 @@ void fuse_resolve(struct fuse_checker *c, struct fuse_equation *eq) {
             fuse_find_index(&r, NULL, eq->name[order[k]], eq->item->value->span,
                             strchr(eq->name[order[k]], ':') != NULL);
     }
+    eq->logical = eq->tensor >= 0 ? c->tensors.at[eq->tensor]->boolean : is_relation(c, eq, eq->item->value);
     struct fuse_node *guard = eq->item->guard ? fuse_resolve_expr(&r, eq->item->guard, NULL) : NULL;
+    r.logical = eq->logical;
     struct fuse_node *root = fuse_resolve_expr(&r, eq->item->value, NULL);
     if (root && guard) {
         struct fuse_node *truth = fuse_new_node(&r, FUSE_NODE_GUARD, guard->span, 1);

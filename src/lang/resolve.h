@@ -17,12 +17,16 @@ struct fuse_resolver {
     struct fuse_checker *c;
     struct fuse_equation *eq;
     uint64_t named_right; /* names that are free on the right side */
+    bool logical;         /* what is being resolved is a truth: the terms and factors of a Boolean equation */
     int makers;           /* left indices that calls such as one_hot have taken so far */
 };
 
 /* NULL when an error was reported; the equation is then bad. */
 struct fuse_node *fuse_resolve_expr(struct fuse_resolver *r, const struct fuse_expr *expr,
                                     const struct fuse_scope *scope);
+/* The same for what is computed as a number wherever it stands: arguments, conditions, sides of comparisons. */
+struct fuse_node *fuse_resolve_number(struct fuse_resolver *r, const struct fuse_expr *expr,
+                                      const struct fuse_scope *scope);
 struct fuse_node *fuse_resolve_call(struct fuse_resolver *r, const struct fuse_expr *expr,
                                     const struct fuse_builtin *builtin, const struct fuse_scope *scope);
 struct fuse_node *fuse_resolve_list(struct fuse_resolver *r, const struct fuse_expr *expr,

@@ -84,7 +84,7 @@ static bool match(struct fuse_resolver *r, struct arguments *out, const struct f
 static struct fuse_node *argument_node(struct fuse_resolver *r, const struct arguments *arguments, int k,
                                        const struct fuse_expr *call, const struct fuse_scope *scope) {
     if (arguments->value[k])
-        return fuse_resolve_expr(r, arguments->value[k], scope);
+        return fuse_resolve_number(r, arguments->value[k], scope);
     const char *preset = arguments->formal[k].preset;
     if (!preset[0])
         return NULL;
@@ -407,7 +407,7 @@ static struct fuse_node *reduction(struct fuse_resolver *r, const struct fuse_ex
     node->builtin = builtin;
     node->by_default = by_default;
     node->taken = open_scope(r, inner, scope, r->c->taken[expr->id], expr->span);
-    node->arg[0] = fuse_resolve_expr(r, body, inner);
+    node->arg[0] = fuse_resolve_number(r, body, inner);
     if (!node->arg[0] || r->eq->bad)
         return NULL;
     bool position = builtin->code == FUSE_BUILTIN_ARGMAX || builtin->code == FUSE_BUILTIN_ARGMIN;
@@ -504,7 +504,8 @@ static struct fuse_node *choice(struct fuse_resolver *r, const struct fuse_expr 
                           fuse_arena_printf(r->c->arena, "%s takes no named arguments", builtin->name));
             return NULL;
         }
-        node->arg[k] = fuse_resolve_expr(r, expr->apply.argument[k].value, scope);
+        bool condition = k % 2 == 0 && k + 1 < n;
+        node->arg[k] = (condition ? fuse_resolve_number : fuse_resolve_expr)(r, expr->apply.argument[k].value, scope);
     }
     if (given % 2 == 0)
         node->arg[given] = fuse_number_node(r, &zero, expr->span);
@@ -536,7 +537,7 @@ static void resolve_arguments_only(struct fuse_resolver *r, const struct fuse_ex
                                    const struct fuse_scope *scope) {
     for (int k = 0; k < expr->apply.arguments; k++)
         if (!expr->apply.argument[k].name)
-            (void)fuse_resolve_expr(r, expr->apply.argument[k].value, scope);
+            (void)fuse_resolve_number(r, expr->apply.argument[k].value, scope);
 }
 
 struct fuse_node *fuse_resolve_call(struct fuse_resolver *r, const struct fuse_expr *expr,

@@ -222,7 +222,7 @@ static void place_joint(struct placer *p) {
 
 void fuse_place_sums(struct fuse_checker *c, struct fuse_equation *eq) {
     struct placer p = {.c = c, .eq = eq};
-    struct region open = {.closing = false};
+    struct region open = {.closing = false, .logical = eq->logical};
     if (fuse_is_joint(c, eq))
         place_joint(&p);
     else

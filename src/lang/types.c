@@ -101,8 +101,8 @@ static struct fuse_type inner_type(const struct fuse_checker *c, const struct fu
             return boolean;
         return node->cast == FUSE_I64 ? (struct fuse_type){FUSE_I64, true} : weak_real;
     case FUSE_NODE_REF: return c->tensors.at[node->tensor]->type;
-    case FUSE_NODE_SUM: return join_arguments(node, 0, 1);
-    case FUSE_NODE_PRODUCT: return product_type(node);
+    case FUSE_NODE_SUM: return node->logical ? boolean : join_arguments(node, 0, 1);
+    case FUSE_NODE_PRODUCT: return node->logical ? boolean : product_type(node);
     case FUSE_NODE_POWER: return power_type(node);
     case FUSE_NODE_CHOICE: return value_type(node);
     case FUSE_NODE_COMPARE:
@@ -131,6 +131,8 @@ static void infer(const struct fuse_checker *c, struct fuse_node *node) {
 
 void fuse_type_equation(struct fuse_checker *c, struct fuse_equation *eq) {
     infer(c, eq->root);
+    if (eq->logical)
+        eq->root->type = boolean;
     if (eq->guard)
         infer(c, eq->guard);
 }
@@ -151,5 +153,7 @@ void fuse_type_tensor(struct fuse_checker *c, struct fuse_tensor *tensor) {
             type = as_number(type);
         tensor->type = k == 0 ? type : fuse_join(tensor->type, type);
     }
+    if (tensor->boolean)
+        tensor->type = boolean;
     tensor->type.weak = false;
 }
