@@ -3,7 +3,8 @@
 #include <string.h>
 #include <strings.h>
 
-static const struct fuse_format *const formats[] = {&fuse_format_npy};
+/* The one table. A format is a file of this folder and a row here. */
+static const struct fuse_format *const formats[] = {&fuse_format_npy, &fuse_format_npz};
 
 const struct fuse_format *fuse_format_find(const char *path) {
     size_t length = strlen(path);
@@ -15,4 +16,8 @@ const struct fuse_format *fuse_format_find(const char *path) {
         }
     }
     return NULL;
+}
+
+const struct fuse_format *fuse_format_at(int i) {
+    return i >= 0 && (size_t)i < sizeof formats / sizeof *formats ? formats[i] : NULL;
 }

@@ -1,6 +1,7 @@
 #include "io/npy_header.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static const char *const npy_names[FUSE_DTYPES] = {
@@ -281,6 +282,29 @@ enum fuse_status fuse_npy_header_parse(struct fuse_probe *out, const void *at, s
     return FUSE_OK;
 }
 
+/* Enough for the header of nearly every file. */
+enum { FIRST_READ_BYTES = 4096 };
+
+enum fuse_status fuse_npy_header_read(struct fuse_probe *out, struct fuse_bytes *file, int64_t file_bytes,
+                                      const char *path, struct fuse_error *err) {
+    char first[FIRST_READ_BYTES];
+    size_t bytes = file_bytes < FIRST_READ_BYTES ? (size_t)file_bytes : FIRST_READ_BYTES;
+    FUSE_TRY(file->read(file, first, bytes, 0, err));
+    int64_t end;
+    FUSE_TRY(fuse_npy_header_end(&end, first, bytes, file_bytes, path, err));
+    if (end <= (int64_t)bytes)
+        return fuse_npy_header_parse(out, first, bytes, file_bytes, path, err);
+
+    char *whole = malloc((size_t)end);
+    if (!whole)
+        return fuse_fail(err, FUSE_EMEMORY, "no memory for the npy header of %s", path);
+    enum fuse_status st = file->read(file, whole, (size_t)end, 0, err);
+    if (st == FUSE_OK)
+        st = fuse_npy_header_parse(out, whole, (size_t)end, file_bytes, path, err);
+    free(whole);
+    return st;
+}
+
 /* ---- writing ---- */
 
 /* NumPy leaves room to overwrite the growing axis with a number of this many digits. */
@@ -319,4 +343,22 @@ size_t fuse_npy_header_write(char out[FUSE_NPY_WRITE_BYTES], enum fuse_dtype dty
     out[8] = (char)(n & 255);
     out[9] = (char)(n >> 8);
     return START + n;
+}
+
+enum fuse_status fuse_npy_layout(char header[FUSE_NPY_WRITE_BYTES], int64_t *header_bytes, int64_t *file_bytes,
+                                 enum fuse_dtype dtype, int rank, const int64_t *extent, const char *path,
+                                 struct fuse_error *err) {
+    *header_bytes = (int64_t)fuse_npy_header_write(header, dtype, rank, extent);
+    if (*header_bytes == 0) {
+        enum fuse_status st =
+            fuse_fail(err, FUSE_EOUTPUT, "cannot write %s: npy cannot hold %s", path, fuse_dtype_name(dtype));
+        fuse_hint(err, "convert it to f32 first");
+        return st;
+    }
+    struct fuse_box full = fuse_box_full(rank, extent);
+    int64_t bytes = fuse_sat_mul(fuse_box_elems(&full), (int64_t)fuse_dtype_bytes(dtype));
+    *file_bytes = fuse_sat_add(bytes, *header_bytes);
+    if (*file_bytes == INT64_MAX)
+        return fuse_fail(err, FUSE_EOUTPUT, "cannot write %s: it would have more than 2^63 bytes", path);
+    return FUSE_OK;
 }

@@ -1,4 +1,5 @@
-/* The header of an .npy file: a Python dictionary literal, parsed without trusting any of it. Local and pure.
+/* The header of an .npy file: a Python dictionary literal, parsed without trusting any of it. Local; pure but for what
+ * reads.
  *
  *   \x93NUMPY  major minor  length  {'descr': '<f4', 'fortran_order': False, 'shape': (3, 4), }  spaces  \n  elements
  *   6 bytes    1     1      2 or 4                                                                       ^ data_offset
@@ -9,6 +10,7 @@
 
 #include "core/error.h"
 #include "core/probe.h"
+#include "io/bytes.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -30,8 +32,17 @@ enum fuse_status fuse_npy_header_end(int64_t *out, const void *at, size_t bytes,
 enum fuse_status fuse_npy_header_parse(struct fuse_probe *out, const void *at, size_t bytes, int64_t file_bytes,
                                        const char *path, struct fuse_error *err) FUSE_CHECKED;
 
+/* Reads and parses the header of a file of `file_bytes` bytes. */
+enum fuse_status fuse_npy_header_read(struct fuse_probe *out, struct fuse_bytes *file, int64_t file_bytes,
+                                      const char *path, struct fuse_error *err) FUSE_CHECKED;
+
 /* Writes a version 1.0 header, C order, little-endian, byte for byte as NumPy does; returns its length, a multiple of 64.
  * 0 when npy has no such dtype (bf16). */
 size_t fuse_npy_header_write(char out[FUSE_NPY_WRITE_BYTES], enum fuse_dtype dtype, int rank, const int64_t *extent);
+
+/* The same with the bytes of header and file. OUTPUT when npy has no such dtype or the file would have 2^63 bytes. */
+enum fuse_status fuse_npy_layout(char header[FUSE_NPY_WRITE_BYTES], int64_t *header_bytes, int64_t *file_bytes,
+                                 enum fuse_dtype dtype, int rank, const int64_t *extent, const char *path,
+                                 struct fuse_error *err) FUSE_CHECKED;
 
 #endif

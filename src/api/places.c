@@ -52,110 +52,10 @@ const char *fuse_api_resolve(struct fuse_arena *arena, const char *root, const c
     return fuse_arena_printf(arena, "%s%s%s", root, between, path);
 }
 
-static void hint(struct fuse_diagnostics *diagnostics, struct fuse_diagnostic *diagnostic, const char *text) {
-    if (diagnostic && text && *text)
-        diagnostic->hint = fuse_arena_printf(diagnostics->arena, "%s", text);
+void fuse_api_source_place(const char **path, const char **part, struct fuse_dist_program *program, const char *text) {
+    fuse_api_split_place(path, part, program->arena, text);
+    *path = fuse_api_resolve(program->arena, program->options.root, *path);
 }
-
-/* The format of a place, or NULL after a diagnostic. verb: "read", "written". */
-static const struct fuse_format *find_format(struct fuse_dist_program *program, const char *path, const char *part,
-                                             struct fuse_span span, bool is_sink) {
-    struct fuse_diagnostics *diagnostics = &program->diagnostics;
-    const char *verb = is_sink ? "written" : "read";
-    const struct place *place = find_place(path, strlen(path));
-    if (!place) {
-        struct fuse_diagnostic *d =
-            fuse_report(diagnostics, FUSE_SEVERITY_ERROR, span, "'%s' is in no format that the language knows", path);
-        hint(diagnostics, d, "the suffix tells the format: .npy, ...");
-        return NULL;
-    }
-    if (is_sink && !place->sink) {
-        fuse_report(diagnostics, FUSE_SEVERITY_ERROR, span, "a %s file is a source only: it cannot be written",
-                    place->suffix);
-        return NULL;
-    }
-    const struct fuse_format *format = fuse_format_find(path);
-    if (!format || (is_sink && !format->sink_open) || (!is_sink && !format->probe)) {
-        struct fuse_diagnostic *d =
-            fuse_report(diagnostics, FUSE_SEVERITY_ERROR, span,
-                        "a %s file is part of the language but cannot be %s yet", place->suffix, verb);
-        hint(diagnostics, d, "use a .npy file");
-        return NULL;
-    }
-    if (!part)
-        return format;
-    if (strcmp(part, "coo") == 0) {
-        struct fuse_diagnostic *d = fuse_report(
-            diagnostics, FUSE_SEVERITY_ERROR, span,
-            "a relation in a %s file (':coo') is part of the language but cannot be %s yet", place->suffix, verb);
-        hint(diagnostics, d, "without ':coo' a Boolean tensor is a dense u8 array");
-        return NULL;
-    }
-    if (format == &fuse_format_npy) {
-        fuse_report(diagnostics, FUSE_SEVERITY_ERROR, span, "a .npy file has no parts, so ':%s' names nothing", part);
-        return NULL;
-    }
-    return format;
-}
-
-/* ---- sources ---- */
-
-struct probe_answer {
-    struct fuse_probe probe;
-    bool ok;
-};
-
-/* The file system is asked by one rank; formats and spellings are judged by each. */
-enum fuse_status fuse_api_probe_sources(struct fuse_dist_program *program, struct fuse_error *err) {
-    struct fuse_comm *comm = program->job->comm;
-    int n = program->sources.list.n;
-    if (n == 0)
-        return FUSE_OK;
-    struct probe_answer *answer = FUSE_NEW_ARRAY(program->arena, struct probe_answer, n);
-    struct fuse_error *failure = FUSE_NEW_ARRAY(program->arena, struct fuse_error, n);
-    bool *is_known = FUSE_NEW_ARRAY(program->arena, bool, n);
-
-    for (int i = 0; i < n; i++) {
-        const struct fuse_source_request *source = &program->sources.list.at[i];
-        const char *path, *part;
-        fuse_api_split_place(&path, &part, program->arena, source->text);
-        const struct fuse_format *format = find_format(program, path, part, source->span, false);
-        is_known[i] = format != NULL;
-        if (!format || comm->rank != 0)
-            continue;
-        path = fuse_api_resolve(program->arena, program->options.root, path);
-        answer[i].ok = format->probe(&answer[i].probe, path, part, &failure[i]) == FUSE_OK;
-    }
-    FUSE_TRY(comm->ops->broadcast(comm, answer, (size_t)n * sizeof *answer, 0, err));
-
-    for (int i = 0; i < n; i++) {
-        struct fuse_source_request *source = &program->sources.list.at[i];
-        if (!is_known[i])
-            continue;
-        source->probed = answer[i].ok;
-        source->probe = answer[i].probe;
-        if (answer[i].ok)
-            continue;
-        FUSE_TRY(comm->ops->broadcast(comm, &failure[i], sizeof failure[i], 0, err));
-        struct fuse_diagnostic *d = fuse_report(&program->diagnostics, FUSE_SEVERITY_ERROR, source->span, "%s%s%s",
-                                                failure[i].message, failure[i].note[0] ? "\n" : "", failure[i].note);
-        if (d)
-            d->status = failure[i].status;
-        hint(&program->diagnostics, d, failure[i].hint);
-    }
-    return FUSE_OK;
-}
-
-/* ---- sinks ---- */
-
-struct sink_seen {
-    const char *place; /* normalised path and part */
-    struct fuse_span span;
-};
-
-struct sinks_seen {
-    FUSE_VEC(struct sink_seen) list;
-};
 
 /* Without "." and doubled slashes; ".." stays, because a link may stand before it. */
 static const char *normalise(struct fuse_arena *arena, const char *path) {
@@ -177,6 +77,178 @@ static const char *normalise(struct fuse_arena *arena, const char *path) {
     *to = '\0';
     return out;
 }
+
+void fuse_api_sink_place(const char **path, const char **part, struct fuse_dist_program *program, const char *text) {
+    struct fuse_error ignored = {0}; /* fuse_api_check_sinks has told it */
+    fuse_api_split_place(path, part, program->arena, text);
+    const struct fuse_format *format = fuse_format_find(*path);
+    *path = fuse_api_resolve(program->arena, program->options.output_root, normalise(program->arena, *path));
+    if (format && format->has_parts)
+        *part = format->sink_part(program->arena, *part, &ignored);
+}
+
+static void hint(struct fuse_diagnostics *diagnostics, struct fuse_diagnostic *diagnostic, const char *text) {
+    if (diagnostic && text && *text)
+        diagnostic->hint = fuse_arena_printf(diagnostics->arena, "%s", text);
+}
+
+/* ".npy, .npz" : what can be read, or written, in this build. */
+static const char *list_suffixes(struct fuse_arena *arena, bool is_sink) {
+    struct fuse_text text = {.arena = arena};
+    const struct fuse_format *format;
+    for (int i = 0; (format = fuse_format_at(i)); i++)
+        for (const char *const *suffix = format->suffixes; *suffix; suffix++)
+            if (is_sink ? format->sink_open != NULL : format->probe != NULL)
+                fuse_text_add(&text, "%s%s", text.bytes ? ", " : "", *suffix);
+    return text.at ? text.at : "";
+}
+
+/* The nearest suffix of the language, NULL when none is near. */
+static const char *nearest_suffix(const char *path) {
+    enum { NEAR = 2 };
+    const char *name = strrchr(path, '/'), *dot = strrchr(name ? name : path, '.'), *best = NULL;
+    int least = NEAR + 1;
+    for (int i = 0; dot && i < PLACES; i++) {
+        int distance = fuse_text_distance(dot, places[i].suffix, NEAR);
+        /* ".x" is not near to ".md" */
+        if (distance < least && distance + 1 < (int)strlen(places[i].suffix)) {
+            least = distance;
+            best = places[i].suffix;
+        }
+    }
+    return best;
+}
+
+static void report_unknown(struct fuse_dist_program *program, const char *path, struct fuse_span span, bool is_sink) {
+    struct fuse_arena *arena = program->arena;
+    struct fuse_diagnostic *d = fuse_report(&program->diagnostics, FUSE_SEVERITY_ERROR, span,
+                                            "'%s' is in no format that the language knows", path);
+    const char *near = nearest_suffix(path), *known = list_suffixes(arena, is_sink);
+    const char *verb = is_sink ? "written" : "read";
+    if (near)
+        hint(&program->diagnostics, d,
+             fuse_arena_printf(arena, "did you mean '%s'? The suffix tells the format; %s can be %s", near, known,
+                               verb));
+    else
+        hint(&program->diagnostics, d,
+             fuse_arena_printf(arena, "the suffix tells the format; %s can be %s", known, verb));
+}
+
+/* The format of a place, or NULL after a diagnostic. verb: "read", "written". */
+static const struct fuse_format *find_format(struct fuse_dist_program *program, const char *path, const char *part,
+                                             struct fuse_span span, bool is_sink) {
+    struct fuse_diagnostics *diagnostics = &program->diagnostics;
+    const char *verb = is_sink ? "written" : "read";
+    const struct place *place = find_place(path, strlen(path));
+    if (!place) {
+        report_unknown(program, path, span, is_sink);
+        return NULL;
+    }
+    if (is_sink && !place->sink) {
+        fuse_report(diagnostics, FUSE_SEVERITY_ERROR, span, "a %s file is a source only: it cannot be written",
+                    place->suffix);
+        return NULL;
+    }
+    const struct fuse_format *format = fuse_format_find(path);
+    if (!format || (is_sink && !format->sink_open) || (!is_sink && !format->probe)) {
+        struct fuse_diagnostic *d =
+            fuse_report(diagnostics, FUSE_SEVERITY_ERROR, span,
+                        "a %s file is part of the language but cannot be %s yet", place->suffix, verb);
+        hint(diagnostics, d,
+             fuse_arena_printf(program->arena, "%s can be %s", list_suffixes(program->arena, is_sink), verb));
+        return NULL;
+    }
+    if (!part)
+        return format;
+    if (strcmp(part, "coo") == 0) {
+        struct fuse_diagnostic *d = fuse_report(
+            diagnostics, FUSE_SEVERITY_ERROR, span,
+            "a relation in a %s file (':coo') is part of the language but cannot be %s yet", place->suffix, verb);
+        hint(diagnostics, d, "without ':coo' a Boolean tensor is a dense u8 array");
+        return NULL;
+    }
+    if (!format->has_parts) {
+        fuse_report(diagnostics, FUSE_SEVERITY_ERROR, span, "a %s file has no parts, so ':%s' names nothing",
+                    place->suffix, part);
+        return NULL;
+    }
+    return format;
+}
+
+/* ---- sources ---- */
+
+struct probe_answer {
+    struct fuse_probe probe;
+    bool ok;
+};
+
+static void report_failure(struct fuse_dist_program *program, const struct fuse_source_request *source,
+                           const struct fuse_error *failure) {
+    struct fuse_diagnostic *d = fuse_report(&program->diagnostics, FUSE_SEVERITY_ERROR, source->span, "%s%s%s",
+                                            failure->message, failure->note[0] ? "\n" : "", failure->note);
+    if (d)
+        d->status = failure->status;
+    hint(&program->diagnostics, d, failure->hint);
+}
+
+/* Collective. What a header does not tell. */
+static void scan_source(struct fuse_dist_program *program, struct fuse_source_request *source,
+                        const struct fuse_format *format, struct fuse_error *failure) {
+    struct fuse_comm *comm = program->job->comm;
+    const char *path, *part;
+    fuse_api_source_place(&path, &part, program, source->text);
+    enum fuse_status st = format->scan(&source->probe, program->arena, comm, path, part, failure);
+    source->probed = fuse_agree(comm, st, failure) == FUSE_OK;
+}
+
+/* The file system is asked by one rank; formats and spellings are judged by each. */
+enum fuse_status fuse_api_probe_sources(struct fuse_dist_program *program, struct fuse_error *err) {
+    struct fuse_comm *comm = program->job->comm;
+    int n = program->sources.list.n;
+    if (n == 0)
+        return FUSE_OK;
+    struct probe_answer *answer = FUSE_NEW_ARRAY(program->arena, struct probe_answer, n);
+    struct fuse_error *failure = FUSE_NEW_ARRAY(program->arena, struct fuse_error, n);
+    const struct fuse_format **format = FUSE_NEW_ARRAY(program->arena, const struct fuse_format *, n);
+
+    for (int i = 0; i < n; i++) {
+        const struct fuse_source_request *source = &program->sources.list.at[i];
+        const char *path, *part;
+        fuse_api_split_place(&path, &part, program->arena, source->text);
+        format[i] = find_format(program, path, part, source->span, false);
+        if (!format[i] || comm->rank != 0)
+            continue;
+        path = fuse_api_resolve(program->arena, program->options.root, path);
+        answer[i].ok = format[i]->probe(&answer[i].probe, path, part, &failure[i]) == FUSE_OK;
+    }
+    FUSE_TRY(comm->ops->broadcast(comm, answer, (size_t)n * sizeof *answer, 0, err));
+
+    for (int i = 0; i < n; i++) {
+        struct fuse_source_request *source = &program->sources.list.at[i];
+        if (!format[i])
+            continue;
+        source->probed = answer[i].ok;
+        source->probe = answer[i].probe;
+        if (!answer[i].ok)
+            FUSE_TRY(comm->ops->broadcast(comm, &failure[i], sizeof failure[i], 0, err));
+        else if (format[i]->scan)
+            scan_source(program, source, format[i], &failure[i]);
+        if (!source->probed)
+            report_failure(program, source, &failure[i]);
+    }
+    return FUSE_OK;
+}
+
+/* ---- sinks ---- */
+
+struct sink_seen {
+    const char *place; /* normalised path and part */
+    struct fuse_span span;
+};
+
+struct sinks_seen {
+    FUSE_VEC(struct sink_seen) list;
+};
 
 /* true when following the path step by step leaves the folder that it starts in. */
 static bool leaves_folder(const char *path) {
@@ -202,8 +274,19 @@ static void check_sink(struct fuse_dist_program *program, struct sinks_seen *see
     struct fuse_arena *arena = program->arena;
     const char *path, *part;
     fuse_api_split_place(&path, &part, arena, item->text);
-    if (!find_format(program, path, part, item->text_span, true))
+    const struct fuse_format *format = find_format(program, path, part, item->text_span, true);
+    if (!format)
         return;
+    struct fuse_error failure = {0};
+    const char *shown = format->has_parts ? format->sink_part(arena, part, &failure) : "";
+    if (!shown) {
+        struct fuse_diagnostic *d =
+            fuse_report(&program->diagnostics, FUSE_SEVERITY_ERROR, item->text_span, "%s", failure.message);
+        if (d)
+            d->status = failure.status;
+        hint(&program->diagnostics, d, failure.hint);
+        return;
+    }
     if (program->options.output_root && leaves_folder(path)) {
         struct fuse_diagnostic *d =
             fuse_report(&program->diagnostics, FUSE_SEVERITY_ERROR, item->text_span,
@@ -213,7 +296,7 @@ static void check_sink(struct fuse_dist_program *program, struct sinks_seen *see
         hint(&program->diagnostics, d, "sinks stay under --output-root: write a relative path without '..'");
         return;
     }
-    const char *place = fuse_arena_printf(arena, "%s:%s", normalise(arena, path), part ? part : "");
+    const char *place = fuse_arena_printf(arena, "%s:%s", normalise(arena, path), shown);
     for (int i = 0; i < seen->list.n; i++) {
         if (strcmp(seen->list.at[i].place, place) != 0)
             continue;

@@ -72,7 +72,11 @@ enum fuse_status fuse_api_parse_fault(struct fuse_fault *fault, bool *perturb, c
 void fuse_api_split_place(const char **path, const char **part, struct fuse_arena *arena, const char *text);
 /* A path under a folder: the path itself when it is absolute, or when root is NULL. */
 const char *fuse_api_resolve(struct fuse_arena *arena, const char *root, const char *path);
-/* Collective: rank 0 probes the sources and every rank gets the facts, or the diagnostics. */
+/* What exec and io get to see: the resolved path, normalised for a sink so that equal files have equal paths, and the part
+ * (of a sink in its canonical spelling). */
+void fuse_api_source_place(const char **path, const char **part, struct fuse_dist_program *program, const char *text);
+void fuse_api_sink_place(const char **path, const char **part, struct fuse_dist_program *program, const char *text);
+/* Collective: rank 0 probes the sources, all scan what a header does not tell, and every rank gets the facts, or the diagnostics. */
 enum fuse_status fuse_api_probe_sources(struct fuse_dist_program *program, struct fuse_error *err) FUSE_CHECKED;
 /* Local, pure: formats, places and doubles of the sinks. Reports what is wrong. */
 void fuse_api_check_sinks(struct fuse_dist_program *program);

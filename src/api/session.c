@@ -237,19 +237,22 @@ int fuse_dist_plan(fuse_dist_program *program) {
 
 /* ---- running ---- */
 
-static const char **resolve_paths(struct fuse_dist_program *program) {
+struct resolved {
+    const char **path, **part; /* [ops] */
+};
+
+static struct resolved resolve_places(struct fuse_dist_program *program) {
     const struct fuse_ir *ir = &program->ir;
-    const char **path = FUSE_NEW_ARRAY(program->arena, const char *, ir->ops.n);
+    struct resolved out = {.path = FUSE_NEW_ARRAY(program->arena, const char *, ir->ops.n),
+                           .part = FUSE_NEW_ARRAY(program->arena, const char *, ir->ops.n)};
     for (int i = 0; i < ir->ops.n; i++) {
         const struct fuse_op *op = ir->ops.at[i];
-        if ((op->kind != FUSE_OP_SOURCE && op->kind != FUSE_OP_SINK) || !op->path)
-            continue;
-        const char *file, *part;
-        fuse_api_split_place(&file, &part, program->arena, op->path);
-        const char *root = op->kind == FUSE_OP_SOURCE ? program->options.root : program->options.output_root;
-        path[i] = fuse_api_resolve(program->arena, root, file);
+        if (op->kind == FUSE_OP_SOURCE && op->path)
+            fuse_api_source_place(&out.path[i], &out.part[i], program, op->path);
+        else if (op->kind == FUSE_OP_SINK && op->path)
+            fuse_api_sink_place(&out.path[i], &out.part[i], program, op->path);
     }
-    return path;
+    return out;
 }
 
 static enum fuse_status run(struct fuse_dist_program *program, struct fuse_error *err) {
@@ -260,12 +263,14 @@ static enum fuse_status run(struct fuse_dist_program *program, struct fuse_error
     program->threads = program->options.threads;
     if (!program->threads)
         FUSE_TRY(fuse_api_cores(&program->threads, program->job, err));
+    struct resolved place = resolve_places(program);
     struct fuse_exec_request request = {
         .plan = program->plan,
         .comm = comm,
         .backend = program->backend,
         .threads = program->threads,
-        .path = resolve_paths(program),
+        .path = place.path,
+        .part = place.part,
         .print = comm->rank == 0 ? program->options.print : NULL,
         .temporary = program->options.temporary,
         .context = program->options.context,

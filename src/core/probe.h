@@ -1,4 +1,4 @@
-/* What a look at a source's header tells: the facts that planning needs, the same on every rank. */
+/* What a look at a source tells, at its header or at all of it: the facts that planning needs, the same on every rank. */
 #ifndef FUSE_CORE_PROBE_H
 #define FUSE_CORE_PROBE_H
 
@@ -11,8 +11,10 @@ struct fuse_probe {
     enum fuse_dtype file_dtype; /* as stored; in memory it is fuse_dtype_resident(file_dtype) */
     bool big_endian;            /* elements are stored in the other byte order than x86's */
     bool reversed;              /* Fortran order: the first axis is the fastest */
-    int64_t data_offset;        /* bytes from the start of the file to element 0 */
+    int64_t data_offset;        /* bytes from the start of the file (or of what is unpacked from it) to element 0 */
     int64_t file_bytes;
+    uint64_t digest;   /* of whatever else must not change until the source is opened */
+    const void *index; /* what a scan found out about where elements lie, in the format's own terms; not compared */
 };
 
 #endif

@@ -69,24 +69,7 @@ static enum fuse_status open_local(struct fuse_exec *exec, struct fuse_error *er
     struct fuse_backend_options options = {.threads = request->threads};
     FUSE_TRY(request->backend->open(&exec->backend, &options, err));
     FUSE_TRY(request->backend->queue_open(exec->backend, &exec->queue, err));
-    for (int o = 0; o < plan->ir->ops.n; o++) {
-        const struct fuse_op *op = plan->ir->ops.at[o];
-        if (op->kind != FUSE_OP_SOURCE)
-            continue;
-        exec->format[o] = fuse_format_find(request->path[o]);
-        enum fuse_status status = FUSE_OK;
-        if (!exec->format[o])
-            status = fuse_fail(err, FUSE_EBUG, "%s: no format reads this", request->path[o]);
-        else if (fuse_exec_fault(exec, FUSE_FAULT_OPEN))
-            status = fuse_fail(err, FUSE_EINPUT, "%s: cannot be opened (planted fault)", request->path[o]);
-        else
-            status = exec->format[o]->source_open(&exec->source[o], request->path[o], op->part, &op->probe, err);
-        if (status != FUSE_OK) {
-            err->span = op->span;
-            err->has_span = op->span.file >= 0;
-            return status;
-        }
-    }
+    FUSE_TRY(fuse_exec_open_sources(exec, err));
     for (int kind = 0; kind < FUSE_MEM_KINDS; kind++)
         if (plan->arena_bytes[kind] > 0)
             FUSE_TRY(request->backend->memory_open(exec->backend, &exec->base[kind], (enum fuse_memkind)kind,
@@ -94,59 +77,9 @@ static enum fuse_status open_local(struct fuse_exec *exec, struct fuse_error *er
     return FUSE_OK;
 }
 
-static void tell_temporary(const struct fuse_exec *exec, int op, int exists) {
-    if (exec->request->temporary)
-        exec->request->temporary(exec->request->context, exec->format[op]->sink_temporary(exec->sink[op]), exists);
-}
-
-static enum fuse_status open_sinks(struct fuse_exec *exec, struct fuse_error *err) {
-    const struct fuse_ir *ir = exec->plan->ir;
-    for (int o = 0; o < ir->ops.n; o++) {
-        const struct fuse_op *op = ir->ops.at[o];
-        if (op->kind != FUSE_OP_SINK || !op->path)
-            continue;
-        const struct fuse_value *value = &ir->values.at[op->input[0].value];
-        exec->format[o] = fuse_format_find(exec->request->path[o]);
-        enum fuse_status status =
-            exec->format[o] ? exec->format[o]->sink_open(&exec->sink[o], exec->comm, exec->request->path[o], op->part,
-                                                         value->dtype, value->rank, value->extent, err)
-                            : fuse_fail(err, FUSE_EBUG, "%s: no format writes this", exec->request->path[o]);
-        if (status != FUSE_OK) {
-            err->span = op->span;
-            err->has_span = op->span.file >= 0;
-            return status;
-        }
-        tell_temporary(exec, o, 1);
-    }
-    return FUSE_OK;
-}
-
-/* All sinks are finished everywhere before the first gets its name. */
-static enum fuse_status commit_sinks(struct fuse_exec *exec, struct fuse_error *err) {
-    int ops = exec->plan->ir->ops.n;
-    enum fuse_status status = FUSE_OK;
-    for (int o = 0; o < ops && status == FUSE_OK; o++)
-        if (exec->sink[o])
-            status = exec->format[o]->sink_finish(exec->sink[o], err);
-    FUSE_TRY(fuse_agree(exec->comm, status, err));
-    for (int o = 0; o < ops && status == FUSE_OK; o++)
-        if (exec->sink[o]) {
-            tell_temporary(exec, o, 0);
-            status = exec->format[o]->sink_commit(exec->sink[o], err);
-            exec->sink[o] = NULL;
-        }
-    return fuse_agree(exec->comm, status, err);
-}
-
 static void close_all(struct fuse_exec *exec) {
-    for (int o = 0; o < exec->plan->ir->ops.n; o++) {
-        if (exec->source[o])
-            exec->format[o]->source_close(exec->source[o]);
-        if (exec->sink[o]) {
-            tell_temporary(exec, o, 0);
-            exec->format[o]->sink_discard(exec->sink[o]);
-        }
-    }
+    if (exec->source && exec->sink && exec->format && exec->place)
+        fuse_exec_close_files(exec);
     if (exec->queue)
         exec->queue->ops->close(exec->queue);
     for (int kind = 0; kind < FUSE_MEM_KINDS; kind++)
@@ -158,6 +91,7 @@ static void close_all(struct fuse_exec *exec) {
     free(exec->source);
     free(exec->sink);
     free(exec->format);
+    free(exec->place);
 }
 
 /* ---- walking the plan ----------------------------------------------------------------------------------------- */
@@ -227,6 +161,7 @@ static enum fuse_status walk(struct fuse_exec *exec, struct fuse_exec_report *re
     const struct fuse_region *root = &plan->regions.at[plan->root];
     struct fuse_comm_counters before = exec->comm->counters;
     double start = now();
+    int finished = -1; /* the last child whose sources are finished with */
     for (int i = 0; i < root->count; i++) {
         int child = plan->child.at[root->first + i];
         enum fuse_phase phase = region_phase(plan, child);
@@ -236,6 +171,8 @@ static enum fuse_status walk(struct fuse_exec *exec, struct fuse_exec_report *re
         if (border_here || plan->regions.at[child].kind == FUSE_REGION_LOOP)
             FUSE_TRY(border(exec, err));
         if (border_here) {
+            FUSE_TRY(fuse_exec_finish_sources(exec, finished, i, err));
+            finished = i;
             double end = now();
             report->seconds[phase] += end - start;
             report->received_bytes_max[phase] += exec->comm->counters.received_bytes - before.received_bytes;
@@ -289,16 +226,17 @@ enum fuse_status fuse_execute(const struct fuse_exec_request *request, struct fu
     exec.source = calloc(ops, sizeof *exec.source);
     exec.sink = calloc(ops, sizeof *exec.sink);
     exec.format = calloc(ops, sizeof *exec.format);
+    exec.place = calloc(ops, sizeof *exec.place);
     enum fuse_status status = FUSE_OK;
-    if (!exec.source || !exec.sink || !exec.format)
+    if (!exec.source || !exec.sink || !exec.format || !exec.place)
         status = fuse_fail(err, FUSE_EMEMORY, "out of memory");
     if (status == FUSE_OK)
         status = open_local(&exec, err);
     FUSE_TRY_GOTO(status, fuse_agree(exec.comm, status, err), close_everything);
-    FUSE_TRY_GOTO(status, open_sinks(&exec, err), close_everything);
+    FUSE_TRY_GOTO(status, fuse_exec_open_sinks(&exec, err), close_everything);
     FUSE_TRY_GOTO(status, walk(&exec, report, err), close_everything);
     double start = now();
-    FUSE_TRY_GOTO(status, commit_sinks(&exec, err), close_everything);
+    FUSE_TRY_GOTO(status, fuse_exec_commit_sinks(&exec, err), close_everything);
     report->seconds[FUSE_PHASE_STORE] += now() - start;
     FUSE_TRY_GOTO(status, share_report(&exec, report, err), close_everything);
 close_everything:

@@ -30,6 +30,8 @@ struct fuse_exec_request {
     const struct fuse_backend_ops *backend;
     int threads;
     const char *const *path; /* [ops] resolved paths of SOURCE and SINK operations, NULL for the others */
+    const char *const *part; /* [ops] what a path is followed by, "file.npz:part"; sinks of one path share a file, and
+                                their parts are canonical. NULL: no operation has any */
     /* Receives what `export` prints, on rank 0 only. */
     void (*print)(void *context, const char *text);
     /* Told on every rank about each file that lies under a temporary name (exists 1) and when it no longer does (0), so

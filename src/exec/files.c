@@ -119,7 +119,8 @@ static enum fuse_status write_host(struct fuse_exec *exec, const struct fuse_ste
                                    const struct fuse_view *view, struct fuse_error *err) {
     if (fuse_exec_fault(exec, FUSE_FAULT_WRITE))
         return fuse_fail(err, FUSE_EIO, "%s: writing failed (planted fault)", exec->request->path[step->op]);
-    return exec->format[step->op]->sink_write(exec->sink[step->op], box, view, err);
+    const struct fuse_exec_place *place = &exec->place[step->op];
+    return exec->format[place->file]->sink_write(exec->sink[place->file], place->member, box, view, err);
 }
 
 void fuse_exec_write(struct fuse_exec *exec, const struct fuse_step *step) {

@@ -13,9 +13,14 @@ struct fuse_exec {
     struct fuse_queue *queue;
     void *base[FUSE_MEM_KINDS];
     struct fuse_source **source; /* [ops] */
-    struct fuse_sink **sink;     /* [ops] */
+    struct fuse_sink **sink;     /* [ops] where `place` says that the file is, NULL elsewhere */
     const struct fuse_format **format;
-    int64_t turn;            /* of the loop that runs, 0 outside */
+    struct fuse_exec_place {
+        int file;      /* sinks: the operation that holds the file; it is the first of those that share it */
+        int member;    /* and which of its members */
+        int last_read; /* sources: the child of the root region after which it is not read any more, -1: never read */
+    } * place;         /* [ops] */
+    int64_t turn;      /* of the loop that runs, 0 outside */
     enum fuse_status status; /* sticky: the first local failure since the last agreement */
     struct fuse_error error;
     int64_t events; /* of the planted fault's kind so far */
@@ -25,6 +30,17 @@ struct fuse_exec {
 void fuse_exec_fail(struct fuse_exec *exec, enum fuse_status status, const struct fuse_error *err);
 /* Counts an event; true when the planted fault says that this one fails. Always false in builds without faults. */
 bool fuse_exec_fault(struct fuse_exec *exec, enum fuse_fault_kind kind);
+
+/* ---- open.c: files from their opening to their end; everything collective ---- */
+
+enum fuse_status fuse_exec_open_sources(struct fuse_exec *exec, struct fuse_error *err) FUSE_CHECKED; /* local */
+enum fuse_status fuse_exec_open_sinks(struct fuse_exec *exec, struct fuse_error *err) FUSE_CHECKED;
+/* Of the sources whose last read was in children (after, upto] of the root region, what only their end can tell. */
+enum fuse_status fuse_exec_finish_sources(struct fuse_exec *exec, int after, int upto,
+                                          struct fuse_error *err) FUSE_CHECKED;
+enum fuse_status fuse_exec_commit_sinks(struct fuse_exec *exec, struct fuse_error *err) FUSE_CHECKED;
+/* Local. Closes sources, discards sinks that were not committed. */
+void fuse_exec_close_files(struct fuse_exec *exec);
 
 /* The part `part` of a buffer as this rank holds it at this turn; part must lie in one of its boxes. */
 struct fuse_view fuse_exec_view(const struct fuse_exec *exec, int buffer, const struct fuse_box *part);

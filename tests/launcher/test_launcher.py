@@ -340,7 +340,8 @@ class Messages(Folder):
 
     def test_formats(self):
         for path, mention in (("w.h5:/a/b", ".h5 file is part of the language but cannot be read yet"),
-                              ("w.txt.gz", ".txt.gz file is part"), ("w.NPZ:a", ".npz file is part"),
+                              ("w.txt.gz", ".txt.gz file is part"), ("w.SafeTensors:a", ".safetensors file is part"),
+                              ("w.nyp", "did you mean '.npy'?"),
                               ("w.npy:coo", "':coo'"), ("w.npy:part", "':part'"), ("w.png", "'w.png'"), ("w", "'w'")):
             self.write("prog.fuse", PROGRAM.replace("w.npy", path))
             self.bad(65, "prog.fuse", ranks=4 if path == "w.png" else 0, mentions=["prog.fuse:2:10:", mention])
@@ -359,6 +360,16 @@ class Messages(Folder):
         for path in ("y.npy", "./y.npy", ".//y.npy"):
             self.write("prog.fuse", PROGRAM + f'"{path}" = X[j]\n')
             self.bad_everywhere(65, "prog.fuse", mentions=["prog.fuse:6:1:", "written twice", "prog.fuse:5:1"])
+
+    def test_members_written_twice(self):
+        for first, second in (("y.npz", "y.npz:arr_0"), ("y.npz:a", "./y.npz:a.npy"), ("y.npz:a/b", "y.npz:a/b")):
+            self.write("prog.fuse", PROGRAM.replace("y.npy", first) + f'"{second}" = X[j]\n')
+            self.bad(65, "prog.fuse", ranks=0, mentions=["prog.fuse:6:1:", "written twice", "prog.fuse:5:1"])
+
+    def test_member_names(self):
+        for part in ("", ".npy", "../a", "a/../b", "/a", "a//b", "a/", "."):
+            self.write("prog.fuse", PROGRAM.replace("y.npy", f"y.npz:{part}"))
+            self.bad(73, "prog.fuse", ranks=0, mentions=["prog.fuse:5:1:", "cannot be the name of an npz member"])
 
     def test_sink_over_its_source(self):
         self.write("prog.fuse", PROGRAM + '"x.npy" = 2 X[j]\n')

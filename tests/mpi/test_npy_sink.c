@@ -15,6 +15,14 @@
 static struct fuse_comm *comm;
 static char folder[128];
 
+/* A sink of one member. */
+static enum fuse_status open_sink(struct fuse_sink **sink, struct fuse_comm *on, const char *path, const char *part,
+                                  enum fuse_dtype dtype, int rank, const int64_t *extent, struct fuse_error *err) {
+    struct fuse_sink_member member = {.part = part, .dtype = dtype, .rank = rank};
+    memcpy(member.extent, extent, (size_t)rank * sizeof *extent);
+    return fuse_format_npy.sink_open(sink, on, path, &member, 1, err);
+}
+
 static const char *in_folder(const char *name) {
     static char path[512];
     snprintf(path, sizeof path, "%s/%s", folder, name);
@@ -72,7 +80,7 @@ static enum fuse_status write_slices(struct fuse_sink *sink, int axis, bool reve
                 for (int64_t k = box.lo[2]; k < box.hi[2]; k++)
                     data[(i - box.lo[0]) * view.stride[0] + (j - box.lo[1]) * view.stride[1] +
                          (k - box.lo[2]) * view.stride[2]] = (int32_t)value_at(i, j, k);
-        FUSE_TRY(fuse_format_npy.sink_write(sink, &box, &view, err));
+        FUSE_TRY(fuse_format_npy.sink_write(sink, 0, &box, &view, err));
     }
     return FUSE_OK;
 }
@@ -84,9 +92,9 @@ static void test_interleaved_boxes(void **state) {
         struct fuse_error err = {0};
         struct fuse_sink *sink = NULL;
         const char *path = in_folder("interleaved.npy");
-        assert_all(fuse_format_npy.sink_open(&sink, comm, path, NULL, FUSE_I32, 3, extent, &err) == FUSE_OK);
+        assert_all(open_sink(&sink, comm, path, NULL, FUSE_I32, 3, extent, &err) == FUSE_OK);
         assert_all(write_slices(sink, turn % 3, turn >= 3, &err) == FUSE_OK);
-        assert_all(fuse_format_npy.sink_finish(sink, &err) == FUSE_OK);
+        assert_all(fuse_format_npy.sink_finish(sink, comm, &err) == FUSE_OK);
         assert_all(count_files() == 1);
         assert_all(access(path, F_OK) != 0);
         assert_all(fuse_format_npy.sink_commit(sink, &err) == FUSE_OK);
@@ -132,7 +140,7 @@ static void test_large_blocks(void **state) {
     struct fuse_sink *sink = NULL;
     const int64_t extent[] = {1000, 3000};
     const char *path = in_folder("large.npy");
-    assert_all(fuse_format_npy.sink_open(&sink, comm, path, NULL, FUSE_I32, 2, extent, &err) == FUSE_OK);
+    assert_all(open_sink(&sink, comm, path, NULL, FUSE_I32, 2, extent, &err) == FUSE_OK);
     struct fuse_box box = fuse_box_full(2, extent);
     box.lo[0] = fuse_split_begin(1000, comm->size, comm->rank);
     box.hi[0] = fuse_split_begin(1000, comm->size, comm->rank + 1);
@@ -140,9 +148,9 @@ static void test_large_blocks(void **state) {
     for (int64_t i = 0; i < fuse_box_elems(&box); i++)
         data[i] = (int32_t)(box.lo[0] * 3000 + i);
     struct fuse_view view = fuse_box_view(data, FUSE_I32, &box, false, &box);
-    assert_all(fuse_format_npy.sink_write(sink, &box, &view, &err) == FUSE_OK);
+    assert_all(fuse_format_npy.sink_write(sink, 0, &box, &view, &err) == FUSE_OK);
     free(data);
-    assert_all(fuse_format_npy.sink_finish(sink, &err) == FUSE_OK);
+    assert_all(fuse_format_npy.sink_finish(sink, comm, &err) == FUSE_OK);
     barrier();
     assert_all(fuse_format_npy.sink_commit(sink, &err) == FUSE_OK);
     barrier();
@@ -164,7 +172,7 @@ static void assert_open_fails(const char *path, int rank_to_blame, const char *p
     const int64_t extent[] = {4};
     int before = count_files();
     barrier();
-    enum fuse_status st = fuse_format_npy.sink_open(&sink, comm, path, NULL, FUSE_F32, 1, extent, &err);
+    enum fuse_status st = open_sink(&sink, comm, path, NULL, FUSE_F32, 1, extent, &err);
     assert_all(st == FUSE_EOUTPUT && sink == NULL);
     assert_all(err.status == FUSE_EOUTPUT && err.rank == rank_to_blame);
     assert_all(strstr(err.message, part_of_message) != NULL);
@@ -210,8 +218,7 @@ static void test_one_rank_cannot_open(void **state) {
         barrier();
         if (comm->rank == r)
             setrlimit(RLIMIT_NOFILE, &none);
-        enum fuse_status st =
-            fuse_format_npy.sink_open(&sink, comm, in_folder("x.npy"), NULL, FUSE_F32, 1, extent, &err);
+        enum fuse_status st = open_sink(&sink, comm, in_folder("x.npy"), NULL, FUSE_F32, 1, extent, &err);
         setrlimit(RLIMIT_NOFILE, &old);
         assert_all(st == FUSE_EOUTPUT && sink == NULL && err.rank == r);
         assert_all(strstr(err.message, "Too many open files") != NULL);
@@ -227,14 +234,14 @@ static void test_impossible_sinks(void **state) {
     struct fuse_sink *sink = NULL;
     const int64_t small[] = {4}, beyond[] = {(int64_t)1 << 40, (int64_t)1 << 30}, huge[] = {(int64_t)1 << 57};
     const char *path = in_folder("x.npy");
-    assert_all(fuse_format_npy.sink_open(&sink, comm, path, NULL, FUSE_BF16, 1, small, &err) == FUSE_EOUTPUT);
+    assert_all(open_sink(&sink, comm, path, NULL, FUSE_BF16, 1, small, &err) == FUSE_EOUTPUT);
     assert_all(strstr(err.message, "npy cannot hold bf16") != NULL);
     err = (struct fuse_error){0};
-    assert_all(fuse_format_npy.sink_open(&sink, comm, path, "part", FUSE_F32, 1, small, &err) == FUSE_EOUTPUT);
+    assert_all(open_sink(&sink, comm, path, "part", FUSE_F32, 1, small, &err) == FUSE_EOUTPUT);
     err = (struct fuse_error){0};
-    assert_all(fuse_format_npy.sink_open(&sink, comm, path, NULL, FUSE_F32, 2, beyond, &err) == FUSE_EOUTPUT);
+    assert_all(open_sink(&sink, comm, path, NULL, FUSE_F32, 2, beyond, &err) == FUSE_EOUTPUT);
     err = (struct fuse_error){0};
-    assert_all(fuse_format_npy.sink_open(&sink, comm, path, NULL, FUSE_F32, 1, huge, &err) == FUSE_EOUTPUT);
+    assert_all(open_sink(&sink, comm, path, NULL, FUSE_F32, 1, huge, &err) == FUSE_EOUTPUT);
     assert_all(strstr(err.message, "no room") != NULL);
     barrier();
     assert_all(count_files() == 0);
@@ -259,12 +266,12 @@ static void test_older_file(void **state) {
             fclose(f);
         }
         barrier();
-        assert_all(fuse_format_npy.sink_open(&sink, comm, path, NULL, FUSE_U8, 1, extent, &err) == FUSE_OK);
+        assert_all(open_sink(&sink, comm, path, NULL, FUSE_U8, 1, extent, &err) == FUSE_OK);
         assert_all(size_of(path) == 3 && count_files() == 2);
         if (!commit) {
             fuse_format_npy.sink_discard(sink);
         } else {
-            assert_all(fuse_format_npy.sink_finish(sink, &err) == FUSE_OK);
+            assert_all(fuse_format_npy.sink_finish(sink, comm, &err) == FUSE_OK);
             barrier();
             assert_all(fuse_format_npy.sink_commit(sink, &err) == FUSE_OK);
         }
@@ -286,13 +293,13 @@ static void test_shapes_without_elements(void **state) {
         struct fuse_error err = {0};
         struct fuse_sink *sink = NULL;
         const char *path = in_folder("few.npy");
-        assert_all(fuse_format_npy.sink_open(&sink, comm, path, NULL, FUSE_F64, rank, empty, &err) == FUSE_OK);
+        assert_all(open_sink(&sink, comm, path, NULL, FUSE_F64, rank, empty, &err) == FUSE_OK);
         struct fuse_box box = fuse_box_full(rank, empty);
         double value = 2.5;
         struct fuse_view view = fuse_box_view(&value, FUSE_F64, &box, false, &box);
         if (comm->rank == comm->size - 1)
-            assert_int_equal(fuse_format_npy.sink_write(sink, &box, &view, &err), FUSE_OK);
-        assert_all(fuse_format_npy.sink_finish(sink, &err) == FUSE_OK);
+            assert_int_equal(fuse_format_npy.sink_write(sink, 0, &box, &view, &err), FUSE_OK);
+        assert_all(fuse_format_npy.sink_finish(sink, comm, &err) == FUSE_OK);
         barrier();
         assert_all(fuse_format_npy.sink_commit(sink, &err) == FUSE_OK);
         barrier();

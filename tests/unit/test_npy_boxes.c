@@ -25,6 +25,14 @@ static int calls;      /* of either since the last reset */
 static int fail_at;    /* this call fails with EIO; 0: none */
 static bool hesitates; /* every second call is interrupted, the others move at most 7 bytes */
 
+/* A sink of one member. */
+static enum fuse_status open_sink(struct fuse_sink **sink, struct fuse_comm *on, const char *path, const char *part,
+                                  enum fuse_dtype dtype, int rank, const int64_t *extent, struct fuse_error *err) {
+    struct fuse_sink_member member = {.part = part, .dtype = dtype, .rank = rank};
+    memcpy(member.extent, extent, (size_t)rank * sizeof *extent);
+    return fuse_format_npy.sink_open(sink, on, path, &member, 1, err);
+}
+
 static bool misbehave(size_t *bytes) {
     calls++;
     if (calls == fail_at) {
@@ -242,7 +250,7 @@ static void test_write_boxes(void **state) {
                  *memory = malloc((size_t)(6 * elems + 100) * sizeof *memory);
         struct fuse_error err = {0};
         struct fuse_sink *sink;
-        assert_int_equal(npy->sink_open(&sink, self, path, NULL, FUSE_U16, rank, extent, &err), FUSE_OK);
+        assert_int_equal(open_sink(&sink, self, path, NULL, FUSE_U16, rank, extent, &err), FUSE_OK);
         for (int turn = 0; turn < TURNS; turn++) {
             struct fuse_box box = random_box(rank, extent);
             struct fuse_view view;
@@ -251,14 +259,14 @@ static void test_write_boxes(void **state) {
                 continue;
             for (int64_t i = 0; i < span; i++)
                 memory[i] = (uint16_t)random_below(65536);
-            assert_int_equal(npy->sink_write(sink, &box, &view, &err), FUSE_OK);
+            assert_int_equal(npy->sink_write(sink, 0, &box, &view, &err), FUSE_OK);
             int64_t x[FUSE_MAX_AXES];
             memcpy(x, box.lo, sizeof x);
             do
                 want[position(rank, extent, false, x)] = ((uint16_t *)view.data)[view_offset(&view, &box, x)];
             while (next_element(&box, x));
         }
-        assert_int_equal(npy->sink_finish(sink, &err), FUSE_OK);
+        assert_int_equal(npy->sink_finish(sink, self, &err), FUSE_OK);
         assert_int_equal(npy->sink_commit(sink, &err), FUSE_OK);
         FILE *f = fopen(path, "rb");
         uint16_t *got = malloc((size_t)elems * sizeof *got);
@@ -285,9 +293,9 @@ static void test_write_broadcast_view(void **state) {
     struct fuse_view view = {.data = row, .dtype = FUSE_I32, .rank = 2, .extent = {50, 60}, .stride = {0, 1}};
     struct fuse_error err = {0};
     struct fuse_sink *sink;
-    assert_int_equal(npy->sink_open(&sink, self, path, NULL, FUSE_I32, 2, extent, &err), FUSE_OK);
-    assert_int_equal(npy->sink_write(sink, &box, &view, &err), FUSE_OK);
-    assert_int_equal(npy->sink_finish(sink, &err), FUSE_OK);
+    assert_int_equal(open_sink(&sink, self, path, NULL, FUSE_I32, 2, extent, &err), FUSE_OK);
+    assert_int_equal(npy->sink_write(sink, 0, &box, &view, &err), FUSE_OK);
+    assert_int_equal(npy->sink_finish(sink, self, &err), FUSE_OK);
     assert_int_equal(npy->sink_commit(sink, &err), FUSE_OK);
     struct fuse_probe probe;
     struct fuse_source *source = open_file(&probe);
@@ -398,11 +406,11 @@ static void test_short_and_interrupted(void **state) {
         hesitates = true;
         assert_int_equal(npy->source_read(source, &box, &view, &err), FUSE_OK);
         assert_true(calls > 128);
-        assert_int_equal(npy->sink_open(&sink, self, path, NULL, FUSE_I32, 2, box.hi, &err), FUSE_OK);
-        assert_int_equal(npy->sink_write(sink, &box, &view, &err), FUSE_OK);
+        assert_int_equal(open_sink(&sink, self, path, NULL, FUSE_I32, 2, box.hi, &err), FUSE_OK);
+        assert_int_equal(npy->sink_write(sink, 0, &box, &view, &err), FUSE_OK);
         hesitates = false;
         npy->source_close(source);
-        assert_int_equal(npy->sink_finish(sink, &err), FUSE_OK);
+        assert_int_equal(npy->sink_finish(sink, self, &err), FUSE_OK);
         assert_int_equal(npy->sink_commit(sink, &err), FUSE_OK);
         struct fuse_probe probe;
         source = open_file(&probe);
@@ -436,10 +444,10 @@ static void test_failing_transfers(void **state) {
 
     struct fuse_sink *sink;
     err = (struct fuse_error){0};
-    assert_int_equal(npy->sink_open(&sink, self, path, NULL, FUSE_I32, 2, box.hi, &err), FUSE_OK);
+    assert_int_equal(open_sink(&sink, self, path, NULL, FUSE_I32, 2, box.hi, &err), FUSE_OK);
     calls = 0;
     fail_at = 1;
-    assert_int_equal(npy->sink_write(sink, &box, &view, &err), FUSE_EIO);
+    assert_int_equal(npy->sink_write(sink, 0, &box, &view, &err), FUSE_EIO);
     fail_at = 0;
     npy->sink_discard(sink);
 
@@ -447,7 +455,7 @@ static void test_failing_transfers(void **state) {
     err = (struct fuse_error){0};
     calls = 0;
     fail_at = 1;
-    assert_int_equal(npy->sink_open(&sink, self, path, NULL, FUSE_I32, 2, box.hi, &err), FUSE_EIO);
+    assert_int_equal(open_sink(&sink, self, path, NULL, FUSE_I32, 2, box.hi, &err), FUSE_EIO);
     fail_at = 0;
     unlink(path);
 }
