@@ -140,20 +140,43 @@ static int64_t map_index(const struct fuse_access_axis *axis, int64_t i) {
     return exact > INT64_MAX ? INT64_MAX : exact < INT64_MIN ? INT64_MIN : (int64_t)exact;
 }
 
+void fuse_access_range(int64_t *lo, int64_t *hi, const struct fuse_access_axis *axis, int64_t first, int64_t last) {
+    if (axis->index < 0) {
+        first = last = axis->offset;
+    } else if (axis->divide > 0) {
+        first /= axis->divide;
+        last /= axis->divide;
+    } else if (axis->modulo > 0) {
+        bool one_row = first / axis->modulo == last / axis->modulo;
+        first = one_row ? first % axis->modulo : 0;
+        last = one_row ? last % axis->modulo : axis->modulo - 1;
+    } else {
+        first = map_index(axis, first);
+        last = map_index(axis, last);
+    }
+    *lo = first < last ? first : last;
+    int64_t high = first < last ? last : first;
+    *hi = high == INT64_MAX ? INT64_MAX : high + 1;
+}
+
+int64_t fuse_access_longest(const struct fuse_access_axis *axis, int64_t n) {
+    int64_t lo, hi;
+    if (axis->index >= 0 && axis->divide > 0)
+        return (n - 1) / axis->divide + ((n - 1) % axis->divide > 0) + 1; /* from the end of a row on */
+    if (axis->index >= 0 && axis->modulo > 0)
+        return n == 1 ? 1 : axis->modulo;
+    fuse_access_range(&lo, &hi, axis, 0, n - 1);
+    return hi - lo;
+}
+
 struct fuse_box fuse_access_box(const struct fuse_access *access, const struct fuse_box *iteration) {
     struct fuse_box box = {.rank = access->rank};
     if (fuse_box_is_empty(iteration))
         return box;
     for (int a = 0; a < access->rank; a++) {
-        const struct fuse_access_axis *axis = &access->at[a];
-        int64_t first = axis->offset, last = axis->offset;
-        if (axis->index >= 0) {
-            first = map_index(axis, iteration->lo[axis->index]);
-            last = map_index(axis, iteration->hi[axis->index] - 1);
-        }
-        box.lo[a] = first < last ? first : last;
-        int64_t high = first < last ? last : first;
-        box.hi[a] = high == INT64_MAX ? INT64_MAX : high + 1;
+        int index = access->at[a].index;
+        fuse_access_range(&box.lo[a], &box.hi[a], &access->at[a], index < 0 ? 0 : iteration->lo[index],
+                          index < 0 ? 0 : iteration->hi[index] - 1);
     }
     return box;
 }

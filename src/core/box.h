@@ -48,16 +48,37 @@ int fuse_box_of_range(struct fuse_box out[FUSE_MAX_RANGE_BOXES], int rank, const
 
 /* An index map: how an operand of rank `rank` is read at a point of an iteration space. Coordinate on axis a is
  * stride * i[index] + offset, or just offset when index is -1 (a fixed position). The same index may serve two axes
- * (a diagonal). Coordinates outside the operand read as 0. */
+ * (a diagonal). Coordinates outside the operand read as 0.
+ *
+ * One index may also read two neighbouring axes as one, as concat(x) does: the first by its quotient, i / divide, the
+ * second by its remainder, i % modulo, where divide == modulo == the extent of the second axis, the strides are 1 and the
+ * offsets 0. In a dense block that holds the box of such a map, the pair is one axis in memory, of the second's stride:
+ * as soon as the box has two quotients it has every remainder. So kernels see an ordinary stride, and no reshape of a
+ * distributed tensor is an operation of its own. */
 struct fuse_access {
     int rank;
     struct fuse_access_axis {
         int index; /* iteration index, or -1 */
         int64_t stride, offset;
+        int64_t divide, modulo; /* 0: not of a pair */
     } at[FUSE_MAX_AXES];
 };
 
 struct fuse_access fuse_access_identity(int rank);
+static inline bool fuse_access_is_paired(const struct fuse_access_axis *axis) {
+    return axis->index >= 0 && (axis->divide > 0 || axis->modulo > 0);
+}
+/* The coordinate at position i of its index (any, when there is none), without regard to overflow. */
+static inline int64_t fuse_access_coordinate(const struct fuse_access_axis *axis, int64_t i) {
+    if (axis->index < 0)
+        return axis->offset;
+    i = axis->divide > 0 ? i / axis->divide : axis->modulo > 0 ? i % axis->modulo : i;
+    return axis->stride * i + axis->offset;
+}
+/* The coordinates [*lo, *hi) that the positions first .. last of the index read; not clipped, saturating. */
+void fuse_access_range(int64_t *lo, int64_t *hi, const struct fuse_access_axis *axis, int64_t first, int64_t last);
+/* The most coordinates that any n >= 1 consecutive positions read. */
+int64_t fuse_access_longest(const struct fuse_access_axis *axis, int64_t n);
 /* The smallest box of the operand that holds every element read from the iteration box (not clipped to the operand).
  * Empty when the iteration box is, save for an operand of rank 0. */
 struct fuse_box fuse_access_box(const struct fuse_access *access, const struct fuse_box *iteration);

@@ -16,9 +16,9 @@ static struct fuse_operand_view operand_view(const struct fuse_exec *exec, int b
     fuse_box_strides(stride, &box, exec->plan->buffers.at[buffer].holding.reversed);
     for (int a = 0; a < access->rank; a++) {
         const struct fuse_access_axis *at = &access->at[a];
-        int64_t first = at->offset + (at->index >= 0 ? at->stride * iteration->lo[at->index] : 0);
+        int64_t first = fuse_access_coordinate(at, at->index >= 0 ? iteration->lo[at->index] : 0);
         origin += (first - box.lo[a]) * stride[a];
-        if (at->index >= 0)
+        if (at->index >= 0 && at->divide == 0) /* a pair's stride is its second axis's */
             view.stride[at->index] += at->stride * stride[a];
     }
     view.data = (char *)view.data + origin * (int64_t)fuse_dtype_bytes(view.dtype);

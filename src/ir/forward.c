@@ -8,7 +8,10 @@ bool fuse_access_equal(const struct fuse_access *a, const struct fuse_access *b)
         return false;
     for (int i = 0; i < a->rank; i++)
         if (a->at[i].index != b->at[i].index || a->at[i].offset != b->at[i].offset ||
-            (a->at[i].index >= 0 && a->at[i].stride != b->at[i].stride))
+            (a->at[i].index >= 0 && a->at[i].stride != b->at[i].stride) ||
+            fuse_access_is_paired(&a->at[i]) != fuse_access_is_paired(&b->at[i]) ||
+            (fuse_access_is_paired(&a->at[i]) &&
+             (a->at[i].divide != b->at[i].divide || a->at[i].modulo != b->at[i].modulo)))
             return false;
     return true;
 }
@@ -25,6 +28,9 @@ bool fuse_access_compose(struct fuse_access *out, const struct fuse_access *oute
     find_axes(axis, producer);
     struct fuse_access result = {.rank = inner->rank};
     for (int a = 0; a < inner->rank; a++) {
+        if (fuse_access_is_paired(&inner->at[a]) ||
+            (inner->at[a].index >= 0 && fuse_access_is_paired(&outer->at[axis[inner->at[a].index]])))
+            return false;
         int64_t stride = inner->at[a].stride, shift;
         result.at[a].index = -1;
         result.at[a].offset = inner->at[a].offset;

@@ -57,6 +57,10 @@ static void add_access(struct fuse_text *text, const struct fuse_op *op, const s
         else if (stride != 1)
             fuse_text_add(text, "%" PRId64 "*", stride);
         add_index_name(text, op, access->at[a].index);
+        if (access->at[a].divide > 0)
+            fuse_text_add(text, "/%" PRId64, access->at[a].divide);
+        if (access->at[a].modulo > 0)
+            fuse_text_add(text, "%%%" PRId64, access->at[a].modulo);
         if (offset != 0)
             fuse_text_add(text, "%+" PRId64, offset);
     }

@@ -16,7 +16,7 @@ int fuse_ir_push_op(struct fuse_ir *ir, struct fuse_op *op);
 bool fuse_access_equal(const struct fuse_access *a, const struct fuse_access *b);
 /* *out = the index map by which a user that reads the output of `producer` (a MAP without reduction) through `outer`
  * would read the operand that the producer reads through `inner`. Says nothing about coordinates outside the output.
- * false when the coefficients do not fit. */
+ * false when the coefficients do not fit, or when one of the two reads a pair of axes as one. */
 bool fuse_access_compose(struct fuse_access *out, const struct fuse_access *outer, const struct fuse_op *producer,
                          const struct fuse_access *inner);
 

@@ -95,6 +95,8 @@ static uint64_t hash_op(const struct fuse_ir *ir, const struct fuse_op *op) {
             hash = hash_int(hash, access->at[a].index);
             hash = hash_int(hash, access->at[a].stride);
             hash = hash_int(hash, access->at[a].offset);
+            hash = hash_int(hash, access->at[a].divide);
+            hash = hash_int(hash, access->at[a].modulo);
         }
     }
     if (op->kind == FUSE_OP_MAP) {

@@ -33,6 +33,8 @@ static uint64_t hash_op(uint64_t hash, const struct fuse_ir *ir, const struct fu
             hash = fuse_hash_int(hash, access->at[a].index);
             hash = fuse_hash_int(hash, access->at[a].stride);
             hash = fuse_hash_int(hash, access->at[a].offset);
+            hash = fuse_hash_int(hash, access->at[a].divide);
+            hash = fuse_hash_int(hash, access->at[a].modulo);
         }
     }
     for (int i = 0; op->body && i < op->body->n; i++) {

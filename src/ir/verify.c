@@ -64,6 +64,20 @@ static enum fuse_status verify_indices(struct verifier *v) {
     return FUSE_OK;
 }
 
+/* One index that reads two neighbouring axes whole: the first by its quotient, the second by its remainder. */
+static bool is_half_of_pair(const struct fuse_op *op, const struct fuse_access *access, const struct fuse_value *value,
+                            int axis) {
+    int first = access->at[axis].divide > 0 ? axis : axis - 1;
+    if (first < 0 || first + 1 >= access->rank)
+        return false;
+    const struct fuse_access_axis *quotient = &access->at[first], *remainder = &access->at[first + 1];
+    int64_t width = value->extent[first + 1], all;
+    return quotient->index == remainder->index && quotient->stride == 1 && remainder->stride == 1 &&
+           quotient->offset == 0 && remainder->offset == 0 && quotient->divide == width && quotient->modulo == 0 &&
+           remainder->divide == 0 && remainder->modulo == width &&
+           !__builtin_mul_overflow(value->extent[first], width, &all) && op->extent[quotient->index] == all;
+}
+
 static enum fuse_status verify_access(struct verifier *v, int input) {
     const struct fuse_use *use = &v->op->input[input];
     if (use->value < 0 || use->value >= v->ir->values.n)
@@ -84,6 +98,8 @@ static enum fuse_status verify_access(struct verifier *v, int input) {
             (__builtin_mul_overflow(use->access.at[a].stride, v->op->extent[index] - 1, &last) ||
              last < -FUSE_MAX_COORDINATE || last > FUSE_MAX_COORDINATE))
             return broken(v, "axis %d of input %d is read at stride %" PRId64, a, input, use->access.at[a].stride);
+        if (fuse_access_is_paired(&use->access.at[a]) && !is_half_of_pair(v->op, &use->access, value, a))
+            return broken(v, "axis %d of input %d is no half of a pair of axes", a, input);
     }
     return FUSE_OK;
 }

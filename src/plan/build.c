@@ -380,6 +380,7 @@ static int choose_skew(const struct fuse_plan *plan, const struct fuse_op *op, c
         bool split = false;
         for (int a = 0; a < use->access.rank; a++)
             split |= use->access.at[a].index == index && use->access.at[a].stride == 1 &&
+                     !fuse_access_is_paired(&use->access.at[a]) &&
                      fuse_layout_parts(&plan->layout[use->value], &plan->mesh, a) > 1;
         if (gather[k].needed && split && (best < 0 || gather[k].bytes > gather[best].bytes))
             best = k;

@@ -40,10 +40,9 @@ static struct interval layout_interval(const struct fuse_plan *plan, const struc
 
 /* What an input of an operation is read at along one axis when its index runs over `range`. */
 static struct interval read_interval(const struct fuse_access_axis *at, struct interval range) {
-    if (at->index < 0)
-        return (struct interval){at->offset, at->offset + 1};
-    int64_t first = at->stride * range.lo + at->offset, last = at->stride * (range.hi - 1) + at->offset;
-    return first <= last ? (struct interval){first, last + 1} : (struct interval){last, first + 1};
+    struct interval read;
+    fuse_access_range(&read.lo, &read.hi, at, range.lo, range.hi - 1);
+    return read;
 }
 
 /* A rank below mesh.used has coordinates. */
@@ -240,7 +239,9 @@ static bool turns_tile(const struct fuse_plan *plan, const struct fuse_step *ste
     int walked = 0;
     for (int a = 0; a < access->rank; a++)
         if (access->at[a].index == step->need.cut)
-            walked += access->at[a].stride == 1 || access->at[a].stride == -1 ? 1 : 2;
+            walked +=
+                (access->at[a].stride == 1 || access->at[a].stride == -1) && !fuse_access_is_paired(&access->at[a]) ? 1
+                                                                                                                    : 2;
     return walked == 1;
 }
 
@@ -498,7 +499,8 @@ static bool axis_leaves_block(const struct fuse_plan *plan, const struct fuse_op
                               const struct fuse_layout *have) {
     const struct fuse_mesh *mesh = &plan->mesh;
     int dims[FUSE_MESH_MAX], n = 0, coordinate[FUSE_MESH_MAX] = {0};
-    bool same = at->index >= 0 && at->stride == 1 && at->offset == 0 && op->extent[at->index] == extent;
+    bool same = at->index >= 0 && at->stride == 1 && at->offset == 0 && !fuse_access_is_paired(at) &&
+                op->extent[at->index] == extent;
     for (int d = 0; d < mesh->dims; d++) {
         bool held = have->axis[d] == axis, read = at->index >= 0 && partition->axis[d] == at->index;
         if (held || read)

@@ -16,7 +16,8 @@ static int64_t skewed(const struct fuse_plan *plan, const struct fuse_region *lo
     const struct fuse_use *use = &plan->ir->ops.at[loop->op]->input[loop->skew_input];
     const struct fuse_value *value = &plan->ir->values.at[use->value];
     for (int a = 0; a < use->access.rank; a++) {
-        if (use->access.at[a].index != loop->index || use->access.at[a].stride != 1)
+        if (use->access.at[a].index != loop->index || use->access.at[a].stride != 1 ||
+            fuse_access_is_paired(&use->access.at[a]))
             continue;
         struct fuse_box block = fuse_layout_block(&loop->skew_layout, &plan->mesh, value->rank, value->extent, rank);
         int64_t own = block.lo[a] - use->access.at[a].offset;
@@ -115,8 +116,14 @@ int64_t fuse_holding_max_elems(const struct fuse_plan *plan, const struct fuse_h
         }
         if (fuse_box_is_empty(&iteration))
             return 0;
-        struct fuse_box box = fuse_access_box(&use->access, &iteration);
-        return fuse_box_elems(&box);
+        for (int a = 0; a < value->rank; a++) {
+            const struct fuse_access_axis *at = &use->access.at[a];
+            int64_t longest = fuse_access_longest(at, at->index < 0 ? 1 : iteration.hi[at->index]);
+            if (fuse_access_is_paired(at) && longest > value->extent[a])
+                longest = value->extent[a];
+            elems = fuse_sat_mul(elems, longest);
+        }
+        return elems;
     }
     case FUSE_HOLDING_RANGES: {
         int64_t units = (fuse_value_elems(value) + holding->align_elems - 1) / holding->align_elems;

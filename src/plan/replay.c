@@ -208,8 +208,8 @@ static enum fuse_status compute(struct replay *r, const struct fuse_step *step, 
         EACH(at, &iteration) {
             int64_t read[FUSE_MAX_AXES] = {0};
             for (int a = 0; a < use->access.rank; a++)
-                read[a] = use->access.at[a].offset +
-                          (use->access.at[a].index >= 0 ? use->access.at[a].stride * at[use->access.at[a].index] : 0);
+                read[a] = fuse_access_coordinate(&use->access.at[a],
+                                                 use->access.at[a].index < 0 ? 0 : at[use->access.at[a].index]);
             FUSE_TRY(check_finished(r, step, rank, step->in[k], use->value, read));
         }
     }

@@ -156,7 +156,7 @@ static union fuse_scalar_value load(const struct state *s, const struct fuse_use
     int64_t at = 0;
     for (int a = 0; a < value->rank; a++) {
         const struct fuse_access_axis *axis = &use->access.at[a];
-        int64_t x = axis->index < 0 ? axis->offset : axis->stride * point[axis->index] + axis->offset;
+        int64_t x = fuse_access_coordinate(axis, axis->index < 0 ? 0 : point[axis->index]);
         if (x < 0 || x >= value->extent[a])
             return (union fuse_scalar_value){0};
         at = at * value->extent[a] + x;

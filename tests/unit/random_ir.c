@@ -63,7 +63,7 @@ struct rows {
  * position. */
 static struct fuse_access_axis random_axis(struct fuse_op *op, struct random_state *state, int64_t extent) {
     if (random_below(state, 8) == 0)
-        return (struct fuse_access_axis){-1, 0, random_below(state, extent)};
+        return (struct fuse_access_axis){.index = -1, .stride = 0, .offset = random_below(state, extent)};
     /* every second or third position, either way */
     int64_t stride = 1, offset = 0;
     if (extent > 3 && random_below(state, 6) == 0) {
@@ -85,14 +85,32 @@ static struct fuse_access_axis random_axis(struct fuse_op *op, struct random_sta
         op->index_name[match] = index_names[match];
     }
     if (match < 0)
-        return (struct fuse_access_axis){-1, 0, 0};
+        return (struct fuse_access_axis){.index = -1, .stride = 0, .offset = 0};
     if (stride != 1)
-        return (struct fuse_access_axis){match, stride, offset};
+        return (struct fuse_access_axis){.index = match, .stride = stride, .offset = offset};
     if (random_below(state, 6) == 0)
-        return (struct fuse_access_axis){match, 1, random_below(state, 5) - 2};
+        return (struct fuse_access_axis){.index = match, .stride = 1, .offset = random_below(state, 5) - 2};
     if (random_below(state, 8) == 0)
-        return (struct fuse_access_axis){match, -1, extent - 1};
-    return (struct fuse_access_axis){match, 1, 0};
+        return (struct fuse_access_axis){.index = match, .stride = -1, .offset = extent - 1};
+    return (struct fuse_access_axis){.index = match, .stride = 1, .offset = 0};
+}
+
+/* Reads axes `first` and the next one as one, by an index as long as both. */
+static bool read_pair(struct fuse_op *op, const struct fuse_value *value, struct fuse_access *access, int first) {
+    int64_t width = value->extent[first + 1], all = value->extent[first] * width;
+    int index = 0;
+    while (index < op->indices && op->extent[index] != all)
+        index++;
+    if (index == 6)
+        return false;
+    if (index == op->indices) {
+        op->extent[op->indices] = all;
+        op->index_name[op->indices] = index_names[op->indices];
+        op->indices++;
+    }
+    access->at[first] = (struct fuse_access_axis){.index = index, .stride = 1, .divide = width};
+    access->at[first + 1] = (struct fuse_access_axis){.index = index, .stride = 1, .modulo = width};
+    return true;
 }
 
 /* An operation that reads some values through random index maps; with `rows`, some of those along their common axis,
@@ -115,9 +133,16 @@ static void add_operation(struct fuse_ir *ir, struct random_state *state, struct
         struct fuse_use *use = &op.input[k];
         use->value = v;
         use->access = fuse_access_identity(ir->values.at[v].rank);
-        for (int a = 0; a < use->access.rank; a++)
-            use->access.at[a] = along && a == rows->axis[r] ? (struct fuse_access_axis){0, 1, 0}
-                                                            : random_axis(&op, state, ir->values.at[v].extent[a]);
+        const struct fuse_value *value = &ir->values.at[v];
+        for (int a = 0; a < value->rank; a++) {
+            bool apart = along && (a == rows->axis[r] || a + 1 == rows->axis[r]);
+            if (!apart && a + 1 < value->rank && random_below(state, 4) == 0 && read_pair(&op, value, &use->access, a))
+                a++;
+            else
+                use->access.at[a] = along && a == rows->axis[r]
+                                        ? (struct fuse_access_axis){.index = 0, .stride = 1, .offset = 0}
+                                        : random_axis(&op, state, value->extent[a]);
+        }
     }
     if (op.indices < 6 && random_below(state, 6) == 0) {
         op.extent[op.indices] = random_extent(state);

@@ -251,6 +251,45 @@ static void views_address_the_part(void **state) {
     assert_memory_equal(stride, ((int64_t[]){1, 2, 6}), 3 * sizeof *stride);
 }
 
+/* concat(x): one index reads two axes. The box must hold every element that is read and be the smallest, and once it has
+ * two rows it must have them whole, or the pair would be no axis in memory. */
+static void paired_axes_have_tight_boxes(void **state) {
+    (void)state;
+    for (int64_t rows = 1; rows <= 4; rows++)
+        for (int64_t width = 1; width <= 4; width++) {
+            struct fuse_access access = {.rank = 2};
+            access.at[0] = (struct fuse_access_axis){.index = 0, .stride = 1, .divide = width};
+            access.at[1] = (struct fuse_access_axis){.index = 0, .stride = 1, .modulo = width};
+            int64_t longest[17][2] = {{0}};
+            for (int64_t lo = 0; lo < rows * width; lo++)
+                for (int64_t hi = lo + 1; hi <= rows * width; hi++) {
+                    struct fuse_box iteration = {.rank = 1, .lo = {lo}, .hi = {hi}};
+                    struct fuse_box box = fuse_access_box(&access, &iteration);
+                    struct fuse_box seen = {.rank = 2, .lo = {99, 99}};
+                    for (int64_t i = lo; i < hi; i++)
+                        for (int a = 0; a < 2; a++) {
+                            int64_t x = a == 0 ? i / width : i % width;
+                            assert_int_equal(fuse_access_coordinate(&access.at[a], i), x);
+                            seen.lo[a] = x < seen.lo[a] ? x : seen.lo[a];
+                            seen.hi[a] = x + 1 > seen.hi[a] ? x + 1 : seen.hi[a];
+                        }
+                    assert_true(fuse_box_contains(&box, &seen));
+                    bool two = box.hi[0] - box.lo[0] > 1;
+                    assert_true(two ? box.lo[1] == 0 && box.hi[1] == width : fuse_box_equal(&box, &seen));
+                    assert_int_equal(box.hi[0] - box.lo[0], seen.hi[0] - seen.lo[0]);
+                    for (int a = 0; a < 2; a++)
+                        if (box.hi[a] - box.lo[a] > longest[hi - lo][a])
+                            longest[hi - lo][a] = box.hi[a] - box.lo[a];
+                }
+            for (int64_t n = 1; n <= rows * width; n++)
+                for (int a = 0; a < 2; a++)
+                    assert_true(fuse_access_longest(&access.at[a], n) >= longest[n][a]);
+            if (rows > 2) /* no room is wasted where rows may begin anywhere */
+                for (int a = 0; a < 2; a++)
+                    assert_int_equal(fuse_access_longest(&access.at[a], width + 1), longest[width + 1][a]);
+        }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(operations_match_their_points),
@@ -259,6 +298,7 @@ int main(void) {
         cmocka_unit_test(splits_do_not_overflow),
         cmocka_unit_test(ranges_become_boxes),
         cmocka_unit_test(access_boxes_are_tight),
+        cmocka_unit_test(paired_axes_have_tight_boxes),
         cmocka_unit_test(views_address_the_part),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
