@@ -3,7 +3,7 @@
  * A name that a reduction takes is a name of that operand only. What a reduction without axis= takes depends on what
  * stands elsewhere in the equation, and what stands elsewhere depends on what other reductions take; so the sets are
  * found by iteration, from the largest downwards: mean(A[i]) / mean(B[i]) takes both i, mean(A[i]) B[i] none. */
-#include "lang/check.h"
+#include "lang/axes.h"
 
 #include <string.h>
 
@@ -66,7 +66,7 @@ const struct fuse_builtin *fuse_called_builtin(const struct fuse_checker *c, con
     return fuse_builtin_find(expr->apply.name);
 }
 
-static bool is_reference(const struct fuse_checker *c, const struct fuse_equation *eq, const struct fuse_expr *expr) {
+bool fuse_is_reference(const struct fuse_checker *c, const struct fuse_equation *eq, const struct fuse_expr *expr) {
     if (expr->kind == FUSE_EXPR_REF)
         return true;
     if (expr->kind != FUSE_EXPR_APPLY || expr->apply.macro || !expr->apply.is_ref)
@@ -117,7 +117,7 @@ int fuse_expr_children(struct fuse_checker *c, struct fuse_expr ***out, const st
     return list.n;
 }
 
-static uint64_t add_name(struct fuse_checker *c, struct fuse_equation *eq, const char *name, struct fuse_span span) {
+uint64_t fuse_add_name(struct fuse_checker *c, struct fuse_equation *eq, const char *name, struct fuse_span span) {
     int number = fuse_name_number(c, eq, name, span);
     return number < 0 ? 0 : FUSE_BIT(number);
 }
@@ -125,13 +125,13 @@ static uint64_t add_name(struct fuse_checker *c, struct fuse_equation *eq, const
 /* Names that stand in the expression itself; *leaf when there is nothing else to look at. */
 static uint64_t own_names(struct fuse_checker *c, struct fuse_equation *eq, const struct fuse_expr *expr, bool *leaf) {
     uint64_t set = 0;
-    *leaf = is_reference(c, eq, expr);
+    *leaf = fuse_is_reference(c, eq, expr);
     if (*leaf) {
         const struct fuse_index *index;
         int n = fuse_reference_indices(expr, &index);
         for (int k = 0; k < n; k++)
             if (fuse_index_is_name(c, eq, &index[k]))
-                set |= add_name(c, eq, index[k].name, index[k].span);
+                set |= fuse_add_name(c, eq, index[k].name, index[k].span);
         return set;
     }
     const struct fuse_builtin *builtin = fuse_called_builtin(c, eq, expr);
@@ -139,19 +139,26 @@ static uint64_t own_names(struct fuse_checker *c, struct fuse_equation *eq, cons
         struct fuse_span span;
         const char *name = fuse_index_argument(expr, &span);
         *leaf = true;
-        return name ? add_name(c, eq, name, span) : 0;
+        return name ? fuse_add_name(c, eq, name, span) : 0;
     }
     return 0;
 }
 
-static const struct fuse_expr *first_argument(const struct fuse_expr *call) {
-    const struct fuse_argument *named = fuse_named_argument(call, "x");
+const struct fuse_expr *fuse_call_argument(const struct fuse_expr *call, const char *name, int place) {
+    const struct fuse_argument *named = fuse_named_argument(call, name);
     if (named)
         return named->value;
     for (int k = 0; k < call->apply.arguments; k++)
-        if (!call->apply.argument[k].name)
+        if (!call->apply.argument[k].name && place-- == 0)
             return call->apply.argument[k].value;
     return NULL;
+}
+
+/* What a reduction or a normaliser works over: its first formal, x save for softmax_grad's y. */
+static const struct fuse_expr *first_argument(const struct fuse_expr *call) {
+    const struct fuse_builtin *builtin = fuse_builtin_find(call->apply.name);
+    bool y = builtin && builtin->code == FUSE_BUILTIN_SOFTMAX_GRAD;
+    return fuse_call_argument(call, y ? "y" : "x", 0);
 }
 
 /* ---- order of first appearance -------------------------------------------------------------------------------- */
@@ -160,8 +167,13 @@ struct order {
     struct fuse_checker *c;
     struct fuse_equation *eq;
     int *out, n;
-    uint64_t seen;
+    uint64_t seen, made; /* made: axes that calls make come after all others */
 };
+
+static bool takes_axes_away(const struct fuse_builtin *builtin) {
+    return builtin && (builtin->group == FUSE_GROUP_REDUCTION || builtin->code == FUSE_BUILTIN_TOPK ||
+                       builtin->code == FUSE_BUILTIN_TOPK_INDEX);
+}
 
 static void add_in_order(struct order *o, const struct fuse_expr *expr, uint64_t hidden) {
     bool leaf;
@@ -170,7 +182,7 @@ static void add_in_order(struct order *o, const struct fuse_expr *expr, uint64_t
         const struct fuse_index *index;
         const char *name;
         struct fuse_span span;
-        bool ref = is_reference(o->c, o->eq, expr);
+        bool ref = fuse_is_reference(o->c, o->eq, expr);
         int n = ref ? fuse_reference_indices(expr, &index) : 1;
         for (int k = 0; k < n; k++) {
             name = ref ? index[k].name : fuse_index_argument(expr, &span);
@@ -185,31 +197,63 @@ static void add_in_order(struct order *o, const struct fuse_expr *expr, uint64_t
         return;
     }
     const struct fuse_builtin *builtin = fuse_called_builtin(o->c, o->eq, expr);
-    if (expr->kind == FUSE_EXPR_REDUCE || (builtin && builtin->group == FUSE_GROUP_REDUCTION))
+    uint64_t made = o->c->made[expr->id] & ~hidden;
+    if (expr->kind == FUSE_EXPR_REDUCE || takes_axes_away(builtin))
         hidden |= o->c->taken[expr->id];
     struct fuse_expr **child;
     int n = fuse_expr_children(o->c, &child, expr);
     for (int k = 0; k < n; k++)
-        add_in_order(o, child[k], hidden);
+        add_in_order(o, child[k], hidden | o->c->inner[child[k]->id]);
+    o->made |= made;
 }
 
 int fuse_names_in_order(struct fuse_checker *c, struct fuse_equation *eq, const struct fuse_expr *expr,
                         int out[FUSE_MAX_INDICES]) {
     struct order order = {.c = c, .eq = eq, .out = out};
     add_in_order(&order, expr, 0);
+    for (int k = 0; k < eq->names; k++)
+        if (order.made & ~order.seen & FUSE_BIT(k))
+            out[order.n++] = k;
     return order.n;
+}
+
+static uint64_t free_in(const struct fuse_checker *c, const struct fuse_expr *expr) {
+    uint64_t set = 0;
+    for (; expr->kind == FUSE_EXPR_BINARY; expr = expr->binary.left) /* only its operands have sets of their own */
+        set |= c->free_names[expr->binary.right->id];
+    return set | c->free_names[expr->id];
+}
+
+static bool is_product(const struct fuse_expr *expr) {
+    return expr->kind == FUSE_EXPR_BINARY && (expr->binary.op == FUSE_BINARY_MUL || expr->binary.op == FUSE_BINARY_DIV);
+}
+
+/* Names that two factors of a product share. */
+static uint64_t shared_names(const struct fuse_checker *c, const struct fuse_expr *expr) {
+    uint64_t shared = 0;
+    for (; expr->kind == FUSE_EXPR_BINARY; expr = expr->binary.left) {
+        shared |= shared_names(c, expr->binary.right);
+        uint64_t factor = c->free_names[expr->binary.right->id];
+        for (const struct fuse_expr *at = expr; is_product(at); at = at->binary.left)
+            shared |= factor & (is_product(at->binary.left) ? c->free_names[at->binary.left->binary.right->id]
+                                                            : free_in(c, at->binary.left));
+    }
+    return expr->kind == FUSE_EXPR_UNARY ? shared | shared_names(c, expr->unary.operand) : shared;
+}
+
+int fuse_argument_order(struct fuse_checker *c, struct fuse_equation *eq, const struct fuse_expr *expr,
+                        int out[FUSE_MAX_INDICES]) {
+    uint64_t summed = eq->kind == FUSE_EQUATION_SINK ? 0 : shared_names(c, expr) & ~eq->left_names;
+    int n = 0, all = fuse_names_in_order(c, eq, expr, out);
+    for (int k = 0; k < all; k++)
+        if (!(summed & FUSE_BIT(out[k])))
+            out[n++] = out[k];
+    return n;
 }
 
 /* ---- axis= ---------------------------------------------------------------------------------------------------- */
 
-struct taking {
-    struct fuse_checker *c;
-    struct fuse_equation *eq;
-    bool report; /* the last round: complain */
-    bool changed;
-};
-
-static const char *quote_names(struct taking *t, uint64_t set) {
+static const char *quote_names(struct fuse_taking *t, uint64_t set) {
     struct fuse_text text = {.arena = t->c->arena};
     for (int k = 0; k < t->eq->names; k++)
         if (set & FUSE_BIT(k))
@@ -217,9 +261,9 @@ static const char *quote_names(struct taking *t, uint64_t set) {
     return text.at ? text.at : "none";
 }
 
-static uint64_t axis_by_name(struct taking *t, const struct fuse_expr *call, const char *name, struct fuse_span span,
-                             uint64_t available) {
-    uint64_t bit = add_name(t->c, t->eq, name, span);
+static uint64_t axis_by_name(struct fuse_taking *t, const struct fuse_expr *call, const char *name,
+                             struct fuse_span span, uint64_t available) {
+    uint64_t bit = fuse_add_name(t->c, t->eq, name, span);
     if (t->report && bit && !(bit & available)) {
         struct fuse_diagnostic *d =
             fuse_complain(t->c, span, "the argument of %s has no index '%s'", call->apply.name, name);
@@ -229,15 +273,14 @@ static uint64_t axis_by_name(struct taking *t, const struct fuse_expr *call, con
     return bit & available;
 }
 
-static uint64_t axis_by_position(struct taking *t, const struct fuse_expr *call, int64_t position,
-                                 struct fuse_span span) {
+uint64_t fuse_axis_by_position(struct fuse_taking *t, const struct fuse_expr *call, const struct fuse_expr *argument,
+                               int64_t position, struct fuse_span span) {
     struct fuse_checker *c = t->c;
-    const struct fuse_expr *argument = first_argument(call);
     if (!argument)
         return 0;
     const struct fuse_index *index = NULL;
     int order[FUSE_MAX_INDICES];
-    bool reference = is_reference(c, t->eq, argument);
+    bool reference = fuse_is_reference(c, t->eq, argument);
     int n = reference ? fuse_reference_indices(argument, &index) : fuse_names_in_order(c, t->eq, argument, order);
     int64_t at = position < 0 ? position + n : position;
     if (at < 0 || at >= n) {
@@ -258,10 +301,10 @@ static uint64_t axis_by_position(struct taking *t, const struct fuse_expr *call,
         }
         return 0;
     }
-    return add_name(c, t->eq, index[at].name, index[at].span);
+    return fuse_add_name(c, t->eq, index[at].name, index[at].span);
 }
 
-static bool as_position(struct taking *t, const struct fuse_expr *value, int64_t *out) {
+bool fuse_axis_as_position(struct fuse_taking *t, const struct fuse_expr *value, int64_t *out) {
     bool negative = value->kind == FUSE_EXPR_UNARY && value->unary.op == FUSE_UNARY_NEG;
     const struct fuse_expr *number = negative ? value->unary.operand : value;
     if (number->kind == FUSE_EXPR_NUMBER && number->number.is_integer) {
@@ -280,18 +323,18 @@ static bool as_position(struct taking *t, const struct fuse_expr *value, int64_t
     return false;
 }
 
-static uint64_t explicit_axes(struct taking *t, const struct fuse_expr *call, const struct fuse_expr *value,
+static uint64_t explicit_axes(struct fuse_taking *t, const struct fuse_expr *call, const struct fuse_expr *value,
                               uint64_t available) {
     int64_t position;
-    if (as_position(t, value, &position))
-        return axis_by_position(t, call, position, value->span);
+    if (fuse_axis_as_position(t, value, &position))
+        return fuse_axis_by_position(t, call, first_argument(call), position, value->span);
     if (value->kind == FUSE_EXPR_REF && !value->ref.has_brackets)
         return axis_by_name(t, call, value->ref.name, value->span, available);
     if (value->kind == FUSE_EXPR_LIST && value->list.n > 0) {
         uint64_t set = 0;
         if (!value->list.item && value->list.integer) {
             for (int k = 0; k < value->list.n; k++)
-                set |= axis_by_position(t, call, value->list.integer[k], value->span);
+                set |= fuse_axis_by_position(t, call, first_argument(call), value->list.integer[k], value->span);
             return set;
         }
         bool good = value->list.item != NULL;
@@ -313,8 +356,8 @@ static uint64_t explicit_axes(struct taking *t, const struct fuse_expr *call, co
 /* ---- what each construct takes -------------------------------------------------------------------------------- */
 
 /* sum(Y) for a Y of rank 1: that Y lacks its index is what will be said. */
-static bool has_wrong_rank(const struct taking *t, const struct fuse_expr *expr) {
-    if (!expr || !is_reference(t->c, t->eq, expr))
+static bool has_wrong_rank(const struct fuse_taking *t, const struct fuse_expr *expr) {
+    if (!expr || !fuse_is_reference(t->c, t->eq, expr))
         return false;
     const struct fuse_index *index;
     const struct fuse_symbol *symbol =
@@ -323,7 +366,7 @@ static bool has_wrong_rank(const struct taking *t, const struct fuse_expr *expr)
     return !symbol || symbol->kind != FUSE_SYMBOL_TENSOR || t->c->tensors.at[symbol->tensor]->rank != n;
 }
 
-static uint64_t reduction_axes(struct taking *t, const struct fuse_expr *call, uint64_t available) {
+static uint64_t reduction_axes(struct fuse_taking *t, const struct fuse_expr *call, uint64_t available) {
     const struct fuse_argument *axis = fuse_named_argument(call, "axis");
     if (axis)
         return explicit_axes(t, call, axis->value, available);
@@ -343,18 +386,19 @@ static uint64_t reduction_axes(struct taking *t, const struct fuse_expr *call, u
     return set;
 }
 
-static uint64_t normaliser_axis(struct taking *t, const struct fuse_expr *call, uint64_t available) {
+static uint64_t normaliser_axis(struct fuse_taking *t, const struct fuse_expr *call, uint64_t available) {
     const struct fuse_argument *axis = fuse_named_argument(call, "axis");
+    const struct fuse_builtin *builtin = fuse_builtin_find(call->apply.name);
     if (axis)
         return explicit_axes(t, call, axis->value, available);
-    if (available & t->eq->dotted_names)
+    if (available & t->eq->dotted_names && builtin->code != FUSE_BUILTIN_ROPE)
         return available & t->eq->dotted_names;
     const struct fuse_expr *argument = first_argument(call);
-    if (argument && is_reference(t->c, t->eq, argument)) {
+    if (argument && fuse_is_reference(t->c, t->eq, argument)) {
         const struct fuse_index *index;
         for (int k = fuse_reference_indices(argument, &index) - 1; k >= 0; k--)
             if (fuse_index_is_name(t->c, t->eq, &index[k]))
-                return add_name(t->c, t->eq, index[k].name, index[k].span);
+                return fuse_add_name(t->c, t->eq, index[k].name, index[k].span);
     }
     if (t->eq->kind == FUSE_EQUATION_SINK) { /* its left side is the order in which its indices appear */
         int order[FUSE_MAX_INDICES];
@@ -376,13 +420,13 @@ static uint64_t normaliser_axis(struct taking *t, const struct fuse_expr *call, 
     return 0;
 }
 
-static uint64_t reduce_indices(struct taking *t, const struct fuse_expr *expr, uint64_t available) {
+static uint64_t reduce_indices(struct fuse_taking *t, const struct fuse_expr *expr, uint64_t available) {
     uint64_t set = 0;
     for (int k = 0; k < expr->reduce.n; k++) {
         const struct fuse_index *index = &expr->reduce.index[k];
         uint64_t bit = 0;
         if (index->kind == FUSE_INDEX_NAME)
-            bit = add_name(t->c, t->eq, index->name, index->span);
+            bit = fuse_add_name(t->c, t->eq, index->name, index->span);
         if (t->report && !fuse_index_is_name(t->c, t->eq, index)) {
             fuse_complain(t->c, index->span, "'%s' is a constant, not an index", index->name ? index->name : "this");
             t->eq->bad = true;
@@ -401,36 +445,48 @@ static uint64_t reduce_indices(struct taking *t, const struct fuse_expr *expr, u
     return set;
 }
 
+/* ---- up and down ----------------------------------------------------------------------------------------------- */
+
 /* Bottom-up: what is free in the expression and what it takes, given what reaches it from outside. */
-static uint64_t walk_up(struct taking *t, const struct fuse_expr *expr) {
+static uint64_t walk_up(struct fuse_taking *t, const struct fuse_expr *expr) {
     struct fuse_checker *c = t->c;
     bool leaf;
-    uint64_t set = own_names(c, t->eq, expr, &leaf), taken = 0;
+    uint64_t set = own_names(c, t->eq, expr, &leaf), named = set, taken = 0, made = 0;
     if (!leaf) {
         struct fuse_expr **child;
         int n = fuse_expr_children(c, &child, expr);
-        for (int k = 0; k < n; k++)
-            set |= walk_up(t, child[k]);
         const struct fuse_builtin *builtin = fuse_called_builtin(c, t->eq, expr);
+        for (int k = 0; k < n; k++) {
+            walk_up(t, child[k]);
+            named |= c->named[child[k]->id];
+        }
+        if (builtin && expr->apply.is_call)
+            made = fuse_structure_axes(t, expr, builtin);
+        for (int k = 0; k < n; k++)
+            set |= c->free_names[child[k]->id] & ~c->inner[child[k]->id];
         if (expr->kind == FUSE_EXPR_REDUCE) {
             taken = reduce_indices(t, expr, set);
-            set &= ~taken;
-        } else if (builtin && (builtin->group == FUSE_GROUP_REDUCTION || builtin->group == FUSE_GROUP_NORMALISER)) {
+        } else if (builtin && (builtin->group == FUSE_GROUP_NORMALISER || takes_axes_away(builtin))) {
             const struct fuse_expr *argument = first_argument(expr);
             uint64_t available = argument ? c->free_names[argument->id] : 0;
             taken = builtin->group == FUSE_GROUP_REDUCTION ? reduction_axes(t, expr, available)
                                                            : normaliser_axis(t, expr, available);
-            if (builtin->group == FUSE_GROUP_REDUCTION)
-                set &= ~taken;
         }
+        if (expr->kind == FUSE_EXPR_REDUCE || takes_axes_away(builtin)) {
+            set &= ~taken;
+            named &= ~taken;
+        }
+        set |= made;
     }
-    t->changed |= c->taken[expr->id] != taken || c->free_names[expr->id] != set;
+    t->changed |= c->taken[expr->id] != taken || c->free_names[expr->id] != set || c->made[expr->id] != made;
     c->taken[expr->id] = taken;
+    c->named[expr->id] = named;
+    c->made[expr->id] = made;
     return c->free_names[expr->id] = set;
 }
 
 /* Top-down: what stands elsewhere. An index that a construct is told to take counts as standing there. */
-static void walk_down(struct taking *t, const struct fuse_expr *expr, uint64_t outside) {
+static void walk_down(struct fuse_taking *t, const struct fuse_expr *expr, uint64_t outside) {
     struct fuse_checker *c = t->c;
     struct fuse_expr **child;
     bool leaf;
@@ -445,27 +501,38 @@ static void walk_down(struct taking *t, const struct fuse_expr *expr, uint64_t o
         outside |= c->taken[expr->id];
     else if (builtin && builtin->group == FUSE_GROUP_REDUCTION)
         outside &= ~c->taken[expr->id];
-    else if (builtin && builtin->group == FUSE_GROUP_NORMALISER)
+    else if (builtin && (builtin->group == FUSE_GROUP_NORMALISER || takes_axes_away(builtin)))
         outside |= c->taken[expr->id];
 
     int n = fuse_expr_children(c, &child, expr);
     uint64_t *after = FUSE_NEW_ARRAY(c->arena, uint64_t, n + 1), before = 0;
     for (int k = n - 1; k >= 0; k--)
-        after[k] = after[k + 1] | c->free_names[child[k]->id];
+        after[k] = after[k + 1] | (c->free_names[child[k]->id] & ~c->inner[child[k]->id]);
     for (int k = 0; k < n; k++) {
-        walk_down(t, child[k], outside | before | after[k + 1]);
-        before |= c->free_names[child[k]->id];
+        uint64_t inner = c->inner[child[k]->id];
+        walk_down(t, child[k], outside | before | after[k + 1] | inner);
+        before |= c->free_names[child[k]->id] & ~inner;
     }
 }
 
+/* One round upwards; what is named decides in the next round which left indices calls make axes of. */
+static void go_up(struct fuse_taking *t) {
+    const struct fuse_expr *guard = t->eq->item->guard, *value = t->eq->item->value;
+    t->makers = 0;
+    if (guard)
+        walk_up(t, guard);
+    walk_up(t, value);
+    uint64_t named = t->c->named[value->id] | (guard ? t->c->named[guard->id] : 0);
+    t->changed |= named != t->named;
+    t->named = named;
+}
+
 void fuse_take_axes(struct fuse_checker *c, struct fuse_equation *eq) {
-    struct taking t = {.c = c, .eq = eq};
+    struct fuse_taking t = {.c = c, .eq = eq, .named = ~(uint64_t)0};
     const struct fuse_expr *guard = eq->item->guard, *value = eq->item->value;
     for (int round = 0; round <= 2 * FUSE_MAX_INDICES; round++) {
         t.changed = round == 0;
-        if (guard)
-            walk_up(&t, guard);
-        walk_up(&t, value);
+        go_up(&t);
         if (!t.changed || eq->bad)
             break;
         if (guard)
@@ -473,7 +540,5 @@ void fuse_take_axes(struct fuse_checker *c, struct fuse_equation *eq) {
         walk_down(&t, value, guard ? c->free_names[guard->id] : 0);
     }
     t.report = true;
-    if (guard)
-        walk_up(&t, guard);
-    walk_up(&t, value);
+    go_up(&t);
 }

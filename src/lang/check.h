@@ -93,6 +93,7 @@ enum fuse_fact_kind {
     FUSE_FACT_SAME,   /* domains a and b are one */
     FUSE_FACT_EXTENT, /* domain a has this extent */
     FUSE_FACT_SLICE,  /* domain b is the slice `position` of domain a */
+    FUSE_FACT_JOIN,   /* domain a is the domains `part` one after the other, or, as a product, their pairs */
     FUSE_FACT_INSIDE, /* the fixed position lies in domain a */
     FUSE_FACT_ID      /* the same on a left side, where it also stretches an open domain */
 };
@@ -100,7 +101,10 @@ enum fuse_fact_kind {
 struct fuse_fact {
     enum fuse_fact_kind kind;
     int a, b;
-    int64_t number; /* EXTENT, INSIDE, ID */
+    int64_t number;  /* EXTENT, INSIDE, ID */
+    const int *part; /* JOIN */
+    int parts;
+    bool product;
     const struct fuse_position *position;
     struct fuse_span span;
     const char *from;       /* EXTENT */
@@ -141,6 +145,11 @@ enum fuse_node_kind {
     FUSE_NODE_REDUCE,
     FUSE_NODE_NORMALISE,
     FUSE_NODE_ONE_HOT,
+    FUSE_NODE_CONCAT,
+    FUSE_NODE_MERGE, /* concat of one argument */
+    FUSE_NODE_STACK,
+    FUSE_NODE_TOPK,
+    FUSE_NODE_ATTENTION,
     FUSE_NODE_LEFT /* what carries the left side's positions: eye, causal_mask, generators */
 };
 
@@ -163,11 +172,13 @@ struct fuse_node {
     struct fuse_position *at;  /* REF: per axis of the tensor; LEFT: per position of the left side */
     int positions;
     enum fuse_binary_op compare;
-    const struct fuse_builtin *builtin; /* INDEX, ELEMENT, REDUCE, NORMALISE, LEFT */
+    const struct fuse_builtin *builtin; /* of a call */
     enum fuse_dtype cast;
     uint64_t taken;  /* REDUCE, NORMALISE; for a product that a sum takes the indices of, that product's too */
     bool by_default; /* REDUCE without axis= */
-    int index;       /* INDEX, NORMALISE, ONE_HOT: the index */
+    int index;       /* INDEX, ONE_HOT: the index; CONCAT, MERGE, STACK, TOPK: the new one; ATTENTION: q's, or -1 */
+    uint64_t *own;   /* CONCAT, MERGE, TOPK, ATTENTION: per argument, the indices that are taken in it alone */
+    int pair[2];     /* MERGE: the two that become one; ATTENTION: the contracted and the normalised one */
     int rank;        /* LIST */
     int64_t extent[FUSE_MAX_AXES];
     const double *real;
@@ -242,6 +253,9 @@ struct fuse_checker {
     uint64_t *taken; /* per expression: names that a construct takes (axis=, default, reduce); a normaliser's axis */
     uint64_t *free_names; /* per expression: names that stand in it and are not taken in it */
     uint64_t *outside;    /* per expression: names that stand elsewhere in the equation and reach it; axes pass only */
+    uint64_t *inner;      /* per argument of concat and attention: names that the call takes in this argument alone */
+    uint64_t *made;  /* per call that makes an axis: its name, a left index or concat's own; in sinks only the latter */
+    uint64_t *named; /* per expression: names that stand in it and that no reduction takes; axes pass only */
 };
 
 /* Says once per tensor that brackets on a Boolean tensor mean the same as parentheses. */
@@ -307,6 +321,13 @@ int fuse_names_in_order(struct fuse_checker *c, struct fuse_equation *eq, const 
                         int out[FUSE_MAX_INDICES]);
 /* The index name of iota(i), even(i), odd(i); NULL when the argument is something else. */
 const char *fuse_index_argument(const struct fuse_expr *call, struct fuse_span *span);
+/* The names of an argument in order: a reference's own order, else that of first appearance; without those that are
+ * summed in it because two factors share them. */
+int fuse_argument_order(struct fuse_checker *c, struct fuse_equation *eq, const struct fuse_expr *expr,
+                        int out[FUSE_MAX_INDICES]);
+bool fuse_is_reference(const struct fuse_checker *c, const struct fuse_equation *eq, const struct fuse_expr *expr);
+/* The argument of a name, or at a place among those without names; NULL: there is none. */
+const struct fuse_expr *fuse_call_argument(const struct fuse_expr *call, const char *name, int place);
 /* The named argument of a call, or NULL. */
 const struct fuse_argument *fuse_named_argument(const struct fuse_expr *call, const char *name);
 /* The references' reading of REF and APPLY. */

@@ -1,4 +1,4 @@
-/* Extents: positions that must have the same extent are united, slices derive new ones, and what was fixed in two ways
+/* Extents: positions that must have the same extent are united, slices and joins derive new ones, and what was fixed in two ways
  * is an error that names both places. */
 #include "lang/check.h"
 
@@ -134,6 +134,29 @@ static bool derive_slices(struct fuse_checker *c, bool *done) {
     return progress;
 }
 
+/* true when an extent became known: the sum, or the product, of others that are. */
+static bool derive_joins(struct fuse_checker *c, bool *done) {
+    bool progress = false;
+    for (int f = 0; f < c->facts.n; f++) {
+        const struct fuse_fact *fact = &c->facts.at[f];
+        if (fact->kind != FUSE_FACT_JOIN || done[f] || c->equations.at[fact->equation]->bad)
+            continue;
+        int64_t whole = fact->product;
+        bool known = true;
+        for (int k = 0; k < fact->parts && known; k++) {
+            int64_t n = fuse_domain_of(c, fact->part[k])->extent;
+            known = n >= 0;
+            if (known)
+                whole = fact->product ? fuse_sat_mul(whole, n) : fuse_sat_add(whole, n);
+        }
+        if (!known)
+            continue;
+        set_extent(c, fact, fact->a, whole, "concat");
+        done[f] = progress = true;
+    }
+    return progress;
+}
+
 static bool close_open_domains(struct fuse_checker *c) {
     bool progress = false;
     for (int k = 0; k < c->domains.n; k++) {
@@ -168,6 +191,9 @@ static void taint(struct fuse_checker *c) {
         const struct fuse_fact *fact = &c->facts.at[f];
         if (fact->kind == FUSE_FACT_SLICE && fuse_domain_of(c, fact->a)->tainted)
             c->domains.at[root_of(c, fact->b)].tainted = true;
+        for (int k = 0; fact->kind == FUSE_FACT_JOIN && k < fact->parts; k++)
+            if (fuse_domain_of(c, fact->part[k])->tainted)
+                c->domains.at[root_of(c, fact->a)].tainted = true;
     }
 }
 
@@ -237,7 +263,7 @@ void fuse_solve_domains(struct fuse_checker *c) {
             d->largest_id = fact->number;
     }
     bool *done = FUSE_NEW_ARRAY(c->arena, bool, c->facts.n);
-    while (derive_slices(c, done) || close_open_domains(c))
+    while (derive_slices(c, done) || derive_joins(c, done) || close_open_domains(c))
         continue;
 
     fuse_spread_bad(c);

@@ -64,6 +64,9 @@ bool fuse_check(struct fuse_ir *ir, struct fuse_arena *arena, const struct fuse_
     c.taken = fuse_arena_array(arena, exprs, sizeof *c.taken);
     c.free_names = fuse_arena_array(arena, exprs, sizeof *c.free_names);
     c.outside = fuse_arena_array(arena, exprs, sizeof *c.outside);
+    c.inner = fuse_arena_array(arena, exprs, sizeof *c.inner);
+    c.made = fuse_arena_array(arena, exprs, sizeof *c.made);
+    c.named = fuse_arena_array(arena, exprs, sizeof *c.named);
 
     fuse_collect_names(&c);
     for (int e = 0; e < c.equations.n; e++)

@@ -200,6 +200,11 @@ static struct fuse_term *lower_inner(struct fuse_lowering *l, const struct fuse_
     case FUSE_NODE_REDUCE:
     case FUSE_NODE_NORMALISE:
     case FUSE_NODE_ONE_HOT: break;
+    case FUSE_NODE_CONCAT:
+    case FUSE_NODE_MERGE:
+    case FUSE_NODE_STACK:
+    case FUSE_NODE_TOPK:
+    case FUSE_NODE_ATTENTION: return fuse_lower_structure(l, node, want);
     }
     return fuse_lower_builtin(l, node, want);
 }

@@ -83,12 +83,17 @@ struct fuse_cells fuse_lower_joint(struct fuse_lowering *l, const struct fuse_te
 enum fuse_coverage { FUSE_COVERED, FUSE_PERHAPS_COVERED /* guards and diagonals decide */, FUSE_NOT_COVERED };
 enum fuse_coverage fuse_tensor_coverage(struct fuse_checker *c, const struct fuse_tensor *tensor);
 
-/* ---- lower.c, lower_calls.c ------------------------------------------------------------------------------------ */
+/* ---- lower.c, lower_calls.c, lower_structure.c ------------------------------------------------------------------------------------ */
 
 /* The node's term, summed as the sums pass says. `want` is the type of reals that are free to choose: F32 or F64. */
 struct fuse_term *fuse_lower_node(struct fuse_lowering *l, const struct fuse_node *node, enum fuse_dtype want);
 struct fuse_term *fuse_lower_builtin(struct fuse_lowering *l, const struct fuse_node *node, enum fuse_dtype want);
 struct fuse_term *fuse_lower_left(struct fuse_lowering *l, const struct fuse_node *node, enum fuse_dtype want);
+struct fuse_term *fuse_lower_structure(struct fuse_lowering *l, const struct fuse_node *node, enum fuse_dtype want);
+/* x along the set, rotated or summed up: the normalisers that need other positions of x. */
+struct fuse_term *fuse_lower_cumsum(struct fuse_lowering *l, struct fuse_term *x, uint64_t set);
+struct fuse_term *fuse_lower_rope(struct fuse_lowering *l, const struct fuse_node *node, struct fuse_term *x,
+                                  enum fuse_dtype want);
 struct fuse_term *fuse_lower_product(struct fuse_lowering *l, const struct fuse_node *node, enum fuse_dtype want);
 /* A product of truths, ORed over the indices that are summed at it. */
 struct fuse_term *fuse_lower_conjunction(struct fuse_lowering *l, const struct fuse_node *node, enum fuse_dtype want);

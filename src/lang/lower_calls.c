@@ -229,6 +229,8 @@ static struct fuse_term *normaliser(struct fuse_lowering *l, const struct fuse_n
     uint64_t set = node->taken;
     struct fuse_term *x = fuse_settle(l, fuse_lower_argument(l, node, 0, dtype, want), REUSE_WEIGHT);
     switch (node->builtin->code) {
+    case FUSE_BUILTIN_CUMSUM: return fuse_lower_cumsum(l, x, set);
+    case FUSE_BUILTIN_ROPE: return fuse_lower_rope(l, node, x, want);
     case FUSE_BUILTIN_SOFTMAX: return softmax(l, x, set, false);
     case FUSE_BUILTIN_LOG_SOFTMAX: return softmax(l, x, set, true);
     case FUSE_BUILTIN_MASKED_SOFTMAX: {

@@ -642,9 +642,6 @@ void fuse_resolve(struct fuse_checker *c, struct fuse_equation *eq) {
     if (eq->tensor >= 0)
         resolve_left(&r);
     fuse_take_axes(c, eq);
-    r.named_right = c->free_names[eq->item->value->id];
-    if (eq->item->guard)
-        r.named_right |= c->free_names[eq->item->guard->id];
     if (eq->kind == FUSE_EQUATION_SINK) {
         int order[FUSE_MAX_INDICES], n = fuse_names_in_order(c, eq, eq->item->value, order);
         for (int k = 0; k < n; k++)

@@ -10,29 +10,24 @@ static void fail(struct fuse_resolver *r) {
 
 /* ---- arguments ------------------------------------------------------------------------------------------------ */
 
-struct arguments {
-    struct fuse_formal formal[FUSE_MAX_FORMALS];
-    const struct fuse_expr *value[FUSE_MAX_FORMALS]; /* NULL: left out */
-    int n;
-};
-
-static void complain_call(struct fuse_resolver *r, struct fuse_span span, const struct fuse_builtin *builtin,
-                          const char *message) {
+void fuse_complain_call(struct fuse_resolver *r, struct fuse_span span, const struct fuse_builtin *builtin,
+                        const char *message) {
     struct fuse_diagnostic *d = fuse_complain(r->c, span, "%s", message);
     fuse_advise(r->c, d, "%s(%s): %s", builtin->name, builtin->signature, builtin->doc);
     fail(r);
 }
 
 /* Arguments meet formals: in order, or by name. axis= is always named, and read by the axes pass. */
-static bool match(struct fuse_resolver *r, struct arguments *out, const struct fuse_expr *expr,
+static bool match(struct fuse_resolver *r, struct fuse_arguments *out, const struct fuse_expr *expr,
                   const struct fuse_builtin *builtin) {
     struct fuse_arena *arena = r->c->arena;
-    *out = (struct arguments){.n = 0};
+    *out = (struct fuse_arguments){.n = 0};
     out->n = fuse_builtin_formals(out->formal, builtin, arena);
     int places = out->n > 0 && strcmp(out->formal[out->n - 1].name, "axis") == 0 ? out->n - 1 : out->n, next = 0;
     bool good = true;
     if (!expr->apply.is_call) {
-        complain_call(r, expr->span, builtin, fuse_arena_printf(arena, "these are no arguments of %s", builtin->name));
+        fuse_complain_call(r, expr->span, builtin,
+                           fuse_arena_printf(arena, "these are no arguments of %s", builtin->name));
         return false;
     }
     for (int k = 0; k < expr->apply.arguments; k++) {
@@ -41,7 +36,7 @@ static bool match(struct fuse_resolver *r, struct arguments *out, const struct f
         if (!argument->name) {
             at = next++;
             if (at >= places) {
-                complain_call(
+                fuse_complain_call(
                     r, argument->value->span, builtin,
                     fuse_arena_printf(arena, "%s takes %d argument%s", builtin->name, places, places == 1 ? "" : "s"));
                 return false;
@@ -54,17 +49,17 @@ static bool match(struct fuse_resolver *r, struct arguments *out, const struct f
                 fuse_nearest_try(&nearest, out->formal[f].name);
             }
             if (at < 0) {
-                complain_call(r, argument->name_span, builtin,
-                              nearest.best
-                                  ? fuse_arena_printf(arena, "%s has no argument '%s'; did you mean '%s'?",
-                                                      builtin->name, argument->name, nearest.best)
-                                  : fuse_arena_printf(arena, "%s has no argument '%s'", builtin->name, argument->name));
+                fuse_complain_call(
+                    r, argument->name_span, builtin,
+                    nearest.best ? fuse_arena_printf(arena, "%s has no argument '%s'; did you mean '%s'?",
+                                                     builtin->name, argument->name, nearest.best)
+                                 : fuse_arena_printf(arena, "%s has no argument '%s'", builtin->name, argument->name));
                 good = false;
                 continue;
             }
         }
         if (out->value[at]) {
-            complain_call(
+            fuse_complain_call(
                 r, argument->name ? argument->name_span : argument->value->span, builtin,
                 fuse_arena_printf(arena, "argument '%s' of %s is given twice", out->formal[at].name, builtin->name));
             good = false;
@@ -73,16 +68,17 @@ static bool match(struct fuse_resolver *r, struct arguments *out, const struct f
     }
     for (int f = 0; good && f < out->n; f++)
         if (!out->formal[f].optional && !out->value[f]) {
-            complain_call(r, expr->span, builtin,
-                          fuse_arena_printf(arena, "%s lacks its argument '%s'", builtin->name, out->formal[f].name));
+            fuse_complain_call(
+                r, expr->span, builtin,
+                fuse_arena_printf(arena, "%s lacks its argument '%s'", builtin->name, out->formal[f].name));
             good = false;
         }
     return good;
 }
 
 /* The argument as a node; one that is left out takes its preset, or is NULL. */
-static struct fuse_node *argument_node(struct fuse_resolver *r, const struct arguments *arguments, int k,
-                                       const struct fuse_expr *call, const struct fuse_scope *scope) {
+struct fuse_node *fuse_argument_node(struct fuse_resolver *r, const struct fuse_arguments *arguments, int k,
+                                     const struct fuse_expr *call, const struct fuse_scope *scope) {
     if (arguments->value[k])
         return fuse_resolve_number(r, arguments->value[k], scope);
     const char *preset = arguments->formal[k].preset;
@@ -134,8 +130,8 @@ static bool attach_left(struct fuse_resolver *r, struct fuse_node *node, int ran
     return n == rank;
 }
 
-static void note_extent(struct fuse_resolver *r, const struct fuse_position *at, int64_t extent, struct fuse_span span,
-                        const char *from) {
+void fuse_note_extent(struct fuse_resolver *r, const struct fuse_position *at, int64_t extent, struct fuse_span span,
+                      const char *from) {
     if (at->index >= 0)
         fuse_add_fact(r, (struct fuse_fact){.kind = FUSE_FACT_EXTENT,
                                             .a = r->eq->index[at->index].domain,
@@ -227,11 +223,11 @@ struct fuse_node *fuse_resolve_list(struct fuse_resolver *r, const struct fuse_e
         node->integer = l.integer.at ? l.integer.at : FUSE_NEW(r->c->arena, int64_t);
     node->cast = !l.integers ? FUSE_F64 : l.bools && l.real.n > 0 ? FUSE_BOOL : FUSE_I64;
     for (int a = 0; a < l.rank; a++)
-        note_extent(r, &node->at[a], l.extent[a], expr->span, "this literal");
+        fuse_note_extent(r, &node->at[a], l.extent[a], expr->span, "this literal");
     return fuse_finish_node(r, node);
 }
 
-static bool size_argument(struct fuse_resolver *r, int64_t *out, const struct fuse_expr *value) {
+bool fuse_size_argument(struct fuse_resolver *r, int64_t *out, const struct fuse_expr *value) {
     if (!fuse_constant_integer(r->c, out, value, "an extent")) {
         fail(r);
         return false;
@@ -245,13 +241,13 @@ static bool size_argument(struct fuse_resolver *r, int64_t *out, const struct fu
 
 /* zeros, ones, eye, causal_mask: sizes that are given fix extents. */
 static struct fuse_node *sized(struct fuse_resolver *r, const struct fuse_expr *expr,
-                               const struct fuse_builtin *builtin, const struct arguments *arguments,
+                               const struct fuse_builtin *builtin, const struct fuse_arguments *arguments,
                                const struct fuse_scope *scope) {
     bool constant = builtin->code == FUSE_BUILTIN_ZEROS || builtin->code == FUSE_BUILTIN_ONES;
     int64_t size[FUSE_MAX_FORMALS];
     int sizes = 0;
     for (int k = 0; k < arguments->n && arguments->value[k]; k++)
-        if (!size_argument(r, &size[sizes++], arguments->value[k]))
+        if (!fuse_size_argument(r, &size[sizes++], arguments->value[k]))
             return NULL;
     int rank = constant ? sizes : 2;
     if (!constant && sizes == 1)
@@ -261,7 +257,7 @@ static struct fuse_node *sized(struct fuse_resolver *r, const struct fuse_expr *
     if ((rank > 0 || !constant) && !attach_left(r, node, rank, builtin->name, scope))
         return NULL;
     for (int a = 0; a < sizes; a++)
-        note_extent(r, &node->at[a], size[a], expr->span, fuse_arena_printf(r->c->arena, "%s(..)", builtin->name));
+        fuse_note_extent(r, &node->at[a], size[a], expr->span, fuse_arena_printf(r->c->arena, "%s(..)", builtin->name));
     if (constant) {
         struct fuse_number number = {.dtype = FUSE_F64, .real = builtin->code == FUSE_BUILTIN_ONES};
         node = fuse_number_node(r, &number, expr->span);
@@ -270,7 +266,7 @@ static struct fuse_node *sized(struct fuse_resolver *r, const struct fuse_expr *
 }
 
 static struct fuse_node *generator(struct fuse_resolver *r, const struct fuse_expr *expr,
-                                   const struct fuse_builtin *builtin, const struct arguments *arguments,
+                                   const struct fuse_builtin *builtin, const struct fuse_arguments *arguments,
                                    const struct fuse_scope *scope) {
     struct fuse_node *node = fuse_new_node(r, FUSE_NODE_LEFT, expr->span, 2);
     node->builtin = builtin;
@@ -286,7 +282,7 @@ static struct fuse_node *generator(struct fuse_resolver *r, const struct fuse_ex
     int next = 0;
     for (int k = 0; k < arguments->n; k++) {
         if (strcmp(arguments->formal[k].name, "seed") != 0) {
-            node->arg[next++] = argument_node(r, arguments, k, expr, scope);
+            node->arg[next++] = fuse_argument_node(r, arguments, k, expr, scope);
             continue;
         }
         node->number = (struct fuse_number){.dtype = FUSE_I64};
@@ -297,7 +293,7 @@ static struct fuse_node *generator(struct fuse_resolver *r, const struct fuse_ex
 }
 
 static struct fuse_node *left_call(struct fuse_resolver *r, const struct fuse_expr *expr,
-                                   const struct fuse_builtin *builtin, const struct arguments *arguments,
+                                   const struct fuse_builtin *builtin, const struct fuse_arguments *arguments,
                                    const struct fuse_scope *scope) {
     struct fuse_number number;
     switch (builtin->code) {
@@ -313,53 +309,6 @@ static struct fuse_node *left_call(struct fuse_resolver *r, const struct fuse_ex
     case FUSE_BUILTIN_BERNOULLI: return generator(r, expr, builtin, arguments, scope);
     default: return sized(r, expr, builtin, arguments, scope);
     }
-}
-
-/* ---- calls that make an axis ---------------------------------------------------------------------------------- */
-
-/* The next left index that nothing on the right names; in a sink a new one, after all others. */
-static int made_index(struct fuse_resolver *r, const struct fuse_expr *expr, const struct fuse_builtin *builtin) {
-    struct fuse_equation *eq = r->eq;
-    if (eq->kind == FUSE_EQUATION_SINK)
-        return fuse_new_index(r, builtin->name, expr->span, true);
-    int skip = r->makers++;
-    uint64_t seen = 0;
-    for (int a = 0; a < eq->lefts; a++) {
-        int index = eq->left[a].index;
-        if (index < 0 || seen & FUSE_BIT(index))
-            continue;
-        seen |= FUSE_BIT(index);
-        int name = fuse_name_number(r->c, eq, eq->index[index].name, expr->span);
-        if (!(r->named_right & FUSE_BIT(name)) && skip-- == 0)
-            return index;
-    }
-    if (!eq->bad) {
-        struct fuse_diagnostic *d = fuse_complain(r->c, expr->span,
-                                                  "%s makes a new axis, but every left index stands on "
-                                                  "the right side already",
-                                                  builtin->name);
-        fuse_point_to(d, eq->item->lhs.span, "add an index for it here");
-    }
-    fail(r);
-    return -1;
-}
-
-static struct fuse_node *maker(struct fuse_resolver *r, const struct fuse_expr *expr,
-                               const struct fuse_builtin *builtin, const struct arguments *arguments,
-                               const struct fuse_scope *scope) {
-    struct fuse_node *node = fuse_new_node(r, FUSE_NODE_ONE_HOT, expr->span, 1);
-    int64_t extent;
-    node->builtin = builtin;
-    node->arg[0] = argument_node(r, arguments, 0, expr, scope);
-    if (!size_argument(r, &extent, arguments->value[1]))
-        return NULL;
-    node->index = made_index(r, expr, builtin);
-    if (node->index < 0)
-        return NULL;
-    struct fuse_position at = {.index = node->index};
-    note_extent(r, &at, extent, arguments->value[1]->span, "one_hot");
-    node->uses = FUSE_BIT(node->index);
-    return fuse_finish_node(r, node);
 }
 
 /* ---- reductions and normalisers ------------------------------------------------------------------------------- */
@@ -381,8 +330,8 @@ static bool shared_in_product(const struct fuse_node *node, uint64_t set) {
 }
 
 /* A scope in which the taken names are new indices. */
-static uint64_t open_scope(struct fuse_resolver *r, struct fuse_scope *inner, const struct fuse_scope *outer,
-                           uint64_t names, struct fuse_span span) {
+uint64_t fuse_open_scope(struct fuse_resolver *r, struct fuse_scope *inner, const struct fuse_scope *outer,
+                         uint64_t names, struct fuse_span span) {
     uint64_t set = 0;
     inner->outer = outer;
     inner->n = 0;
@@ -406,23 +355,23 @@ static struct fuse_node *reduction(struct fuse_resolver *r, const struct fuse_ex
     struct fuse_node *node = fuse_new_node(r, FUSE_NODE_REDUCE, expr->span, 1);
     node->builtin = builtin;
     node->by_default = by_default;
-    node->taken = open_scope(r, inner, scope, r->c->taken[expr->id], expr->span);
+    node->taken = fuse_open_scope(r, inner, scope, r->c->taken[expr->id], expr->span);
     node->arg[0] = fuse_resolve_number(r, body, inner);
     if (!node->arg[0] || r->eq->bad)
         return NULL;
     bool position = builtin->code == FUSE_BUILTIN_ARGMAX || builtin->code == FUSE_BUILTIN_ARGMIN;
     if (position && __builtin_popcountll(node->taken) != 1) {
-        complain_call(r, expr->span, builtin,
-                      fuse_arena_printf(r->c->arena, "%s works over exactly one index, not over %s", builtin->name,
-                                        fuse_quote_indices(r->c, r->eq, node->taken)));
+        fuse_complain_call(r, expr->span, builtin,
+                           fuse_arena_printf(r->c->arena, "%s works over exactly one index, not over %s", builtin->name,
+                                             fuse_quote_indices(r->c, r->eq, node->taken)));
         return NULL;
     }
     if (by_default && builtin->code != FUSE_BUILTIN_SUM && shared_in_product(node->arg[0], node->taken)) {
-        complain_call(r, expr->span, builtin,
-                      fuse_arena_printf(r->c->arena,
-                                        "%s over a product: say with axis= which of %s it works over; what is "
-                                        "not named is summed in the product",
-                                        builtin->name, fuse_quote_indices(r->c, r->eq, node->taken)));
+        fuse_complain_call(r, expr->span, builtin,
+                           fuse_arena_printf(r->c->arena,
+                                             "%s over a product: say with axis= which of %s it works over; what is "
+                                             "not named is summed in the product",
+                                             builtin->name, fuse_quote_indices(r->c, r->eq, node->taken)));
         return NULL;
     }
     fuse_finish_node(r, node);
@@ -431,7 +380,7 @@ static struct fuse_node *reduction(struct fuse_resolver *r, const struct fuse_ex
 }
 
 static struct fuse_node *normaliser(struct fuse_resolver *r, const struct fuse_expr *expr,
-                                    const struct fuse_builtin *builtin, const struct arguments *arguments,
+                                    const struct fuse_builtin *builtin, const struct fuse_arguments *arguments,
                                     const struct fuse_scope *scope) {
     uint64_t axis = r->c->taken[expr->id];
     struct fuse_node *node = fuse_new_node(r, FUSE_NODE_NORMALISE, expr->span, FUSE_MAX_FORMALS);
@@ -439,11 +388,7 @@ static struct fuse_node *normaliser(struct fuse_resolver *r, const struct fuse_e
     for (int k = 0; k < arguments->n; k++) {
         if (strcmp(arguments->formal[k].name, "axis") == 0)
             continue;
-        if (strcmp(arguments->formal[k].name, "fill") == 0 && arguments->value[k]) {
-            fuse_later(r->c, arguments->value[k]->span, "fill= of masked_softmax is");
-            fail(r);
-        }
-        node->arg[k] = argument_node(r, arguments, k, expr, scope);
+        node->arg[k] = fuse_argument_node(r, arguments, k, expr, scope);
     }
     if (!axis || r->eq->bad) {
         fail(r);
@@ -474,8 +419,8 @@ static struct fuse_node *index_call(struct fuse_resolver *r, const struct fuse_e
     const char *name = fuse_index_argument(expr, &span);
     const struct fuse_symbol *symbol = name ? fuse_find_symbol(r->c, r->eq->block, name) : NULL;
     if (!name || (symbol && symbol->kind == FUSE_SYMBOL_CONST)) {
-        complain_call(r, expr->span, builtin,
-                      fuse_arena_printf(r->c->arena, "%s takes the name of an index", builtin->name));
+        fuse_complain_call(r, expr->span, builtin,
+                           fuse_arena_printf(r->c->arena, "%s takes the name of an index", builtin->name));
         return NULL;
     }
     struct fuse_node *node = fuse_new_node(r, FUSE_NODE_INDEX, expr->span, 0);
@@ -493,15 +438,15 @@ static struct fuse_node *choice(struct fuse_resolver *r, const struct fuse_expr 
     int given = expr->apply.arguments, n = given % 2 ? given : given + 1;
     struct fuse_number zero = {.dtype = FUSE_I64};
     if (given < 2 || (builtin->code != FUSE_BUILTIN_CASE && given != 3)) {
-        complain_call(r, expr->span, builtin,
-                      fuse_arena_printf(r->c->arena, "%s takes conditions and values", builtin->name));
+        fuse_complain_call(r, expr->span, builtin,
+                           fuse_arena_printf(r->c->arena, "%s takes conditions and values", builtin->name));
         return NULL;
     }
     struct fuse_node *node = fuse_new_node(r, FUSE_NODE_CHOICE, expr->span, n);
     for (int k = 0; k < given; k++) {
         if (expr->apply.argument[k].name) {
-            complain_call(r, expr->apply.argument[k].name_span, builtin,
-                          fuse_arena_printf(r->c->arena, "%s takes no named arguments", builtin->name));
+            fuse_complain_call(r, expr->apply.argument[k].name_span, builtin,
+                               fuse_arena_printf(r->c->arena, "%s takes no named arguments", builtin->name));
             return NULL;
         }
         bool condition = k % 2 == 0 && k + 1 < n;
@@ -513,7 +458,7 @@ static struct fuse_node *choice(struct fuse_resolver *r, const struct fuse_expr 
 }
 
 static struct fuse_node *element(struct fuse_resolver *r, const struct fuse_expr *expr,
-                                 const struct fuse_builtin *builtin, const struct arguments *arguments,
+                                 const struct fuse_builtin *builtin, const struct fuse_arguments *arguments,
                                  const struct fuse_scope *scope) {
     bool power = builtin->code == FUSE_BUILTIN_POW;
     struct fuse_node *node =
@@ -524,12 +469,12 @@ static struct fuse_node *element(struct fuse_resolver *r, const struct fuse_expr
         node->n = 1;
         if (type->kind != FUSE_EXPR_STRING || !fuse_dtype_parse(&node->cast, type->string.text) ||
             fuse_dtype_resident(node->cast) != node->cast) {
-            complain_call(r, type->span, builtin, "this is no type of elements");
+            fuse_complain_call(r, type->span, builtin, "this is no type of elements");
             return NULL;
         }
     }
     for (int k = 0; k < node->n; k++)
-        node->arg[k] = argument_node(r, arguments, k, expr, scope);
+        node->arg[k] = fuse_argument_node(r, arguments, k, expr, scope);
     return fuse_finish_node(r, node);
 }
 
@@ -554,7 +499,9 @@ struct fuse_node *fuse_resolve_call(struct fuse_resolver *r, const struct fuse_e
         return index_call(r, expr, builtin, scope);
     if (builtin->group == FUSE_GROUP_CHOICE)
         return choice(r, expr, builtin, scope);
-    struct arguments arguments;
+    if (builtin->code == FUSE_BUILTIN_CONCAT || builtin->code == FUSE_BUILTIN_STACK)
+        return fuse_resolve_joined(r, expr, builtin, scope);
+    struct fuse_arguments arguments;
     if (!match(r, &arguments, expr, builtin))
         return NULL;
     switch (builtin->group) {
@@ -562,7 +509,8 @@ struct fuse_node *fuse_resolve_call(struct fuse_resolver *r, const struct fuse_e
     case FUSE_GROUP_REDUCTION:
         return reduction(r, expr, builtin, arguments.value[0], scope, !fuse_named_argument(expr, "axis"));
     case FUSE_GROUP_NORMALISER: return normaliser(r, expr, builtin, &arguments, scope);
-    case FUSE_GROUP_MAKER: return maker(r, expr, builtin, &arguments, scope);
+    case FUSE_GROUP_MAKER:
+    case FUSE_GROUP_STRUCTURE: return fuse_resolve_structure(r, expr, builtin, &arguments, scope);
     default: return left_call(r, expr, builtin, &arguments, scope);
     }
 }

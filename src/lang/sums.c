@@ -70,11 +70,22 @@ static void land(struct placer *p, struct fuse_node *node, uint64_t set, uint64_
     p->eq->bad = true;
 }
 
+static bool makes_axis(const struct fuse_node *node) {
+    switch (node->kind) {
+    case FUSE_NODE_ONE_HOT:
+    case FUSE_NODE_CONCAT:
+    case FUSE_NODE_MERGE:
+    case FUSE_NODE_STACK:
+    case FUSE_NODE_TOPK: return true;
+    default: return false;
+    }
+}
+
 static struct region operand_of(const struct fuse_node *node, int k) {
     struct region region = {.closing = true, .construct = node->span};
     region.is_operator = node->kind != FUSE_NODE_ELEMENT && node->kind != FUSE_NODE_NORMALISE &&
-                         node->kind != FUSE_NODE_REDUCE && node->kind != FUSE_NODE_ONE_HOT &&
-                         node->kind != FUSE_NODE_LEFT;
+                         node->kind != FUSE_NODE_REDUCE && node->kind != FUSE_NODE_LEFT && !makes_axis(node) &&
+                         node->kind != FUSE_NODE_ATTENTION;
     region.logical = node->kind == FUSE_NODE_AND || node->kind == FUSE_NODE_OR || node->kind == FUSE_NODE_NOT;
     if (node->kind == FUSE_NODE_PRODUCT)
         region.construct = node->whole[k];
@@ -102,7 +113,8 @@ static uint64_t missing(const struct placer *p, const struct fuse_node *node, ui
     return p->joint ? 0 : node->axes & ~kept;
 }
 
-/* Places the arguments, each with what the others use kept besides `kept`, and unites their axes. */
+/* Places the arguments, each with what the others use and what it has for itself kept besides `kept`, and unites what is
+ * left of their axes. */
 static void place_arguments(struct placer *p, struct fuse_node *node, uint64_t kept, const struct region *region) {
     bool together = node->kind != FUSE_NODE_SUM || p->joint;
     uint64_t *after = FUSE_NEW_ARRAY(p->c->arena, uint64_t, node->n + 1), before = 0;
@@ -112,7 +124,7 @@ static void place_arguments(struct placer *p, struct fuse_node *node, uint64_t k
         struct fuse_node *arg = node->arg[k];
         if (!arg)
             continue;
-        uint64_t others = together ? before | after[k + 1] : 0;
+        uint64_t own = node->own ? node->own[k] : 0, others = (together ? before | after[k + 1] : 0) | own;
         if (closes(node, k)) {
             struct region inner = operand_of(node, k);
             place(p, arg, kept | others, &inner);
@@ -122,7 +134,7 @@ static void place_arguments(struct placer *p, struct fuse_node *node, uint64_t k
             place(p, arg, kept | others, region);
         }
         before |= arg->uses;
-        node->axes |= arg->axes;
+        node->axes |= arg->axes & ~own;
     }
 }
 
@@ -190,6 +202,10 @@ static void place(struct placer *p, struct fuse_node *node, uint64_t kept, const
         place_arguments(p, node, kept | node->taken, region);
         break;
     case FUSE_NODE_ONE_HOT:
+    case FUSE_NODE_CONCAT:
+    case FUSE_NODE_MERGE:
+    case FUSE_NODE_STACK:
+    case FUSE_NODE_TOPK:
         node->axes = FUSE_BIT(node->index);
         place_arguments(p, node, kept, region);
         break;

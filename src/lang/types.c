@@ -51,10 +51,10 @@ static struct fuse_type power_type(const struct fuse_node *node) {
     return as_real(fuse_join(base, exponent->type));
 }
 
-/* The common type of values of which one is chosen; equal types stay as they are. */
-static struct fuse_type value_type(const struct fuse_node *node) {
+/* The common type of values of which one is chosen, step apart; equal types stay as they are. */
+static struct fuse_type value_type(const struct fuse_node *node, int first, int step) {
     struct fuse_type type = node->arg[node->n - 1]->type;
-    for (int k = 1; k < node->n; k += 2) {
+    for (int k = first; k < node->n; k += step) {
         struct fuse_type other = node->arg[k]->type;
         type = type.dtype == other.dtype && type.weak == other.weak ? type : fuse_join(type, other);
     }
@@ -69,8 +69,10 @@ static struct fuse_type builtin_type(const struct fuse_node *node) {
         if (node->builtin->code == FUSE_BUILTIN_SIG && node->arg[1]->kind == FUSE_NODE_NUMBER &&
             node->arg[1]->number.real == 0)
             return boolean;
-        if (node->builtin->code == FUSE_BUILTIN_MASKED_SOFTMAX)
+        if (node->builtin->code == FUSE_BUILTIN_MASKED_SOFTMAX || node->builtin->code == FUSE_BUILTIN_ROPE)
             return as_real(node->arg[0]->type);
+        if (node->builtin->code == FUSE_BUILTIN_ATTENTION)
+            return as_real(fuse_join(fuse_join(node->arg[0]->type, node->arg[1]->type), node->arg[2]->type));
         return as_real(join_arguments(node, 0, 1));
     case FUSE_RESULT_NUMBER:
     case FUSE_RESULT_VALUE: return as_number(join_arguments(node, 0, 1));
@@ -104,7 +106,10 @@ static struct fuse_type inner_type(const struct fuse_checker *c, const struct fu
     case FUSE_NODE_SUM: return node->logical ? boolean : join_arguments(node, 0, 1);
     case FUSE_NODE_PRODUCT: return node->logical ? boolean : product_type(node);
     case FUSE_NODE_POWER: return power_type(node);
-    case FUSE_NODE_CHOICE: return value_type(node);
+    case FUSE_NODE_CHOICE: return value_type(node, 1, 2);
+    case FUSE_NODE_CONCAT:
+    case FUSE_NODE_MERGE:
+    case FUSE_NODE_STACK: return value_type(node, 0, 1);
     case FUSE_NODE_COMPARE:
     case FUSE_NODE_AND:
     case FUSE_NODE_OR:
@@ -116,6 +121,8 @@ static struct fuse_type inner_type(const struct fuse_checker *c, const struct fu
     case FUSE_NODE_ELEMENT:
     case FUSE_NODE_REDUCE:
     case FUSE_NODE_NORMALISE:
+    case FUSE_NODE_TOPK:
+    case FUSE_NODE_ATTENTION:
     case FUSE_NODE_LEFT: return builtin_type(node);
     }
     return weak_real;
