@@ -1,42 +1,76 @@
 #!/usr/bin/env bash
-# Classifies handwritten digits on RANKS ranks, prints the accuracy and checks it against NumPy.
-# usage: examples/digits/run.sh [RANKS]        FUSE_DIST=PATH takes another build of the program
+# Classifies handwritten digits on RANKS ranks (8), prints the accuracy and checks it against NumPy.
+# usage: examples/digits/run.sh [--scale [--rows N]] [RANKS]
+#        --scale: 400,000 images, or N, and 400 MiB of memory for each rank. Takes minutes.
+#        FUSE_DIST=PATH takes another build of the program
 set -euo pipefail
-here=$(cd "$(dirname "$0")" && pwd)
-top=$(cd "$here/../.." && pwd)
-ranks=${1:-8}
-python=/usr/bin/python3 # Debian's: NumPy and scikit-learn are its packages
-program=${FUSE_DIST:-$top/build/release/fuse-dist}
-data=$top/build/digits/data
-output=$top/build/digits/output
+# shellcheck source=SCRIPTDIR/../run_steps.sh
+. "$(dirname "$0")/../run_steps.sh"
+usage="usage: run.sh [--scale [--rows N]] [RANKS]"
+scale=0
+rows=400000
+ranks=8
+while [ $# -gt 0 ]; do
+    case $1 in
+        -h | --help) show_help ;;
+        --scale) scale=1 ;;
+        --rows)
+            is_count "${2:-}" || die "$usage"
+            rows=$2
+            shift
+            ;;
+        *)
+            is_count "$1" || die "$usage"
+            ranks=$1
+            ;;
+    esac
+    shift
+done
 
-if [ ! -x "$program" ]; then
-    if [ -n "${FUSE_DIST:-}" ]; then
-        echo "run.sh: FUSE_DIST=$FUSE_DIST is no program" >&2
-        exit 2
-    fi
-    "$top/scripts/build.sh" release
-fi
-if [ ! -f "$data/test_label.npy" ]; then
-    "$python" "$here/make_data.py" "$data"
+[ "$scale" = 1 ] || [ "$rows" = 400000 ] || die "--rows is for --scale"
+
+build_program
+data=$work/data
+output=$work/output
+options=()
+check=()
+if [ "$scale" = 1 ]; then
+    data=$work/scale-$rows
+    output=$work/scale-output
+    make_data_in "$data" --scale --rows "$rows"
+    data_limit_kib=409600 # 400 MiB, which the system enforces; the plan stays well below
+    # Among so many images similar ones are closer, so a lower temperature is better; it also keeps the closest decision
+    # far from a tie, which makes the predictions the same on every number of ranks.
+    temperature=0.02
+    options=(--mem-per-rank 240M -D "temperature=$temperature")
+    check=(--sample 2000 --temperature "$temperature")
+    test_rows=$((rows / 5))
+    pairs=$((test_rows * (rows * 4 / 5)))
+    echo "$((rows * 4 / 5)) training and $test_rows test images on $ranks ranks of 400 MiB each:" \
+        "their $pairs similarities would fill $((pairs * 4 >> 20)) MiB"
+else
+    make_data_in "$data"
 fi
 mkdir -p "$output"
 rm -f "$output"/*.npy
 
-# Open MPI refuses root, and more ranks than physical cores, unless told otherwise.
-if [ "$(id -u)" -eq 0 ]; then
-    export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
+started=$SECONDS
+ticker=
+if [ "$scale" = 1 ] && [ -t 2 ]; then
+    while printf '\r%d s' $((SECONDS - started)) >&2; do sleep 1; done &
+    ticker=$!
+    trap 'kill "$ticker"' EXIT
 fi
-cores=$(lscpu -p=Core,Socket 2>/dev/null | grep -v '^#' | sort -u | wc -l || true)
-if { [ "$ranks" -gt "$cores" ] || [ "$ranks" -gt "$(nproc)" ]; } && [ -z "${SLURM_JOB_ID:-}" ]; then
-    export OMPI_MCA_rmaps_base_oversubscribe=1 OMPI_MCA_mpi_yield_when_idle=1
-    export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
+run_ranks "$ranks" "${options[@]}" --root "$data" --output-root "$output" "$here/digits.fuse"
+if [ -n "$ticker" ]; then
+    trap - EXIT
+    kill "$ticker"
+    printf '\r' >&2
 fi
-
-mpirun -n "$ranks" "$program" --root "$data" --output-root "$output" "$here/digits.fuse"
+[ "$scale" = 0 ] || echo "done in $((SECONDS - started)) s"
 "$python" - "$output/accuracy.npy" "$ranks" <<'EOF'
 import sys
 import numpy
 print(f"accuracy on {sys.argv[2]} rank{'s'[sys.argv[2] == '1':]}: {float(numpy.load(sys.argv[1])):.6f}")
 EOF
-exec "$python" "$here/reference.py" "$data" "$output"
+exec "$python" -B "$here/reference.py" "${check[@]}" "$data" "$output"
