@@ -7,8 +7,9 @@
 #include <signal.h>
 #include <stdint.h>
 #include <string.h>
+#include <unistd.h>
 
-enum { USAGE = 2, IO = 74 };
+enum { FAILED = 1, USAGE = 2, IO = 74 };
 
 static void complain(const char *message, const char *hint) {
     fprintf(stderr, "error: %s\n", message);
@@ -41,6 +42,14 @@ static int flush_output(struct output *output) {
 
 static void print_export(void *context, const char *text) {
     write_output(context, text);
+}
+
+/* From the watchdog's thread, while this rank hangs in MPI: what is left to do is to say so and to go. */
+static void give_up(void *context, const char *message, const char *hint) {
+    (void)context;
+    fprintf(stderr, "error: %s\nhint: %s\n", message, hint);
+    signals_remove();
+    _exit(FAILED);
 }
 
 /* Prints on rank 0 what the program has to say and has not said yet. */
@@ -85,6 +94,7 @@ static int open_and_run(fuse_dist_job *job, const struct launch *launch, struct 
     options.print = output ? print_export : NULL;
     options.context = output;
     options.temporary = signals_keep;
+    options.stalled = give_up;
     signals_catch();
     size_t printed = 0;
     fuse_dist_program *program;

@@ -183,6 +183,7 @@ static bool take_value(struct launch *out, enum launch_option option, char *text
     case LAUNCH_FLAG: break;
     case LAUNCH_CHOICE: ok = is_choice(row->argument, text) || suggest_choice(out, row->argument, text); break;
     case LAUNCH_COUNT: ok = parse_count(&number, text, INT_MAX); break;
+    case LAUNCH_COUNT_OR_0: ok = strcmp(text, "0") == 0 || parse_count(&number, text, INT_MAX); break;
     case LAUNCH_COUNTS: ok = parse_counts(out, text); break;
     case LAUNCH_SIZE: ok = parse_size(&number, text); break;
     case LAUNCH_SIZE_OR_0: ok = strcmp(text, "0") == 0 || parse_size(&number, text); break;
@@ -198,6 +199,7 @@ static bool take_value(struct launch *out, enum launch_option option, char *text
     case LAUNCH_OPTION_THREADS: out->options.threads = (int)number; break;
     case LAUNCH_OPTION_BACKEND: out->options.backend = text; break;
     case LAUNCH_OPTION_PANEL: out->options.panels = number; break;
+    case LAUNCH_OPTION_STALL: out->options.stall_seconds = number > 0 ? number : -1; break;
     case LAUNCH_OPTION_SLABS_ABOVE: out->options.slab_bytes = number > 0 ? number : -1; break;
     case LAUNCH_OPTION_REPLICATE_BELOW: out->options.replicate_below = number > 0 ? number : -1; break;
     case LAUNCH_OPTION_WORKSPACE: out->options.workspace_bytes = number; break;

@@ -26,6 +26,7 @@ enum launch_kind {
     LAUNCH_FLAG,
     LAUNCH_CHOICE,
     LAUNCH_COUNT,
+    LAUNCH_COUNT_OR_0,
     LAUNCH_COUNTS,
     LAUNCH_SIZE,
     LAUNCH_SIZE_OR_0,

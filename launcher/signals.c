@@ -12,10 +12,14 @@ static size_t slots;
 
 static const int caught[] = {SIGTERM, SIGINT, SIGHUP};
 
-static void remove_and_die(int number) {
+void signals_remove(void) {
     for (size_t i = 0; i < slots; i++)
         if (temporary[i])
             unlink(temporary[i]);
+}
+
+static void remove_and_die(int number) {
+    signals_remove();
     /* The default action is back (SA_RESETHAND): end as if nobody had caught it. */
     raise(number);
 }

@@ -8,4 +8,7 @@ void signals_catch(void);
 /* A file has a temporary name from now on (exists 1), or no longer (0). */
 void signals_keep(void *context, const char *path, int exists);
 
+/* Removes them, as the signals do: for the end of a rank that cannot reach the others any more. */
+void signals_remove(void);
+
 #endif

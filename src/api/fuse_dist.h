@@ -51,10 +51,14 @@ struct fuse_dist_options {
     int64_t panels;          /* turns of panel loops; 0: the planner chooses */
     /* How the planner goes about it; results do not depend on them. 0: its own choice. */
     int64_t replicate_below; /* bytes: smaller tensors are held by every rank without search; negative: none are */
-    int64_t slab_bytes;      /* intermediates of which a rank would hold more are computed slab by slab where they can be;
+    int64_t slab_bytes; /* intermediates of which a rank would hold more are computed slab by slab where they can be;
                               * 0: where that pays or memory is short; negative: never */
     int64_t workspace_bytes; /* staging for messages and pieces of files: at most this much each way */
     int64_t file_unit_bytes; /* ranks read and write ranges of files that begin at multiples of this */
+    /* A rank that has waited so long for another calls `stalled` from a thread of its own, once; it should end the
+     * process. 0 seconds: 1,800; negative, or without a function: ranks wait for ever. */
+    int64_t stall_seconds;
+    void (*stalled)(void *context, const char *message, const char *hint);
     const struct fuse_dist_define *define;
     int defines;
     const char *fault; /* test builds: a planted fault, "kernel:3@1" or "plan"; USAGE in other builds */

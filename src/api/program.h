@@ -41,6 +41,7 @@ struct fuse_dist_program {
     int threads;
     struct fuse_exec_report report;
     double wall_seconds;
+    struct fuse_watchdog *watchdog;
 };
 
 /* Monotonic, in seconds. */

@@ -1,7 +1,10 @@
 #include "api/program.h"
+#include "api/watchdog.h"
 #include "core/hash.h"
 
 #include <string.h>
+
+#define STALL_SECONDS 1800
 
 /* ---- messages and statuses ---- */
 
@@ -61,6 +64,7 @@ static uint64_t hash_options(const struct fuse_dist_options *options) {
     hash = fuse_hash_int(hash, options->replicate_below);
     hash = fuse_hash_int(hash, options->slab_bytes);
     hash = fuse_hash_int(hash, options->workspace_bytes);
+    hash = fuse_hash_int(hash, options->stall_seconds);
     hash = fuse_hash_int(hash, options->file_unit_bytes);
     for (int i = 0; i < options->defines; i++)
         hash = hash_text(hash_text(hash, options->define[i].name), options->define[i].value);
@@ -103,7 +107,16 @@ static enum fuse_status check_options(struct fuse_dist_program *program, struct 
     return FUSE_OK;
 }
 
+static enum fuse_status open_watchdog(struct fuse_dist_program *program, struct fuse_error *err) {
+    const struct fuse_dist_options *options = &program->options;
+    int64_t seconds = options->stall_seconds ? options->stall_seconds : STALL_SECONDS;
+    if (seconds < 0 || !options->stalled || program->job->comm->size == 1)
+        return FUSE_OK;
+    return fuse_watchdog_open(&program->watchdog, program->job->comm, seconds, options->stalled, options->context, err);
+}
+
 static enum fuse_status prepare(struct fuse_dist_program *program, struct fuse_error *err) {
+    FUSE_TRY(fuse_agree(program->job->comm, open_watchdog(program, err), err));
     FUSE_TRY(compare_ranks(program, err));
     FUSE_TRY(check_options(program, err));
     struct fuse_program_file file;
@@ -177,8 +190,10 @@ const char *fuse_dist_messages(fuse_dist_program *program) {
 }
 
 void fuse_dist_close(fuse_dist_program *program) {
-    if (program)
-        fuse_arena_close(program->arena);
+    if (!program)
+        return;
+    fuse_watchdog_close(program->watchdog);
+    fuse_arena_close(program->arena);
 }
 
 /* ---- planning ---- */

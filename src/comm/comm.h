@@ -11,6 +11,7 @@
 #include "core/queue.h"
 #include "core/reduce.h"
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -27,10 +28,18 @@ struct fuse_comm_counters {
     int64_t control_bytes; /* broadcast and reduce_int64, as received by this rank */
 };
 
+/* What this rank waits for, so that another thread of the process can see that it waits too long. */
+struct fuse_comm_wait {
+    _Atomic int64_t since_ns;          /* monotonic clock; 0: it does not wait */
+    _Atomic int peer;                  /* whose message it waits for, -1: for all ranks */
+    _Atomic(const char *) at_work_for; /* name of what it computes or moves, NULL: nothing yet. Set by the executor */
+};
+
 struct fuse_comm {
     const struct fuse_comm_ops *ops;
     int rank, size;
     struct fuse_comm_counters counters;
+    struct fuse_comm_wait wait;
 };
 
 struct fuse_comm_ops {

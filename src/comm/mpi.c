@@ -3,6 +3,7 @@
 
 #include <mpi.h>
 #include <stdlib.h>
+#include <time.h>
 
 /* One tag serves every message: MPI keeps the order of messages between two ranks, which is what pairs them. */
 enum { EXCHANGE_TAG = 1 };
@@ -44,6 +45,18 @@ static enum fuse_status check_mpi(int code, const char *call, struct fuse_error 
     int length;
     MPI_Error_string(code, text, &length);
     return fuse_fail(err, FUSE_EFAILED, "%s failed: %s", call, text);
+}
+
+/* From here to end_wait this rank depends on others. */
+static void begin_wait(struct fuse_comm *comm, int peer) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    atomic_store(&comm->wait.peer, peer);
+    atomic_store(&comm->wait.since_ns, (int64_t)now.tv_sec * 1000000000 + now.tv_nsec);
+}
+
+static void end_wait(struct fuse_comm *comm) {
+    atomic_store(&comm->wait.since_ns, 0);
 }
 
 /* ---- exchanges ---- */
@@ -175,7 +188,9 @@ static enum fuse_status wait(struct fuse_comm *comm, int number, struct fuse_err
     for (int i = 0; i < slot->count && slot->unfinished > 0; i++) {
         if (slot->requests[i] == MPI_REQUEST_NULL)
             continue;
+        begin_wait(comm, slot->pieces[i].peer);
         int code = MPI_Wait(&slot->requests[i], &slot->statuses[i]);
+        end_wait(comm);
         enum fuse_status piece = finish_piece(slot, i, &slot->statuses[i], code, err);
         st = st == FUSE_OK ? piece : st;
     }
@@ -193,7 +208,10 @@ static enum fuse_status broadcast(struct fuse_comm *comm, void *data, size_t byt
         comm->counters.control_bytes += (int64_t)bytes;
     for (size_t done = 0; done < bytes;) {
         size_t piece = bytes - done < mpi->piece_bytes ? bytes - done : mpi->piece_bytes;
-        FUSE_TRY(check_mpi(MPI_Bcast((char *)data + done, (int)piece, MPI_BYTE, root, mpi->handle), "MPI_Bcast", err));
+        begin_wait(comm, -1);
+        int code = MPI_Bcast((char *)data + done, (int)piece, MPI_BYTE, root, mpi->handle);
+        end_wait(comm);
+        FUSE_TRY(check_mpi(code, "MPI_Bcast", err));
         done += piece;
     }
     return FUSE_OK;
@@ -211,12 +229,17 @@ static enum fuse_status reduce_int64(struct fuse_comm *comm, enum fuse_reduce op
     if (count <= 0)
         return FUSE_OK;
     comm->counters.control_bytes += (int64_t)sizeof *values * count;
+    begin_wait(comm, -1);
     int code = MPI_Allreduce(MPI_IN_PLACE, values, count, MPI_INT64_T, mpi_op, mpi_of(comm)->handle);
+    end_wait(comm);
     return check_mpi(code, "MPI_Allreduce", err);
 }
 
 static enum fuse_status barrier(struct fuse_comm *comm, struct fuse_error *err) {
-    return check_mpi(MPI_Barrier(mpi_of(comm)->handle), "MPI_Barrier", err);
+    begin_wait(comm, -1);
+    int code = MPI_Barrier(mpi_of(comm)->handle);
+    end_wait(comm);
+    return check_mpi(code, "MPI_Barrier", err);
 }
 
 static enum fuse_status node(struct fuse_comm *comm, int *local_rank, int *local_size, struct fuse_error *err) {

@@ -96,7 +96,13 @@ static void close_all(struct fuse_exec *exec) {
 
 /* ---- walking the plan ----------------------------------------------------------------------------------------- */
 
+/* For whoever watches: the tensor or the file that a step serves. */
+static const char *subject(const struct fuse_ir *ir, const struct fuse_op *op) {
+    return op->path ? op->path : ir->values.at[op->out >= 0 ? op->out : op->input[0].value].name;
+}
+
 static void run_step(struct fuse_exec *exec, const struct fuse_step *step) {
+    atomic_store(&exec->comm->wait.at_work_for, subject(exec->plan->ir, exec->plan->ir->ops.at[step->op]));
     switch (step->kind) {
     case FUSE_STEP_READ: fuse_exec_read(exec, step); break;
     case FUSE_STEP_LITERAL: fuse_exec_literal(exec, step); break;
@@ -240,6 +246,7 @@ enum fuse_status fuse_execute(const struct fuse_exec_request *request, struct fu
     report->seconds[FUSE_PHASE_STORE] += now() - start;
     FUSE_TRY_GOTO(status, share_report(&exec, report, err), close_everything);
 close_everything:
+    atomic_store(&exec.comm->wait.at_work_for, NULL); /* names live as long as the plan */
     close_all(&exec);
     return status;
 }

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""A run that is killed, whole or one rank of it, leaves no temporary file and an older output as it was.
+"""A run that is killed, whole or one rank of it, or whose ranks wait for one that was stopped, ends, and leaves no
+temporary file and an older output as it was.
 
 usage: test_killed.py PATH_OF_FUSE_DIST
 """
@@ -20,6 +21,15 @@ A[i,k] = uniform(seed=1)
 B[k,j] = uniform(seed=2)
 C[i,j] = A[i,k] B[k,j]
 "c.npy" = C[i,j]
+"""
+
+# Here the ranks exchange something all the time.
+CHATTY = """
+axis i = 300
+axis k = 300
+X0[i,k] = uniform(seed=1)
+""" + "\n".join(f"X{n + 1}[i,j] = X{n}[i,k] X{n}[k,j] / 100.0" for n in range(60)) + """
+"c.npy" = X60[i,j]
 """
 
 
@@ -48,16 +58,19 @@ def wait_for(condition, seconds=20):
     return False
 
 
-def attempt(binary, who):
+def attempt(binary, who, how, program):
     with tempfile.TemporaryDirectory() as folder:
         with open(os.path.join(folder, "p.fuse"), "w") as file:
-            file.write(PROGRAM)
+            file.write(program)
         with open(os.path.join(folder, "c.npy"), "w") as file:
             file.write("older")
         command = [binary, "p.fuse", "--backend", "ref"]
         if who != "alone":
             command = ["mpirun", "-n", "3", *command]
-        process = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        if how == signal.SIGSTOP:
+            command += ["--stall-timeout", "2"]
+        errors = open(os.path.join(folder, "errors"), "w+")
+        process = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=errors)
         try:
             part = lambda: [name for name in os.listdir(folder) if name.endswith(".part")]
             if not wait_for(part):
@@ -66,8 +79,8 @@ def attempt(binary, who):
             if who in ("alone", "mpirun"):
                 process.send_signal(signal.SIGTERM)
             else:
-                os.kill(ranks_of(process)[who], signal.SIGKILL)
-            process.wait(timeout=20)
+                os.kill(ranks_of(process)[who], how)
+            process.wait(timeout=40)
             if process.returncode == 0:
                 return "the run succeeded"
             if not wait_for(lambda: not part(), 5):
@@ -75,17 +88,24 @@ def attempt(binary, who):
             with open(os.path.join(folder, "c.npy")) as file:
                 if file.read() != "older":
                     return "the older output changed"
+            errors.seek(0)
+            told = [line for line in errors.read().splitlines() if "has waited" in line]
+            if how == signal.SIGSTOP and (len(told) != 1 or f"rank {0 if who else 1} on" not in told[0]):
+                return f"told: {told}"
             return None
         finally:
+            errors.close()
             if process.poll() is None:
                 process.kill()
 
 
 def main():
     failures = 0
-    for who in ("alone", "mpirun", 0, 1, 2):
-        wrong = attempt(os.path.abspath(sys.argv[1]), who)
-        print(f"killed {who}: {wrong or 'fine'}")
+    cases = [(who, signal.SIGKILL, PROGRAM) for who in ("alone", "mpirun", 0, 1, 2)]
+    cases += [(who, signal.SIGSTOP, CHATTY) for who in (0, 2)]
+    for who, how, program in cases:
+        wrong = attempt(os.path.abspath(sys.argv[1]), who, how, program)
+        print(f"{'stopped' if how == signal.SIGSTOP else 'killed'} {who}: {wrong or 'fine'}")
         failures += wrong is not None
     return failures > 0
 
