@@ -6,6 +6,7 @@
 
 /* What is used more than once is stored when it is more than a few loads and operations. */
 #define REUSE_WEIGHT 12
+#define NORMALISED_WEIGHT 4 /* a normaliser uses its argument three times, and may write over it */
 
 #define OP1(op, a) fuse_term_op(l, FUSE_SCALAR_##op, (a), NULL, NULL)
 #define OP2(op, a, b) fuse_term_op(l, FUSE_SCALAR_##op, (a), (b), NULL)
@@ -227,7 +228,7 @@ static struct fuse_term *scale_norm(struct fuse_lowering *l, const struct fuse_n
 static struct fuse_term *normaliser(struct fuse_lowering *l, const struct fuse_node *node, enum fuse_dtype want) {
     enum fuse_dtype dtype = fuse_compute_type(node->inner, want);
     uint64_t set = node->taken;
-    struct fuse_term *x = fuse_settle(l, fuse_lower_argument(l, node, 0, dtype, want), REUSE_WEIGHT);
+    struct fuse_term *x = fuse_settle(l, fuse_lower_argument(l, node, 0, dtype, want), NORMALISED_WEIGHT);
     switch (node->builtin->code) {
     case FUSE_BUILTIN_CUMSUM: return fuse_lower_cumsum(l, x, set);
     case FUSE_BUILTIN_ROPE: return fuse_lower_rope(l, node, x, want);

@@ -62,6 +62,8 @@ static int cost_of(enum fuse_scalar_op op) {
     case FUSE_SCALAR_SIGMOID:
     case FUSE_SCALAR_UNIFORM:
     case FUSE_SCALAR_NORMAL: return 8;
+    case FUSE_SCALAR_DIV:
+    case FUSE_SCALAR_SQRT: return 4;
     default: return 1;
     }
 }

@@ -8,7 +8,7 @@
 
 #define SLAB_BYTES ((int64_t)32 << 20)       /* what a rank likes to hold of a chain at once */
 #define SLAB_MOST_BYTES ((int64_t)256 << 20) /* and what it accepts for the sake of ROWS positions a turn */
-#define ROWS 32
+#define ROWS 64
 #define WORTH 4 /* times as many bytes kept from being stored as go in and come out */
 
 struct growth {
