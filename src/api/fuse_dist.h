@@ -104,6 +104,19 @@ enum fuse_dist_text {
 FUSE_DIST_API const char *fuse_dist_text(fuse_dist_program *program, enum fuse_dist_text what);
 FUSE_DIST_API void fuse_dist_close(fuse_dist_program *program);
 
+/* A function of the language, in words: what `fuse-dist help builtins` and docs/builtins.md show. */
+struct fuse_dist_builtin {
+    const char *name;
+    const char *signature; /* "x, eps=1e-5, weight=, axis=": '=' marks what may be left out, ".." any number */
+    const char *doc;
+    const char *group, *axes; /* what it belongs to, and what that says about the axes of the result */
+    const char *type;         /* of the result */
+    int runs;                 /* 0: it is refused with "cannot be run yet" */
+    int differentiable;
+};
+/* Row `number` of the table, from 0, group by group; 0 when there is none. Local; strings are constants. */
+FUSE_DIST_API int fuse_dist_builtin(struct fuse_dist_builtin *out, int number);
+
 /* "0.1.0" */
 FUSE_DIST_API const char *fuse_dist_version(void);
 /* Versions and facts as one JSON object: version, compiler, MPI library, BLAS and its kernel. No MPI call that needs

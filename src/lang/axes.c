@@ -171,8 +171,7 @@ struct order {
 };
 
 static bool takes_axes_away(const struct fuse_builtin *builtin) {
-    return builtin && (builtin->group == FUSE_GROUP_REDUCTION || builtin->code == FUSE_BUILTIN_TOPK ||
-                       builtin->code == FUSE_BUILTIN_TOPK_INDEX);
+    return builtin && (builtin->group == FUSE_GROUP_REDUCTION || builtin->group == FUSE_GROUP_RANKING);
 }
 
 static void add_in_order(struct order *o, const struct fuse_expr *expr, uint64_t hidden) {

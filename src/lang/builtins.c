@@ -4,14 +4,15 @@
 #include <strings.h>
 
 static const struct fuse_builtin builtins[] = {
-#define FUSE_BUILTIN(NAME, text, group_, type_, scalar_, runs_, signature_, doc_) \
-    {.code = FUSE_BUILTIN_##NAME,                                                 \
-     .name = text,                                                                \
-     .group = FUSE_GROUP_##group_,                                                \
-     .type = FUSE_RESULT_##type_,                                                 \
-     .scalar = FUSE_SCALAR_##scalar_,                                             \
-     .runs = runs_,                                                               \
-     .signature = signature_,                                                     \
+#define FUSE_BUILTIN(NAME, text, group_, type_, scalar_, runs_, differentiable_, signature_, doc_) \
+    {.code = FUSE_BUILTIN_##NAME,                                                                  \
+     .name = text,                                                                                 \
+     .group = FUSE_GROUP_##group_,                                                                 \
+     .type = FUSE_RESULT_##type_,                                                                  \
+     .scalar = FUSE_SCALAR_##scalar_,                                                              \
+     .runs = runs_,                                                                                \
+     .differentiable = differentiable_,                                                            \
+     .signature = signature_,                                                                      \
      .doc = doc_},
 #include "lang/builtins.def"
 #undef FUSE_BUILTIN
@@ -26,6 +27,36 @@ const struct fuse_builtin *fuse_builtin_find(const char *name) {
 
 const struct fuse_builtin *fuse_builtin_at(int number) {
     return number >= 0 && number < FUSE_BUILTINS ? &builtins[number] : NULL;
+}
+
+static const struct {
+    const char *title, *axes;
+} groups[] = {
+#define FUSE_BUILTIN_GROUP(NAME, title_, axes_) {title_, axes_},
+#define FUSE_BUILTIN_TYPE(NAME, text)
+#include "lang/builtin_groups.def"
+#undef FUSE_BUILTIN_GROUP
+#undef FUSE_BUILTIN_TYPE
+};
+
+static const char *const types[] = {
+#define FUSE_BUILTIN_GROUP(NAME, title, axes)
+#define FUSE_BUILTIN_TYPE(NAME, text) text,
+#include "lang/builtin_groups.def"
+#undef FUSE_BUILTIN_GROUP
+#undef FUSE_BUILTIN_TYPE
+};
+
+const char *fuse_builtin_group_title(enum fuse_builtin_group group) {
+    return groups[group].title;
+}
+
+const char *fuse_builtin_group_axes(enum fuse_builtin_group group) {
+    return groups[group].axes;
+}
+
+const char *fuse_builtin_type_text(enum fuse_builtin_type type) {
+    return types[type];
 }
 
 int fuse_builtin_formals(struct fuse_formal out[FUSE_MAX_FORMALS], const struct fuse_builtin *builtin,

@@ -7,31 +7,27 @@
 #include <stdbool.h>
 
 enum fuse_builtin_code {
-#define FUSE_BUILTIN(NAME, text, group, type, scalar, runs, signature, doc) FUSE_BUILTIN_##NAME,
+#define FUSE_BUILTIN(NAME, text, group, type, scalar, runs, differentiable, signature, doc) FUSE_BUILTIN_##NAME,
 #include "lang/builtins.def"
 #undef FUSE_BUILTIN
     FUSE_BUILTINS
 };
 
+/* What a function does to axes. */
 enum fuse_builtin_group {
-    FUSE_GROUP_INDEX,      /* of an index name; its axis is that index */
-    FUSE_GROUP_CHOICE,     /* conditions and values */
-    FUSE_GROUP_ELEMENT,    /* axes: the union of the arguments' */
-    FUSE_GROUP_REDUCTION,  /* axes: the argument's without those taken */
-    FUSE_GROUP_NORMALISER, /* axes: the arguments' */
-    FUSE_GROUP_MAKER,      /* axes: the argument's and a new one */
-    FUSE_GROUP_LEFT,       /* axes: the left side's positions in order */
-    FUSE_GROUP_STRUCTURE   /* rules of their own */
+#define FUSE_BUILTIN_GROUP(NAME, title, axes) FUSE_GROUP_##NAME,
+#define FUSE_BUILTIN_TYPE(NAME, text)
+#include "lang/builtin_groups.def"
+#undef FUSE_BUILTIN_GROUP
+#undef FUSE_BUILTIN_TYPE
 };
 
 enum fuse_builtin_type {
-    FUSE_RESULT_REAL,   /* integers become reals */
-    FUSE_RESULT_NUMBER, /* integers are 64-bit, reals are kept */
-    FUSE_RESULT_VALUE,  /* the arguments' common type */
-    FUSE_RESULT_I64,
-    FUSE_RESULT_BOOL,
-    FUSE_RESULT_F32,
-    FUSE_RESULT_NAMED /* named by an argument */
+#define FUSE_BUILTIN_GROUP(NAME, title, axes)
+#define FUSE_BUILTIN_TYPE(NAME, text) FUSE_RESULT_##NAME,
+#include "lang/builtin_groups.def"
+#undef FUSE_BUILTIN_GROUP
+#undef FUSE_BUILTIN_TYPE
 };
 
 #define FUSE_MAX_FORMALS 8
@@ -49,6 +45,7 @@ struct fuse_builtin {
     enum fuse_builtin_type type;
     enum fuse_scalar_op scalar; /* ELEMENT of one operation; FUSE_SCALAR_OPS: more to it */
     bool runs;                  /* false: "cannot be run yet" */
+    bool differentiable;        /* grad goes through it */
     const char *signature;      /* "x, eps=1e-5, weight=, bias=": '=' marks what may be left out, ".." any number */
     const char *doc;
 };
@@ -56,6 +53,10 @@ struct fuse_builtin {
 /* Case does not matter. NULL when there is none. */
 const struct fuse_builtin *fuse_builtin_find(const char *name);
 const struct fuse_builtin *fuse_builtin_at(int number);
+/* The heading of a group and what it says about axes; the type of the result in words. */
+const char *fuse_builtin_group_title(enum fuse_builtin_group group);
+const char *fuse_builtin_group_axes(enum fuse_builtin_group group);
+const char *fuse_builtin_type_text(enum fuse_builtin_type type);
 /* Splits the signature; the texts live in the arena. Returns the number of formals, -1 when any number is taken. */
 int fuse_builtin_formals(struct fuse_formal out[FUSE_MAX_FORMALS], const struct fuse_builtin *builtin,
                          struct fuse_arena *arena);

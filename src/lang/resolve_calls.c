@@ -510,7 +510,8 @@ struct fuse_node *fuse_resolve_call(struct fuse_resolver *r, const struct fuse_e
         return reduction(r, expr, builtin, arguments.value[0], scope, !fuse_named_argument(expr, "axis"));
     case FUSE_GROUP_NORMALISER: return normaliser(r, expr, builtin, &arguments, scope);
     case FUSE_GROUP_MAKER:
-    case FUSE_GROUP_STRUCTURE: return fuse_resolve_structure(r, expr, builtin, &arguments, scope);
+    case FUSE_GROUP_RANKING:
+    case FUSE_GROUP_ATTENTION: return fuse_resolve_structure(r, expr, builtin, &arguments, scope);
     default: return left_call(r, expr, builtin, &arguments, scope);
     }
 }
