@@ -27,11 +27,18 @@ is_count() {
     [[ $1 =~ ^[1-9][0-9]{0,5}$ ]]
 }
 
-# build_program: builds fuse-dist unless it is there.
+# build_program: brings build/release up to date; says nothing when there is a build already, and it succeeds.
 build_program() {
-    if [ ! -x "$program" ]; then
-        [ -z "${FUSE_DIST:-}" ] || die "FUSE_DIST=$FUSE_DIST is no program"
+    local output
+    if [ -n "${FUSE_DIST:-}" ]; then
+        [ -x "$program" ] || die "FUSE_DIST=$FUSE_DIST is no program"
+    elif [ ! -x "$program" ]; then
         "$top/scripts/build.sh" release
+    else
+        output=$("$top/scripts/build.sh" release 2>&1) || {
+            echo "$output" >&2
+            exit 1
+        }
     fi
 }
 

@@ -36,6 +36,5 @@ output=$work/output
 mkdir -p "$output"
 rm -f "$output/out.npy"
 echo "transformer block: $tokens tokens, width $width, $heads heads, ranks $ranks"
-run_ranks "$ranks" --root "$work/$size" --output-root "$output" -D width=$((width / heads)) \
-    "$here/transformer_block.fuse"
+run_ranks "$ranks" --root "$work/$size" --output-root "$output" "$here/transformer_block.fuse"
 exec "$python" -B "$here/reference.py" "$work/$size" "$output"

@@ -119,7 +119,7 @@ def main():
     parser.add_argument("ranks", type=int, nargs="*")
     options = parser.parse_args()
     folder = os.path.abspath(options.work)
-    os.environ.pop("FUSE_DIST", None)
+    os.environ["FUSE_DIST"] = os.path.abspath(options.binary)
     checkout(folder, os.path.abspath(options.binary))
     if options.mode == "readme":
         good = readme(folder, options.name, options.heavy)
