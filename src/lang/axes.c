@@ -174,6 +174,13 @@ static bool takes_axes_away(const struct fuse_builtin *builtin) {
     return builtin && (builtin->group == FUSE_GROUP_REDUCTION || builtin->group == FUSE_GROUP_RANKING);
 }
 
+static void add_number(struct order *o, int number, uint64_t hidden) {
+    if (number >= 0 && !((hidden | o->seen) & FUSE_BIT(number))) {
+        o->seen |= FUSE_BIT(number);
+        o->out[o->n++] = number;
+    }
+}
+
 static void add_in_order(struct order *o, const struct fuse_expr *expr, uint64_t hidden) {
     bool leaf;
     own_names(o->c, o->eq, expr, &leaf);
@@ -187,11 +194,7 @@ static void add_in_order(struct order *o, const struct fuse_expr *expr, uint64_t
             name = ref ? index[k].name : fuse_index_argument(expr, &span);
             if (!name || (ref && !fuse_index_is_name(o->c, o->eq, &index[k])))
                 continue;
-            int number = fuse_name_number(o->c, o->eq, name, expr->span);
-            if (number >= 0 && !((hidden | o->seen) & FUSE_BIT(number))) {
-                o->seen |= FUSE_BIT(number);
-                o->out[o->n++] = number;
-            }
+            add_number(o, fuse_name_number(o->c, o->eq, name, expr->span), hidden);
         }
         return;
     }
@@ -204,6 +207,9 @@ static void add_in_order(struct order *o, const struct fuse_expr *expr, uint64_t
     for (int k = 0; k < n; k++)
         add_in_order(o, child[k], hidden | o->c->inner[child[k]->id]);
     o->made |= made;
+    const struct fuse_item *fn = fuse_called_fn(o->c, o->eq, expr);
+    for (int a = 0; fn && o->c->result[expr->id] && a < fn->lhs.n; a++)
+        add_number(o, o->c->result[expr->id][a], hidden);
 }
 
 int fuse_names_in_order(struct fuse_checker *c, struct fuse_equation *eq, const struct fuse_expr *expr,
@@ -455,12 +461,20 @@ static uint64_t walk_up(struct fuse_taking *t, const struct fuse_expr *expr) {
         struct fuse_expr **child;
         int n = fuse_expr_children(c, &child, expr);
         const struct fuse_builtin *builtin = fuse_called_builtin(c, t->eq, expr);
+        const struct fuse_item *fn = fuse_called_fn(c, t->eq, expr);
+        t->actuals += fn != NULL;
         for (int k = 0; k < n; k++) {
             walk_up(t, child[k]);
-            named |= c->named[child[k]->id];
+            named |= fn ? 0 : c->named[child[k]->id];
         }
+        t->actuals -= fn != NULL;
         if (builtin && expr->apply.is_call)
             made = fuse_structure_axes(t, expr, builtin);
+        if (fn)
+            made = fuse_fn_axes(t, expr, fn);
+        for (int k = 0; k < n && fn; k++)
+            named |= c->named[child[k]->id] & ~c->inner[child[k]->id];
+        named |= t->actuals > 0 ? made : 0;
         for (int k = 0; k < n; k++)
             set |= c->free_names[child[k]->id] & ~c->inner[child[k]->id];
         if (expr->kind == FUSE_EXPR_REDUCE) {
@@ -514,6 +528,17 @@ static void walk_down(struct fuse_taking *t, const struct fuse_expr *expr, uint6
     }
 }
 
+/* The body of a fn, and an argument of one, belong to several equations. */
+static void forget(struct fuse_checker *c, const struct fuse_expr *expr) {
+    struct fuse_expr **child;
+    int id = expr->id;
+    c->taken[id] = c->free_names[id] = c->inner[id] = c->outside[id] = c->made[id] = c->named[id] = 0;
+    c->result[id] = NULL;
+    int n = fuse_expr_children(c, &child, expr);
+    for (int k = 0; k < n; k++)
+        forget(c, child[k]);
+}
+
 /* One round upwards; what is named decides in the next round which left indices calls make axes of. */
 static void go_up(struct fuse_taking *t) {
     const struct fuse_expr *guard = t->eq->item->guard, *value = t->eq->item->value;
@@ -529,6 +554,10 @@ static void go_up(struct fuse_taking *t) {
 void fuse_take_axes(struct fuse_checker *c, struct fuse_equation *eq) {
     struct fuse_taking t = {.c = c, .eq = eq, .named = ~(uint64_t)0};
     const struct fuse_expr *guard = eq->item->guard, *value = eq->item->value;
+    if (c->calls > 0)
+        forget(c, value);
+    if (c->calls > 0 && guard)
+        forget(c, guard);
     for (int round = 0; round <= 2 * FUSE_MAX_INDICES; round++) {
         t.changed = round == 0;
         go_up(&t);

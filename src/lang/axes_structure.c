@@ -1,11 +1,13 @@
 /* Axes that calls make, glue and contract by rules of their own: language.md section 10, concat, stack, attention. */
 #include "lang/axes.h"
 
-/* The next left index that nothing on the right names; 0: none is left. */
-static uint64_t unnamed_left(struct fuse_taking *t) {
+uint64_t fuse_next_made(struct fuse_taking *t, const struct fuse_expr *call, int number) {
     uint64_t seen = 0;
     int skip = t->makers;
-    for (int a = 0; a < t->eq->lefts; a++) {
+    if (t->actuals > 0)
+        return fuse_add_name(
+            t->c, t->eq, fuse_arena_printf(t->c->arena, "%s.%d.%d", call->apply.name, call->id, number), call->span);
+    for (int a = t->eq->carried; a < t->eq->lefts; a++) {
         int index = t->eq->left[a].index;
         if (index < 0)
             continue;
@@ -21,9 +23,9 @@ static uint64_t unnamed_left(struct fuse_taking *t) {
 
 /* In a sink the new axis has no name that anything else could use. */
 static uint64_t made_axis(struct fuse_taking *t, const struct fuse_expr *call, const struct fuse_builtin *builtin) {
-    if (t->eq->kind == FUSE_EQUATION_SINK)
+    if (t->eq->kind == FUSE_EQUATION_SINK && t->actuals == 0)
         return 0;
-    uint64_t made = unnamed_left(t);
+    uint64_t made = fuse_next_made(t, call, 0);
     if (!made && t->report && !t->eq->bad) {
         struct fuse_diagnostic *d = fuse_complain(t->c, call->span,
                                                   "%s makes a new axis, but every left index stands on "
@@ -92,7 +94,7 @@ static uint64_t glue(struct fuse_taking *t, const struct fuse_expr *call) {
     }
     if (axis && !(axis & had))
         return axis;
-    uint64_t made = t->eq->kind == FUSE_EQUATION_SINK ? 0 : unnamed_left(t);
+    uint64_t made = t->eq->kind == FUSE_EQUATION_SINK || t->actuals > 0 ? 0 : fuse_next_made(t, call, 0);
     return made ? made : first;
 }
 

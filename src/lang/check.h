@@ -43,6 +43,7 @@ struct fuse_symbol {
     struct fuse_span span;
     int tensor;                                                     /* TENSOR */
     bool disputed;                                                  /* something else is defined under this name too */
+    bool called;                                                    /* FN */
     const struct fuse_item *item;                                   /* CONST (also param), FN */
     enum { FUSE_UNKNOWN, FUSE_BUSY, FUSE_KNOWN, FUSE_WRONG } state; /* CONST */
     struct fuse_number number;                                      /* CONST, KNOWN */
@@ -58,6 +59,9 @@ struct fuse_tensor {
     const char *name;
     struct fuse_span span; /* its first left side */
     int rank;
+    /* The first `carried` axes are those that a call of a fn carries through its body; they are not written there. */
+    int carried;
+    const char **carried_name; /* their names in the body */
     int domain[FUSE_MAX_AXES];
     FUSE_VEC(int) contributions; /* equations */
     struct fuse_type type;
@@ -198,7 +202,10 @@ struct fuse_equation {
     enum fuse_equation_kind kind;
     const struct fuse_item *item;
     int number, block;
-    int tensor; /* -1: sink */
+    int tensor;                           /* -1: sink */
+    const struct fuse_instance *instance; /* the call of a fn whose body it is in, or NULL */
+    int carried;                          /* positions before the written ones on the left side */
+    const char **carried_name;
     bool bad;
     const struct fuse_source_request *source;
 
@@ -245,6 +252,7 @@ struct fuse_checker {
     FUSE_VEC(struct fuse_equation *) equations;
     FUSE_VEC(struct fuse_export) exports;
     FUSE_VEC(int) block_parent; /* block 0 is the file */
+    int calls;                  /* of fns */
     bool has_imports;           /* names may come from a file that was not read */
     FUSE_VEC(struct fuse_domain) domains;
     FUSE_VEC(struct fuse_fact) facts;
@@ -253,9 +261,10 @@ struct fuse_checker {
     uint64_t *taken; /* per expression: names that a construct takes (axis=, default, reduce); a normaliser's axis */
     uint64_t *free_names; /* per expression: names that stand in it and are not taken in it */
     uint64_t *outside;    /* per expression: names that stand elsewhere in the equation and reach it; axes pass only */
-    uint64_t *inner;      /* per argument of concat and attention: names that the call takes in this argument alone */
+    uint64_t *inner; /* per argument of concat, attention and a fn: names that the call takes in this argument alone */
     uint64_t *made;  /* per call that makes an axis: its name, a left index or concat's own; in sinks only the latter */
-    uint64_t *named; /* per expression: names that stand in it and that no reduction takes; axes pass only */
+    const int **result; /* per call of a fn: the name of each of its result's axes, -1 in sinks */
+    uint64_t *named;    /* per expression: names that stand in it and that no reduction takes; axes pass only */
 };
 
 /* Says once per tensor that brackets on a Boolean tensor mean the same as parentheses. */
@@ -294,6 +303,16 @@ const char *fuse_quote_indices(struct fuse_checker *c, const struct fuse_equatio
 void fuse_collect_names(struct fuse_checker *c);
 /* The symbol that a name means in a block, or NULL. */
 struct fuse_symbol *fuse_find_symbol(const struct fuse_checker *c, int block, const char *name);
+/* true when the block itself declares the name. */
+bool fuse_is_declared(const struct fuse_checker *c, int block, const char *name);
+/* What calls of a fn add: a block, a tensor in it under the name of a left side, equations. */
+int fuse_open_block(struct fuse_checker *c, int parent);
+struct fuse_tensor *fuse_add_tensor(struct fuse_checker *c, int block, const struct fuse_lhs *lhs, int rank);
+struct fuse_equation *fuse_add_equation(struct fuse_checker *c, const struct fuse_item *item, int block,
+                                        enum fuse_equation_kind kind);
+void fuse_collect_statements(struct fuse_checker *c, struct fuse_item *const *item, int items, int block);
+/* Finds out what the contributions of a tensor combine with. */
+void fuse_settle_operator(struct fuse_checker *c, struct fuse_tensor *tensor);
 const struct fuse_axis *fuse_find_axis(const struct fuse_checker *c, const char *name);
 void fuse_suggest_tensor(struct fuse_checker *c, struct fuse_diagnostic *diagnostic, const char *name);
 
@@ -319,6 +338,12 @@ void fuse_take_axes(struct fuse_checker *c, struct fuse_equation *eq);
 /* The names of an expression in order of first appearance, without those that constructs in it take. */
 int fuse_names_in_order(struct fuse_checker *c, struct fuse_equation *eq, const struct fuse_expr *expr,
                         int out[FUSE_MAX_INDICES]);
+/* The fn that is called, or NULL; the formal that an argument is for, or -1. */
+const struct fuse_item *fuse_called_fn(const struct fuse_checker *c, const struct fuse_equation *eq,
+                                       const struct fuse_expr *expr);
+/* Reports what is wrong with the formals and the result. */
+bool fuse_is_well_formed(struct fuse_checker *c, const struct fuse_item *fn);
+int fuse_formal_of(const struct fuse_item *fn, const struct fuse_expr *call, int argument);
 /* The index name of iota(i), even(i), odd(i); NULL when the argument is something else. */
 const char *fuse_index_argument(const struct fuse_expr *call, struct fuse_span *span);
 /* The names of an argument in order: a reference's own order, else that of first appearance; without those that are
@@ -334,6 +359,8 @@ const struct fuse_argument *fuse_named_argument(const struct fuse_expr *call, co
 int fuse_reference_indices(const struct fuse_expr *expr, const struct fuse_index **index);
 
 void fuse_resolve(struct fuse_checker *c, struct fuse_equation *eq);
+/* The bodies of fns that nothing calls, for the names in them. */
+void fuse_resolve_uncalled(struct fuse_checker *c);
 void fuse_place_sums(struct fuse_checker *c, struct fuse_equation *eq);
 
 int fuse_new_domain(struct fuse_checker *c);

@@ -19,7 +19,7 @@ static void list_sources(struct fuse_sources *sources, struct fuse_arena *arena,
     for (int i = 0; i < items; i++) {
         if (item[i]->kind == FUSE_ITEM_SOURCE)
             add_source(sources, arena, seen, item[i]);
-        else if (item[i]->kind == FUSE_ITEM_BLOCK)
+        else if (item[i]->kind == FUSE_ITEM_BLOCK || item[i]->kind == FUSE_ITEM_FN)
             list_sources(sources, arena, seen, item[i]->body, item[i]->bodies);
     }
 }
@@ -44,6 +44,29 @@ static void sort_reports(struct fuse_arena *arena, struct fuse_diagnostic *at, i
     memcpy(at, merged, (size_t)n * sizeof *at);
 }
 
+static bool is_same(const struct fuse_diagnostic *a, const struct fuse_diagnostic *b) {
+    return a->severity == b->severity && a->span.begin == b->span.begin && a->span.end == b->span.end &&
+           strcmp(a->message, b->message) == 0;
+}
+
+/* The body of a fn is looked at once for every call: what is wrong with it is said once. */
+static void say_once(struct fuse_diagnostics *diagnostics, int first) {
+    int kept = first;
+    for (int k = first; k < diagnostics->list.n; k++) {
+        const struct fuse_diagnostic *d = &diagnostics->list.at[k];
+        bool repeated = false;
+        for (int j = kept - 1; j >= first && diagnostics->list.at[j].span.begin == d->span.begin && !repeated; j--)
+            repeated = is_same(&diagnostics->list.at[j], d);
+        if (!repeated)
+            diagnostics->list.at[kept++] = *d;
+        else if (d->severity == FUSE_SEVERITY_ERROR)
+            diagnostics->errors--;
+        else if (d->severity == FUSE_SEVERITY_WARNING)
+            diagnostics->warnings--;
+    }
+    diagnostics->list.n = kept;
+}
+
 /* ---- the passes ------------------------------------------------------------------------------------------------- */
 
 bool fuse_check(struct fuse_ir *ir, struct fuse_arena *arena, const struct fuse_ast *ast,
@@ -63,6 +86,7 @@ bool fuse_check(struct fuse_ir *ir, struct fuse_arena *arena, const struct fuse_
     size_t exprs = (size_t)(ast->exprs > 0 ? ast->exprs : 1);
     c.taken = fuse_arena_array(arena, exprs, sizeof *c.taken);
     c.free_names = fuse_arena_array(arena, exprs, sizeof *c.free_names);
+    c.result = fuse_arena_array(arena, exprs, sizeof *c.result);
     c.outside = fuse_arena_array(arena, exprs, sizeof *c.outside);
     c.inner = fuse_arena_array(arena, exprs, sizeof *c.inner);
     c.made = fuse_arena_array(arena, exprs, sizeof *c.made);
@@ -70,6 +94,10 @@ bool fuse_check(struct fuse_ir *ir, struct fuse_arena *arena, const struct fuse_
 
     fuse_collect_names(&c);
     for (int e = 0; e < c.equations.n; e++)
+        fuse_resolve(&c, c.equations.at[e]);
+    int uncalled = c.equations.n;
+    fuse_resolve_uncalled(&c);
+    for (int e = uncalled; e < c.equations.n; e++)
         fuse_resolve(&c, c.equations.at[e]);
     fuse_spread_bad(&c);
     for (int e = 0; e < c.equations.n; e++)
@@ -82,5 +110,7 @@ bool fuse_check(struct fuse_ir *ir, struct fuse_arena *arena, const struct fuse_
     fuse_lower(&c);
     if (diagnostics->list.n > first)
         sort_reports(arena, diagnostics->list.at + first, diagnostics->list.n - first);
+    if (c.calls > 0)
+        say_once(diagnostics, first);
     return diagnostics->errors == errors;
 }

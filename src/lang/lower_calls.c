@@ -255,7 +255,8 @@ static struct fuse_term *coordinate(struct fuse_lowering *l, const struct fuse_n
     if (at->index >= 0)
         return fuse_term_iota(l, at->index);
     const struct fuse_tensor *tensor = l->c->tensors.at[l->eq->tensor];
-    int64_t n = node->positions == tensor->rank ? fuse_domain_of(l->c, tensor->domain[k])->extent : 0;
+    int first = l->eq->carried;
+    int64_t n = node->positions == tensor->rank - first ? fuse_domain_of(l->c, tensor->domain[first + k])->extent : 0;
     return fuse_term_integer(l, at->offset < 0 ? at->offset + n : at->offset);
 }
 
@@ -264,7 +265,7 @@ static struct fuse_term *counter(struct fuse_lowering *l, const struct fuse_node
     const struct fuse_tensor *tensor = l->c->tensors.at[l->eq->tensor];
     struct fuse_term *number = fuse_term_integer(l, 0);
     for (int a = 0; a < node->positions; a++) {
-        int64_t n = fuse_domain_of(l->c, tensor->domain[a])->extent;
+        int64_t n = fuse_domain_of(l->c, tensor->domain[l->eq->carried + a])->extent;
         if (a > 0)
             number = OP2(MUL, number, fuse_term_integer(l, n));
         number = a > 0 ? OP2(ADD, number, coordinate(l, node, a)) : coordinate(l, node, a);

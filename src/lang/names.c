@@ -41,10 +41,12 @@ static void complain_taken(struct fuse_checker *c, struct fuse_span span, struct
 /* Constants, functions and files' names share one space; a second definition is an error. */
 static void define_global(struct fuse_checker *c, const struct fuse_item *item, enum fuse_symbol_kind kind) {
     struct fuse_symbol *old = fuse_find_symbol(c, 0, item->name);
-    if (old)
+    if (old) {
         complain_taken(c, item->name_span, old);
-    else
-        add_symbol(c, 0, kind, item->name, item->name_span, item);
+        return;
+    }
+    struct fuse_symbol *symbol = add_symbol(c, 0, kind, item->name, item->name_span, item);
+    symbol->disputed = kind == FUSE_SYMBOL_FN && !fuse_is_well_formed(c, item);
 }
 
 void fuse_suggest_tensor(struct fuse_checker *c, struct fuse_diagnostic *diagnostic, const char *name) {
@@ -57,14 +59,19 @@ void fuse_suggest_tensor(struct fuse_checker *c, struct fuse_diagnostic *diagnos
 
 /* ---- tensors -------------------------------------------------------------------------------------------------- */
 
-static struct fuse_tensor *add_tensor(struct fuse_checker *c, int block, const struct fuse_lhs *lhs) {
+bool fuse_is_declared(const struct fuse_checker *c, int block, const char *name) {
+    int64_t at;
+    return fuse_map_get(&c->symbol_of, symbol_key(c, block, name), &at);
+}
+
+struct fuse_tensor *fuse_add_tensor(struct fuse_checker *c, int block, const struct fuse_lhs *lhs, int rank) {
     struct fuse_tensor *tensor = FUSE_NEW(c->arena, struct fuse_tensor);
     tensor->name = lhs->name;
     tensor->span = lhs->name_span;
-    tensor->rank = lhs->n;
+    tensor->rank = rank;
     tensor->value = -1;
     if (tensor->rank > FUSE_MAX_AXES) {
-        fuse_complain(c, lhs->span, "'%s' has %d axes; %d are the most", lhs->name, lhs->n, FUSE_MAX_AXES);
+        fuse_complain(c, lhs->span, "'%s' has %d axes; %d are the most", lhs->name, rank, FUSE_MAX_AXES);
         tensor->bad = tensor->disputed = true;
         tensor->rank = FUSE_MAX_AXES;
     }
@@ -81,8 +88,8 @@ static struct fuse_tensor *add_tensor(struct fuse_checker *c, int block, const s
     return tensor;
 }
 
-static struct fuse_equation *add_equation(struct fuse_checker *c, const struct fuse_item *item, int block,
-                                          enum fuse_equation_kind kind) {
+struct fuse_equation *fuse_add_equation(struct fuse_checker *c, const struct fuse_item *item, int block,
+                                        enum fuse_equation_kind kind) {
     struct fuse_equation *eq = FUSE_NEW(c->arena, struct fuse_equation);
     eq->item = item;
     eq->kind = kind;
@@ -128,18 +135,18 @@ static void contribute(struct fuse_checker *c, const struct fuse_item *item, int
     const struct fuse_lhs *lhs = &item->lhs;
     struct fuse_symbol *symbol = fuse_find_symbol(c, block, lhs->name);
     struct fuse_equation *eq =
-        add_equation(c, item, block, item->kind == FUSE_ITEM_SOURCE ? FUSE_EQUATION_SOURCE : FUSE_EQUATION_EXPR);
+        fuse_add_equation(c, item, block, item->kind == FUSE_ITEM_SOURCE ? FUSE_EQUATION_SOURCE : FUSE_EQUATION_EXPR);
     if (symbol && symbol->kind != FUSE_SYMBOL_TENSOR) {
         complain_taken(c, lhs->name_span, symbol);
         eq->bad = true;
         return;
     }
-    struct fuse_tensor *tensor = symbol ? c->tensors.at[symbol->tensor] : add_tensor(c, 0, lhs);
+    struct fuse_tensor *tensor = symbol ? c->tensors.at[symbol->tensor] : fuse_add_tensor(c, 0, lhs, lhs->n);
     eq->tensor = symbol ? symbol->tensor : c->tensors.n - 1;
-    if (tensor->rank != lhs->n && !tensor->bad) {
-        fuse_point_to(
-            fuse_complain(c, lhs->span, "'%s' has rank %d here but rank %d elsewhere", lhs->name, lhs->n, tensor->rank),
-            tensor->span, "first defined here");
+    if (tensor->rank - tensor->carried != lhs->n && !tensor->bad) {
+        fuse_point_to(fuse_complain(c, lhs->span, "'%s' has rank %d here but rank %d elsewhere", lhs->name, lhs->n,
+                                    tensor->rank - tensor->carried),
+                      tensor->span, "first defined here");
         eq->bad = tensor->disputed = true;
     }
     if (eq->kind == FUSE_EQUATION_SOURCE) {
@@ -206,7 +213,7 @@ static void settle_boolean(struct fuse_checker *c, struct fuse_tensor *tensor) {
 }
 
 /* All contributions of a tensor combine with one operator. */
-static void settle_operator(struct fuse_checker *c, struct fuse_tensor *tensor) {
+void fuse_settle_operator(struct fuse_checker *c, struct fuse_tensor *tensor) {
     const struct fuse_equation *first = NULL;
     if (tensor->boolean) {
         settle_boolean(c, tensor);
@@ -243,7 +250,7 @@ bool fuse_is_joint(const struct fuse_checker *c, const struct fuse_equation *eq)
 
 /* ---- items ---------------------------------------------------------------------------------------------------- */
 
-static int open_block(struct fuse_checker *c, int parent) {
+int fuse_open_block(struct fuse_checker *c, int parent) {
     fuse_vec_push(c->arena, &c->block_parent, parent);
     return c->block_parent.n - 1;
 }
@@ -252,23 +259,22 @@ static int open_block(struct fuse_checker *c, int parent) {
 static void declare_locals(struct fuse_checker *c, struct fuse_item *const *item, int items, int block) {
     for (int i = 0; i < items; i++) {
         const struct fuse_lhs *lhs = &item[i]->lhs;
-        int64_t at;
-        if (item[i]->kind == FUSE_ITEM_LET && !fuse_map_get(&c->symbol_of, symbol_key(c, block, lhs->name), &at))
-            add_tensor(c, block, lhs);
+        if (item[i]->kind == FUSE_ITEM_LET && !fuse_is_declared(c, block, lhs->name))
+            fuse_add_tensor(c, block, lhs, lhs->n);
     }
 }
 
-static void collect_statements(struct fuse_checker *c, struct fuse_item *const *item, int items, int block) {
+void fuse_collect_statements(struct fuse_checker *c, struct fuse_item *const *item, int items, int block) {
     for (int i = 0; i < items; i++)
         switch (item[i]->kind) {
         case FUSE_ITEM_EQUATION:
         case FUSE_ITEM_SOURCE:
         case FUSE_ITEM_LET: contribute(c, item[i], block); break;
-        case FUSE_ITEM_SINK: add_equation(c, item[i], block, FUSE_EQUATION_SINK); break;
+        case FUSE_ITEM_SINK: fuse_add_equation(c, item[i], block, FUSE_EQUATION_SINK); break;
         case FUSE_ITEM_BLOCK: {
-            int inner = open_block(c, block);
+            int inner = fuse_open_block(c, block);
             declare_locals(c, item[i]->body, item[i]->bodies, inner);
-            collect_statements(c, item[i]->body, item[i]->bodies, inner);
+            fuse_collect_statements(c, item[i]->body, item[i]->bodies, inner);
             break;
         }
         default: break;
@@ -334,17 +340,14 @@ static void collect_exports(struct fuse_checker *c, const struct fuse_item *item
 void fuse_collect_names(struct fuse_checker *c) {
     struct fuse_item *const *item = c->ast->item;
     int items = c->ast->items;
-    open_block(c, -1);
+    fuse_open_block(c, -1);
     for (int i = 0; i < items; i++)
         switch (item[i]->kind) {
         case FUSE_ITEM_IMPORT:
             c->has_imports = true;
             fuse_later(c, item[i]->text_span, "import is");
             break;
-        case FUSE_ITEM_FN:
-            define_global(c, item[i], FUSE_SYMBOL_FN);
-            fuse_later(c, item[i]->name_span, "fn is");
-            break;
+        case FUSE_ITEM_FN: define_global(c, item[i], FUSE_SYMBOL_FN); break;
         case FUSE_ITEM_PARAM:
         case FUSE_ITEM_CONST: define_global(c, item[i], FUSE_SYMBOL_CONST); break;
         default: break;
@@ -355,9 +358,9 @@ void fuse_collect_names(struct fuse_checker *c) {
         if (c->symbols.at[s].kind == FUSE_SYMBOL_CONST)
             fuse_symbol_number(c, &number, &c->symbols.at[s]);
     }
-    collect_statements(c, item, items, 0);
+    fuse_collect_statements(c, item, items, 0);
     for (int t = 0; t < c->tensors.n; t++)
-        settle_operator(c, c->tensors.at[t]);
+        fuse_settle_operator(c, c->tensors.at[t]);
     for (int i = 0; i < items; i++) {
         if (item[i]->kind == FUSE_ITEM_AXIS)
             collect_axis(c, item[i]);

@@ -35,7 +35,8 @@ int fuse_new_index(struct fuse_resolver *r, const char *name, struct fuse_span s
     int k = eq->indices++;
     eq->index[k] =
         (struct fuse_equation_index){.name = name, .span = span, .domain = fuse_new_domain(r->c), .sliced = sliced};
-    const struct fuse_axis *axis = sliced ? NULL : declared_axis(r->c, name);
+    /* Formal and local indices of a fn are not meant. */
+    const struct fuse_axis *axis = sliced || eq->instance ? NULL : declared_axis(r->c, name);
     if (axis && axis->bad)
         r->c->domains.at[eq->index[k].domain].tainted = true;
     else if (axis && axis->extent >= 0)
@@ -171,6 +172,10 @@ static void note_position(struct fuse_resolver *r, const struct fuse_position *a
     fuse_add_fact(r, fact);
 }
 
+void fuse_note_position(struct fuse_resolver *r, const struct fuse_position *at, int tensor, int axis) {
+    note_position(r, at, tensor, axis, false);
+}
+
 /* ---- left sides ----------------------------------------------------------------------------------------------- */
 
 static void resolve_left(struct fuse_resolver *r) {
@@ -179,9 +184,12 @@ static void resolve_left(struct fuse_resolver *r) {
     const struct fuse_tensor *tensor = r->c->tensors.at[eq->tensor];
     bool good = true;
     eq->plain_left = true;
-    for (int a = 0; a < lhs->n && a < FUSE_MAX_AXES; a++) {
+    for (int a = 0; a < eq->carried + lhs->n && a < FUSE_MAX_AXES; a++) {
         struct fuse_position *at = &eq->left[a];
-        bool fine = resolve_position(r, at, &lhs->index[a], NULL, true);
+        struct fuse_index through = {.kind = FUSE_INDEX_NAME, .span = lhs->span};
+        if (a < eq->carried)
+            through.name = eq->carried_name[a];
+        bool fine = resolve_position(r, at, a < eq->carried ? &through : &lhs->index[a - eq->carried], NULL, true);
         good &= fine;
         if (!fine)
             continue;
@@ -198,7 +206,7 @@ static void resolve_left(struct fuse_resolver *r) {
             eq->dotted_names |= FUSE_BIT(fuse_name_number(r->c, eq, eq->index[at->index].name, at->span));
         }
     }
-    eq->lefts = lhs->n < FUSE_MAX_AXES ? lhs->n : FUSE_MAX_AXES;
+    eq->lefts = eq->carried + lhs->n < FUSE_MAX_AXES ? eq->carried + lhs->n : FUSE_MAX_AXES;
     if (!good)
         fail(r);
     if (eq->bad)
@@ -265,6 +273,24 @@ struct fuse_node *fuse_finish_node(struct fuse_resolver *r, struct fuse_node *no
     return r->eq->bad ? NULL : node;
 }
 
+/* Two unnamed slices of one reference with one text would be a diagonal that nobody meant. */
+static bool slice_name_repeats(struct fuse_resolver *r, const struct fuse_node *node, const struct fuse_index *index,
+                               int k) {
+    int carried = r->c->tensors.at[node->tensor]->carried;
+    if (index[k].kind != FUSE_INDEX_SLICE || index[k].named_slice)
+        return false;
+    for (int b = 0; b < k; b++) {
+        if (index[b].kind != FUSE_INDEX_SLICE || index[b].named_slice ||
+            node->at[carried + b].index != node->at[carried + k].index)
+            continue;
+        struct fuse_diagnostic *d =
+            fuse_complain(r->c, index[k].span, "two slices of one reference are both called '%s'", index[k].name);
+        fuse_advise(r->c, d, "name one of them: i=%s", index[k].name);
+        return true;
+    }
+    return false;
+}
+
 static struct fuse_node *resolve_reference(struct fuse_resolver *r, const struct fuse_expr *expr, int tensor,
                                            const struct fuse_scope *scope) {
     struct fuse_checker *c = r->c;
@@ -276,46 +302,43 @@ static struct fuse_node *resolve_reference(struct fuse_resolver *r, const struct
     if (t->boolean && expr->kind == FUSE_EXPR_REF && expr->ref.n > 0)
         fuse_tell_brackets(c, t, expr->span);
     fuse_vec_push(c->arena, &r->eq->mentions, tensor);
-    if (n != t->rank && t->disputed) {
+    int rank = t->rank - t->carried;
+    if (n != rank && t->disputed) {
         fail(r);
         return NULL;
     }
-    if (n != t->rank) {
+    if (n != rank) {
         bool bare = expr->kind == FUSE_EXPR_REF && !expr->ref.has_brackets;
-        struct fuse_diagnostic *d = fuse_complain(c, expr->span, "'%s' has rank %d, but %d %s given", t->name, t->rank,
-                                                  n, n == 1 ? "index is" : "indices are");
+        struct fuse_diagnostic *d = fuse_complain(c, expr->span, "'%s' has rank %d, but %d %s given", t->name, rank, n,
+                                                  n == 1 ? "index is" : "indices are");
         fuse_point_to(d, t->span, "defined here");
         if (bare)
-            fuse_advise(c, d, "write %s[..] with %d %s", t->name, t->rank, t->rank == 1 ? "index" : "indices");
-        else if (expr->kind == FUSE_EXPR_APPLY && t->rank == 0)
+            fuse_advise(c, d, "write %s[..] with %d %s", t->name, rank, rank == 1 ? "index" : "indices");
+        else if (expr->kind == FUSE_EXPR_APPLY && rank == 0)
             fuse_advise(c, d, "a product is written %s * (..)", t->name);
         fail(r);
         return NULL;
     }
     struct fuse_node *node = fuse_new_node(r, FUSE_NODE_REF, expr->span, 0);
     node->tensor = tensor;
-    node->at = FUSE_NEW_ARRAY(c->arena, struct fuse_position, n);
-    node->positions = n;
-    for (int a = 0; a < n; a++) {
-        if (!resolve_position(r, &node->at[a], &index[a], scope, false)) {
+    node->at = FUSE_NEW_ARRAY(c->arena, struct fuse_position, t->rank);
+    node->positions = t->rank;
+    for (int a = 0; a < t->rank; a++) {
+        struct fuse_position *at = &node->at[a];
+        if (a < t->carried) {
+            *at = (struct fuse_position){.step = 1, .span = expr->span};
+            at->index = fuse_find_index(r, scope, t->carried_name[a], expr->span, false);
+        }
+        if (a < t->carried ? at->index < 0 : !resolve_position(r, at, &index[a - t->carried], scope, false)) {
             good = false;
             continue;
         }
-        if (index[a].kind == FUSE_INDEX_SLICE && !index[a].named_slice)
-            for (int b = 0; b < a; b++)
-                if (index[b].kind == FUSE_INDEX_SLICE && !index[b].named_slice &&
-                    node->at[b].index == node->at[a].index) {
-                    struct fuse_diagnostic *d = fuse_complain(c, index[a].span,
-                                                              "two slices of one reference are both "
-                                                              "called '%s'",
-                                                              index[a].name);
-                    fuse_advise(c, d, "name one of them: i=%s", index[a].named_slice ? ".." : index[a].name);
-                    good = false;
-                }
-        node->at[a].domain = t->domain[a];
-        if (node->at[a].index >= 0)
-            node->uses |= FUSE_BIT(node->at[a].index);
-        note_position(r, &node->at[a], tensor, a, false);
+        if (a >= t->carried && slice_name_repeats(r, node, index, a - t->carried))
+            good = false;
+        at->domain = t->domain[a];
+        if (at->index >= 0)
+            node->uses |= FUSE_BIT(at->index);
+        note_position(r, at, tensor, a, false);
     }
     if (!good)
         fail(r);
@@ -370,7 +393,11 @@ static struct fuse_node *resolve_name(struct fuse_resolver *r, const struct fuse
         else if (expr->ref.n == 0 && fuse_symbol_number(r->c, &number, symbol))
             return fuse_number_node(r, &number, expr->span);
         break;
-    case FUSE_SYMBOL_FN: break; /* that fn cannot be run was said where it is defined */
+    case FUSE_SYMBOL_FN: {
+        struct fuse_diagnostic *d = fuse_complain(r->c, expr->span, "'%s' is a function", expr->ref.name);
+        fuse_point_to(d, symbol->span, "defined here");
+        fuse_advise(r->c, d, "call it: %s(..)", expr->ref.name);
+    }
     }
     fail(r);
     return NULL;
@@ -380,6 +407,11 @@ static void unknown_function(struct fuse_resolver *r, const struct fuse_expr *ex
     struct fuse_checker *c = r->c;
     const char *name = expr->apply.name;
     if (symbol) {
+        if (symbol->kind == FUSE_SYMBOL_FN) {
+            struct fuse_diagnostic *d = fuse_complain(c, expr->span, "these are no arguments of %s", name);
+            fuse_point_to(d, symbol->span, "defined here");
+            return;
+        }
         struct fuse_diagnostic *d = fuse_complain(c, expr->apply.name_span, "'%s' is a %s, not a function", name,
                                                   symbol->kind == FUSE_SYMBOL_CONST ? "number" : "tensor");
         fuse_advise(c, d, "a product is written %s * (..)", name);
@@ -402,13 +434,18 @@ static void unknown_function(struct fuse_resolver *r, const struct fuse_expr *ex
 
 static struct fuse_node *resolve_apply(struct fuse_resolver *r, const struct fuse_expr *expr,
                                        const struct fuse_scope *scope) {
-    struct fuse_symbol *symbol = expr->apply.macro ? NULL : fuse_find_symbol(r->c, r->eq->block, expr->apply.name);
+    struct fuse_symbol *symbol = fuse_find_symbol(r->c, r->eq->block, expr->apply.name);
+    if (expr->apply.macro && symbol && symbol->kind != FUSE_SYMBOL_FN)
+        symbol = NULL;
     if (symbol && symbol->kind == FUSE_SYMBOL_TENSOR && expr->apply.is_ref)
         return resolve_truth(r, expr, symbol->tensor, scope);
     const struct fuse_builtin *builtin = symbol ? NULL : fuse_builtin_find(expr->apply.name);
     if (builtin)
         return fuse_resolve_call(r, expr, builtin, scope);
-    if (!symbol || symbol->kind != FUSE_SYMBOL_FN)
+    const struct fuse_item *fn = fuse_called_fn(r->c, r->eq, expr);
+    if (fn)
+        return fuse_resolve_fn(r, expr, fn, scope);
+    if (!symbol || symbol->kind != FUSE_SYMBOL_FN || !symbol->disputed)
         unknown_function(r, expr, symbol);
     fail(r);
     return NULL;

@@ -72,6 +72,11 @@ int fuse_new_index(struct fuse_resolver *r, const char *name, struct fuse_span s
 /* The index that a name means in a scope. */
 int fuse_find_index(struct fuse_resolver *r, const struct fuse_scope *scope, const char *name, struct fuse_span span,
                     bool sliced);
+/* A call of a fn: a reference to its result. */
+struct fuse_node *fuse_resolve_fn(struct fuse_resolver *r, const struct fuse_expr *call, const struct fuse_item *fn,
+                                  const struct fuse_scope *scope);
+/* What reading axis `axis` of a tensor at this position says about its domain. */
+void fuse_note_position(struct fuse_resolver *r, const struct fuse_position *at, int tensor, int axis);
 void fuse_add_fact(struct fuse_resolver *r, struct fuse_fact fact);
 
 #endif

@@ -99,7 +99,7 @@ static bool attach_left(struct fuse_resolver *r, struct fuse_node *node, int ran
                         const struct fuse_scope *scope) {
     const struct fuse_equation *eq = r->eq;
     struct fuse_position *at = FUSE_NEW_ARRAY(r->c->arena, struct fuse_position, FUSE_MAX_AXES);
-    int n = 0, all = eq->lefts;
+    int n = 0, all = eq->lefts - eq->carried;
     if (eq->kind == FUSE_EQUATION_SINK && rank != 0) {
         struct fuse_diagnostic *d =
             fuse_complain(r->c, node->span, "the axes of %s have no names here: a sink has no left side", what);
@@ -107,7 +107,7 @@ static bool attach_left(struct fuse_resolver *r, struct fuse_node *node, int ran
         fail(r);
         return false;
     }
-    for (int a = 0; a < all; a++) {
+    for (int a = eq->carried; a < eq->lefts; a++) {
         if (eq->left[a].index < 0 && rank != all)
             continue;
         at[n] = (struct fuse_position){.index = -1, .offset = eq->left[a].offset, .step = 1, .span = node->span};
@@ -277,7 +277,7 @@ static struct fuse_node *generator(struct fuse_resolver *r, const struct fuse_ex
         fail(r);
         return NULL;
     }
-    if (!attach_left(r, node, r->eq->lefts, builtin->name, scope))
+    if (!attach_left(r, node, r->eq->lefts - r->eq->carried, builtin->name, scope))
         return NULL;
     int next = 0;
     for (int k = 0; k < arguments->n; k++) {
