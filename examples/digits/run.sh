@@ -40,7 +40,8 @@ if [ "$scale" = 1 ]; then
     make_data_in "$data" --scale --rows "$rows"
     data_limit_kib=409600 # 400 MiB, which the system enforces; the plan stays well below
     # Among so many images similar ones are closer, so a lower temperature is better; it also keeps the closest decision
-    # far from a tie, which makes the predictions the same on every number of ranks.
+    # far from a tie, which makes the predictions the same on every number of ranks. A still lower one is slow: most
+    # weights would be too small for a normal f32, and products of such numbers take ten times as long.
     temperature=0.02
     options=(--mem-per-rank 240M -D "temperature=$temperature")
     check=(--sample 2000 --temperature "$temperature")
