@@ -189,6 +189,7 @@ static bool take_value(struct launch *out, enum launch_option option, char *text
     case LAUNCH_SIZE_OR_0: ok = strcmp(text, "0") == 0 || parse_size(&number, text); break;
     case LAUNCH_TEXT: ok = *text != '\0'; break;
     case LAUNCH_DEFINE: return parse_define(out, text);
+    case LAUNCH_INCLUDE: ok = *text != '\0'; break;
     }
     if (!ok)
         return fail(out, "'%s' is no value for --%s %s", text, row->word, row->argument);
@@ -204,6 +205,7 @@ static bool take_value(struct launch *out, enum launch_option option, char *text
     case LAUNCH_OPTION_REPLICATE_BELOW: out->options.replicate_below = number > 0 ? number : -1; break;
     case LAUNCH_OPTION_WORKSPACE: out->options.workspace_bytes = number; break;
     case LAUNCH_OPTION_FILE_UNIT: out->options.file_unit_bytes = number; break;
+    case LAUNCH_OPTION_INCLUDE: out->includes[out->options.includes++] = text; break;
     case LAUNCH_OPTION_ROOT: out->options.root = text; break;
     case LAUNCH_OPTION_OUTPUT_ROOT: out->options.output_root = text; break;
     default: break;
@@ -353,14 +355,17 @@ void launch_parse(struct launch *out, int argc, char **argv) {
     struct scan scan = {.argc = argc, .at = 1, .argv = argv};
     char **plain = calloc((size_t)argc + 1, sizeof *plain);
     out->defines = calloc((size_t)argc + 1, sizeof *out->defines);
-    if (!plain || !out->defines)
+    out->includes = calloc((size_t)argc + 1, sizeof *out->includes);
+    if (!plain || !out->defines || !out->includes)
         fail(out, "out of memory");
     else
         parse(out, &scan, plain);
     out->options.define = out->defines;
+    out->options.include = out->includes;
     free(plain);
 }
 
 void launch_close(struct launch *launch) {
     free(launch->defines);
+    free(launch->includes);
 }

@@ -31,7 +31,8 @@ enum launch_kind {
     LAUNCH_SIZE,
     LAUNCH_SIZE_OR_0,
     LAUNCH_TEXT,
-    LAUNCH_DEFINE
+    LAUNCH_DEFINE,
+    LAUNCH_INCLUDE
 };
 
 enum { LAUNCH_EXPERT = 1 << 30 }; /* a bit of launch_option_row.commands: an option that few need */
@@ -59,6 +60,7 @@ struct launch {
     const char *program;              /* RUN, PLAN */
     struct fuse_dist_options options; /* without ranks */
     struct fuse_dist_define *defines; /* owned; options.define points to it */
+    const char **includes;            /* owned; options.include points to it */
     int ranks[LAUNCH_MAX_COUNTS];     /* PLAN */
     int rank_counts;
     const char *dump; /* NULL: run the program */

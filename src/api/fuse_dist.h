@@ -61,6 +61,8 @@ struct fuse_dist_options {
     void (*stalled)(void *context, const char *message, const char *hint);
     const struct fuse_dist_define *define;
     int defines;
+    const char *const *include; /* folders for imports that are not beside the importing file */
+    int includes;
     const char *fault; /* test builds: a planted fault, "kernel:3@1" or "plan"; USAGE in other builds */
     /* Called on rank 0 with what `export` statements print. NULL: nothing is printed. */
     void (*print)(void *context, const char *text);

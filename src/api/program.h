@@ -5,6 +5,7 @@
 #include "api/fuse_dist.h"
 #include "comm/comm.h"
 #include "exec/exec.h"
+#include "lang/import.h"
 #include "lang/lang.h"
 #include "lang/parser.h"
 #include "plan/plan.h"
@@ -26,6 +27,7 @@ struct fuse_dist_program {
     int reported; /* diagnostics already in messages */
 
     struct fuse_files files;
+    FUSE_VEC(const char *) real_path; /* of the files, links resolved; rank 0 only */
     struct fuse_diagnostics diagnostics;
     struct fuse_ast ast;
     struct fuse_sources sources;
@@ -60,6 +62,8 @@ enum fuse_status fuse_api_end_stage(struct fuse_dist_program *program, enum fuse
 
 /* Collective: rank 0 reads a file and every rank gets its bytes, NUL-terminated, in the arena. INPUT when it cannot be
  * read. */
+/* A fuse_loader for imports. Collective. */
+enum fuse_status fuse_api_find_import(void *program, int *file, const char *text, int from, struct fuse_error *err);
 enum fuse_status fuse_api_read_program(struct fuse_program_file *out, struct fuse_dist_program *program,
                                        struct fuse_error *err) FUSE_CHECKED;
 

@@ -79,3 +79,89 @@ free_read:
     free(read);
     return st;
 }
+
+/* ---- imports ---- */
+
+static const char *beside(struct fuse_arena *arena, const char *importing, const char *text) {
+    const char *slash = strrchr(importing, '/');
+    if (text[0] == '/' || !slash)
+        return text;
+    return fuse_arena_printf(arena, "%.*s%s", (int)(slash + 1 - importing), importing, text);
+}
+
+/* The first place that has the file, with links resolved in *real (to be freed); NULL: none has it. */
+static const char *look_for(struct fuse_dist_program *program, char **real, const char *text, int from) {
+    const char *path = beside(program->arena, program->files.list.at[from].path, text);
+    *real = realpath(path, NULL);
+    for (int i = 0; !*real && text[0] != '/' && i < program->options.includes; i++) {
+        path = fuse_api_resolve(program->arena, program->options.include[i], text);
+        *real = realpath(path, NULL);
+    }
+    return *real ? path : NULL;
+}
+
+/* What rank 0 found, for the others. */
+struct found {
+    int64_t file; /* -1: nothing; the number of a new file is one more than the last */
+    int64_t bytes, path_bytes;
+};
+
+/* Rank 0: looks for the file and reads it when it is new. */
+static enum fuse_status find_and_read(struct fuse_dist_program *program, struct found *found, const char **path,
+                                      char **read, const char *text, int from, struct fuse_error *err) {
+    char *real;
+    found->file = -1;
+    if (program->real_path.n == 0) { /* the program itself */
+        real = realpath(program->path, NULL);
+        fuse_vec_push(program->arena, &program->real_path,
+                      fuse_arena_strndup(program->arena, real ? real : "", strlen(real ? real : "")));
+        free(real);
+    }
+    *path = look_for(program, &real, text, from);
+    if (!*path)
+        return FUSE_OK;
+    const char *kept = fuse_arena_strndup(program->arena, real, strlen(real));
+    free(real);
+    for (int k = 0; k < program->real_path.n; k++)
+        if (strcmp(program->real_path.at[k], kept) == 0) {
+            found->file = k;
+            return FUSE_OK;
+        }
+    size_t bytes;
+    FUSE_TRY(read_file(read, &bytes, *path, err));
+    fuse_vec_push(program->arena, &program->real_path, kept);
+    *found =
+        (struct found){.file = program->files.list.n, .bytes = (int64_t)bytes, .path_bytes = (int64_t)strlen(*path)};
+    return FUSE_OK;
+}
+
+enum fuse_status fuse_api_find_import(void *context, int *file, const char *text, int from, struct fuse_error *err) {
+    struct fuse_dist_program *program = context;
+    struct fuse_comm *comm = program->job->comm;
+    struct found found = {0};
+    const char *path = NULL;
+    char *read = NULL, *own_path, *own_text;
+    enum fuse_status st = FUSE_OK;
+    if (comm->rank == 0)
+        st = find_and_read(program, &found, &path, &read, text, from, err);
+    FUSE_TRY_GOTO(st, fuse_agree(comm, st, err), free_read);
+    FUSE_TRY_GOTO(st, comm->ops->broadcast(comm, &found, sizeof found, 0, err), free_read);
+    *file = (int)found.file;
+    if (found.file < program->files.list.n)
+        goto free_read;
+    own_path = fuse_arena_alloc(program->arena, (size_t)found.path_bytes + 1);
+    own_text = fuse_arena_alloc(program->arena, (size_t)found.bytes + 1);
+    if (comm->rank == 0) {
+        memcpy(own_path, path, (size_t)found.path_bytes);
+        memcpy(own_text, read, (size_t)found.bytes);
+    }
+    FUSE_TRY_GOTO(st, comm->ops->broadcast(comm, own_path, (size_t)found.path_bytes, 0, err), free_read);
+    FUSE_TRY_GOTO(st, comm->ops->broadcast(comm, own_text, (size_t)found.bytes, 0, err), free_read);
+    own_path[found.path_bytes] = own_text[found.bytes] = '\0';
+    struct fuse_program_file loaded = {.path = own_path, .text = own_text, .bytes = (size_t)found.bytes};
+    fuse_vec_push(program->arena, &program->files.list, loaded);
+
+free_read:
+    free(read);
+    return st;
+}

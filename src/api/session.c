@@ -56,6 +56,8 @@ static uint64_t hash_options(const struct fuse_dist_options *options) {
     hash = hash_text(hash, options->root);
     hash = hash_text(hash, options->output_root);
     hash = hash_text(hash, options->backend);
+    for (int i = 0; i < options->includes; i++)
+        hash = hash_text(hash, options->include[i]);
     hash = hash_text(hash, options->fault);
     hash = fuse_hash_int(hash, options->threads);
     hash = fuse_hash_int(hash, options->memory_bytes);
@@ -145,7 +147,11 @@ static enum fuse_status open_program(struct fuse_dist_program *program) {
     enum fuse_status st = prepare(program, &err);
     FUSE_TRY(fuse_api_end_stage(program, st, &err));
 
-    program->is_parsed = fuse_parse(&program->ast, program->arena, &program->files, 0, &program->diagnostics);
+    struct fuse_loader loader = {.find = fuse_api_find_import, .context = program};
+    st = fuse_parse_program(&program->ast, &program->is_parsed, program->arena, &program->files, &loader,
+                            &program->diagnostics, &err);
+    if (st != FUSE_OK)
+        return fuse_api_end_stage(program, st, &err);
     if (!program->is_parsed)
         return end_with_diagnostics(program, &err);
 

@@ -219,10 +219,16 @@ struct fuse_item {
     int bodies;
 };
 
+struct fuse_file_import {
+    int file, imported; /* numbers of files */
+};
+
 struct fuse_ast {
     struct fuse_item **item;
     int items;
-    int exprs; /* one more than the largest expression id */
+    int exprs;                             /* one more than the largest expression id */
+    const struct fuse_file_import *import; /* which files import which; declared axes follow it */
+    int imports;
 };
 
 #endif

@@ -253,7 +253,6 @@ struct fuse_checker {
     FUSE_VEC(struct fuse_export) exports;
     FUSE_VEC(int) block_parent; /* block 0 is the file */
     int calls;                  /* of fns */
-    bool has_imports;           /* names may come from a file that was not read */
     FUSE_VEC(struct fuse_domain) domains;
     FUSE_VEC(struct fuse_fact) facts;
     FUSE_VEC(int) order; /* tensors that are not bad, dependencies first */
@@ -313,7 +312,8 @@ struct fuse_equation *fuse_add_equation(struct fuse_checker *c, const struct fus
 void fuse_collect_statements(struct fuse_checker *c, struct fuse_item *const *item, int items, int block);
 /* Finds out what the contributions of a tensor combine with. */
 void fuse_settle_operator(struct fuse_checker *c, struct fuse_tensor *tensor);
-const struct fuse_axis *fuse_find_axis(const struct fuse_checker *c, const char *name);
+/* The axis that a file declares, or one that it imports; NULL: none. */
+const struct fuse_axis *fuse_find_axis(const struct fuse_checker *c, int file, const char *name);
 void fuse_suggest_tensor(struct fuse_checker *c, struct fuse_diagnostic *diagnostic, const char *name);
 
 /* The value of an expression of numbers, consts and params; reports and returns false when it has none. */

@@ -104,8 +104,6 @@ static bool reference(struct fuse_checker *c, struct fuse_number *out, const str
     struct fuse_symbol *symbol = fuse_find_symbol(c, 0, expr->ref.name);
     if (symbol && symbol->kind == FUSE_SYMBOL_CONST && expr->ref.n == 0)
         return fuse_symbol_number(c, out, symbol);
-    if (c->has_imports && !symbol)
-        return false;
     struct fuse_diagnostic *d =
         fuse_complain(c, expr->span, "'%s' is not known before the program runs: only numbers, consts and params are",
                       expr->ref.name);

@@ -160,7 +160,9 @@ void fuse_mark_needed(struct fuse_checker *c) {
     for (int t = 0; t < c->tensors.n; t++) {
         const struct fuse_tensor *tensor = c->tensors.at[t];
         bool in_body = tensor->carried_name != NULL; /* of a fn, whose call may have gone wrong */
-        if (!tensor->mentioned && !tensor->needed && !tensor->bad && !(in_body && c->diagnostics->errors > 0))
+        /* Of an imported file one may well use a part. */
+        if (tensor->span.file == 0 && !tensor->mentioned && !tensor->needed && !tensor->bad &&
+            !(in_body && c->diagnostics->errors > 0))
             fuse_report(c->diagnostics, FUSE_SEVERITY_WARNING, tensor->span, "'%s' is never used", tensor->name);
     }
 }

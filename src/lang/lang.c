@@ -29,6 +29,10 @@ void fuse_list_sources(struct fuse_sources *sources, struct fuse_arena *arena, c
     list_sources(sources, arena, &seen, ast->item, ast->items);
 }
 
+static bool is_before(const struct fuse_diagnostic *a, const struct fuse_diagnostic *b) {
+    return a->span.file != b->span.file ? a->span.file < b->span.file : a->span.begin <= b->span.begin;
+}
+
 /* Passes report in their own order; people read from top to bottom. */
 static void sort_reports(struct fuse_arena *arena, struct fuse_diagnostic *at, int n) {
     int half = n / 2, a = 0, b = half;
@@ -36,17 +40,17 @@ static void sort_reports(struct fuse_arena *arena, struct fuse_diagnostic *at, i
         return;
     sort_reports(arena, at, half);
     sort_reports(arena, at + half, n - half);
-    if (at[half - 1].span.begin <= at[half].span.begin)
+    if (is_before(&at[half - 1], &at[half]))
         return;
     struct fuse_diagnostic *merged = FUSE_NEW_ARRAY(arena, struct fuse_diagnostic, n);
     for (int k = 0; k < n; k++)
-        merged[k] = b == n || (a < half && at[a].span.begin <= at[b].span.begin) ? at[a++] : at[b++];
+        merged[k] = b == n || (a < half && is_before(&at[a], &at[b])) ? at[a++] : at[b++];
     memcpy(at, merged, (size_t)n * sizeof *at);
 }
 
 static bool is_same(const struct fuse_diagnostic *a, const struct fuse_diagnostic *b) {
-    return a->severity == b->severity && a->span.begin == b->span.begin && a->span.end == b->span.end &&
-           strcmp(a->message, b->message) == 0;
+    return a->severity == b->severity && a->span.file == b->span.file && a->span.begin == b->span.begin &&
+           a->span.end == b->span.end && strcmp(a->message, b->message) == 0;
 }
 
 /* The body of a fn is looked at once for every call: what is wrong with it is said once. */

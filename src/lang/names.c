@@ -52,7 +52,8 @@ static void define_global(struct fuse_checker *c, const struct fuse_item *item, 
 void fuse_suggest_tensor(struct fuse_checker *c, struct fuse_diagnostic *diagnostic, const char *name) {
     struct fuse_nearest nearest = {.wanted = name};
     for (int s = 0; s < c->symbols.n && fuse_may_suggest(c); s++)
-        fuse_nearest_try(&nearest, c->symbols.at[s].name);
+        if (!strchr(c->symbols.at[s].name, '@')) /* a let of an imported file, which is not to be seen here */
+            fuse_nearest_try(&nearest, c->symbols.at[s].name);
     if (nearest.best)
         fuse_advise(c, diagnostic, "did you mean '%s'?", nearest.best);
 }
@@ -281,15 +282,24 @@ void fuse_collect_statements(struct fuse_checker *c, struct fuse_item *const *it
         }
 }
 
-const struct fuse_axis *fuse_find_axis(const struct fuse_checker *c, const char *name) {
+static const struct fuse_axis *own_axis(const struct fuse_checker *c, int file, const char *name) {
     int64_t at;
-    return fuse_map_get(&c->axis_of, name, &at) ? &c->axes.at[at] : NULL;
+    return fuse_map_get(&c->axis_of, fuse_arena_printf(c->arena, "%d#%s", file, name), &at) ? &c->axes.at[at] : NULL;
+}
+
+/* Imports are never cyclic. */
+const struct fuse_axis *fuse_find_axis(const struct fuse_checker *c, int file, const char *name) {
+    const struct fuse_axis *axis = c->axes.n > 0 ? own_axis(c, file, name) : NULL;
+    for (int k = 0; k < c->ast->imports && !axis && c->axes.n > 0; k++)
+        if (c->ast->import[k].file == file)
+            axis = fuse_find_axis(c, c->ast->import[k].imported, name);
+    return axis;
 }
 
 /* An axis with a mistake is there all the same, lest its index be said to lack an extent. */
 static void collect_axis(struct fuse_checker *c, const struct fuse_item *item) {
     struct fuse_axis axis = {.name = item->name, .span = item->span, .extent = -1};
-    const struct fuse_axis *old = fuse_find_axis(c, item->name);
+    const struct fuse_axis *old = own_axis(c, item->span.file, item->name);
     struct fuse_symbol *symbol = fuse_find_symbol(c, 0, item->name);
     if (old) {
         fuse_point_to(fuse_complain(c, item->name_span, "axis '%s' is declared twice", item->name), old->span,
@@ -316,7 +326,7 @@ static void collect_axis(struct fuse_checker *c, const struct fuse_item *item) {
                       (long long)axis.extent);
         axis.bad = true;
     }
-    fuse_map_put(&c->axis_of, axis.name, c->axes.n);
+    fuse_map_put(&c->axis_of, fuse_arena_printf(c->arena, "%d#%s", item->span.file, axis.name), c->axes.n);
     fuse_vec_push(c->arena, &c->axes, axis);
 }
 
@@ -329,7 +339,7 @@ static void collect_exports(struct fuse_checker *c, const struct fuse_item *item
         } else if (symbol) {
             fuse_complain(c, item->exported_span[k], "'%s' is %s; only tensors are exported", symbol->name,
                           symbol_kind_text(symbol));
-        } else if (!c->has_imports) {
+        } else {
             struct fuse_diagnostic *d =
                 fuse_complain(c, item->exported_span[k], "there is no tensor '%s' to export", item->exported[k]);
             fuse_suggest_tensor(c, d, item->exported[k]);
@@ -343,10 +353,6 @@ void fuse_collect_names(struct fuse_checker *c) {
     fuse_open_block(c, -1);
     for (int i = 0; i < items; i++)
         switch (item[i]->kind) {
-        case FUSE_ITEM_IMPORT:
-            c->has_imports = true;
-            fuse_later(c, item[i]->text_span, "import is");
-            break;
         case FUSE_ITEM_FN: define_global(c, item[i], FUSE_SYMBOL_FN); break;
         case FUSE_ITEM_PARAM:
         case FUSE_ITEM_CONST: define_global(c, item[i], FUSE_SYMBOL_CONST); break;

@@ -18,10 +18,10 @@ static void fail(struct fuse_resolver *r) {
 /* ---- indices -------------------------------------------------------------------------------------------------- */
 
 /* A declared axis fixes the extent of the index of its name and of its primed forms that are not declared themselves. */
-static const struct fuse_axis *declared_axis(const struct fuse_checker *c, const char *name) {
-    const struct fuse_axis *axis = fuse_find_axis(c, name);
+static const struct fuse_axis *declared_axis(const struct fuse_checker *c, int file, const char *name) {
+    const struct fuse_axis *axis = fuse_find_axis(c, file, name);
     size_t plain = strcspn(name, "'");
-    return axis || !name[plain] ? axis : fuse_find_axis(c, fuse_arena_strndup(c->arena, name, plain));
+    return axis || !name[plain] ? axis : fuse_find_axis(c, file, fuse_arena_strndup(c->arena, name, plain));
 }
 
 int fuse_new_index(struct fuse_resolver *r, const char *name, struct fuse_span span, bool sliced) {
@@ -36,7 +36,7 @@ int fuse_new_index(struct fuse_resolver *r, const char *name, struct fuse_span s
     eq->index[k] =
         (struct fuse_equation_index){.name = name, .span = span, .domain = fuse_new_domain(r->c), .sliced = sliced};
     /* Formal and local indices of a fn are not meant. */
-    const struct fuse_axis *axis = sliced || eq->instance ? NULL : declared_axis(r->c, name);
+    const struct fuse_axis *axis = sliced || eq->instance ? NULL : declared_axis(r->c, eq->item->span.file, name);
     if (axis && axis->bad)
         r->c->domains.at[eq->index[k].domain].tainted = true;
     else if (axis && axis->extent >= 0)
@@ -363,8 +363,6 @@ static struct fuse_node *resolve_truth(struct fuse_resolver *r, const struct fus
 static struct fuse_node *unknown_name(struct fuse_resolver *r, const struct fuse_expr *expr) {
     const char *name = expr->ref.name;
     fail(r);
-    if (r->c->has_imports)
-        return NULL;
     struct fuse_diagnostic *d = fuse_complain(r->c, expr->ref.name_span, "there is no tensor '%s'", name);
     for (int k = 0; k < r->eq->names; k++)
         if (strcmp(r->eq->name[k], name) == 0 && expr->ref.n == 0) {
@@ -417,8 +415,6 @@ static void unknown_function(struct fuse_resolver *r, const struct fuse_expr *ex
         fuse_advise(c, d, "a product is written %s * (..)", name);
         return;
     }
-    if (c->has_imports)
-        return;
     struct fuse_diagnostic *d = fuse_complain(c, expr->apply.name_span, "there is no function or tensor '%s'", name);
     struct fuse_nearest nearest = {.wanted = name};
     for (int b = 0; b < FUSE_BUILTINS; b++)

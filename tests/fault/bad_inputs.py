@@ -67,6 +67,16 @@ GOOD = npy("(5, 3)", data=OK_X.tobytes())
 # ---- sources
 
 case("missing_file", 66, False, mentions=["x.npy"])
+case("missing_import", 66, text='import "lib.fuse"\n' + PROGRAM, mentions=["prog.fuse:1:8", "lib.fuse"])
+case("import_of_a_folder", 66, text='import "lib"\n' + PROGRAM, mentions=["lib"],
+     prepare=lambda folder: os.mkdir(os.path.join(folder, "lib")))
+case("mistake_in_an_import", 65, text='import "lib.fuse"\n' + PROGRAM, mentions=["lib.fuse:2:5", "unknown"],
+     prepare=lambda folder: open(os.path.join(folder, "lib.fuse"), "w").write("\nX = unknown\n") and None)
+case("integer_overflow", 1, text='X = 9223372036854775807\nY = X + 1\n"y.npy" = Y\n', mentions=["'Y'", "prog.fuse:2:1"])
+case("overflow_in_a_comparison", 1, text='X[i] = [9223372036854775807, 2]\nY(i) = X[i] X[i] > 3\n"y.npy" = Y(i)\n',
+     mentions=["'Y'", "prog.fuse:2:1"])
+case("integer_cell_that_a_guard_leaves", 1,
+     text='X[i] = [1, 2]\nY[i] when X[i] > 1 max= X[i]\n"y.npy" = Y[i]\n', mentions=["'Y'", "initial value"])
 case("empty_file", 66, b"", mentions=["x.npy"])
 case("not_an_npy_file", 66, b"1.0, 2.0, 3.0\n" * 50, mentions=["x.npy"])
 case("binary_garbage", 66, bytes(range(256)) * 8, mentions=["x.npy"])

@@ -22,7 +22,7 @@ launch.require_numpy()
 
 import numpy  # noqa: E402
 
-from programs import REGISTRY, Raw, describe  # noqa: E402
+from programs import REGISTRY, Raw, Text, describe  # noqa: E402
 
 # ---- jobs: one program, or several in one file
 
@@ -54,7 +54,7 @@ def reordered(text, order, name):
 
 def can_share_a_file(item, text):
     """Definitions that hold for a whole file, and names that a renaming would change the meaning of, stay alone."""
-    return (not item.arguments and not item.fixed_order and not re.search(r"^\s*(const|param|axis)\b", text, re.M)
+    return (not item.arguments and not item.fixed_order and not re.search(r"^\s*(const|param|axis|import)\b", text, re.M)
             and all(re.fullmatch(r"[A-Z]\w*", name) for name in DEFINED.findall(text)))
 
 
@@ -98,9 +98,12 @@ def make_jobs(items, order, batch):
 
 def write_job(job, folder):
     for name, array in job.inputs.items():
-        path = os.path.join(folder, name + ".npy")
+        path = os.path.join(folder, name if isinstance(array, Text) else name + ".npy")
         os.makedirs(os.path.dirname(path), exist_ok=True)
-        if isinstance(array, Raw):
+        if isinstance(array, Text):
+            with open(path, "w", encoding="utf-8") as file:
+                file.write(array.text)
+        elif isinstance(array, Raw):
             with open(path, "wb") as file:
                 numpy.lib.format.write_array(file, array.array, version=array.version)
         else:

@@ -3,8 +3,8 @@
  * ir prints what the program is lowered to, err what is wrong with it (notes and warnings too). What its sources look
  * like stands in FILE.shapes, lines of `x.npy f32 3 4`; a source that is not listed is unknown. Exits with the status of
  * the first error; the IR of a correct program is verified. */
+#include "lang/import.h"
 #include "lang/lang.h"
-#include "lang/parser.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -48,6 +48,22 @@ static void probe_sources(struct fuse_sources *sources, const char *program, str
     }
 }
 
+/* Programs and what they import are in one folder. */
+static enum fuse_status find_beside(void *context, int *file, const char *text, int from, struct fuse_error *err) {
+    struct fuse_files *files = context;
+    struct fuse_program_file read;
+    (void)from;
+    (void)err;
+    for (*file = 0; *file < files->list.n; ++*file)
+        if (strcmp(files->list.at[*file].path, text) == 0)
+            return FUSE_OK;
+    if (read_file(&read, fuse_arena_strndup(files->arena, text, strlen(text)), files->arena))
+        fuse_vec_push(files->arena, &files->list, read);
+    else
+        *file = -1;
+    return FUSE_OK;
+}
+
 static struct fuse_define *read_defines(int n, char **argument, struct fuse_arena *arena) {
     struct fuse_define *define = FUSE_NEW_ARRAY(arena, struct fuse_define, n);
     for (int k = 0; k < n; k++) {
@@ -76,7 +92,10 @@ int main(int argc, char **argv) {
     struct fuse_ir ir = {.arena = arena};
     struct fuse_sources sources = {0};
     struct fuse_text text = {.arena = arena};
-    if (fuse_parse(&ast, arena, &files, 0, &diagnostics)) {
+    struct fuse_loader loader = {.find = find_beside, .context = &files};
+    struct fuse_error failure = {0};
+    bool good = false;
+    if (fuse_parse_program(&ast, &good, arena, &files, &loader, &diagnostics, &failure) == FUSE_OK && good) {
         fuse_list_sources(&sources, arena, &ast);
         probe_sources(&sources, argv[2], arena);
         struct fuse_define *define = read_defines(argc - 3, argv + 3, arena);

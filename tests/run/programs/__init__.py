@@ -48,6 +48,13 @@ class Raw:
         self.version = version
 
 
+class Text:
+    """An input that is written as it stands, under its whole name: a file to import."""
+
+    def __init__(self, text):
+        self.text = textwrap.dedent(text).strip() + "\n"
+
+
 # ---- inputs
 
 
@@ -187,4 +194,4 @@ def einsum(spec, *arrays):
 
 
 from . import (products, landing, indices, equations, types, functions, generators, choices, models,  # noqa: E402, F401
-               large, joint, truths, structure, calls)  # noqa: F401
+               large, joint, truths, structure, calls, imports)  # noqa: F401
