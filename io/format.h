@@ -72,6 +72,7 @@ struct fuse_format {
 
 extern const struct fuse_format fuse_format_npy;
 extern const struct fuse_format fuse_format_npz;
+extern const struct fuse_format fuse_format_json;
 
 /* The format for a path by its suffix (case-insensitive), NULL when there is none. */
 const struct fuse_format *fuse_format_find(const char *path);

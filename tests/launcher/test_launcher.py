@@ -342,7 +342,8 @@ class Messages(Folder):
         for path, mention in (("w.h5:/a/b", ".h5 file is part of the language but cannot be read yet"),
                               ("w.txt.gz", ".txt.gz file is part"), ("w.SafeTensors:a", ".safetensors file is part"),
                               ("w.nyp", "did you mean '.npy'?"),
-                              ("w.npy:coo", "':coo'"), ("w.npy:part", "':part'"), ("w.png", "'w.png'"), ("w", "'w'")):
+                              ("w.npy:coo", "':coo'"), ("w.npy:part", "':part'"), ("w.json:part", "has no parts"),
+                              ("w.jsn", "did you mean '.json'?"), ("w.png", "'w.png'"), ("w", "'w'")):
             self.write("prog.fuse", PROGRAM.replace("w.npy", path))
             self.bad(65, "prog.fuse", ranks=4 if path == "w.png" else 0, mentions=["prog.fuse:2:10:", mention])
         for path, mention in (("y.h5:/a", ".h5 file is part of the language but cannot be written yet"),
