@@ -117,7 +117,7 @@ REDUCE = {"sum": (numpy.sum, "number"), "mean": (numpy.mean, "real"), "avg": (nu
           "all": (numpy.all, "truth"), "argmax": (numpy.argmax, "place"), "argmin": (numpy.argmin, "place"),
           "norm": (lambda x, axis: numpy.sqrt((x * x).sum(axis=axis)), "real"),
           "logsumexp": (lambda x, axis: numpy.log(numpy.exp(x).sum(axis=axis)), "real")}
-NORMALISE = {"softmax", "log_softmax", "lnorm", "layernorm", "rmsnorm"}
+NORMALISE = {"softmax", "log_softmax", "lnorm", "layernorm", "rmsnorm", "cumsum"}
 
 
 def children(node):
@@ -527,6 +527,12 @@ class Equation:
         over = {names.get(n, n) for n in over}
         value = self.arguments(node, path, keep, names, ["closing"], over)[0]
         axes = tuple(value.names.index(n) for n in over)
+        if node[1] == "cumsum":
+            kind = number_kind(value.kind)
+            array = value.array.astype(KINDS[kind])
+            for axis in axes:
+                array = array.cumsum(axis=axis)
+            return self.land(Value(value.names, array, kind, value.exact), keep, region)
         x = value.array.astype(float)
         if x.size == 0:
             raise Fragile()
