@@ -23,6 +23,8 @@ struct fuse_sink_member {
     enum fuse_dtype dtype;
     int rank;
     int64_t extent[FUSE_MAX_AXES];
+    bool ranking;           /* pairs (position, value) along the last axis, for formats that have a form for rankings */
+    enum fuse_dtype ranked; /* .. values of this type, here in dtype */
 };
 
 struct fuse_format {
@@ -73,6 +75,7 @@ struct fuse_format {
 extern const struct fuse_format fuse_format_npy;
 extern const struct fuse_format fuse_format_npz;
 extern const struct fuse_format fuse_format_json;
+extern const struct fuse_format fuse_format_jsonl;
 
 /* The format for a path by its suffix (case-insensitive), NULL when there is none. */
 const struct fuse_format *fuse_format_find(const char *path);

@@ -16,24 +16,24 @@ struct json_sink {
     struct fuse_output_file *file;
     struct fuse_text_runs *text;
     struct fuse_array array;
-    int64_t elems;
-    int64_t inner[FUSE_MAX_AXES]; /* elements of a list of the lists on axis a */
+    const struct fuse_json_layout *layout;
+    struct fuse_sink_member member;
+    struct fuse_json_shape shape;
 };
 
-/* Room for the brackets around an element, the line break, and itself. */
-enum { ELEMENT_BYTES = 3 * FUSE_MAX_AXES + FUSE_DECIMAL_BYTES + 8 };
+enum { ELEMENT_BYTES = 2 * FUSE_JSON_AROUND_BYTES + FUSE_DECIMAL_BYTES };
 
 /* What stands in front of element n: lists that end and begin there, each list of lists on lines of its own.
  *   [[1, 2],
  *    [3, 4]]       */
-static size_t write_gap(char *to, const struct json_sink *sink, int64_t n) {
-    int rank = sink->array.rank, ended = 0;
+static size_t write_gap(char *to, const struct fuse_json_shape *shape, int64_t n) {
+    int rank = shape->member->rank, ended = 0;
     size_t bytes = 0;
     if (n == 0) {
         memset(to, '[', (size_t)rank);
         return (size_t)rank;
     }
-    while (ended < rank && n % sink->inner[rank - 1 - ended] == 0)
+    while (ended < rank && n % shape->inner[rank - 1 - ended] == 0)
         ended++;
     memset(to, ']', (size_t)ended);
     bytes += (size_t)ended;
@@ -47,8 +47,10 @@ static size_t write_gap(char *to, const struct json_sink *sink, int64_t n) {
     return bytes + (size_t)ended;
 }
 
-static size_t write_end(char *to, const struct json_sink *sink) {
-    int rank = sink->array.rank;
+static size_t write_end(char *to, const struct fuse_json_shape *shape, int64_t n) {
+    int rank = shape->member->rank;
+    if (n + 1 < shape->elems)
+        return 0;
     memset(to, ']', (size_t)rank);
     to[rank] = '\n';
     return (size_t)rank + 1;
@@ -58,7 +60,7 @@ static enum fuse_status fail_element(const struct json_sink *sink, int64_t n, do
     char place[FUSE_MAX_AXES * 22 + 1] = "";
     size_t bytes = 0;
     for (int a = 0; a < sink->array.rank; a++) {
-        int64_t inner = sink->inner[a] / sink->array.extent[a];
+        int64_t inner = sink->shape.inner[a] / sink->array.extent[a];
         bytes += (size_t)snprintf(place + bytes, sizeof place - bytes, "%s%lld", a ? ", " : "",
                                   (long long)(n / inner % sink->array.extent[a]));
     }
@@ -71,11 +73,12 @@ static enum fuse_status fail_element(const struct json_sink *sink, int64_t n, do
     return st;
 }
 
-/* One element, bounds of the array's dtype; false for a number that JSON has not. */
-static bool write_element(char *to, size_t *bytes, double *real, enum fuse_dtype dtype, const void *from) {
+/* One element as a number of type `shown`; false for a number that JSON has not. */
+static bool write_element(char *to, size_t *bytes, double *real, enum fuse_dtype shown, enum fuse_dtype dtype,
+                          const void *from) {
     int64_t integer;
     float single;
-    switch (fuse_dtype_class(dtype)) {
+    switch (fuse_dtype_class(shown)) {
     case FUSE_CLASS_BOOL:
         *bytes = *(const uint8_t *)from ? 4 : 5;
         memcpy(to, *(const uint8_t *)from ? "true" : "false", *bytes);
@@ -90,7 +93,7 @@ static bool write_element(char *to, size_t *bytes, double *real, enum fuse_dtype
         if (!isfinite(*real))
             return false;
         single = (float)*real;
-        *bytes = dtype == FUSE_F64 ? fuse_decimal_write_f64(to, *real) : fuse_decimal_write_f32(to, single);
+        *bytes = shown == FUSE_F64 ? fuse_decimal_write_f64(to, *real) : fuse_decimal_write_f32(to, single);
         return true;
     }
     return false;
@@ -106,12 +109,13 @@ static enum fuse_status write_values(struct fuse_bytes *self, const void *from, 
     for (int64_t i = 0; i < count; i++) {
         char text[ELEMENT_BYTES];
         double real;
-        size_t length = write_gap(text, sink, first + i), own;
-        if (!write_element(text + length, &own, &real, dtype, (const char *)from + i * (int64_t)size))
+        const struct fuse_json_shape *shape = &sink->shape;
+        size_t length = sink->layout->before(text, shape, first + i), own;
+        enum fuse_dtype shown = sink->layout->shown(shape, first + i);
+        if (!write_element(text + length, &own, &real, shown, dtype, (const char *)from + i * (int64_t)size))
             return fail_element(sink, first + i, real, err);
         length += own;
-        if (first + i + 1 == sink->elems)
-            length += write_end(text + length, sink);
+        length += sink->layout->behind(text + length, shape, first + i);
         FUSE_TRY(fuse_text_runs_append(sink->text, text, length, err));
     }
     return FUSE_OK;
@@ -126,16 +130,18 @@ static void free_sink(struct json_sink *sink) {
 }
 
 static enum fuse_status prepare(struct json_sink **out, const char *path, const struct fuse_sink_member *member,
-                                int members, struct fuse_error *err) {
+                                int members, const struct fuse_json_layout *layout, struct fuse_error *err) {
     if (members != 1 || member->part)
         return fuse_fail(err, FUSE_EBUG, "%s: a json file holds one array", path);
     struct json_sink *sink = calloc(1, sizeof *sink);
     if (!sink)
         return fuse_fail(err, FUSE_EMEMORY, "no memory to open %s", path);
     sink->bytes.write = write_values;
-    sink->elems = 1;
+    sink->layout = layout;
+    sink->member = *member;
+    sink->shape = (struct fuse_json_shape){.member = &sink->member, .elems = 1};
     for (int a = member->rank - 1; a >= 0; a--)
-        sink->inner[a] = sink->elems = fuse_sat_mul(sink->elems, member->extent[a]);
+        sink->shape.inner[a] = sink->shape.elems = fuse_sat_mul(sink->shape.elems, member->extent[a]);
     enum fuse_status st =
         fuse_array_open(&sink->array, member->dtype, member->rank, member->extent, 0, &sink->bytes, NULL, err);
     if (st == FUSE_OK)
@@ -145,11 +151,12 @@ static enum fuse_status prepare(struct json_sink **out, const char *path, const 
     return st;
 }
 
-enum fuse_status fuse_json_sink_open(struct fuse_sink **out, struct fuse_comm *comm, const char *path,
-                                     const struct fuse_sink_member *member, int members, struct fuse_error *err) {
+enum fuse_status fuse_json_sink_open_as(struct fuse_sink **out, struct fuse_comm *comm, const char *path,
+                                        const struct fuse_sink_member *member, int members,
+                                        const struct fuse_json_layout *layout, struct fuse_error *err) {
     struct json_sink *sink = NULL;
     struct fuse_output_file *file;
-    enum fuse_status st = prepare(&sink, path, member, members, err);
+    enum fuse_status st = prepare(&sink, path, member, members, layout, err);
     st = fuse_output_file_open(&file, comm, st, path, NULL, 0, 0, err);
     if (st != FUSE_OK) {
         free_sink(sink);
@@ -171,36 +178,55 @@ enum fuse_status fuse_json_sink_write(struct fuse_sink *handle, int member, cons
     return fuse_array_write(&((struct json_sink *)handle)->array, box, from, err);
 }
 
-/* Nothing was written of an array without elements: rank 0 makes the lists around nothing. */
-static enum fuse_status write_empty(struct json_sink *sink, struct fuse_error *err) {
-    int depth = 0;
-    int64_t lists = 1;
-    while (sink->array.extent[depth] > 0)
-        lists = fuse_sat_mul(lists, sink->array.extent[depth++]);
+/* Lists around nothing. */
+static enum fuse_status write_empty(struct fuse_text_runs *text, const struct fuse_json_shape *shape,
+                                    struct fuse_error *err) {
     /* As an array of empty lists, which are its elements. */
-    struct json_sink outer = {.array = {.rank = depth}, .elems = lists};
+    struct fuse_sink_member outer = {.rank = 0};
+    struct fuse_json_shape around = {.member = &outer, .elems = 1};
+    while (shape->member->extent[outer.rank] > 0) {
+        outer.extent[outer.rank] = shape->member->extent[outer.rank];
+        around.elems = fuse_sat_mul(around.elems, outer.extent[outer.rank++]);
+    }
     int64_t inner = 1;
-    for (int a = depth - 1; a >= 0; a--)
-        outer.inner[a] = inner = inner * sink->array.extent[a];
-    FUSE_TRY(fuse_text_runs_begin(sink->text, 0, 0, err));
-    for (int64_t n = 0; n < lists; n++) {
-        char text[ELEMENT_BYTES];
-        size_t length = write_gap(text, &outer, n);
-        text[length++] = '[';
-        text[length++] = ']';
-        if (n + 1 == lists)
-            length += write_end(text + length, &outer);
-        FUSE_TRY(fuse_text_runs_append(sink->text, text, length, err));
+    for (int a = outer.rank - 1; a >= 0; a--)
+        around.inner[a] = inner = inner * outer.extent[a];
+    for (int64_t n = 0; n < around.elems; n++) {
+        char line[ELEMENT_BYTES];
+        size_t length = write_gap(line, &around, n);
+        line[length++] = '[';
+        line[length++] = ']';
+        length += write_end(line + length, &around, n);
+        FUSE_TRY(fuse_text_runs_append(text, line, length, err));
     }
     return FUSE_OK;
+}
+
+static enum fuse_dtype shown_as_it_is(const struct fuse_json_shape *shape, int64_t n) {
+    (void)n;
+    return shape->member->dtype;
+}
+
+static const struct fuse_json_layout lists = {
+    .before = write_gap, .behind = write_end, .shown = shown_as_it_is, .nothing = write_empty};
+
+enum fuse_status fuse_json_sink_open(struct fuse_sink **out, struct fuse_comm *comm, const char *path,
+                                     const struct fuse_sink_member *member, int members, struct fuse_error *err) {
+    return fuse_json_sink_open_as(out, comm, path, member, members, &lists, err);
+}
+
+/* Nothing was written of an array without elements: rank 0 does. */
+static enum fuse_status write_nothing(struct json_sink *sink, struct fuse_error *err) {
+    FUSE_TRY(fuse_text_runs_begin(sink->text, 0, 0, err));
+    return sink->layout->nothing(sink->text, &sink->shape, err);
 }
 
 enum fuse_status fuse_json_sink_finish(struct fuse_sink *handle, struct fuse_comm *comm, struct fuse_error *err) {
     struct json_sink *sink = (struct json_sink *)handle;
     enum fuse_status local = FUSE_OK;
-    if (sink->elems == 0 && comm->rank == 0)
-        local = write_empty(sink, err);
-    enum fuse_status placed = fuse_text_runs_place(sink->text, comm, sink->file->fd, sink->elems, err);
+    if (sink->shape.elems == 0 && comm->rank == 0)
+        local = write_nothing(sink, err);
+    enum fuse_status placed = fuse_text_runs_place(sink->text, comm, sink->file->fd, sink->shape.elems, err);
     enum fuse_status closed = fuse_output_file_finish(sink->file, err);
     return local != FUSE_OK ? local : placed != FUSE_OK ? placed : closed;
 }

@@ -98,7 +98,11 @@ static int list_members(const struct fuse_exec *exec, struct fuse_sink_member *o
             continue;
         const struct fuse_value *value = &ir->values.at[ir->ops.at[o]->input[0].value];
         struct fuse_sink_member *member = &out[members];
-        *member = (struct fuse_sink_member){.part = part_of(exec, o), .dtype = value->dtype, .rank = value->rank};
+        *member = (struct fuse_sink_member){.part = part_of(exec, o),
+                                            .dtype = value->dtype,
+                                            .rank = value->rank,
+                                            .ranking = ir->ops.at[o]->ranking,
+                                            .ranked = ir->ops.at[o]->ranked};
         memcpy(member->extent, value->extent, (size_t)value->rank * sizeof *value->extent);
         exec->place[o].member = members++;
     }

@@ -60,8 +60,10 @@ struct fuse_op {
     const char *owner;                     /* the tensor whose equation it is from; NULL: a sink. For messages */
     const char *overflow;                  /* MAP: what an integer overflow in it stands for; NULL: itself */
     const char *path, *part;               /* SOURCE, SINK: as the program says it (not resolved) */
-    struct fuse_probe probe;               /* SOURCE */
-    const void *data;                      /* LITERAL: dense, C order, of out's dtype */
+    bool ranking;            /* SINK: pairs (position, value) along the last axis, as topk ranks; F64 or I64 */
+    enum fuse_dtype ranked;  /* .. with values of this type */
+    struct fuse_probe probe; /* SOURCE */
+    const void *data;        /* LITERAL: dense, C order, of out's dtype */
 };
 
 struct fuse_ir {

@@ -189,6 +189,9 @@ static enum fuse_status verify_sink(struct verifier *v) {
     const struct fuse_value *value = &v->ir->values.at[use->value];
     if (op->indices != value->rank)
         return broken(v, "%d indices for a value of rank %d", op->indices, value->rank);
+    if (op->ranking && (value->rank < 2 || value->extent[value->rank - 1] != 2 ||
+                        (value->dtype != FUSE_F64 && value->dtype != FUSE_I64)))
+        return broken(v, "a ranking that is no list of pairs");
     for (int a = 0; a < value->rank; a++)
         if (use->access.at[a].index != a || use->access.at[a].stride != 1 || use->access.at[a].offset != 0 ||
             op->extent[a] != value->extent[a])

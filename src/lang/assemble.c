@@ -2,6 +2,7 @@
 #include "lang/lower.h"
 
 #include <string.h>
+#include <strings.h>
 
 #define SUM_WEIGHT 400
 
@@ -222,11 +223,44 @@ static bool lower_tensor(struct fuse_checker *c, struct fuse_tensor *tensor) {
 
 /* ---- sinks ------------------------------------------------------------------------------------------------------ */
 
+/* "top.jsonl" = topk(..): such a file has positions beside the values. */
+static bool is_ranking(const struct fuse_equation *eq) {
+    size_t bytes = strlen(eq->item->text);
+    return eq->root->kind == FUSE_NODE_TOPK && eq->root->builtin->code == FUSE_BUILTIN_TOPK && bytes >= 6 &&
+           strcasecmp(eq->item->text + bytes - 6, ".jsonl") == 0;
+}
+
+/* The sink's indices in their order; the ranking's own is the last. */
+static void lower_ranking(struct fuse_lowering *l, struct fuse_equation *eq, const struct fuse_type *type) {
+    int axes[FUSE_MAX_INDICES], rank = 0, pair = eq->indices;
+    if (pair == FUSE_MAX_INDICES) {
+        fuse_complain(l->c, eq->item->span, "this equation has more than %d indices", FUSE_MAX_INDICES - 1);
+        return;
+    }
+    l->extent[pair] = 2;
+    l->name[pair] = "pair";
+    struct fuse_term *term = fuse_lower_ranking(l, eq->root, pair, wanted(type));
+    for (int k = 0; k < eq->indices; k++)
+        if (eq->root->axes & FUSE_BIT(k))
+            axes[rank++] = k;
+    axes[rank++] = pair;
+    int value = l->failed ? -1 : fuse_emit_map(l, term, axes, rank, 0, FUSE_REDUCE_NONE, term->node.dtype, NULL);
+    if (value < 0 || l->failed)
+        return;
+    struct fuse_op *sink = fuse_emit_sink(l, value, eq->item->text, NULL, axes);
+    sink->ranking = true;
+    sink->ranked = type->dtype;
+}
+
 static void lower_sink(struct fuse_checker *c, struct fuse_equation *eq) {
     struct fuse_lowering l;
     fuse_type_equation(c, eq);
     open_equation(&l, c, eq);
     struct fuse_type type = eq->root->type;
+    if (is_ranking(eq)) {
+        lower_ranking(&l, eq, &type);
+        return;
+    }
     struct fuse_term *term = fuse_lower_node(&l, eq->root, wanted(&type));
     if (l.failed)
         return;
@@ -239,7 +273,7 @@ static void lower_sink(struct fuse_checker *c, struct fuse_equation *eq) {
         value = fuse_emit_map(&l, fuse_term_cast(&l, term, fuse_dtype_compute(type.dtype)), axes, rank, 0,
                               FUSE_REDUCE_NONE, type.dtype, NULL);
     if (value >= 0 && !l.failed)
-        fuse_emit_sink(&l, value, eq->item->text, NULL, axes);
+        (void)fuse_emit_sink(&l, value, eq->item->text, NULL, axes);
 }
 
 static void lower_exports(struct fuse_checker *c) {
@@ -253,7 +287,7 @@ static void lower_exports(struct fuse_checker *c) {
         l.span = c->exports.at[k].span;
         for (int a = 0; a < tensor->rank; a++)
             axes[a] = a;
-        fuse_emit_sink(&l, tensor->value, NULL, tensor->name, axes);
+        (void)fuse_emit_sink(&l, tensor->value, NULL, tensor->name, axes);
     }
 }
 

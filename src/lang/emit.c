@@ -211,7 +211,8 @@ struct fuse_term *fuse_emit_einsum(struct fuse_lowering *l, struct fuse_term *co
     return load_axes(l, op.out, axes, rank);
 }
 
-void fuse_emit_sink(struct fuse_lowering *l, int value, const char *path, const char *part, const int *axes) {
+struct fuse_op *fuse_emit_sink(struct fuse_lowering *l, int value, const char *path, const char *part,
+                               const int *axes) {
     struct fuse_op op = {.kind = FUSE_OP_SINK, .span = l->span, .out = -1, .inputs = 1, .path = path, .part = part};
     const struct fuse_value *v = &l->c->ir->values.at[value];
     struct fuse_use use = {.value = value, .access = fuse_access_identity(v->rank)};
@@ -220,5 +221,6 @@ void fuse_emit_sink(struct fuse_lowering *l, int value, const char *path, const 
     memcpy(op.extent, v->extent, sizeof op.extent);
     for (int a = 0; axes && a < v->rank; a++)
         op.index_name[a] = unique_name(l, &op, a, l->name[axes[a]]);
-    fuse_ir_add_op(l->c->ir, &op);
+    int number = fuse_ir_add_op(l->c->ir, &op); /* may move the list */
+    return l->c->ir->ops.at[number];
 }

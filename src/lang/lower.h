@@ -62,8 +62,8 @@ struct fuse_term *fuse_emit_einsum(struct fuse_lowering *l, struct fuse_term *co
 /* The value that a load reads whole, through indices 0, 1, .., or -1. */
 int fuse_whole_value(const struct fuse_lowering *l, const struct fuse_term *term);
 bool fuse_is_load(const struct fuse_term *term);
-/* A sink; index names are those of the value's axes. */
-void fuse_emit_sink(struct fuse_lowering *l, int value, const char *path, const char *part, const int *axes);
+/* A sink; index names are those of the value's axes. Returns the operation. */
+struct fuse_op *fuse_emit_sink(struct fuse_lowering *l, int value, const char *path, const char *part, const int *axes);
 
 /* ---- joint.c ---------------------------------------------------------------------------------------------------- */
 
@@ -90,6 +90,9 @@ struct fuse_term *fuse_lower_node(struct fuse_lowering *l, const struct fuse_nod
 struct fuse_term *fuse_lower_builtin(struct fuse_lowering *l, const struct fuse_node *node, enum fuse_dtype want);
 struct fuse_term *fuse_lower_left(struct fuse_lowering *l, const struct fuse_node *node, enum fuse_dtype want);
 struct fuse_term *fuse_lower_structure(struct fuse_lowering *l, const struct fuse_node *node, enum fuse_dtype want);
+/* A ranking and the positions in it as pairs along index `pair`, in F64 or I64, which hold both. */
+struct fuse_term *fuse_lower_ranking(struct fuse_lowering *l, const struct fuse_node *topk, int pair,
+                                     enum fuse_dtype want);
 /* x along the set, rotated or summed up: the normalisers that need other positions of x. */
 struct fuse_term *fuse_lower_cumsum(struct fuse_lowering *l, struct fuse_term *x, uint64_t set);
 struct fuse_term *fuse_lower_rope(struct fuse_lowering *l, const struct fuse_node *node, struct fuse_term *x,

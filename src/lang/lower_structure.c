@@ -169,23 +169,40 @@ static struct ranked next_ranked(struct fuse_lowering *l, struct fuse_term *x, i
     return next;
 }
 
-static struct fuse_term *topk(struct fuse_lowering *l, const struct fuse_node *node, enum fuse_dtype want) {
-    bool places = node->builtin->code == FUSE_BUILTIN_TOPK_INDEX;
+/* All that rank, along the node's new index: their values and their positions. */
+static void rank_all(struct fuse_lowering *l, const struct fuse_node *node, enum fuse_dtype want,
+                     struct fuse_term **values, struct fuse_term **places) {
     int index = only_index(node->own[0]);
     struct fuse_term *x = fuse_lower_node(l, node->arg[0], want), *rank = fuse_term_iota(l, node->index);
     if (x->node.dtype == FUSE_BOOL)
         x = fuse_term_cast(l, x, FUSE_I64);
     x = fuse_settle(l, x, REUSE_WEIGHT);
-    struct fuse_term *result = places ? INTEGER(0) : fuse_term_cast(l, INTEGER(0), x->node.dtype);
+    *values = fuse_term_cast(l, INTEGER(0), x->node.dtype);
+    *places = INTEGER(0);
     struct ranked last;
     for (int64_t k = 0; k < l->extent[node->index]; k++) {
         last = next_ranked(l, x, index, k > 0 ? &last : NULL);
-        struct fuse_term *this = last.value;
-        if (places)
-            this = SELECT(OP2(LT, last.place, INTEGER(NAN_BASE)), last.place, OP2(SUB, last.place, INTEGER(NAN_BASE)));
-        result = k > 0 ? fuse_settle(l, SELECT(OP2(LT, rank, INTEGER(k)), result, this), CHAIN_WEIGHT) : this;
+        struct fuse_term *before = OP2(LT, rank, INTEGER(k)), *place = last.place;
+        place = SELECT(OP2(LT, place, INTEGER(NAN_BASE)), place, OP2(SUB, place, INTEGER(NAN_BASE)));
+        *values = k > 0 ? fuse_settle(l, SELECT(before, *values, last.value), CHAIN_WEIGHT) : last.value;
+        *places = k > 0 ? fuse_settle(l, SELECT(before, *places, place), CHAIN_WEIGHT) : place;
     }
-    return result;
+}
+
+static struct fuse_term *topk(struct fuse_lowering *l, const struct fuse_node *node, enum fuse_dtype want) {
+    struct fuse_term *values, *places;
+    rank_all(l, node, want, &values, &places);
+    return node->builtin->code == FUSE_BUILTIN_TOPK_INDEX ? places : values;
+}
+
+/* Positions are exact in F64 below 2^53, which is more elements than an axis of reals can have in memory. */
+struct fuse_term *fuse_lower_ranking(struct fuse_lowering *l, const struct fuse_node *node, int pair,
+                                     enum fuse_dtype want) {
+    struct fuse_term *values, *places;
+    rank_all(l, node, want, &values, &places);
+    enum fuse_dtype dtype = values->node.dtype == FUSE_I64 ? FUSE_I64 : FUSE_F64;
+    return SELECT(OP2(EQ, fuse_term_iota(l, pair), INTEGER(0)), fuse_term_cast(l, places, dtype),
+                  fuse_term_cast(l, values, dtype));
 }
 
 /* ---- attention -------------------------------------------------------------------------------------------------- */
