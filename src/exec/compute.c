@@ -59,9 +59,9 @@ void fuse_exec_settle(struct fuse_exec *exec, const struct fuse_op *op, enum fus
         if (op->overflow)
             fuse_fail(err, status, "%s", op->overflow);
         else if (op->owner)
-            fuse_fail(err, status, "integers beyond 64 bits in '%s'", op->owner);
+            fuse_fail(err, status, "integer overflow in '%s': a value beyond 64 bits", op->owner);
         else
-            fuse_fail(err, status, "integers beyond 64 bits");
+            fuse_fail(err, status, "integer overflow: a value beyond 64 bits");
     }
     err->span = op->span;
     err->has_span = op->span.file >= 0;

@@ -71,7 +71,7 @@ case("missing_import", 66, text='import "lib.fuse"\n' + PROGRAM, mentions=["prog
 case("import_of_a_folder", 66, text='import "lib"\n' + PROGRAM, mentions=["lib"],
      prepare=lambda folder: os.mkdir(os.path.join(folder, "lib")))
 case("mistake_in_an_import", 65, text='import "lib.fuse"\n' + PROGRAM, mentions=["lib.fuse:2:5", "unknown"],
-     prepare=lambda folder: open(os.path.join(folder, "lib.fuse"), "w").write("\nX = unknown\n") and None)
+     prepare=lambda folder: open(os.path.join(folder, "lib.fuse"), "w").write("\nZ = unknown\n") and None)
 case("integer_overflow", 1, text='X = 9223372036854775807\nY = X + 1\n"y.npy" = Y\n', mentions=["'Y'", "prog.fuse:2:1"])
 case("overflow_in_a_comparison", 1, text='X[i] = [9223372036854775807, 2]\nY(i) = X[i] X[i] > 3\n"y.npy" = Y(i)\n',
      mentions=["'Y'", "prog.fuse:2:1"])
