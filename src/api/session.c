@@ -41,6 +41,9 @@ static enum fuse_status end_with_diagnostics(struct fuse_dist_program *program, 
     int untold = program->diagnostics.errors - 100;
     if (untold > 0)
         fuse_text_add(&program->messages, "note: %d more error%s\n", untold, untold == 1 ? "" : "s");
+    untold = program->diagnostics.others - 100;
+    if (untold > 0)
+        fuse_text_add(&program->messages, "note: %d more warning%s and notes\n", untold, untold == 1 ? "" : "s");
     program->status = st;
     return st;
 }

@@ -46,7 +46,7 @@ size_t fuse_arena_bytes(const struct fuse_arena *arena);
 #define fuse_vec_push(arena, vec, value)                                                                         \
     do {                                                                                                         \
         if ((vec)->n == (vec)->cap) {                                                                            \
-            int fuse_vec_cap_ = (vec)->cap ? 2 * (vec)->cap : 8;                                                 \
+            int fuse_vec_cap_ = (vec)->cap ? 2 * (vec)->cap : sizeof *(vec)->at > 256 ? 1 : 8;                   \
             (vec)->at =                                                                                          \
                 fuse_arena_grow((arena), (vec)->at, (size_t)(vec)->n, (size_t)fuse_vec_cap_, sizeof *(vec)->at); \
             (vec)->cap = fuse_vec_cap_;                                                                          \

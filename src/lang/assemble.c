@@ -22,10 +22,10 @@ static enum fuse_dtype wanted(const struct fuse_type *type) {
 }
 
 static bool is_identity(const struct fuse_lowering *l, const struct fuse_term *term, int rank) {
-    if (fuse_whole_value(l, term) < 0 || term->use.access.rank != rank)
+    if (fuse_whole_value(l, term) < 0 || term->use->access.rank != rank)
         return false;
     for (int a = 0; a < rank; a++)
-        if (term->use.access.at[a].index != a)
+        if (term->use->access.at[a].index != a)
             return false;
     return true;
 }
@@ -208,12 +208,12 @@ static bool lower_tensor(struct fuse_checker *c, struct fuse_tensor *tensor) {
     }
 
     /* A value that was made for this tensor alone is the tensor. */
-    struct fuse_value *value = fuse_is_load(all.value) ? &c->ir->values.at[all.value->use.value] : NULL;
-    bool made_here = value && all.value->use.value >= first_value && (!value->name || alone);
+    struct fuse_value *value = fuse_is_load(all.value) ? &c->ir->values.at[all.value->use->value] : NULL;
+    bool made_here = value && all.value->use->value >= first_value && (!value->name || alone);
     if (made_here && value->dtype == tensor->type.dtype && is_identity(&whole, all.value, tensor->rank)) {
         value->name = tensor->name;
         value->span = tensor->span;
-        tensor->value = all.value->use.value;
+        tensor->value = all.value->use->value;
     } else {
         tensor->value =
             fuse_emit_map(&whole, all.value, axes, tensor->rank, 0, FUSE_REDUCE_NONE, tensor->type.dtype, tensor->name);

@@ -216,9 +216,9 @@ struct fuse_equation {
     uint64_t left_names, dotted_names;
     int index_of_name[FUSE_MAX_INDICES]; /* outside of constructs that take it; -1: none yet */
 
-    struct fuse_equation_index index[FUSE_MAX_INDICES];
+    struct fuse_equation_index *index;
     int indices;
-    struct fuse_position left[FUSE_MAX_AXES];
+    struct fuse_position *left;
     int lefts;
     uint64_t left_set;
     bool logical;    /* terms and factors are truths: a Boolean tensor's equation, a sink of such tensors */

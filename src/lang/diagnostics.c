@@ -11,7 +11,9 @@
 
 struct fuse_diagnostic *fuse_report(struct fuse_diagnostics *diagnostics, enum fuse_severity severity,
                                     struct fuse_span span, const char *format, ...) {
-    bool full = diagnostics->errors >= FUSE_MAX_ERRORS;
+    bool full = severity == FUSE_SEVERITY_ERROR ? diagnostics->errors >= FUSE_MAX_ERRORS
+                                                : diagnostics->others >= FUSE_MAX_ERRORS;
+    diagnostics->others += severity != FUSE_SEVERITY_ERROR;
     diagnostics->errors += severity == FUSE_SEVERITY_ERROR;
     diagnostics->warnings += severity == FUSE_SEVERITY_WARNING;
     if (full)

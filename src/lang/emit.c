@@ -109,7 +109,7 @@ static int add_node(struct body *body, struct fuse_term *term) {
     node.b = term->b ? add_node(body, term->b) : -1;
     node.c = term->c ? add_node(body, term->c) : -1;
     if (node.op == FUSE_SCALAR_LOAD)
-        node.arg = add_input(body, &term->use);
+        node.arg = add_input(body, term->use);
     else if (node.op == FUSE_SCALAR_IOTA)
         node.arg = body->local[node.arg];
     fuse_vec_push(body->l->c->arena, &body->node, node);
@@ -157,15 +157,15 @@ static struct fuse_term *stand_in(struct fuse_lowering *l, enum fuse_dtype dtype
 int fuse_whole_value(const struct fuse_lowering *l, const struct fuse_term *term) {
     if (!fuse_is_load(term))
         return -1;
-    const struct fuse_access *access = &term->use.access;
+    const struct fuse_access *access = &term->use->access;
     for (int a = 0; a < access->rank; a++) {
         int index = access->at[a].index;
         if (index < 0 || access->at[a].stride != 1 || access->at[a].offset != 0 ||
-            l->extent[index] != l->c->ir->values.at[term->use.value].extent[a] ||
+            l->extent[index] != l->c->ir->values.at[term->use->value].extent[a] ||
             (a > 0 && index <= access->at[a - 1].index))
             return -1;
     }
-    return term->use.value;
+    return term->use->value;
 }
 
 struct fuse_term *fuse_materialise(struct fuse_lowering *l, struct fuse_term *term) {
@@ -205,7 +205,7 @@ struct fuse_term *fuse_emit_einsum(struct fuse_lowering *l, struct fuse_term *co
     op.input = FUSE_NEW_ARRAY(l->c->arena, struct fuse_use, factors);
     for (int k = 0; k < factors; k++)
         op.input[k] =
-            (struct fuse_use){.value = factor[k]->use.value, .access = local_access(&factor[k]->use.access, local)};
+            (struct fuse_use){.value = factor[k]->use->value, .access = local_access(&factor[k]->use->access, local)};
     op.out = add_output(l, &op, rank, dtype, NULL);
     fuse_ir_add_op(l->c->ir, &op);
     return load_axes(l, op.out, axes, rank);

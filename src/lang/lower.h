@@ -11,7 +11,7 @@
 struct fuse_term {
     struct fuse_scalar_node node; /* without a, b, c; LOAD's operand and IOTA's index are the equation's */
     struct fuse_term *a, *b, *c;
-    struct fuse_use use; /* LOAD: a value through the equation's indices */
+    const struct fuse_use *use; /* LOAD: a value through the equation's indices */
     uint64_t axes;
     int weight;      /* operations, shared ones counted again; saturates */
     int epoch, slot; /* where the current emission put it */

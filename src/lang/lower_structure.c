@@ -83,7 +83,7 @@ static struct fuse_term *merge(struct fuse_lowering *l, const struct fuse_node *
     int value = fuse_whole_value(l, x);
     struct fuse_access access = fuse_access_identity(rank + 2);
     for (int a = 0; a < rank + 2; a++) {
-        if (value >= 0 && (x->use.access.rank != rank + 2 || x->use.access.at[a].index != axes[a]))
+        if (value >= 0 && (x->use->access.rank != rank + 2 || x->use->access.at[a].index != axes[a]))
             value = -1;
         access.at[a].index = axes[a];
     }

@@ -33,6 +33,8 @@ int fuse_new_index(struct fuse_resolver *r, const char *name, struct fuse_span s
         return -1;
     }
     int k = eq->indices++;
+    if ((k & (k - 1)) == 0) /* room for 1, 2, 4, .. */
+        eq->index = fuse_arena_grow(r->c->arena, eq->index, (size_t)k, k ? 2 * (size_t)k : 1, sizeof *eq->index);
     eq->index[k] =
         (struct fuse_equation_index){.name = name, .span = span, .domain = fuse_new_domain(r->c), .sliced = sliced};
     /* Formal and local indices of a fn are not meant. */
@@ -184,6 +186,7 @@ static void resolve_left(struct fuse_resolver *r) {
     const struct fuse_tensor *tensor = r->c->tensors.at[eq->tensor];
     bool good = true;
     eq->plain_left = true;
+    eq->left = FUSE_NEW_ARRAY(r->c->arena, struct fuse_position, eq->carried + lhs->n);
     for (int a = 0; a < eq->carried + lhs->n && a < FUSE_MAX_AXES; a++) {
         struct fuse_position *at = &eq->left[a];
         struct fuse_index through = {.kind = FUSE_INDEX_NAME, .span = lhs->span};

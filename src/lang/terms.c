@@ -40,8 +40,10 @@ struct fuse_term *fuse_term_iota(struct fuse_lowering *l, int index) {
 
 struct fuse_term *fuse_term_load(struct fuse_lowering *l, int value, const struct fuse_access *access) {
     struct fuse_term *term = new_term(l, FUSE_SCALAR_LOAD, fuse_dtype_compute(l->c->ir->values.at[value].dtype));
-    term->use.value = value;
-    term->use.access = *access;
+    struct fuse_use *use = FUSE_NEW(l->c->arena, struct fuse_use);
+    use->value = value;
+    use->access = *access;
+    term->use = use;
     for (int a = 0; a < access->rank; a++)
         if (access->at[a].index >= 0)
             term->axes |= FUSE_BIT(access->at[a].index);
@@ -160,7 +162,7 @@ static struct fuse_term *moved_leaf(struct fuse_lowering *l, struct fuse_term *t
     }
     if (term->node.op != FUSE_SCALAR_LOAD)
         return term;
-    struct fuse_access access = term->use.access;
+    struct fuse_access access = term->use->access;
     for (int a = 0; a < access.rank; a++) {
         int index = access.at[a].index;
         if (index < 0)
@@ -168,7 +170,7 @@ static struct fuse_term *moved_leaf(struct fuse_lowering *l, struct fuse_term *t
         access.at[a].index = map[index];
         access.at[a].offset -= access.at[a].stride * shift[index];
     }
-    return fuse_term_load(l, term->use.value, &access);
+    return fuse_term_load(l, term->use->value, &access);
 }
 
 /* Shared terms stay shared: slot is the place of the copy in the list. */
