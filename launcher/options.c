@@ -199,6 +199,7 @@ static bool take_value(struct launch *out, enum launch_option option, char *text
     case LAUNCH_OPTION_MEMORY: out->options.memory_bytes = number; break;
     case LAUNCH_OPTION_THREADS: out->options.threads = (int)number; break;
     case LAUNCH_OPTION_BACKEND: out->options.backend = text; break;
+    case LAUNCH_OPTION_PRECISION: out->options.precision = text; break;
     case LAUNCH_OPTION_PANEL: out->options.panels = number; break;
     case LAUNCH_OPTION_STALL: out->options.stall_seconds = number > 0 ? number : -1; break;
     case LAUNCH_OPTION_SLABS_ABOVE: out->options.slab_bytes = number > 0 ? number : -1; break;
@@ -338,6 +339,7 @@ static bool parse(struct launch *out, struct scan *scan, char **plain) {
             return false;
     }
     out->explain = scan->seen[LAUNCH_OPTION_EXPLAIN];
+    out->options.warnings_are_errors = scan->seen[LAUNCH_OPTION_WERROR];
     out->json = scan->seen[LAUNCH_OPTION_JSON];
     if (scan->seen[LAUNCH_OPTION_HELP]) {
         out->command = LAUNCH_HELP;

@@ -44,11 +44,13 @@ struct fuse_dist_define {
 struct fuse_dist_options {
     const char *root;        /* folder for relative source paths; NULL: the current one */
     const char *output_root; /* folder for relative sink paths; NULL: the current one */
-    const char *backend;     /* "cpu" (NULL), "ref", "fakedev" */
-    int threads;             /* per rank; 0: cores that this rank may use */
-    int64_t memory_bytes;    /* per rank, everything included; 0: what the machine has, shared by the ranks on it */
-    int ranks;               /* plan for so many ranks instead of the job's (planning only); 0: the job's */
-    int64_t panels;          /* turns of panel loops; 0: the planner chooses */
+    const char *precision;   /* of all reals: "fp32", "fp64", "bf16", "fp16"; NULL or "auto": files keep theirs */
+    int warnings_are_errors;
+    const char *backend;  /* "cpu" (NULL), "ref", "fakedev" */
+    int threads;          /* per rank; 0: cores that this rank may use */
+    int64_t memory_bytes; /* per rank, everything included; 0: what the machine has, shared by the ranks on it */
+    int ranks;            /* plan for so many ranks instead of the job's (planning only); 0: the job's */
+    int64_t panels;       /* turns of panel loops; 0: the planner chooses */
     /* How the planner goes about it; results do not depend on them. 0: its own choice. */
     int64_t replicate_below; /* bytes: smaller tensors are held by every rank without search; negative: none are */
     int64_t slab_bytes; /* intermediates of which a rank would hold more are computed slab by slab where they can be;

@@ -59,6 +59,8 @@ static uint64_t hash_options(const struct fuse_dist_options *options) {
     hash = hash_text(hash, options->root);
     hash = hash_text(hash, options->output_root);
     hash = hash_text(hash, options->backend);
+    hash = hash_text(hash, options->precision);
+    hash = fuse_hash_int(hash, options->warnings_are_errors);
     for (int i = 0; i < options->includes; i++)
         hash = hash_text(hash, options->include[i]);
     hash = hash_text(hash, options->fault);
@@ -96,6 +98,20 @@ static enum fuse_status compare_ranks(struct fuse_dist_program *program, struct 
     return st;
 }
 
+/* false when there is no such precision. */
+static bool precision_of(enum fuse_dtype *out, const char *name) {
+    static const struct {
+        const char *name;
+        enum fuse_dtype dtype;
+    } known[] = {{"fp32", FUSE_F32}, {"fp64", FUSE_F64}, {"bf16", FUSE_BF16}, {"fp16", FUSE_F16}};
+    for (size_t k = 0; k < sizeof known / sizeof *known; k++)
+        if (strcmp(known[k].name, name) == 0) {
+            *out = known[k].dtype;
+            return true;
+        }
+    return false;
+}
+
 /* Local and pure: every rank comes to the same verdict. */
 static enum fuse_status check_options(struct fuse_dist_program *program, struct fuse_error *err) {
     const struct fuse_dist_options *options = &program->options;
@@ -107,6 +123,9 @@ static enum fuse_status check_options(struct fuse_dist_program *program, struct 
         options->workspace_bytes < 0 || options->file_unit_bytes < 0)
         return fuse_fail(err, FUSE_EUSAGE,
                          "threads, memory, ranks, panels, workspace and file unit may not be negative");
+    enum fuse_dtype dtype;
+    if (options->precision && strcmp(options->precision, "auto") != 0 && !precision_of(&dtype, options->precision))
+        return fuse_fail(err, FUSE_EUSAGE, "there is no precision '%s'", options->precision);
     if (options->fault)
         return fuse_api_parse_fault(&program->fault, &program->perturb, options->fault, err);
     return FUSE_OK;
@@ -130,13 +149,30 @@ static enum fuse_status prepare(struct fuse_dist_program *program, struct fuse_e
     return FUSE_OK;
 }
 
+/* --werror: what was warned of is wrong. */
+static void promote_warnings(struct fuse_diagnostics *diagnostics) {
+    for (int k = 0; k < diagnostics->list.n; k++) {
+        struct fuse_diagnostic *d = &diagnostics->list.at[k];
+        if (d->severity != FUSE_SEVERITY_WARNING)
+            continue;
+        d->severity = FUSE_SEVERITY_ERROR;
+        d->status = FUSE_EPROGRAM;
+        diagnostics->errors++;
+        diagnostics->others--;
+    }
+}
+
 static bool check(struct fuse_dist_program *program) {
     const struct fuse_dist_options *options = &program->options;
     struct fuse_define *define = FUSE_NEW_ARRAY(program->arena, struct fuse_define, options->defines);
     for (int i = 0; i < options->defines; i++)
         define[i] = (struct fuse_define){.name = options->define[i].name, .value = options->define[i].value};
-    return fuse_check(&program->ir, program->arena, &program->ast, &program->sources, define, options->defines,
-                      &program->files, &program->diagnostics);
+    struct fuse_settings settings = {.define = define, .defines = options->defines};
+    settings.has_precision = options->precision && strcmp(options->precision, "auto") != 0;
+    if (settings.has_precision)
+        (void)precision_of(&settings.precision, options->precision);
+    return fuse_check(&program->ir, program->arena, &program->ast, &program->sources, &settings, &program->files,
+                      &program->diagnostics);
 }
 
 static enum fuse_status simplify(struct fuse_dist_program *program, struct fuse_error *err) {
@@ -165,6 +201,10 @@ static enum fuse_status open_program(struct fuse_dist_program *program) {
     fuse_api_check_sinks(program);
     /* What a missing file makes unknown would only be complained about again. */
     program->is_checked = program->diagnostics.errors == 0 && check(program) && program->diagnostics.errors == 0;
+    if (program->options.warnings_are_errors && program->diagnostics.warnings > 0) {
+        promote_warnings(&program->diagnostics);
+        program->is_checked = false;
+    }
     FUSE_TRY(end_with_diagnostics(program, &err));
     return fuse_api_end_stage(program, simplify(program, &err), &err);
 }

@@ -256,7 +256,9 @@ static void lower_sink(struct fuse_checker *c, struct fuse_equation *eq) {
     struct fuse_lowering l;
     fuse_type_equation(c, eq);
     open_equation(&l, c, eq);
-    struct fuse_type type = eq->root->type;
+    struct fuse_type type = fuse_kept_type(c, eq->root->type);
+    if (c->settings.has_precision && type.dtype == FUSE_BF16)
+        type.dtype = FUSE_F32; /* few files hold it */
     if (is_ranking(eq)) {
         lower_ranking(&l, eq, &type);
         return;

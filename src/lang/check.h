@@ -239,8 +239,7 @@ struct fuse_checker {
     struct fuse_ir *ir;
     const struct fuse_ast *ast;
     const struct fuse_sources *sources;
-    const struct fuse_define *define;
-    int defines;
+    struct fuse_settings settings;
     const struct fuse_files *files;
     struct fuse_diagnostics *diagnostics;
 
@@ -379,6 +378,8 @@ void fuse_mark_needed(struct fuse_checker *c);
 void fuse_type_equation(struct fuse_checker *c, struct fuse_equation *eq);
 void fuse_type_tensor(struct fuse_checker *c, struct fuse_tensor *tensor);
 struct fuse_type fuse_join(struct fuse_type a, struct fuse_type b);
+/* The type in which a result of this type is kept: --precision sets that of reals. */
+struct fuse_type fuse_kept_type(const struct fuse_checker *c, struct fuse_type type);
 
 void fuse_lower(struct fuse_checker *c);
 

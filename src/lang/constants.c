@@ -256,8 +256,8 @@ static bool parse_value(struct fuse_number *out, const char *text) {
 }
 
 void fuse_apply_defines(struct fuse_checker *c) {
-    for (int k = 0; k < c->defines; k++) {
-        const struct fuse_define *define = &c->define[k];
+    for (int k = 0; k < c->settings.defines; k++) {
+        const struct fuse_define *define = &c->settings.define[k];
         struct fuse_symbol *symbol = fuse_find_symbol(c, 0, define->name);
         struct fuse_diagnostic *d = NULL;
         if (!symbol || symbol->kind != FUSE_SYMBOL_CONST || symbol->item->kind != FUSE_ITEM_PARAM) {

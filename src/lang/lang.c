@@ -74,14 +74,13 @@ static void say_once(struct fuse_diagnostics *diagnostics, int first) {
 /* ---- the passes ------------------------------------------------------------------------------------------------- */
 
 bool fuse_check(struct fuse_ir *ir, struct fuse_arena *arena, const struct fuse_ast *ast,
-                const struct fuse_sources *sources, const struct fuse_define *define, int defines,
+                const struct fuse_sources *sources, const struct fuse_settings *settings,
                 const struct fuse_files *files, struct fuse_diagnostics *diagnostics) {
     struct fuse_checker c = {.arena = arena,
                              .ir = ir,
                              .ast = ast,
                              .sources = sources,
-                             .define = define,
-                             .defines = defines,
+                             .settings = settings ? *settings : (struct fuse_settings){0},
                              .files = files,
                              .diagnostics = diagnostics,
                              .symbol_of = {.arena = arena},

@@ -20,6 +20,15 @@ struct fuse_define { /* -D name=value */
     const char *name, *value;
 };
 
+/* What the command line says about a program. */
+struct fuse_settings {
+    const struct fuse_define *define;
+    int defines;
+    bool has_precision;
+    enum fuse_dtype
+        precision; /* of all reals: F16, BF16, F32 or F64; without, files keep theirs and literals are F32 */
+};
+
 struct fuse_sources {
     FUSE_VEC(struct fuse_source_request) list;
 };
@@ -29,9 +38,9 @@ void fuse_list_sources(struct fuse_sources *sources, struct fuse_arena *arena, c
 
 /* Names, domains, extents, dtypes; then lowering. Returns true and fills *ir (ir->arena set by the caller) when there was
  * no error; every error is reported. What is in the language and cannot be run yet is an error that says so at its place.
- * An unknown or malformed define is reported with status USAGE and no place. */
+ * settings may be NULL. An unknown or malformed define is reported with status USAGE and no place. */
 bool fuse_check(struct fuse_ir *ir, struct fuse_arena *arena, const struct fuse_ast *ast,
-                const struct fuse_sources *sources, const struct fuse_define *define, int defines,
+                const struct fuse_sources *sources, const struct fuse_settings *settings,
                 const struct fuse_files *files, struct fuse_diagnostics *diagnostics);
 
 #endif

@@ -144,6 +144,10 @@ void fuse_type_equation(struct fuse_checker *c, struct fuse_equation *eq) {
         infer(c, eq->guard);
 }
 
+struct fuse_type fuse_kept_type(const struct fuse_checker *c, struct fuse_type type) {
+    return c->settings.has_precision && is_real(type) ? (struct fuse_type){c->settings.precision, false} : type;
+}
+
 void fuse_type_tensor(struct fuse_checker *c, struct fuse_tensor *tensor) {
     for (int k = 0; k < tensor->contributions.n; k++) {
         struct fuse_equation *eq = c->equations.at[tensor->contributions.at[k]];
@@ -162,5 +166,6 @@ void fuse_type_tensor(struct fuse_checker *c, struct fuse_tensor *tensor) {
     }
     if (tensor->boolean)
         tensor->type = boolean;
+    tensor->type = fuse_kept_type(c, tensor->type);
     tensor->type.weak = false;
 }

@@ -67,6 +67,9 @@ GOOD = npy("(5, 3)", data=OK_X.tobytes())
 # ---- sources
 
 case("missing_file", 66, False, mentions=["x.npy"])
+case("warnings_as_errors", 65, text=PROGRAM + "Unused = 3\n", arguments=("--werror", "prog.fuse"),
+     mentions=["prog.fuse:5:1", "never used"])
+case("unknown_precision", 2, arguments=("--precision", "fp8", "prog.fuse"), mentions=["fp8"])
 case("missing_import", 66, text='import "lib.fuse"\n' + PROGRAM, mentions=["prog.fuse:1:8", "lib.fuse"])
 case("import_of_a_folder", 66, text='import "lib"\n' + PROGRAM, mentions=["lib"],
      prepare=lambda folder: os.mkdir(os.path.join(folder, "lib")))

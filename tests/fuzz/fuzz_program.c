@@ -25,7 +25,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes) {
         }
         struct fuse_ir ir = {.arena = arena};
         struct fuse_error err = {0};
-        if (fuse_check(&ir, arena, &ast, &sources, NULL, 0, &files, &diagnostics) &&
+        if (fuse_check(&ir, arena, &ast, &sources, NULL, &files, &diagnostics) &&
             (fuse_ir_verify(&ir, &err) != FUSE_OK || fuse_ir_simplify(&ir, &err) != FUSE_OK ||
              fuse_ir_verify(&ir, &err) != FUSE_OK))
             abort();

@@ -181,7 +181,7 @@ static void check_one(struct fuse_arena *arena, const char *text) {
         sources.list.at[s].probed = true;
     }
     /* Lines that could not be read leave the rest checkable. */
-    bool good = fuse_check(&ir, arena, &ast, &sources, NULL, 0, &files, &diagnostics);
+    bool good = fuse_check(&ir, arena, &ast, &sources, NULL, &files, &diagnostics);
     if (good) {
         struct fuse_error err = {0};
         if (fuse_ir_verify(&ir, &err) != FUSE_OK ||

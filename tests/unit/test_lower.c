@@ -47,7 +47,7 @@ static void compile(struct compiled *c, const char *text) {
     struct fuse_ast ast = {0};
     struct fuse_sources sources = {0};
     c->good = fuse_parse(&ast, c->arena, &c->files, 0, &c->diagnostics) &&
-              fuse_check(&c->ir, c->arena, &ast, &sources, NULL, 0, &c->files, &c->diagnostics);
+              fuse_check(&c->ir, c->arena, &ast, &sources, NULL, &c->files, &c->diagnostics);
 }
 
 static void print_diagnostics(struct compiled *c) {

@@ -99,8 +99,9 @@ int main(int argc, char **argv) {
         fuse_list_sources(&sources, arena, &ast);
         probe_sources(&sources, argv[2], arena);
         struct fuse_define *define = read_defines(argc - 3, argv + 3, arena);
+        struct fuse_settings settings = {.define = define, .defines = argc - 3};
         struct fuse_error err = {0};
-        if (fuse_check(&ir, arena, &ast, &sources, define, argc - 3, &files, &diagnostics) &&
+        if (fuse_check(&ir, arena, &ast, &sources, &settings, &files, &diagnostics) &&
             fuse_ir_verify(&ir, &err) != FUSE_OK)
             fuse_error_print(&text, &files, &err);
     }

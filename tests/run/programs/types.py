@@ -388,3 +388,62 @@ def real_results_of_integers(rng):
     """, {"x": x, "y": y}, {
         "a": F32(x / y), "b": F32(x.sum() / 2, 7), "c": F32(numpy.exp(x - y)), "d": F32(x / 4 + y),
         "e": I64(10 * (x > y)), "f": F32(1 / (1 + numpy.exp(-x)) - numpy.tanh(y), 1, 1)}
+
+
+@program(arguments=["--precision", "fp64"])
+def precision_of_all_reals_fp64(rng):
+    x, y, n = f32(rng, 6, 5), f64(rng, 5), ints(rng, -9, 9, 6)
+    return """
+        X[i,j] = "x.npy"
+        Y[j] = "y.npy"
+        N[i] = "n.npy"
+        A[i] = X[i,j] * 0.1
+        B[i] = exp(X[i,j] Y[j])
+        C[i] avg= N[i] + X[i,j]
+        "a.npy" = A[i]
+        "b.npy" = B[i]
+        "c.npy" = C[i]
+        "n.npy" = N[i]
+        "x2.npy" = X[i,j] / 3
+    """.replace('"n.npy" = N', '"m.npy" = N'), {"x": x, "y": y, "n": n}, {
+        "a": F64(wide(x).sum(1) * 0.1, 5, 5), "b": F64(numpy.exp(wide(x) @ y), 6, 50),
+        "c": F64(n + wide(x).mean(1), 6, 12), "m": I64(n), "x2": F64(wide(x) / 3)}
+
+
+@program(arguments=["--precision", "fp32"])
+def precision_of_all_reals_fp32(rng):
+    x, h = f64(rng, 40), rng.standard_normal(40).astype("f2")
+    return """
+        X[i] = "x.npy"
+        H[i] = "h.npy"
+        S = X[i] H[i]
+        "s.npy" = S
+        "x32.npy" = X[i]
+        "h32.npy" = 2 * H[i]
+    """, {"x": x, "h": h}, {"s": F32(x @ wide(h), 40, 40), "x32": F32(x), "h32": F32(2 * wide(h))}
+
+
+@program(arguments=["--precision", "fp16"])
+def precision_of_all_reals_fp16(rng):
+    x = f32(rng, 30, 50)
+    half = x.astype("f2").astype(float)
+    return """
+        X[i,j] = "x.npy"
+        S[i] = X[i,j]
+        Y[i] = S[i] * 0.5
+        "s.npy" = S[i]
+        "y.npy" = Y[i]
+    """, {"x": x}, {"s": Real(half.sum(1), 1, "f16", 20), "y": Real(half.sum(1) / 2, 2, "f16", 20)}
+
+
+@program(arguments=["--precision", "bf16"])
+def precision_of_all_reals_bf16(rng):
+    """Stored in bf16, accumulated in fp32, written as fp32."""
+    x = ints(rng, -100, 100, 30, 7).astype("f4")
+    return """
+        X[i,j] = "x.npy"
+        S[i] = X[i,j]
+        Third[i] = S[i] / 3
+        "s.npy" = S[i]
+        "third.npy" = Third[i]
+    """, {"x": x}, {"s": Near(x.sum(1), 2.0**-8 * 400), "third": Near(x.sum(1) / 3, 2.0**-7 * 200)}
