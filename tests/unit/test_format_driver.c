@@ -117,6 +117,28 @@ static enum fuse_status do_read(struct fuse_comm *self, const char *path, struct
     return st;
 }
 
+/* The boxes that follow on the input, which are read to their end whatever fails. */
+static enum fuse_status write_boxes(struct fuse_sink *sink, const char *in, int count, int rank, enum fuse_dtype dtype,
+                                    struct fuse_error *err) {
+    FILE *f = fopen(in, "rb");
+    enum fuse_status st = FUSE_OK;
+    for (int i = 0; i < count; i++) {
+        struct fuse_box box;
+        if (!read_box(&box, rank))
+            return fuse_fail(err, FUSE_EUSAGE, "bad box");
+        size_t bytes = fuse_box_is_empty(&box) ? 0 : (size_t)fuse_box_elems(&box) * fuse_dtype_bytes(dtype);
+        void *data = malloc(bytes + 1);
+        if (fread(data, 1, bytes, f) != bytes)
+            return fuse_fail(err, FUSE_EUSAGE, "short data");
+        struct fuse_view view = fuse_box_view(data, dtype, &box, false, &box);
+        if (st == FUSE_OK)
+            st = format->sink_write(sink, 0, &box, &view, err);
+        free(data);
+    }
+    fclose(f);
+    return st;
+}
+
 static enum fuse_status do_write(struct fuse_comm *self, const char *path, struct fuse_error *err) {
     char name[16], in[256];
     int rank, count;
@@ -131,23 +153,13 @@ static enum fuse_status do_write(struct fuse_comm *self, const char *path, struc
     if (format->has_parts && !(member.part = format->sink_part(arena, part, err)))
         return err->status;
     FUSE_TRY(format->sink_open(&sink, self, path, &member, 1, err));
-    FILE *f = fopen(in, "rb");
-    enum fuse_status st = FUSE_OK;
-    for (int i = 0; i < count && st == FUSE_OK; i++) {
-        struct fuse_box box;
-        if (!read_box(&box, rank))
-            return fuse_fail(err, FUSE_EUSAGE, "bad box");
-        size_t bytes = fuse_box_is_empty(&box) ? 0 : (size_t)fuse_box_elems(&box) * fuse_dtype_bytes(dtype);
-        void *data = malloc(bytes + 1);
-        if (fread(data, 1, bytes, f) != bytes)
-            return fuse_fail(err, FUSE_EUSAGE, "short data");
-        struct fuse_view view = fuse_box_view(data, dtype, &box, false, &box);
-        st = format->sink_write(sink, 0, &box, &view, err);
-        free(data);
+    enum fuse_status st = write_boxes(sink, in, count, rank, dtype, err);
+    if (st == FUSE_OK)
+        st = format->sink_finish(sink, self, err);
+    if (st != FUSE_OK) {
+        format->sink_discard(sink);
+        return st;
     }
-    fclose(f);
-    FUSE_TRY(st);
-    FUSE_TRY(format->sink_finish(sink, self, err));
     FUSE_TRY(format->sink_commit(sink, err));
     printf("ok\n");
     return FUSE_OK;
