@@ -204,6 +204,7 @@ struct fuse_equation {
     int number, block;
     int tensor;                           /* -1: sink */
     const struct fuse_instance *instance; /* the call of a fn whose body it is in, or NULL */
+    bool from_file;                       /* X[i+1] = F[i], F the file of a source with such a left side or a guard */
     int carried;                          /* positions before the written ones on the left side */
     const char **carried_name;
     bool bad;

@@ -216,7 +216,7 @@ bool fuse_symbol_number(struct fuse_checker *c, struct fuse_number *out, struct 
             struct fuse_diagnostic *d = fuse_complain(c, item->name_span, "param '%s' has no value", item->name);
             fuse_advise(c, d, "set it with -D %s=..., or write `param %s = ...`", item->name, item->name);
         } else if (item->value->kind == FUSE_EXPR_LIST) {
-            fuse_later(c, item->value->span, "a const that is a list is");
+            fuse_complain(c, item->value->span, "'%s' is a list, and a number is wanted", symbol->name);
         } else {
             known = fuse_constant(c, &number, item->value) && fits_type(c, item, &number);
         }

@@ -86,7 +86,7 @@ bool fuse_check(struct fuse_ir *ir, struct fuse_arena *arena, const struct fuse_
                              .symbol_of = {.arena = arena},
                              .axis_of = {.arena = arena}};
     int errors = diagnostics->errors, first = diagnostics->list.n;
-    size_t exprs = (size_t)(ast->exprs > 0 ? ast->exprs : 1);
+    size_t exprs = (size_t)ast->exprs + 1; /* the last one is that of references which sources become */
     c.taken = fuse_arena_array(arena, exprs, sizeof *c.taken);
     c.free_names = fuse_arena_array(arena, exprs, sizeof *c.free_names);
     c.result = fuse_arena_array(arena, exprs, sizeof *c.result);

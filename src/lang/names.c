@@ -132,11 +132,101 @@ static void check_source_rank(struct fuse_checker *c, struct fuse_equation *eq, 
     eq->bad = tensor->disputed = true;
 }
 
+static bool is_fixed(const struct fuse_checker *c, const struct fuse_index *index) {
+    const struct fuse_symbol *symbol = index->kind == FUSE_INDEX_NAME ? fuse_find_symbol(c, 0, index->name) : NULL;
+    return index->kind == FUSE_INDEX_FIXED || (symbol && symbol->kind == FUSE_SYMBOL_CONST);
+}
+
+/* The file is the tensor, or a part of it that is alone in it. */
+static bool is_plain_source(const struct fuse_checker *c, const struct fuse_item *item,
+                            const struct fuse_tensor *tensor) {
+    const struct fuse_lhs *lhs = &item->lhs;
+    if (item->guard || tensor->carried > 0)
+        return false;
+    for (int k = 0; k < lhs->n; k++) {
+        if (is_fixed(c, &lhs->index[k]) || lhs->index[k].kind != FUSE_INDEX_NAME || lhs->index[k].offset != 0)
+            return false;
+        for (int j = 0; j < k; j++)
+            if (strcmp(lhs->index[j].name, lhs->index[k].name) == 0)
+                return false;
+    }
+    return true;
+}
+
+/* The indices through which such a left side reads its file: all in order or, in a file of fewer axes, each name once. */
+static struct fuse_lhs file_indices(struct fuse_checker *c, const struct fuse_item *item, int rank) {
+    struct fuse_lhs lhs = item->lhs;
+    lhs.index = FUSE_NEW_ARRAY(c->arena, struct fuse_index, item->lhs.n);
+    lhs.n = 0;
+    for (int k = 0; k < item->lhs.n; k++) {
+        struct fuse_index index = item->lhs.index[k];
+        bool repeated = false;
+        for (int j = 0; j < k && !repeated && index.name; j++)
+            repeated = item->lhs.index[j].name && strcmp(item->lhs.index[j].name, index.name) == 0;
+        if (rank != item->lhs.n && (repeated || is_fixed(c, &index)))
+            continue;
+        index.offset = 0;
+        index.dotted = false;
+        lhs.index[lhs.n++] = index;
+    }
+    return lhs;
+}
+
+/* The file's own left side: a name for each axis. */
+static struct fuse_lhs file_left(struct fuse_checker *c, struct fuse_lhs lhs) {
+    struct fuse_index *index = FUSE_NEW_ARRAY(c->arena, struct fuse_index, lhs.n);
+    for (int k = 0; k < lhs.n; k++)
+        index[k] = (struct fuse_index){
+            .kind = FUSE_INDEX_NAME, .span = lhs.index[k].span, .name = fuse_arena_printf(c->arena, "axis %d", k)};
+    lhs.index = index;
+    lhs.boolean = false;
+    return lhs;
+}
+
+/* X[0,i+1] when G[i] = "f.npy" is F[i] = "f.npy" and X[0,i+1] when G[i] = F[i]. */
+static const struct fuse_item *name_file(struct fuse_checker *c, const struct fuse_item *item) {
+    struct fuse_item *source = FUSE_NEW(c->arena, struct fuse_item), *equation = FUSE_NEW(c->arena, struct fuse_item);
+    struct fuse_expr *value = FUSE_NEW(c->arena, struct fuse_expr);
+    const struct fuse_source_request *request = find_source(c, item->text);
+    *source = *equation = *item;
+    source->lhs = file_indices(c, item, request && request->probed ? request->probe.rank : item->lhs.n);
+    source->lhs.name = fuse_arena_printf(c->arena, "\"%s\"@%d", item->text, c->equations.n);
+    const struct fuse_lhs read = source->lhs;
+    source->lhs = file_left(c, read);
+    source->guard = NULL;
+    source->assign = FUSE_ASSIGN_SUM;
+    *value = (struct fuse_expr){.kind = FUSE_EXPR_REF, .span = item->text_span, .id = c->ast->exprs};
+    value->ref.name = source->lhs.name;
+    value->ref.name_span = item->text_span;
+    value->ref.has_brackets = true;
+    value->ref.index = read.index;
+    value->ref.n = read.n;
+    equation->kind = FUSE_ITEM_EQUATION;
+    equation->value = value;
+    struct fuse_tensor *file = fuse_add_tensor(c, 0, &source->lhs, source->lhs.n);
+    file->carried_name = FUSE_NEW(c->arena, const char *);
+    struct fuse_equation *eq = fuse_add_equation(c, source, 0, FUSE_EQUATION_SOURCE);
+    eq->tensor = c->tensors.n - 1;
+    eq->source = request;
+    check_source_rank(c, eq, file);
+    fuse_vec_push(c->arena, &file->contributions, eq->number);
+    return equation;
+}
+
 static void contribute(struct fuse_checker *c, const struct fuse_item *item, int block) {
     const struct fuse_lhs *lhs = &item->lhs;
     struct fuse_symbol *symbol = fuse_find_symbol(c, block, lhs->name);
+    bool from_file = false;
+    if (item->kind == FUSE_ITEM_SOURCE && (!symbol || symbol->kind == FUSE_SYMBOL_TENSOR)) {
+        struct fuse_tensor none = {.carried = 0};
+        from_file = !is_plain_source(c, item, symbol ? c->tensors.at[symbol->tensor] : &none);
+        if (from_file)
+            item = name_file(c, item);
+        symbol = fuse_find_symbol(c, block, lhs->name);
+    }
     struct fuse_equation *eq =
         fuse_add_equation(c, item, block, item->kind == FUSE_ITEM_SOURCE ? FUSE_EQUATION_SOURCE : FUSE_EQUATION_EXPR);
+    eq->from_file = from_file;
     if (symbol && symbol->kind != FUSE_SYMBOL_TENSOR) {
         complain_taken(c, lhs->name_span, symbol);
         eq->bad = true;
@@ -182,7 +272,7 @@ static const char *assign_text(enum fuse_assign assign) {
 
 /* A source that is written with `=` takes the operator of the others. */
 static bool takes_any(const struct fuse_equation *eq) {
-    return eq->kind == FUSE_EQUATION_SOURCE && eq->item->assign == FUSE_ASSIGN_SUM;
+    return (eq->kind == FUSE_EQUATION_SOURCE || eq->from_file) && eq->item->assign == FUSE_ASSIGN_SUM;
 }
 
 void fuse_tell_brackets(struct fuse_checker *c, struct fuse_tensor *tensor, struct fuse_span span) {
@@ -361,7 +451,9 @@ void fuse_collect_names(struct fuse_checker *c) {
     fuse_apply_defines(c);
     for (int s = 0; s < c->symbols.n; s++) {
         struct fuse_number number;
-        if (c->symbols.at[s].kind == FUSE_SYMBOL_CONST)
+        bool list = c->symbols.at[s].kind == FUSE_SYMBOL_CONST && c->symbols.at[s].item->value &&
+                    c->symbols.at[s].item->value->kind == FUSE_EXPR_LIST;
+        if (c->symbols.at[s].kind == FUSE_SYMBOL_CONST && !list)
             fuse_symbol_number(c, &number, &c->symbols.at[s]);
     }
     fuse_collect_statements(c, item, items, 0);

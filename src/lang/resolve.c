@@ -222,10 +222,6 @@ static void resolve_source(struct fuse_resolver *r) {
     struct fuse_equation *eq = r->eq;
     struct fuse_checker *c = r->c;
     const struct fuse_item *item = eq->item;
-    if (item->guard) {
-        fuse_later(c, item->guard->span, "a guard on a source is");
-        fail(r);
-    }
     if (!eq->source || !eq->source->probed) {
         struct fuse_diagnostic *d = fuse_complain(c, item->text_span, "nothing is known about \"%s\"", item->text);
         if (d)
@@ -233,10 +229,6 @@ static void resolve_source(struct fuse_resolver *r) {
         fail(r);
     }
     resolve_left(r);
-    if (!eq->bad && !eq->plain_left) {
-        fuse_later(c, item->lhs.span, "a source under a left side with fixed, repeated or shifted indices is");
-        fail(r);
-    }
     if (eq->bad)
         return;
     const struct fuse_probe *probe = &eq->source->probe;
@@ -389,6 +381,8 @@ static struct fuse_node *resolve_name(struct fuse_resolver *r, const struct fuse
     switch (symbol->kind) {
     case FUSE_SYMBOL_TENSOR: return resolve_reference(r, expr, symbol->tensor, scope);
     case FUSE_SYMBOL_CONST:
+        if (symbol->item->value && symbol->item->value->kind == FUSE_EXPR_LIST && expr->ref.n == 0)
+            return fuse_resolve_list(r, symbol->item->value, scope);
         if (expr->ref.n > 0 && !symbol->disputed)
             fuse_complain(r->c, expr->span, "'%s' is a single number and has no axes", expr->ref.name);
         else if (expr->ref.n == 0 && fuse_symbol_number(r->c, &number, symbol))

@@ -316,3 +316,48 @@ def many_sinks(rng):
         X[i] = "x.npy"
         {sinks}
     """, {"x": x}, {f"s{k}": I64((x[:, None] * k + x * x)) for k in range(23)}
+
+
+@program
+def sources_with_guards_and_positions(rng):
+    x, row, d, m = ints(rng, -9, 9, 4, 5), ints(rng, -9, 9, 5), ints(rng, -9, 9, 4), ints(rng, -9, 9, 4, 4)
+    two = numpy.zeros((4, 5), int)
+    two[0] = row
+    two[3, 1:] += row[:4]
+    square = numpy.diag(d)
+    square[[0, 1, 2, 3], [0, 1, 2, 3]] += m.diagonal()
+    return """
+        X[i,j] = "x.npy"
+        G[i,j] when X[i,j] > 2 = "x.npy"
+        T[i,j] = 0 X[i,j]
+        T[0,j] = "row.npy"
+        T[-1,j+1] += "row.npy"
+        D[i,i] = "d.npy"
+        D[i,i] = "m.npy"
+        B[i,j] when X[i,j] != 0 max= "x.npy"
+        B[i,j] max= -5
+        Only(j) when X[0,j] > 0 = "row.npy"
+        "g.npy" = G[i,j]
+        "t.npy" = T[i,j]
+        "dd.npy" = D[i,k]
+        "b.npy" = B[i,j]
+        "only.npy" = Only(j)
+    """, {"x": x, "row": row, "d": d, "m": m}, {
+        "g": I64(x * (x > 2)), "t": I64(two), "dd": I64(square), "b": I64(numpy.where(x != 0, numpy.maximum(x, -5), -5)),
+        "only": NUMBER((row > 0) & (x[0] > 0))}
+
+
+@program
+def constants_that_are_lists(rng):
+    x = ints(rng, -9, 9, 3)
+    return """
+        const list = [1, 2, 3]
+        const grid = [[1, 0], [0, 1]]
+        X[i] = "x.npy"
+        Y[i] = X[i] * list
+        Z[i,j] = grid
+        W[i] = list
+        "y.npy" = Y[i]
+        "z.npy" = Z[i,j]
+        "w.npy" = W[i]
+    """, {"x": x}, {"y": I64(x * [1, 2, 3]), "z": I64(numpy.eye(2, dtype=int)), "w": I64([1, 2, 3])}
