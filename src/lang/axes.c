@@ -546,9 +546,10 @@ static void go_up(struct fuse_taking *t) {
     if (guard)
         walk_up(t, guard);
     walk_up(t, value);
-    uint64_t named = t->c->named[value->id] | (guard ? t->c->named[guard->id] : 0);
-    t->changed |= named != t->named;
+    uint64_t named = t->c->named[value->id], guarded = guard ? t->c->named[guard->id] : 0;
+    t->changed |= named != t->named || guarded != t->guarded;
     t->named = named;
+    t->guarded = guarded;
 }
 
 void fuse_take_axes(struct fuse_checker *c, struct fuse_equation *eq) {

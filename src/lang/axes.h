@@ -10,9 +10,10 @@ struct fuse_taking {
     struct fuse_equation *eq;
     bool report; /* the last round: complain */
     bool changed;
-    uint64_t named; /* names that the right side and the guard name, as the round before found them */
-    int makers;     /* left indices that calls have made axes of so far in this round */
-    int actuals;    /* arguments of fns around the expression in hand: what is made there has a name of its own */
+    uint64_t named;   /* names that the right side names, as the round before found them */
+    uint64_t guarded; /* .. that the guard names: it may speak of the axes that calls on the right make */
+    int makers;       /* left indices that calls have made axes of so far in this round */
+    int actuals;      /* arguments of fns around the expression in hand: what is made there has a name of its own */
 };
 
 /* The bit of a name in the equation; 0 beyond FUSE_MAX_INDICES. */

@@ -70,7 +70,7 @@ static int left_for_makers(const struct fuse_taking *t) {
 static uint64_t result_names(struct fuse_taking *t, const struct fuse_expr *call, const struct fuse_item *fn) {
     int *name = FUSE_NEW_ARRAY(t->c->arena, int, fn->lhs.n);
     bool in_order = t->actuals == 0 && left_for_makers(t) >= fn->lhs.n;
-    uint64_t set = 0, visible = t->actuals > 0 ? ~(uint64_t)0 : t->named | t->eq->left_names;
+    uint64_t set = 0, visible = t->actuals > 0 ? ~(uint64_t)0 : t->named | t->guarded | t->eq->left_names;
     for (int a = 0; a < fn->lhs.n; a++) {
         uint64_t bit = 0;
         name[a] = -1;

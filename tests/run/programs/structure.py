@@ -90,6 +90,29 @@ def concat_merges_the_last_two_axes(rng):
 
 
 @program
+def made_axes_under_guards(rng):
+    # The guard may name the axis that a call on the right makes.
+    a, b = ints(rng, -9, 9, 5, 3), ints(rng, -9, 9, 5, 4)
+    both = numpy.hstack([a, b])
+    return """
+        A[i,j] = "a.npy"
+        B[i,k] = "b.npy"
+        Part[i,m] when iota(m) < 4 = concat(A[i,j], B[i,k])
+        First[i,r] when iota(r) == 0 = topk(B[i,k], k=2)
+        Positive(i,m) = concat(A[i,j], B[i,k])
+        Largest[i] max= concat(A[i,j], B[i,k], axis=m)
+        Least[m] min= cumsum(concat(A[i,j], B[i,k]), axis=m)
+        "part.npy" = Part[i,m]
+        "first.npy" = First[i,r]
+        "true.npy" = Positive(i,m)
+        "largest.npy" = Largest[i]
+        "least.npy" = Least[m]
+    """, {"a": a, "b": b}, {
+        "part": I64(numpy.where(numpy.arange(7) < 4, both, 0)), "true": TRUTH(both > 0),
+        "first": I64(b.max(1)[:, None] * [1, 0]), "largest": I64(both.max(1)), "least": I64(both.cumsum(1).min(0))}
+
+
+@program
 def stacks(rng):
     a, b = ints(rng, -9, 9, 5, 3), ints(rng, -9, 9, 3)
     return """

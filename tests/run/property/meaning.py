@@ -161,7 +161,7 @@ class Equation:
         self.makers = 0
         self.fixed, self.loose = set(), set(self.left or ())  # indices whose extent something fixes, or must fix
         self.find_taken()
-        self.named = set(self.free(self.expr, ()))
+        self.named = set(self.named_right(self.expr, ()))
 
     def guarded(self, expr, guard):
         """The guard is a factor of every top-level term."""
@@ -188,6 +188,14 @@ class Equation:
             names += self.free(child, path + (k,))
         gone = self.taken.get(path, ()) if self.takes_away(node) else ()
         return [n for n in dict.fromkeys(names) if n not in gone]
+
+    def named_right(self, node, path):
+        """The same without the guard, which is not on the right side."""
+        if node[0] == "guard":
+            return []
+        if not any(n[0] == "guard" for _, n in self.walk(node, path)):
+            return self.free(node, path)
+        return [n for k, child in children(node) for n in self.named_right(child, path + (k,))]
 
     def takes_away(self, node):
         return node[0] == "reduce" or (node[0] == "call" and node[1] in REDUCE)
@@ -558,7 +566,7 @@ class Equation:
             name = new[self.makers]
             self.fixed.add(name)
             self.makers += 1
-            if self.extents[name] != node[2]:
+            if self.extents.get(name) != node[2]:  # a slice that only the guard names has none here
                 raise Fragile()
         value = self.arguments(node, path, keep, names, ["closing"])[0]
         if not value.exact:
