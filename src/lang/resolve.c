@@ -644,7 +644,7 @@ static bool is_relation(const struct fuse_checker *c, const struct fuse_equation
     for (; expr->kind == FUSE_EXPR_BINARY; expr = expr->binary.left)
         switch (expr->binary.op) {
         case FUSE_BINARY_AND:
-        case FUSE_BINARY_OR: return true;
+        case FUSE_BINARY_OR:
         case FUSE_BINARY_ADD:
         case FUSE_BINARY_MUL:
             if (!is_relation(c, eq, expr->binary.right))
@@ -653,7 +653,7 @@ static bool is_relation(const struct fuse_checker *c, const struct fuse_equation
         default: return false;
         }
     if (expr->kind == FUSE_EXPR_UNARY)
-        return expr->unary.op == FUSE_UNARY_NOT;
+        return expr->unary.op == FUSE_UNARY_NOT && is_relation(c, eq, expr->unary.operand);
     if (expr->kind != FUSE_EXPR_REF && (expr->kind != FUSE_EXPR_APPLY || expr->apply.macro))
         return false;
     const struct fuse_symbol *symbol =
