@@ -328,6 +328,8 @@ static enum fuse_status run(struct fuse_dist_program *program, struct fuse_error
     if (!program->threads)
         FUSE_TRY(fuse_api_cores(&program->threads, program->job, err));
     struct resolved place = resolve_places(program);
+    int64_t prints = program->options.print != NULL; /* of those that speak for the others, one is enough */
+    FUSE_TRY(comm->ops->reduce_int64(comm, FUSE_REDUCE_MAX, &prints, 1, err));
     struct fuse_exec_request request = {
         .plan = program->plan,
         .comm = comm,
@@ -335,6 +337,7 @@ static enum fuse_status run(struct fuse_dist_program *program, struct fuse_error
         .threads = program->threads,
         .path = place.path,
         .part = place.part,
+        .prints = prints != 0,
         .print = comm->rank == 0 ? program->options.print : NULL,
         .temporary = program->options.temporary,
         .context = program->options.context,

@@ -101,7 +101,10 @@ static const char *subject(const struct fuse_ir *ir, const struct fuse_op *op) {
     return op->path ? op->path : ir->values.at[op->out >= 0 ? op->out : op->input[0].value].name;
 }
 
-static void run_step(struct fuse_exec *exec, const struct fuse_step *step) {
+static void run_step(struct fuse_exec *exec, int number) {
+    const struct fuse_step *step = &exec->plan->steps.at[number];
+    if (exec->request->progress)
+        exec->request->progress(exec->request->progress_context, number);
     atomic_store(&exec->comm->wait.at_work_for, subject(exec->plan->ir, exec->plan->ir->ops.at[step->op]));
     switch (step->kind) {
     case FUSE_STEP_READ: fuse_exec_read(exec, step); break;
@@ -139,7 +142,7 @@ static enum fuse_status run_region(struct fuse_exec *exec, int number, struct fu
     const struct fuse_plan *plan = exec->plan;
     const struct fuse_region *region = &plan->regions.at[number];
     if (region->kind == FUSE_REGION_STEP) {
-        run_step(exec, &plan->steps.at[region->step]);
+        run_step(exec, region->step);
         return FUSE_OK;
     }
     int64_t turns = turns_to_border(plan, region);

@@ -32,8 +32,12 @@ struct fuse_exec_request {
     const char *const *path; /* [ops] resolved paths of SOURCE and SINK operations, NULL for the others */
     const char *const *part; /* [ops] what a path is followed by, "file.npz:part"; sinks of one path share a file, and
                                 their parts are canonical. NULL: no operation has any */
-    /* Receives what `export` prints, on rank 0 only. */
+    /* Receives what `export` prints, on rank 0 only. prints: the same on every rank, false when nobody listens. */
+    bool prints;
     void (*print)(void *context, const char *text);
+    /* Told before each step, once for every turn of the loops around it. Local; NULL: nobody is told. */
+    void (*progress)(void *context, int step);
+    void *progress_context;
     /* Told on every rank about each file that lies under a temporary name (exists 1) and when it no longer does (0), so
      * that whoever catches signals can remove it. NULL: nobody is told. */
     void (*temporary)(void *context, const char *path, int exists);

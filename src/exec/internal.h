@@ -54,7 +54,21 @@ char *fuse_exec_data(const struct fuse_exec *exec, int buffer);
 void fuse_exec_settle(struct fuse_exec *exec, const struct fuse_op *op, enum fuse_status status,
                       struct fuse_error *err);
 
-/* One step each. Failures become sticky; MOVE and REDUCE take part in their messages whatever happened before. */
+/* Moves elements between a buffer of this rank and host memory, whatever memory the buffer is in: `host` fills or drains
+ * the host view of a box. On devices a box comes in pieces, through the step's staging. */
+struct fuse_exec_pass {
+    struct fuse_exec *exec;
+    const struct fuse_step *step;
+    int buffer;
+    bool to_buffer;
+    enum fuse_status (*host)(const struct fuse_exec_pass *pass, const struct fuse_box *box,
+                             const struct fuse_view *view, struct fuse_error *err);
+    void *context;
+};
+/* Every box that this rank holds. Failures become sticky. */
+void fuse_exec_pass_boxes(const struct fuse_exec_pass *pass, const struct fuse_holding *holding);
+
+/* One step each. Failures become sticky; MOVE, REDUCE and PRINT take part in their messages whatever happened before. */
 void fuse_exec_move(struct fuse_exec *exec, const struct fuse_step *step);
 void fuse_exec_reduce(struct fuse_exec *exec, const struct fuse_step *step);
 void fuse_exec_compute(struct fuse_exec *exec, const struct fuse_step *step);

@@ -106,7 +106,7 @@ static void add_message_staging(struct build *b, struct fuse_step *step) {
         step->pinned = add_staging(b, FUSE_MEM_PINNED, 2 * half);
 }
 
-/* With device memory, file pieces pass through staging. */
+/* With device memory, pieces of files and of what is printed pass through staging. */
 static void add_file_staging(struct build *b, struct fuse_step *step, int64_t bytes) {
     int64_t size = dtype_bytes(b, b->plan->buffers.at[step->to >= 0 ? step->to : step->from].value);
     step->piece_bytes = size;
@@ -117,15 +117,6 @@ static void add_file_staging(struct build *b, struct fuse_step *step, int64_t by
     half = round_up(step->piece_bytes, 64);
     step->staging = add_staging(b, FUSE_MEM_DEVICE, 2 * half);
     step->pinned = add_staging(b, FUSE_MEM_PINNED, 2 * half);
-}
-
-/* A printed value is small and passes in one piece. */
-static void add_print_staging(struct build *b, struct fuse_step *step) {
-    step->piece_bytes = b->plan->buffers.at[step->from].bytes;
-    if (tensor_kind(b) != FUSE_MEM_DEVICE)
-        return;
-    step->staging = add_staging(b, FUSE_MEM_DEVICE, step->piece_bytes);
-    step->pinned = add_staging(b, FUSE_MEM_PINNED, step->piece_bytes);
 }
 
 static void add_region(struct build *b, struct fuse_region region) {
@@ -248,8 +239,7 @@ static void store_sink(struct build *b, int number) {
         struct fuse_step print = new_step(b, FUSE_STEP_PRINT, FUSE_PHASE_STORE, number);
         print.from = b->value_buffer[value];
         print.have = held;
-        if (plan->buffers.at[print.from].bytes <= FUSE_PLAN_SMALL_BYTES)
-            add_print_staging(b, &print);
+        add_file_staging(b, &print, plan->buffers.at[print.from].bytes);
         add_step(b, &print);
         return;
     }

@@ -141,7 +141,7 @@ enum fuse_step_kind {
     FUSE_STEP_CONTRACT, /* operation on in[0], in[1] -> to */
     FUSE_STEP_MAP,      /* operation on in[..] -> to */
     FUSE_STEP_WRITE,    /* `from` -> sink file */
-    FUSE_STEP_PRINT     /* rank 0 prints a replicated value, or its shape */
+    FUSE_STEP_PRINT     /* rank 0 prints a small tensor, or a summary of a large one */
 };
 
 #define FUSE_MAX_INPUTS 16 /* inputs of one operation */
