@@ -63,9 +63,12 @@ static enum fuse_status read_host(const struct fuse_exec_pass *pass, const struc
                                   const struct fuse_view *view, struct fuse_error *err) {
     struct fuse_exec *exec = pass->exec;
     const struct fuse_step *step = pass->step;
+    enum fuse_status status;
     if (fuse_exec_fault(exec, FUSE_FAULT_READ))
-        return fuse_fail(err, FUSE_EIO, "%s: reading failed (planted fault)", exec->request->path[step->op]);
-    return exec->format[step->op]->source_read(exec->source[step->op], box, view, err);
+        status = fuse_fail(err, FUSE_EIO, "%s: reading failed (planted fault)", exec->request->path[step->op]);
+    else
+        status = exec->format[step->op]->source_read(exec->source[step->op], box, view, err);
+    return fuse_exec_blame(exec->plan->ir->ops.at[step->op], status, err);
 }
 
 void fuse_exec_read(struct fuse_exec *exec, const struct fuse_step *step) {
@@ -112,10 +115,13 @@ static enum fuse_status write_host(const struct fuse_exec_pass *pass, const stru
                                    const struct fuse_view *view, struct fuse_error *err) {
     struct fuse_exec *exec = pass->exec;
     const struct fuse_step *step = pass->step;
-    if (fuse_exec_fault(exec, FUSE_FAULT_WRITE))
-        return fuse_fail(err, FUSE_EIO, "%s: writing failed (planted fault)", exec->request->path[step->op]);
     const struct fuse_exec_place *place = &exec->place[step->op];
-    return exec->format[place->file]->sink_write(exec->sink[place->file], place->member, box, view, err);
+    enum fuse_status status;
+    if (fuse_exec_fault(exec, FUSE_FAULT_WRITE))
+        status = fuse_fail(err, FUSE_EIO, "%s: writing failed (planted fault)", exec->request->path[step->op]);
+    else
+        status = exec->format[place->file]->sink_write(exec->sink[place->file], place->member, box, view, err);
+    return fuse_exec_blame(exec->plan->ir->ops.at[step->op], status, err);
 }
 
 void fuse_exec_write(struct fuse_exec *exec, const struct fuse_step *step) {

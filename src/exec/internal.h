@@ -33,6 +33,8 @@ bool fuse_exec_fault(struct fuse_exec *exec, enum fuse_fault_kind kind);
 
 /* ---- open.c: files from their opening to their end; everything collective ---- */
 
+/* Gives an error the place of the operation whose file it is about; returns the status. */
+enum fuse_status fuse_exec_blame(const struct fuse_op *op, enum fuse_status status, struct fuse_error *err);
 enum fuse_status fuse_exec_open_sources(struct fuse_exec *exec, struct fuse_error *err) FUSE_CHECKED; /* local */
 enum fuse_status fuse_exec_open_sinks(struct fuse_exec *exec, struct fuse_error *err) FUSE_CHECKED;
 /* Of the sources whose last read was in children (after, upto] of the root region, what only their end can tell. */

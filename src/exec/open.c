@@ -8,8 +8,8 @@ static const char *part_of(const struct fuse_exec *exec, int op) {
     return exec->request->part ? exec->request->part[op] : NULL;
 }
 
-static enum fuse_status blame(const struct fuse_op *op, enum fuse_status status, struct fuse_error *err) {
-    if (status != FUSE_OK) {
+enum fuse_status fuse_exec_blame(const struct fuse_op *op, enum fuse_status status, struct fuse_error *err) {
+    if (status != FUSE_OK && !err->has_span) {
         err->span = op->span;
         err->has_span = op->span.file >= 0;
     }
@@ -53,7 +53,7 @@ enum fuse_status fuse_exec_open_sources(struct fuse_exec *exec, struct fuse_erro
         else
             status =
                 exec->format[o]->source_open(&exec->source[o], request->path[o], part_of(exec, o), &op->probe, err);
-        FUSE_TRY(blame(op, status, err));
+        FUSE_TRY(fuse_exec_blame(op, status, err));
     }
     return FUSE_OK;
 }
@@ -68,7 +68,7 @@ enum fuse_status fuse_exec_finish_sources(struct fuse_exec *exec, int after, int
         /* Each has messages that all ranks take part in, whatever the ones before brought. */
         struct fuse_error mine = {0};
         enum fuse_status st = exec->format[o]->source_finish(exec->source[o], exec->comm, &mine);
-        blame(exec->plan->ir->ops.at[o], st, &mine);
+        fuse_exec_blame(exec->plan->ir->ops.at[o], st, &mine);
         if (status == FUSE_OK && st != FUSE_OK) {
             status = st;
             *err = mine;
@@ -137,7 +137,7 @@ enum fuse_status fuse_exec_open_sinks(struct fuse_exec *exec, struct fuse_error 
     for (int o = 0; o < ir->ops.n; o++) {
         if (!is_file_sink(ir->ops.at[o]) || exec->place[o].file != o)
             continue;
-        FUSE_TRY(blame(ir->ops.at[o], open_sink(exec, o, err), err));
+        FUSE_TRY(fuse_exec_blame(ir->ops.at[o], open_sink(exec, o, err), err));
         tell_temporary(exec, o, 1);
     }
     return FUSE_OK;
@@ -150,7 +150,7 @@ enum fuse_status fuse_exec_commit_sinks(struct fuse_exec *exec, struct fuse_erro
     for (int o = 0; o < ops; o++)
         if (exec->sink[o]) {
             status = exec->format[o]->sink_finish(exec->sink[o], exec->comm, err);
-            FUSE_TRY(blame(exec->plan->ir->ops.at[o], fuse_agree(exec->comm, status, err), err));
+            FUSE_TRY(fuse_exec_blame(exec->plan->ir->ops.at[o], fuse_agree(exec->comm, status, err), err));
         }
     for (int o = 0; o < ops && status == FUSE_OK; o++)
         if (exec->sink[o]) {

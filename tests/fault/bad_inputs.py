@@ -12,6 +12,7 @@ import os
 import struct
 import sys
 import tempfile
+import zlib
 
 import checked_run
 
@@ -123,6 +124,70 @@ case("circular_link", 66, False, mentions=["x.npy"], prepare=lambda f: os.symlin
 case("pipe_as_source", 66, False, mentions=["x.npy"], prepare=lambda f: os.mkfifo(os.path.join(f, "x.npy")))
 case("one_rank_cannot_open", 66, env={"FUSE_FAULT": "open:1@1"}, ranks=[4])
 case("first_rank_cannot_open", 66, env={"FUSE_FAULT": "open:1@0"})
+
+# ---- archives and text
+
+
+def archive(data, size=None, method=0):
+    """A zip file with one member, x.npy, whose directory claims a size."""
+    squeezer = zlib.compressobj(9, zlib.DEFLATED, -15)
+    raw = squeezer.compress(data) + squeezer.flush() if method else data
+    size = len(data) if size is None else size
+    extra = struct.pack("<HHQ", 1, 8, size) if size > 0xFFFFFFFE else b""
+    facts = (method, 0, 33, zlib.crc32(data), len(raw), min(size, 0xFFFFFFFF), 5)
+    head = struct.pack("<IHHHHHIIIHH", 0x04034B50, 45, 0, *facts, len(extra) and 20) + b"x.npy"
+    if extra:
+        head += struct.pack("<HHQQ", 1, 16, size, len(raw))
+    central = struct.pack("<IHHHHHHIIIHHHHHII", 0x02014B50, 45, 45, 0, *facts, len(extra), 0, 0, 0, 0, 0) + b"x.npy" + extra
+    end = struct.pack("<IHHHHIIH", 0x06054B50, 0, 0, 1, 1, len(central), len(head) + len(raw), 0)
+    return head + raw + central + end
+
+
+def put(name, data):
+    def write(folder):
+        with open(os.path.join(folder, name), "wb") as file:
+            file.write(data)
+    return write
+
+
+def archive_case(name, data, *mentions, part="", **named):
+    case(name, 66, text=PROGRAM.replace("x.npy", "x.npz" + part), prepare=put("x.npz", data), mentions=["x.npz", *mentions],
+         **named)
+
+
+def json_case(name, text, *mentions, status=66):
+    case(name, status, text=PROGRAM.replace("x.npy", "x.json"), prepare=put("x.json", text.encode()),
+         mentions=["x.json", *mentions])
+
+
+HUGE = npy("(68719476736, 4)", data=bytes(1000))
+FLIPPED = bytearray(archive(GOOD))
+FLIPPED[len(FLIPPED) // 2] ^= 16
+archive_case("archive_missing_member", archive(GOOD), "x.npy", part=":w")
+archive_case("archive_that_is_none", GOOD, "no zip archive")
+archive_case("archive_truncated", archive(GOOD)[:-20], "truncated")
+archive_case("archive_truncated_early", archive(GOOD)[:90])
+archive_case("archive_damaged", bytes(FLIPPED))
+archive_case("archive_of_a_terabyte", archive(HUGE, size=2**40, method=8), "deflate makes at most")
+archive_case("archive_stored_terabyte", archive(HUGE, size=2**40))
+archive_case("archive_pickle", archive(npy("(5, 3)", descr="'|O'", data=b"\x80\x04.")), "pickled")
+archive_case("archive_wrong_crc", archive(GOOD).replace(struct.pack("<I", zlib.crc32(GOOD)), b"\0\0\0\0"), "CRC-32")
+archive_case("archive_wrong_crc_deflated",
+             archive(GOOD, method=8).replace(struct.pack("<I", zlib.crc32(GOOD)), b"\0\0\0\0"), "CRC-32")
+json_case("json_empty_file", "", "x.json:1:1:")
+json_case("json_truncated", "[[1, 2, 3],\n [4,", "x.json:2:5:", "ends inside")
+json_case("json_ragged", "[[1, 2, 3],\n [4, 5]]", "x.json:2:7:", "a list of 2 elements")
+json_case("json_ragged_and_large", "[" + "[1, 2, 3],\n" * 20000 + "[1, 2]]", "x.json:20001:6:")
+json_case("json_deep", "[" * 200000, "nested deeper")
+json_case("json_object", '{"a": 1}', "an object")
+json_case("json_nan", "[[1, NaN, 2]]", "x.json:1:6:")
+json_case("json_large_integer", "[[1, 2, 99999999999999999999999]]", "2^53")
+json_case("json_of_another_rank", "[1, 2, 3]", status=65)
+case("json_without_a_number_for_it", 73, text=PROGRAM + '"a.json" = X[i,j] / 0.0\n', mentions=["prog.fuse:5:1:", "a.json", "[0, 0] is NaN"])
+case("json_sink_in_a_missing_folder", 73, text=PROGRAM + '"none/a.json" = Y[i]\n', mentions=["none/a.json"])
+case("archive_sink_in_a_missing_folder", 73, text=PROGRAM + '"none/a.npz:b" = Y[i]\n', mentions=["none/a.npz"])
+case("archive_sink_with_a_member_twice", 65, text=PROGRAM + '"a.npz:b" = Y[i]\n"a.npz:b.npy" = Y[i]\n', mentions=["twice"])
+case("archive_sink_that_climbs", 73, text=PROGRAM + '"a.npz:../b" = Y[i]\n', mentions=["../b"])
 
 # ---- programs
 

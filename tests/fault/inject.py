@@ -11,6 +11,7 @@ write something else than the right values, or else the value tests could not se
 
 import argparse
 import concurrent.futures
+import json
 import os
 import sys
 import tempfile
@@ -28,13 +29,15 @@ OLD = b"an older output, to be kept\n"
 
 # Large enough to be distributed, to need messages in every equation, and to be read and written by several ranks.
 PROGRAM = """\
-A[i,k] = "a.npy"
+A[i,k] = "a.npz"
 B[k,j] = "b.npy"
 C[i,j] = A[i,k] B[k,j]
 D[j,i] = relu(C[i,j]) - C[i+1,j]
 E[j] = D[j,i] A[i,0]
-"d.npy" = D[j,i]
+"d.npz" = D[j,i]
+"d.npz:e" = E[j]
 "e.npy" = E[j]
+"e.json" = E[j]
 """
 M, K, N = 1201, 300, 1103
 
@@ -43,18 +46,31 @@ def make_inputs(folder):
     """Writes the program and its inputs; returns the expected values of the sinks."""
     rng = numpy.random.default_rng(4)
     a, b = rng.standard_normal((M, K), numpy.float32), rng.standard_normal((K, N), numpy.float32)
-    numpy.save(os.path.join(folder, "a.npy"), a)
+    numpy.savez_compressed(os.path.join(folder, "a.npz"), a)
     numpy.save(os.path.join(folder, "b.npy"), b)
     with open(os.path.join(folder, "prog.fuse"), "w", encoding="utf-8") as file:
         file.write(PROGRAM)
     c = a.astype(numpy.float64) @ b
     d = (numpy.maximum(c, 0) - numpy.vstack([c[1:], numpy.zeros((1, N))])).T
-    return {"d": d, "e": d @ a[:, 0]}
+    e = d @ a[:, 0]
+    return {"d.npz": d, "d.npz:e": e, "e.npy": e, "e.json": e}
+
+
+def load(folder, name):
+    file, _, part = name.partition(":")
+    path = os.path.join(folder, file)
+    if file.endswith(".json"):
+        with open(path, encoding="utf-8") as stream:
+            return numpy.array(json.load(stream))
+    if file.endswith(".npz"):
+        with numpy.load(path) as archive:
+            return archive[part or "arr_0"]
+    return numpy.load(path)
 
 
 def reset(folder):
     for name in os.listdir(folder):
-        if name not in ("a.npy", "b.npy", "prog.fuse"):
+        if name not in ("a.npz", "b.npy", "prog.fuse"):
             os.remove(os.path.join(folder, name))
     with open(os.path.join(folder, "e.npy"), "wb") as file:
         file.write(OLD)
@@ -63,15 +79,15 @@ def reset(folder):
 def values_problem(folder, expected):
     for name, value in expected.items():
         try:
-            got = numpy.load(os.path.join(folder, name + ".npy"))
-        except (OSError, ValueError) as error:
-            return f"{name}.npy: {error}"
+            got = load(folder, name)
+        except (OSError, ValueError, KeyError) as error:
+            return f"{name}: {error}"
         if got.shape != value.shape:
-            return f"{name}.npy has shape {got.shape}"
+            return f"{name} has shape {got.shape}"
         # Sums of K, then of M terms.
-        bound = 2.0**-23 * (K + (M if name == "e" else 0)) * numpy.abs(value).max()
+        bound = 2.0**-23 * (K + (0 if name == "d.npz" else M)) * numpy.abs(value).max()
         if not numpy.abs(got - value).max() <= bound:
-            return f"{name}.npy differs by up to {numpy.abs(got - value).max()}"
+            return f"{name} differs by up to {numpy.abs(got - value).max()}"
     return None
 
 
