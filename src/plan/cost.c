@@ -398,6 +398,18 @@ static void receive_all(const struct fuse_plan *plan, const struct fuse_step *st
     fuse_arena_rewind(plan->arena, mark);
 }
 
+static struct fuse_traffic sampled(const struct fuse_plan *plan, const struct fuse_step *step);
+
+/* Over all turns: the panels of an operand come from different ranks, every slab of a chain from all of them. */
+static int64_t messages_of(const struct fuse_plan *plan, const struct fuse_step *step) {
+    struct fuse_step whole = *step;
+    whole.loop = whole.have.loop = whole.need.loop = -1;
+    int64_t messages = sampled(plan, &whole).messages, turns = step_turns(plan, step);
+    if (step->phase == FUSE_PHASE_RUN && step->loop >= 0 && plan->chain[step->op] >= 0)
+        return fuse_sat_mul(fuse_sat_mul(messages, turns), FUSE_COST_WAITS);
+    return fuse_sat_add(messages, turns - 1);
+}
+
 void fuse_cost_step(const struct fuse_plan *plan, struct fuse_step *step, int64_t *received_bytes) {
     const struct fuse_machine *m = &plan->request.machine;
     step->received_bytes_max = step->received_bytes_total = step->flops_max = step->time_ps = 0;
@@ -417,9 +429,7 @@ void fuse_cost_step(const struct fuse_plan *plan, struct fuse_step *step, int64_
         fuse_arena_rewind(plan->arena, mark);
         int64_t copied = fuse_sat_mul(fuse_holding_max_elems(plan, &step->need), size);
         copied = copied > step->received_bytes_max ? copied - step->received_bytes_max : 0;
-        int64_t messages = step->received_bytes_max > 0 ? step_turns(plan, step) : 0;
-        if (step->phase == FUSE_PHASE_RUN && step->loop >= 0 && plan->chain[step->op] >= 0)
-            messages = fuse_sat_mul(messages, FUSE_COST_WAITS);
+        int64_t messages = step->received_bytes_max > 0 ? messages_of(plan, step) : 0;
         step->time_ps = fuse_sat_add(fuse_cost_receive_ps(plan, step->received_bytes_max, messages),
                                      fuse_sat_mul(copied, m->copy_ps_per_kib) / 1024);
         break;
@@ -462,18 +472,45 @@ static struct where sample(const struct fuse_plan *plan, int i) {
     return (struct where){plan->samples.rank[i], 0, plan->samples.coordinate[i]};
 }
 
-static int64_t sampled_bytes(const struct fuse_plan *plan, const struct fuse_step *step) {
-    int64_t most = 0;
-    for (int i = 0; i < plan->samples.n; i++) {
-        struct where where = sample(plan, i);
-        int64_t elems = received_elems(plan, step, &where);
-        most = elems > most ? elems : most;
-    }
-    return fuse_sat_mul(most, (int64_t)fuse_dtype_bytes(plan->ir->values.at[step->have.value].dtype));
+/* The part of a split of n into `parts` that holds position x: floor(n k / parts) <= x. */
+static int64_t part_of(int64_t n, int64_t parts, int64_t x) {
+    return (int64_t)((((__int128)x + 1) * parts - 1) / n);
 }
 
-int64_t fuse_cost_gather_bytes(const struct fuse_plan *plan, int op, int input, const struct fuse_layout *partition,
-                               const struct fuse_layout *have, bool *copied) {
+/* Ranks that a rank receives something from in a MOVE between layouts, at most; elsewhere one stands for them. */
+static int64_t senders(const struct fuse_plan *plan, const struct fuse_step *step, const struct where *where) {
+    const struct fuse_value *value = &plan->ir->values.at[step->have.value];
+    struct interval need[FUSE_MAX_AXES];
+    int64_t n = 1;
+    if (step->kind == FUSE_STEP_REDUCE)
+        return plan->mesh.dim[step->dim] - 1;
+    if (step->have.kind != FUSE_HOLDING_LAYOUT || step->need.kind == FUSE_HOLDING_RANGES)
+        return 1;
+    if (!holding_intervals(need, plan, &step->need, where, NULL))
+        return 0;
+    for (int a = 0; a < value->rank; a++) {
+        int64_t parts = fuse_layout_parts(&step->have.layout, &plan->mesh, a);
+        n = fuse_sat_mul(n, part_of(value->extent[a], parts, need[a].hi - 1) -
+                                part_of(value->extent[a], parts, need[a].lo) + 1);
+    }
+    return n;
+}
+
+static struct fuse_traffic sampled(const struct fuse_plan *plan, const struct fuse_step *step) {
+    struct fuse_traffic most = {0, 0};
+    for (int i = 0; i < plan->samples.n; i++) {
+        struct where where = sample(plan, i);
+        int64_t elems = received_elems(plan, step, &where), messages = elems > 0 ? senders(plan, step, &where) : 0;
+        most.bytes = elems > most.bytes ? elems : most.bytes;
+        most.messages = messages > most.messages ? messages : most.messages;
+    }
+    most.bytes = fuse_sat_mul(most.bytes, (int64_t)fuse_dtype_bytes(plan->ir->values.at[step->have.value].dtype));
+    return most;
+}
+
+struct fuse_traffic fuse_cost_gather(const struct fuse_plan *plan, int op, int input,
+                                     const struct fuse_layout *partition, const struct fuse_layout *have,
+                                     bool *copied) {
     int value = plan->ir->ops.at[op]->input[input].value;
     struct fuse_step step = {
         .kind = FUSE_STEP_MOVE,
@@ -481,16 +518,16 @@ int64_t fuse_cost_gather_bytes(const struct fuse_plan *plan, int op, int input, 
         .have = {.kind = FUSE_HOLDING_LAYOUT, .value = value, .layout = *have, .loop = -1},
         .need = {
             .kind = FUSE_HOLDING_NEED, .value = value, .layout = *partition, .op = op, .input = input, .loop = -1}};
-    int64_t bytes = sampled_bytes(plan, &step);
-    *copied = bytes > 0;
-    if (bytes == 0) {
+    struct fuse_traffic traffic = sampled(plan, &step);
+    *copied = traffic.bytes > 0;
+    if (traffic.bytes == 0) {
         struct interval unused[FUSE_MAX_AXES];
         for (int i = 0; i < plan->samples.n; i++) {
             struct where where = sample(plan, i);
             holding_intervals(unused, plan, &step.need, &where, copied);
         }
     }
-    return bytes;
+    return traffic;
 }
 
 /* true when some combination of the mesh coordinates that matter to this axis reads outside the rank's own block. */
@@ -534,13 +571,13 @@ bool fuse_cost_needs_gather(const struct fuse_plan *plan, int op_number, int inp
     return false;
 }
 
-int64_t fuse_cost_relayout_bytes(const struct fuse_plan *plan, int value, const struct fuse_layout *have,
-                                 const struct fuse_layout *need) {
+struct fuse_traffic fuse_cost_relayout(const struct fuse_plan *plan, int value, const struct fuse_layout *have,
+                                       const struct fuse_layout *need) {
     struct fuse_step step = {.kind = FUSE_STEP_MOVE,
                              .loop = -1,
                              .have = {.kind = FUSE_HOLDING_LAYOUT, .value = value, .layout = *have, .loop = -1},
                              .need = {.kind = FUSE_HOLDING_LAYOUT, .value = value, .layout = *need, .loop = -1}};
-    return sampled_bytes(plan, &step);
+    return sampled(plan, &step);
 }
 
 int64_t fuse_cost_block_bytes(const struct fuse_plan *plan, int value, const struct fuse_layout *layout) {
@@ -564,14 +601,14 @@ struct fuse_holding fuse_cost_file_ranges(const struct fuse_plan *plan, int valu
                                  .loop = -1};
 }
 
-int64_t fuse_cost_file_bytes(const struct fuse_plan *plan, int value, const struct fuse_layout *layout, bool reversed,
-                             bool store) {
+struct fuse_traffic fuse_cost_file(const struct fuse_plan *plan, int value, const struct fuse_layout *layout,
+                                   bool reversed, bool store) {
     struct fuse_step step = {.kind = FUSE_STEP_MOVE, .loop = -1};
     struct fuse_holding ranges = fuse_cost_file_ranges(plan, value, reversed);
     struct fuse_holding held = {.kind = FUSE_HOLDING_LAYOUT, .value = value, .layout = *layout, .loop = -1};
     step.have = store ? held : ranges;
     step.need = store ? ranges : held;
-    return sampled_bytes(plan, &step);
+    return sampled(plan, &step);
 }
 
 bool fuse_cost_file_direct(const struct fuse_plan *plan, int number, const struct fuse_layout *layout, bool reversed) {

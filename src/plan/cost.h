@@ -21,14 +21,19 @@ bool fuse_cost_needs_gather(const struct fuse_plan *plan, int op, int input, con
 /* Sets plan->samples, which the estimates below look at. */
 void fuse_cost_choose_samples(struct fuse_plan *plan);
 
-/* Estimates for the search, before there are steps: bytes that the busiest of a few ranks receives, without loops, when
- * the value lies in layout `have` and operation `op` reads it as input `input` under `partition`. *padded tells that a
- * local copy is needed even if nothing is received, because the box reaches outside the tensor. */
-int64_t fuse_cost_gather_bytes(const struct fuse_plan *plan, int op, int input, const struct fuse_layout *partition,
-                               const struct fuse_layout *have, bool *copied);
+/* What the busiest of a few ranks receives, without loops. */
+struct fuse_traffic {
+    int64_t bytes, messages;
+};
+
+/* Estimates for the search, before there are steps: what comes in when the value lies in layout `have` and operation `op`
+ * reads it as input `input` under `partition`. *copied tells that a copy is needed even if nothing is received, because
+ * the box reaches outside the tensor. */
+struct fuse_traffic fuse_cost_gather(const struct fuse_plan *plan, int op, int input,
+                                     const struct fuse_layout *partition, const struct fuse_layout *have, bool *copied);
 /* The same from one layout of a value to another. */
-int64_t fuse_cost_relayout_bytes(const struct fuse_plan *plan, int value, const struct fuse_layout *have,
-                                 const struct fuse_layout *need);
+struct fuse_traffic fuse_cost_relayout(const struct fuse_plan *plan, int value, const struct fuse_layout *have,
+                                       const struct fuse_layout *need);
 /* Time of one rank's share of an operation under a partition. */
 int64_t fuse_cost_compute_ps(const struct fuse_plan *plan, int op, const struct fuse_layout *partition);
 /* In a chain's loop an exchange also waits for the slowest rank, at every turn: as if for so many messages. */
@@ -40,9 +45,9 @@ int64_t fuse_cost_receive_ps(const struct fuse_plan *plan, int64_t bytes, int64_
 int64_t fuse_cost_block_bytes(const struct fuse_plan *plan, int value, const struct fuse_layout *layout);
 /* The contiguous ranges in which a file of this value is read or written. */
 struct fuse_holding fuse_cost_file_ranges(const struct fuse_plan *plan, int value, bool reversed);
-/* Estimate: bytes that the busiest of a few ranks receives between those ranges and a layout, either way. */
-int64_t fuse_cost_file_bytes(const struct fuse_plan *plan, int value, const struct fuse_layout *layout, bool reversed,
-                             bool store);
+/* The same between those ranges and a layout, either way. */
+struct fuse_traffic fuse_cost_file(const struct fuse_plan *plan, int value, const struct fuse_layout *layout,
+                                   bool reversed, bool store);
 /* true when every rank's block of the layout is one run of the file or runs of at least 64 KiB, each held by one rank. */
 bool fuse_cost_file_direct(const struct fuse_plan *plan, int value, const struct fuse_layout *layout, bool reversed);
 

@@ -66,10 +66,10 @@ static int64_t copy_ps(const struct search *s, int64_t bytes) {
 }
 
 /* Of what a rank ends up holding, what is not received is copied. */
-static int64_t move_ps(const struct search *s, int64_t received, int64_t held, int64_t turns) {
-    int64_t messages = received == 0 ? 0 : turns > 1 ? turns * FUSE_COST_WAITS : 1;
-    return fuse_sat_add(fuse_cost_receive_ps(s->plan, received, messages),
-                        copy_ps(s, held > received ? held - received : 0));
+static int64_t move_ps(const struct search *s, struct fuse_traffic in, int64_t held, int64_t turns) {
+    int64_t messages = turns > 1 ? fuse_sat_mul(in.messages, turns * FUSE_COST_WAITS) : in.messages;
+    return fuse_sat_add(fuse_cost_receive_ps(s->plan, in.bytes, messages),
+                        copy_ps(s, held > in.bytes ? held - in.bytes : 0));
 }
 
 /* Between a file's contiguous ranges and a layout. At a quarter of the price, for a file is slower than a network and
@@ -80,7 +80,7 @@ static int64_t file_ps(const struct search *s, int value, const struct fuse_layo
     if ((!store && op->kind == FUSE_OP_LITERAL) || fuse_cost_file_direct(s->plan, value, layout, reversed))
         return 0;
     int64_t bytes = fuse_cost_block_bytes(s->plan, value, layout);
-    return move_ps(s, fuse_cost_file_bytes(s->plan, value, layout, reversed, store), bytes, 1) / 4;
+    return move_ps(s, fuse_cost_file(s->plan, value, layout, reversed, store), bytes, 1) / 4;
 }
 
 static bool walks(const struct fuse_use *use, int index) {
@@ -94,7 +94,7 @@ static bool walks(const struct fuse_use *use, int index) {
 static int64_t gather_ps(const struct search *s, int op, int input, const struct fuse_layout *partition,
                          const struct fuse_layout *have, int64_t *held) {
     bool copied;
-    int64_t received = fuse_cost_gather_bytes(s->plan, op, input, partition, have, &copied);
+    struct fuse_traffic received = fuse_cost_gather(s->plan, op, input, partition, have, &copied);
     *held = 0;
     if (copied) {
         struct fuse_holding need = {
@@ -183,7 +183,8 @@ static int64_t reduce_ps(const struct search *s, int value, const struct fuse_la
         else
             reduced->axis[d] = FUSE_REPLICATED;
         int64_t bytes = fuse_sat_mul(fuse_cost_block_bytes(s->plan, value, reduced), mesh->dim[d] - 1);
-        time = fuse_sat_add(time, move_ps(s, bytes, 2 * bytes, turns)); /* and combined */
+        struct fuse_traffic in = {bytes, mesh->dim[d] - 1};
+        time = fuse_sat_add(time, move_ps(s, in, 2 * bytes, turns)); /* and combined */
     }
     return time;
 }
@@ -193,10 +194,12 @@ struct option {
     int64_t time_ps;
 };
 
-/* The ways to finish an output: its partials scattered on one axis, or gathered everywhere. What a chain makes slab by slab
- * stays split along the slabs as it is. */
+#define MAX_OPTIONS (2 * FUSE_MAX_AXES + 4)
+
+/* The ways to finish an output: its partials scattered on one axis, or gathered everywhere; a small one also replicated.
+ * What a chain makes slab by slab stays split along the slabs as it is. */
 static int finish_options(const struct search *s, int value, const struct fuse_layout *natural,
-                          struct option out[FUSE_MAX_AXES + 2]) {
+                          struct option out[MAX_OPTIONS]) {
     const struct fuse_plan *plan = s->plan;
     const struct fuse_value *v = &plan->ir->values.at[value];
     int slab_axis = plan->slab_axis[value];
@@ -208,16 +211,13 @@ static int finish_options(const struct search *s, int value, const struct fuse_l
             everywhere.axis[d] = FUSE_REPLICATED;
             partial++;
         }
-    bool small = is_small(s, value) && slab_axis < 0;
-    struct fuse_layout replicated = fuse_layout_replicated();
     if (partial == 0) {
-        out[n++] = (struct option){*natural, small ? replicated : *natural, 0};
+        out[n++] = (struct option){*natural, *natural, 0};
     } else {
         if (v->rank - (slab_axis >= 0) == 0 ||
             fuse_cost_block_bytes(plan, value, natural) / turns <= FUSE_PLAN_TINY_BYTES) {
             out[n].time_ps = reduce_ps(s, value, natural, -1, &out[n].reduced);
-            out[n].final = small ? replicated : everywhere;
-            n++;
+            out[n++].final = everywhere;
         }
         int longest = -1;
         for (int a = 0; a < v->rank; a++)
@@ -227,13 +227,15 @@ static int finish_options(const struct search *s, int value, const struct fuse_l
             if (a == slab_axis || (v->extent[a] <= 1 && a != longest))
                 continue;
             out[n].time_ps = reduce_ps(s, value, natural, a, &out[n].reduced);
-            out[n].final = small ? replicated : out[n].reduced;
+            out[n].final = out[n].reduced;
             n++;
         }
     }
+    for (int i = 0, fewest = n; i < fewest && is_small(s, value) && slab_axis < 0; i++)
+        out[n++] = (struct option){out[i].reduced, fuse_layout_replicated(), out[i].time_ps};
     for (int i = 0; i < n; i++)
         if (!fuse_layout_equal(&out[i].reduced, &out[i].final)) {
-            int64_t received = fuse_cost_relayout_bytes(plan, value, &out[i].reduced, &out[i].final);
+            struct fuse_traffic received = fuse_cost_relayout(plan, value, &out[i].reduced, &out[i].final);
             int64_t copied = fuse_cost_block_bytes(plan, value, &out[i].final);
             out[i].time_ps = fuse_sat_add(out[i].time_ps, move_ps(s, received, copied, turns));
         }
@@ -286,7 +288,7 @@ static struct price price_partition(const struct search *s, int number, const st
     }
     struct fuse_layout natural = fuse_plan_natural(plan, number, partition);
     int64_t natural_bytes = block_bytes(s, op->out, &natural);
-    struct option option[FUSE_MAX_AXES + 2];
+    struct option option[MAX_OPTIONS];
     int options = finish_options(s, op->out, &natural, option);
     struct price lowest = {INT64_MAX, INT64_MAX, INT64_MAX};
     for (int i = 0; i < options; i++) {
