@@ -171,7 +171,7 @@ struct fuse_node {
     bool *inverse;
     struct fuse_span *whole; /* POWER, COMPARE, PRODUCT: per argument, the construct that it closes in */
 
-    struct fuse_number number; /* NUMBER; LEFT: the seed */
+    struct fuse_number number; /* NUMBER; LEFT: the seed; ATTENTION: causal; tucker_dense: the rank */
     int tensor;                /* REF */
     struct fuse_position *at;  /* REF: per axis of the tensor; LEFT: per position of the left side */
     int positions;

@@ -93,6 +93,7 @@ struct fuse_term *fuse_lower_structure(struct fuse_lowering *l, const struct fus
 /* A ranking and the positions in it as pairs along index `pair`, in F64 or I64, which hold both. */
 struct fuse_term *fuse_lower_ranking(struct fuse_lowering *l, const struct fuse_node *topk, int pair,
                                      enum fuse_dtype want);
+struct fuse_term *fuse_lower_tucker(struct fuse_lowering *l, const struct fuse_node *node, enum fuse_dtype want);
 /* x along the set, rotated or summed up: the normalisers that need other positions of x. */
 struct fuse_term *fuse_lower_cumsum(struct fuse_lowering *l, struct fuse_term *x, uint64_t set);
 struct fuse_term *fuse_lower_rope(struct fuse_lowering *l, const struct fuse_node *node, struct fuse_term *x,

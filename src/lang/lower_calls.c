@@ -83,6 +83,8 @@ static struct fuse_term *element(struct fuse_lowering *l, const struct fuse_node
     enum fuse_builtin_code code = node->builtin->code;
     if (code == FUSE_BUILTIN_SIG)
         return sig(l, node, want);
+    if (code == FUSE_BUILTIN_TUCKER_DENSE)
+        return fuse_lower_tucker(l, node, want);
     if (code == FUSE_BUILTIN_CAST)
         return cast(l, node, want);
     if (code == FUSE_BUILTIN_STEP)

@@ -7,6 +7,8 @@
 
 /* Each of the k first of a ranking is two passes over the data: what needs more is a sort. */
 #define FUSE_MAX_TOPK 1024
+/* A hundred operations a vector and axis. */
+#define FUSE_MAX_TUCKER_RANK 64
 
 /* Names that a construct has taken, innermost first. */
 struct fuse_scope {
@@ -44,7 +46,7 @@ struct fuse_arguments {
 /* concat and stack, which take any number of arguments. */
 struct fuse_node *fuse_resolve_joined(struct fuse_resolver *r, const struct fuse_expr *expr,
                                       const struct fuse_builtin *builtin, const struct fuse_scope *scope);
-/* one_hot, topk, attention. */
+/* one_hot, topk, attention, tucker_dense. */
 struct fuse_node *fuse_resolve_structure(struct fuse_resolver *r, const struct fuse_expr *expr,
                                          const struct fuse_builtin *builtin, const struct fuse_arguments *arguments,
                                          const struct fuse_scope *scope);

@@ -511,6 +511,7 @@ struct fuse_node *fuse_resolve_call(struct fuse_resolver *r, const struct fuse_e
     case FUSE_GROUP_NORMALISER: return normaliser(r, expr, builtin, &arguments, scope);
     case FUSE_GROUP_MAKER:
     case FUSE_GROUP_RANKING:
+    case FUSE_GROUP_FACTOR:
     case FUSE_GROUP_ATTENTION: return fuse_resolve_structure(r, expr, builtin, &arguments, scope);
     default: return left_call(r, expr, builtin, &arguments, scope);
     }

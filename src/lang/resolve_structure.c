@@ -234,11 +234,32 @@ static struct fuse_node *attention(struct fuse_resolver *r, const struct fuse_ex
     return r->eq->bad ? NULL : finish(r, node);
 }
 
+/* ---- tucker_dense ----------------------------------------------------------------------------------------------- */
+
+static struct fuse_node *tucker_dense(struct fuse_resolver *r, const struct fuse_expr *expr,
+                                      const struct fuse_builtin *builtin, const struct fuse_arguments *arguments,
+                                      const struct fuse_scope *scope) {
+    struct fuse_node *node = fuse_new_node(r, FUSE_NODE_ELEMENT, expr->span, 2);
+    node->builtin = builtin;
+    node->arg[0] = fuse_argument_node(r, arguments, 0, expr, scope);
+    node->arg[1] = fuse_argument_node(r, arguments, 2, expr, scope);
+    node->number = (struct fuse_number){.dtype = FUSE_I64, .integer = INT64_MAX}; /* nothing is cut off */
+    if (arguments->value[1] &&
+        !fuse_constant_integer(r->c, &node->number.integer, arguments->value[1], "the rank of tucker_dense"))
+        fail(r);
+    else if (arguments->value[1] && (node->number.integer < 1 || node->number.integer > FUSE_MAX_TUCKER_RANK))
+        fuse_complain_call(
+            r, arguments->value[1]->span, builtin,
+            fuse_arena_printf(r->c->arena, "rank of tucker_dense is from 1 to %d", FUSE_MAX_TUCKER_RANK));
+    return fuse_finish_node(r, node);
+}
+
 struct fuse_node *fuse_resolve_structure(struct fuse_resolver *r, const struct fuse_expr *expr,
                                          const struct fuse_builtin *builtin, const struct fuse_arguments *arguments,
                                          const struct fuse_scope *scope) {
     switch (builtin->code) {
     case FUSE_BUILTIN_ONE_HOT: return one_hot(r, expr, builtin, arguments, scope);
+    case FUSE_BUILTIN_TUCKER_DENSE: return tucker_dense(r, expr, builtin, arguments, scope);
     case FUSE_BUILTIN_ATTENTION: return attention(r, expr, builtin, arguments, scope);
     default: return topk(r, expr, builtin, arguments, scope);
     }

@@ -1,4 +1,4 @@
-"""Calls that glue, merge, rank, sum up and attend along axes: small ones for the rules, large ones that are distributed."""
+"""Calls that glue, merge, rank, sum up, attend and factorise along axes: the rules at small extents, then large ones."""
 
 import numpy
 
@@ -282,6 +282,45 @@ def attention_by_the_call(rng):
         "vector": F32(attend(wide(q)[:, :1], *wide(k, v))[:, 0], 30, 4),
         "scaled": F32(attend(2 * wide(q) - 1, *wide(k, v), (1 / numpy.arange(1, 3))[:, None, None]), 60, 8),
         "sink": F32(attend(*wide(q, k, v)), 30, 4)}
+
+
+def hosvd(x, rank):
+    """x projected on the `rank` largest left singular vectors of each unfolding."""
+    y = wide(x)
+    for axis in range(x.ndim):
+        unfolded = numpy.moveaxis(wide(x), axis, 0).reshape(x.shape[axis], -1)
+        u = numpy.linalg.svd(unfolded, full_matrices=False)[0][:, :rank]
+        y = numpy.moveaxis(numpy.tensordot(u @ u.T, y, (1, axis)), 0, axis)
+    return y
+
+
+@program
+def tucker_decompositions(rng):
+    x, b, v = f32(rng, 13, 9, 7), ints(rng, 0, 1, 12, 11), f64(rng, 8) * 1e180
+    blocks = ints(rng, 0, 1, 17, 3)
+    low = (blocks @ blocks.T > 0).astype(numpy.uint8)
+    return """
+        X[i,j,k] = "x.npy"
+        B[i,j] = "b.npy"
+        V[i] = "v.npy"
+        L[i,j] = "low.npy"
+        A[i,j,k] = tucker_dense(X[i,j,k], rank=3)
+        C[j,i] = tucker_dense(2 B[i,j] - 1, rank=4, threshold=0.1)
+        D[i,j] = tucker_dense(L[i,j], rank=17)
+        E[i,j] = tucker_dense(L[i,j], rank=6)
+        F[i] = tucker_dense(V[i], rank=1)
+        G[i,j] = tucker_dense(B[i,j])
+        H[i,j] = tucker_dense(0 * B[i,j], rank=2)
+        "a.npy" = A[i,j,k]
+        "c.npy" = C[j,i]
+        "d.npy" = D[i,j]
+        "e.npy" = E[i,j]
+        "f.npy" = F[i]
+        "g.npy" = G[i,j]
+        "h.npy" = H[i,j]
+    """, {"x": x, "b": b, "v": v, "low": low}, {
+        "a": TRUTH(hosvd(x, 3) > 0.5), "c": TRUTH(hosvd(2 * b - 1, 4).T > 0.1), "d": TRUTH(low > 0),
+        "e": TRUTH(hosvd(low, 6) > 0.5), "f": TRUTH(v > 0.5), "g": TRUTH(b > 0), "h": TRUTH(0 * b)}
 
 
 @program
