@@ -14,6 +14,13 @@ KINDS = {"b": numpy.bool_, "i": numpy.int64, "w": numpy.float64, "d": numpy.floa
 LARGEST = 200_000  # elements of an intermediate array
 
 
+# What combines two contributions, what changes nothing, what projects. The large numbers mark cells without a value, which
+# no program to compare may have.
+JOINT = {"max=": (numpy.maximum, -2**62, numpy.max), "min=": (numpy.minimum, 2**62, numpy.min),
+         "prod=": (numpy.multiply, 1, numpy.prod), "avg=": (numpy.add, 0, None)}
+NEUTRAL = {assign: row[1] for assign, row in JOINT.items()}
+
+
 class ProgramError(Exception):
     """The program is wrong. kind: what is said about it; names: the indices it is about."""
 
@@ -147,14 +154,25 @@ def with_child(node, number, child):
     return tuple(node)
 
 
-class Equation:
-    """One right side with its guard. left: index names of the left side, or None for a sink."""
+def is_relation(expr):
+    """Boolean tensors under products, + and ! && ||: a sink of them is Boolean."""
+    if expr[0] == "ref":
+        return expr[1].endswith("_t")
+    return expr[0] in ("mul", "add", "and", "or", "not") and all(is_relation(child) for _, child in children(expr))
 
-    def __init__(self, expr, left, tensors, extents, guard=None):
+
+class Equation:
+    """One right side with its guard. left: index names of the left side, or None for a sink. assign: "=" or "+=", an
+    operator of a joint equation, or "()" for a Boolean tensor."""
+
+    def __init__(self, expr, left, tensors, extents, guard=None, assign="="):
+        self.joint, self.assign = assign in JOINT, assign
+        self.logical = assign == "()" or left is None and is_relation(expr)
+        self.guard = guard
         self.left = set(left) if left is not None else None
         self.left_order = list(left) if left is not None else []
         self.tensors, self.extents = tensors, extents
-        self.expr = expr if guard is None else self.guarded(expr, guard)
+        self.expr = expr if guard is None else ("mul", expr, ("guard", guard)) if self.joint else self.guarded(expr, guard)
         self.fresh = itertools.count()
         self.slices = {}
         self.taken = {}
@@ -285,9 +303,37 @@ class Equation:
     # ---- values
 
     def evaluate(self):
+        if self.joint:
+            return self.projected()
         keep = self.left if self.left is not None else None
-        value = self.value(self.expr, (), keep, {}, None)
-        return value
+        value = self.value(self.expr, (), keep, {}, "truth" if self.logical else None)
+        return self.truth(value) if self.logical else value
+
+    def projected(self):
+        """One expression over all its axes, projected at the end; cells where the guard is false are left out."""
+        if self.guard is None:
+            value, true = self.value(self.expr, (), self.left, {}, None), Value((), True, "b")
+        else:
+            value = self.value(self.expr[1], (1,), self.left | self.uses(self.expr[2], (2,), {}), {}, None)
+            true = self.value(self.expr[2], (2,), None, {}, None)
+        kind = real_kind(value.kind) if self.assign == "avg=" else number_kind(value.kind)
+        names, arrays = together([Value(value.names, value.array, kind, value.exact), true])
+        array, true = numpy.broadcast_arrays(*arrays)
+        axes = tuple(k for k, n in enumerate(names) if n not in self.left)
+        if self.assign == "avg=":
+            count = true.sum(axis=axes)
+            result = numpy.where(count > 0, numpy.where(true, array, 0).sum(axis=axes) / numpy.maximum(count, 1), 0)
+        elif self.assign == "prod=":
+            array = numpy.where(true, array, 1)
+            if array.dtype.kind == "f" and (numpy.abs(array) > 1e9).any():
+                raise Fragile()
+            if (numpy.maximum(numpy.abs(array.astype(float)), 1).prod(axis=axes) > 1e15).any():
+                raise Fragile()
+            result = array.prod(axis=axes)
+        else:
+            array = numpy.where(true, array, JOINT[self.assign][1])
+            result = JOINT[self.assign][2](array, axis=axes, initial=JOINT[self.assign][1])
+        return Value([n for n in names if n in self.left], result, kind, value.exact and self.assign != "avg=")
 
     def sink_order(self, value):
         order = [n for n in self.free(self.expr, ())]
@@ -297,15 +343,25 @@ class Equation:
         return {names.get(n, n) for n in self.free(node, path)}
 
     def value(self, node, path, keep, names, region):
-        """names: the scopes of reductions; region: None, "closing" or "logical"."""
-        return getattr(self, "do_" + node[0])(node, path, keep, names, region)
+        """names: the scopes of reductions; region: None, "closing", "logical", or "truth": a term or factor of a Boolean
+        equation. In a joint equation nothing is summed but in `!`."""
+        outer = self.logical
+        if region == "closing" or node[0] == "guard":  # computed as numbers
+            self.logical = False
+        try:
+            return getattr(self, "do_" + node[0])(node, path, keep, names, region)
+        finally:
+            self.logical = outer
 
     def land(self, value, keep, region, is_product=False):
         """Sums what is not kept."""
         extra = [n for n in value.names if keep is not None and n not in keep]
-        if not extra:
+        if not extra or self.joint:
             return value
-        if region == "logical":
+        return self.take_away(value, extra, region, is_product)
+
+    def take_away(self, value, extra, region, is_product=False):
+        if region in ("logical", "truth"):
             axes = tuple(value.names.index(n) for n in extra)
             truth = self.truth(value)
             return Value([n for n in value.names if n not in extra], truth.array.any(axis=axes), "b")
@@ -378,8 +434,16 @@ class Equation:
 
     # ---- operators
 
+    def is_truth(self, region):
+        return self.logical and region in ("logical", "truth")
+
     def do_add(self, node, path, keep, names, region, sign=1):
-        pair = [self.value(child, path + (k,), keep, names, region) for k, child in children(node)]
+        if self.joint:
+            pair = self.arguments(node, path, keep, names, [region, region])
+        else:
+            pair = [self.value(child, path + (k,), keep, names, region) for k, child in children(node)]
+        if self.is_truth(region):
+            return self.combine([self.truth(v) for v in pair], numpy.logical_or, "b", True)
         kind = join(pair[0].kind, pair[1].kind)
         return self.combine(pair, lambda a, b: a + sign * b, kind)
 
@@ -393,6 +457,9 @@ class Equation:
 
     def do_mul(self, node, path, keep, names, region):
         pair = self.arguments(node, path, keep, names, [region, region])
+        if self.is_truth(region):
+            value = self.combine([self.truth(v) for v in pair], numpy.logical_and, "b", True)
+            return self.land(value, keep, region, True)
         value = self.combine(pair, lambda a, b: a * b, join(pair[0].kind, pair[1].kind))
         return self.land(value, keep, region, True)
 
@@ -435,6 +502,9 @@ class Equation:
 
     def do_not(self, node, path, keep, names, region):
         value = self.truth(self.arguments(node, path, keep, names, ["logical"])[0])
+        extra = [n for n in value.names if self.joint and keep is not None and n not in keep]
+        if extra:
+            value = self.take_away(value, extra, "logical")
         return self.land(Value(value.names, ~value.array, "b"), keep, region)
 
     def do_guard(self, node, path, keep, names, region):
@@ -575,9 +645,9 @@ class Equation:
         return self.land(Value((*value.names, name), array, "b"), keep, region)
 
 
-def store(lefts, value, shape, extents):
-    """The tensor that one contribution makes: 0 where it does not reach."""
-    result = numpy.zeros(shape, value.array.dtype)
+def store(lefts, value, shape, extents, assign="="):
+    """The tensor that one contribution makes: 0, or what changes nothing, where it does not reach."""
+    result = numpy.full(shape, NEUTRAL.get(assign, 0), value.array.dtype)
     free = list(dict.fromkeys(index_name(i) for i in lefts if index_name(i)))
     if math.prod(shape) > LARGEST:
         raise Fragile()

@@ -110,7 +110,7 @@ def smaller_expressions(node):
 def smaller_programs(p):
     def copy(s, **changes):
         return sample.Statement(*[changes.get(k, getattr(s, k))
-                                  for k in ("name", "left", "expr", "guard", "path", "spelling")])
+                                  for k in ("name", "left", "expr", "guard", "path", "spelling", "assign")])
 
     if len(p.sinks) > 1:
         for s in p.sinks:

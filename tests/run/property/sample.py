@@ -10,7 +10,7 @@ import random
 
 import numpy
 
-from meaning import ELEMENT, NORMALISE, REDUCE, Equation, Fragile, ProgramError, Value, children, index_name, store
+from meaning import ELEMENT, JOINT, KINDS, NORMALISE, REDUCE, Equation, Fragile, ProgramError, Value, children, index_name, join, store
 
 EXTENTS = {"i": 3, "i'": 3, "k": 3, "j": 2, "q'": 2, "l": 1, "m": 5, "n": 5, "z": 0}
 
@@ -30,7 +30,9 @@ def index_text(index):
 
 
 def reference(name, indices):
-    return name + (f"[{','.join(index_text(i) for i in indices)}]" if indices else "")
+    """Boolean tensors are called .._t and written with parentheses."""
+    text = ",".join(index_text(i) for i in indices)
+    return f"{name}({text})" if name.endswith("_t") else f"{name}[{text}]" if indices else name
 
 
 class Printer:
@@ -107,9 +109,10 @@ class Printer:
 
 
 class Statement:
-    """name None: a sink into `path`. left: index forms."""
+    """name None: a sink into `path`. left: index forms. assign: as in meaning.Equation."""
 
-    def __init__(self, name, left, expr, guard=None, path=None, spelling=0):
+    def __init__(self, name, left, expr, guard=None, path=None, spelling=0, assign="="):
+        self.assign = assign
         self.name, self.left, self.expr, self.guard, self.path, self.spelling = name, left, expr, guard, path, spelling
 
     def text(self):
@@ -118,6 +121,10 @@ class Statement:
             return f'"{self.path}.npy" = {printer.text(self.expr)}'
         guard = f" when {printer.text(self.guard)}" if self.guard else ""
         operator = "=" if self.spelling % 3 else "+="
+        if self.assign == "()" and self.spelling % 5 == 0:
+            operator = "max="
+        elif self.assign in JOINT:
+            operator = self.assign
         return f"{reference(self.name, self.left)}{guard} {operator} {printer.text(self.expr)}"
 
 
@@ -130,17 +137,17 @@ class Meaning:
         parts = []
         for s in statements:
             left = list(dict.fromkeys(index_name(i) for i in s.left if index_name(i)))
-            equation = Equation(s.expr, left, self.tensors, self.extents, s.guard)
+            equation = Equation(s.expr, left, self.tensors, self.extents, s.guard, s.assign)
             value = equation.evaluate()
             extents = {**self.extents, **equation.slices}
-            parts.append((value, store(s.left, value, shape, extents)))
+            parts.append((value, store(s.left, value, shape, extents, s.assign)))
         value, array = parts[0]
         kind, exact = value.kind, value.exact
         for other, more in parts[1:]:
-            from meaning import KINDS, join
-            kind = join(kind, other.kind)
+            kind = "b" if s.assign == "()" else join(kind, other.kind)
             exact = exact and other.exact
-            array = array.astype(KINDS[kind]) + more.astype(KINDS[kind])
+            combine = numpy.logical_or if kind == "b" else JOINT[s.assign][0] if s.assign in JOINT else numpy.add
+            array = combine(array.astype(KINDS[kind]), more.astype(KINDS[kind]))
         self.tensors[name] = self.rounded(Value(range(len(shape)), array, kind, exact))
 
     def rounded(self, value):
@@ -297,7 +304,28 @@ class Generator:
         return self.leaf()
 
 
-def choose_left(generator, expr, guard, tensors, more, declared):
+    def truth(self, depth):
+        """A term or factor of a Boolean equation."""
+        rng, sub = self.rng, lambda: self.truth(depth - 1)
+        draw = rng.random()
+        if depth <= 0 or draw < 0.12:
+            return self.leaf()
+        if draw < 0.45:
+            return ("mul", sub(), sub())
+        if draw < 0.60:
+            return ("add", sub(), sub())
+        if draw < 0.72:
+            return ("not", sub())
+        if draw < 0.82:
+            return (self.pick("and", "or"), sub(), sub())
+        if draw < 0.92:
+            return ("cmp", self.pick("<", "<=", ">", ">=", "==", "!="), self.expr(depth - 1), self.expr(depth - 1))
+        if draw < 0.96:
+            return ("choose", self.pick("?:", "select", "case"), (self.expr(1), sub(), sub()))
+        return ("call", "relu", (self.expr(depth - 1),), None)
+
+
+def choose_left(generator, expr, guard, tensors, more, declared, assign):
     """Left names with which the equation is right, if some can be found; else the error."""
     rng = generator.rng
     names = generator.names_in(expr) + (generator.names_in(guard) if guard else [])
@@ -305,7 +333,7 @@ def choose_left(generator, expr, guard, tensors, more, declared):
     patient = rng.random() < 0.85
     for _ in range(8):
         try:
-            equation = Equation(expr, left, tensors, EXTENTS, guard)
+            equation = Equation(expr, left, tensors, EXTENTS, guard, assign)
             equation.evaluate()
             if not declared and equation.loose - equation.fixed:
                 raise Fragile()
@@ -320,10 +348,10 @@ def choose_left(generator, expr, guard, tensors, more, declared):
     raise Fragile()
 
 
-def statement(rng, tensors, name, declared, spelling):
+def statement(rng, tensors, name, declared, spelling, assign="="):
     """A random equation: (statement, shape, error or None). Raises Fragile when values would not be comparable."""
     generator = Generator(rng, tensors)
-    expr = generator.expr(rng.choice([1, 2, 2, 3, 3, 4]))
+    expr = (generator.truth if assign == "()" else generator.expr)(rng.choice([1, 2, 2, 3, 3, 4]))
     guard = generator.expr(2) if rng.random() < 0.08 else None
     more = []
     if declared and rng.random() < 0.12:
@@ -331,11 +359,11 @@ def statement(rng, tensors, name, declared, spelling):
         if rng.random() < 0.4 and more[0] not in generator.names_in(expr):
             hot = ("hot", ("ref", "V", (("n", "k"),)), EXTENTS[more[0]])
             expr = rng.choice([hot, ("mul", expr, hot)])
-    left, error, slices = choose_left(generator, expr, guard, tensors, more, declared)
+    left, error, slices = choose_left(generator, expr, guard, tensors, more, declared, assign)
     rng.shuffle(left)
     if error is None and rng.random() < 0.5:  # the order of left names decides default axes
         try:
-            Equation(expr, left, tensors, EXTENTS, guard).evaluate()
+            Equation(expr, left, tensors, EXTENTS, guard, assign).evaluate()
         except ProgramError as late:
             error = late
     if len(left) > 6:
@@ -349,27 +377,29 @@ def statement(rng, tensors, name, declared, spelling):
         at = rng.randrange(len(forms))
         forms.append(("n", left[at]) if ":" not in left[at] else forms[at])
         shape.append(shape[at])
-    return Statement(name, tuple(forms), expr, guard, spelling=spelling), tuple(shape), error
+    return Statement(name, tuple(forms), expr, guard, spelling=spelling, assign=assign), tuple(shape), error
 
 
 def program(rng, inputs, prefix, declared):
     """A program of one to three tensors that are right, and its sinks."""
     meaning, tensors, sinks = Meaning(inputs, EXTENTS), {}, []
     for k in range(rng.choice([1, 1, 2, 3])):
-        name = f"{prefix}T{k}"
+        assign = rng.choice(["="] * 6 + ["()"] * 3 + list(JOINT))
+        name = f"{prefix}T{k}" + ("_t" if assign == "()" else "")
         for _ in range(200):
             try:
-                first, shape, error = statement(rng, meaning.tensors, name, declared, rng.randrange(1 << 30))
+                first, shape, error = statement(rng, meaning.tensors, name, declared, rng.randrange(1 << 30), assign)
                 if error:
                     continue
                 statements = [first]
-                for _ in range(2 if rng.random() < 0.15 else 0):  # contributions with the same left side, and cells
-                    more, other, error = statement(rng, meaning.tensors, name, declared, rng.randrange(1 << 30))
+                several = assign != "avg=" and rng.random() < (0.15 if assign == "=" else 0.4)
+                for _ in range(2 if several else 0):  # contributions with the same left side, and cells
+                    more, other, error = statement(rng, meaning.tensors, name, declared, rng.randrange(1 << 30), assign)
                     if not error and other == shape and rng.random() < 0.8:
                         statements.append(more)
-                if shape and 0 not in shape and rng.random() < 0.08:
+                if shape and 0 not in shape and assign != "avg=" and rng.random() < 0.08:
                     cell = tuple(("f", rng.randrange(-n, n)) for n in shape)
-                    statements.append(Statement(name, cell, ("num", 3), spelling=1))
+                    statements.append(Statement(name, cell, ("num", 3), spelling=1, assign=assign))
                 meaning.define(name, statements, shape)
                 break
             except Fragile:
@@ -382,7 +412,8 @@ def program(rng, inputs, prefix, declared):
         sinks.append(Statement(None, (), ("ref", name, plain), path=path, spelling=1))
     for k in range(rng.choice([0, 1])):
         for _ in range(50):
-            expr = Generator(rng, meaning.tensors).expr(rng.choice([1, 2, 3]))
+            generator = Generator(rng, meaning.tensors)
+            expr = generator.expr(rng.choice([1, 2, 3])) if rng.random() < 0.7 else generator.truth(2)
             sink = Statement(None, (), expr, path=f"{prefix}X{k}", spelling=rng.randrange(1 << 30))
             try:
                 meaning.sink(sink)
