@@ -462,12 +462,15 @@ static uint64_t walk_up(struct fuse_taking *t, const struct fuse_expr *expr) {
         int n = fuse_expr_children(c, &child, expr);
         const struct fuse_builtin *builtin = fuse_called_builtin(c, t->eq, expr);
         const struct fuse_item *fn = fuse_called_fn(c, t->eq, expr);
+        bool takes = expr->kind == FUSE_EXPR_REDUCE || takes_axes_away(builtin);
         t->actuals += fn != NULL;
+        t->takers += takes;
         for (int k = 0; k < n; k++) {
             walk_up(t, child[k]);
             named |= fn ? 0 : c->named[child[k]->id];
         }
         t->actuals -= fn != NULL;
+        t->takers -= takes;
         if (builtin && expr->apply.is_call)
             made = fuse_structure_axes(t, expr, builtin);
         if (fn)

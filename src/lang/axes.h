@@ -13,6 +13,7 @@ struct fuse_taking {
     uint64_t named;   /* names that the right side names, as the round before found them */
     uint64_t guarded; /* .. that the guard names: it may speak of the axes that calls on the right make */
     int makers;       /* left indices that calls have made axes of so far in this round */
+    int takers;       /* reductions around the expression in hand */
     int actuals;      /* arguments of fns around the expression in hand: what is made there has a name of its own */
 };
 

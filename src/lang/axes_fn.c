@@ -66,15 +66,16 @@ static int left_for_makers(const struct fuse_taking *t) {
 }
 
 /* Left indices in order; when there are too few of them, those that the result has in common with the actuals. In an
- * argument of another call there is no left side: the latter, and names of their own for others. */
+ * argument of another call there is no left side, and in one of a reduction it is not meant: the latter come first. */
 static uint64_t result_names(struct fuse_taking *t, const struct fuse_expr *call, const struct fuse_item *fn) {
     int *name = FUSE_NEW_ARRAY(t->c->arena, int, fn->lhs.n);
-    bool in_order = t->actuals == 0 && left_for_makers(t) >= fn->lhs.n;
-    uint64_t set = 0, visible = t->actuals > 0 ? ~(uint64_t)0 : t->named | t->guarded | t->eq->left_names;
+    bool inside = t->actuals > 0 || t->takers > 0;
+    bool in_order = !inside && left_for_makers(t) >= fn->lhs.n;
+    uint64_t set = 0, visible = inside ? ~(uint64_t)0 : t->named | t->guarded | t->eq->left_names;
     for (int a = 0; a < fn->lhs.n; a++) {
         uint64_t bit = 0;
         name[a] = -1;
-        if (t->eq->kind == FUSE_EQUATION_SINK && t->actuals == 0)
+        if (t->eq->kind == FUSE_EQUATION_SINK && !inside)
             continue;
         if (!in_order && fn->lhs.index[a].name)
             bit = bound_to(t, call, fn, fn->lhs.index[a].name, visible & ~set);

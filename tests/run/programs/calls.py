@@ -22,6 +22,8 @@ def calls_of_a_function(rng):
         D = square(X[k]) X[k]
         E[k] = square(X[k]) + X[k]
         F[a] = sum(square(Y[a,b]))
+        M = mean(square(X[k] - 1))
+        N[a] = reduce(max, b) square(Y[a,b])
         G[b] = square(Y[2,b] - X[b])
         H[b] = square(Y[a,b] Y[a,0])
         "a.npy" = A[k]
@@ -29,10 +31,14 @@ def calls_of_a_function(rng):
         "c.npy" = C[k]
         "d.npy" = D
         "e.npy" = E[k]
+        "f.npy" = F[k]
+        "m.npy" = M
+        "n.npy" = N[k]
         "g.npy" = G[k]
         "h.npy" = H[k]
         "sink.npy" = square(Y[a,b])
-    """.replace("        F[a] = sum(square(Y[a,b]))\n", ""), {"x": x, "y": y}, {
+    """, {"x": x, "y": y}, {
+        "f": I64((y**2).sum(1)), "m": F32(((x - 1) ** 2).mean(), 5), "n": I64((y**2).max(1)),
         "a": I64(x**2), "b": I64(y**2), "c": I64(x**2), "d": I64((x**3).sum()), "e": I64(x**2 + x),
         "g": I64((y[2] - x) ** 2), "h": I64((y.T @ y[:, 0]) ** 2), "sink": I64(y**2)}
 
