@@ -1,0 +1,43 @@
+# bash completion for fuse-dist: commands, options and their words, files.
+
+_fuse_dist() {
+    local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} before=${COMP_WORDS[COMP_CWORD - 2]:-}
+    local commands="run plan help"
+    local options="
+        --dump --explain --times --ranks --mem-per-rank --threads --backend --panel -D --define --precision --werror
+        -I --include --root --output-root --stall-timeout --replicate-below --slabs-above --workspace --file-unit
+        -h --help --version --json"
+
+    # bash splits words at '=': --dump=a is the three words --dump = a
+    if [ "$current" = "=" ]; then
+        current=""
+    elif [ "$previous" = "=" ]; then
+        previous=$before
+    fi
+    COMPREPLY=()
+    case $previous in
+        --dump) mapfile -t COMPREPLY < <(compgen -W "ast ir plan" -- "$current") ;;
+        --times) mapfile -t COMPREPLY < <(compgen -W "json" -- "$current") ;;
+        --backend) mapfile -t COMPREPLY < <(compgen -W "cpu ref fakedev" -- "$current") ;;
+        --precision) mapfile -t COMPREPLY < <(compgen -W "auto fp32 fp64 bf16 fp16" -- "$current") ;;
+        --root | --output-root | --include | -I)
+            compopt -o filenames 2>/dev/null
+            mapfile -t COMPREPLY < <(compgen -d -- "$current")
+            ;;
+        --ranks | --mem-per-rank | --threads | --panel | -D | --define | --stall-timeout | --replicate-below | \
+            --slabs-above | --workspace | --file-unit) ;;
+        *)
+            if [[ $current == -* ]]; then
+                mapfile -t COMPREPLY < <(compgen -W "$options" -- "$current")
+                return
+            fi
+            [ "$COMP_CWORD" -gt 1 ] || mapfile -t COMPREPLY < <(compgen -W "$commands" -- "$current")
+            compopt -o filenames 2>/dev/null
+            local file
+            while IFS= read -r file; do
+                COMPREPLY+=("$file")
+            done < <(compgen -d -- "$current" && compgen -f -X '!*.fuse' -- "$current")
+            ;;
+    esac
+}
+complete -F _fuse_dist fuse-dist
