@@ -10,7 +10,9 @@
 static char **temporary;
 static size_t slots;
 
-static const int caught[] = {SIGTERM, SIGINT, SIGHUP};
+/* Those that end a run: sent by people, by a terminal that closes, by a batch system before the time limit (USR1, USR2:
+ * srun and mpirun pass them on), by a limit on processor time. */
+static const int caught[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2, SIGXCPU};
 
 void signals_remove(void) {
     for (size_t i = 0; i < slots; i++)

@@ -8,11 +8,17 @@ packages=(
     libopenmpi-dev openmpi-bin libopenblas-serial-dev libhdf5-openmpi-dev libcjson-dev zlib1g-dev libhwloc-dev
     libcmocka-dev python3 python3-numpy python3-sklearn mandoc
     clang clang-format-14 libclang-rt-14-dev libomp-14-dev
+    slurm-wlm munge iproute2 shellcheck
 )
+services=(munge slurmctld slurmd) # these packages bring one each, of the same name; the tests start their own
+
+is_installed() {
+    [ "$(dpkg-query -W -f='${db:Status-Status}' "$1" 2>/dev/null || true)" = installed ]
+}
 
 missing=()
 for package in "${packages[@]}"; do
-    [ "$(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null || true)" = installed ] || missing+=("$package")
+    is_installed "$package" || missing+=("$package")
 done
 [ ${#missing[@]} -gt 0 ] || exit 0
 
@@ -27,6 +33,24 @@ else
 fi
 as_root+=(DEBIAN_FRONTEND=noninteractive)
 
+new_services=()
+for service in "${services[@]}"; do
+    is_installed "$service" || new_services+=("$service")
+done
+
+# No service is started now or at the next start of the machine, unless it was there before.
+policy=/usr/sbin/policy-rc.d
+forbid_services() {
+    [ ${#new_services[@]} -gt 0 ] && [ ! -e $policy ] || return 0
+    # shellcheck disable=SC2064
+    trap "${as_root[*]} rm -f $policy" EXIT
+    "${as_root[@]}" sh -c "printf '#!/bin/sh\nexit 101\n' >$policy && chmod 755 $policy"
+}
+disable_services() {
+    [ ${#new_services[@]} -gt 0 ] && command -v systemctl >/dev/null || return 0
+    "${as_root[@]}" systemctl --quiet disable "${new_services[@]}" 2>/dev/null || true
+}
+
 install() {
     "${as_root[@]}" apt-get -o DPkg::Lock::Timeout=300 install -y -qq --no-install-recommends "${missing[@]}"
 }
@@ -36,7 +60,9 @@ known() {
     apt-cache policy "${missing[@]}" | awk '/Candidate:/ && $2 != "(none)" { n++ } END { exit n != want }' want=${#missing[@]}
 }
 echo "setup.sh: installing ${missing[*]}"
+forbid_services
 if ! known || ! install; then
     "${as_root[@]}" apt-get -o DPkg::Lock::Timeout=300 update -qq
     install
 fi
+disable_services

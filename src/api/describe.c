@@ -16,9 +16,15 @@ static void explain(struct fuse_text *text, const struct fuse_dist_program *prog
     const struct fuse_plan *plan = program->plan;
     const struct fuse_exec_report *report = &program->report;
     fuse_plan_print(text, plan);
-    fuse_text_add(text, "\nmeasured: %d rank%s, %d used, %d thread%s each, back end %s\n", plan->mesh.ranks,
-                  plan->mesh.ranks == 1 ? "" : "s", plan->mesh.used, program->threads, program->threads == 1 ? "" : "s",
-                  program->backend->name);
+    int per_node = program->job->ranks_per_node;
+    fuse_text_add(text, "\nmeasured: %d rank%s, ", plan->mesh.ranks, plan->mesh.ranks == 1 ? "" : "s");
+    if (per_node)
+        fuse_text_add(text, "%d on each of %d node%s, ", per_node, plan->mesh.ranks / per_node,
+                      plan->mesh.ranks == per_node ? "" : "s");
+    else
+        fuse_text_add(text, "unevenly on the nodes, ");
+    fuse_text_add(text, "%d used, %d thread%s each, back end %s\n", plan->mesh.used, program->threads,
+                  program->threads == 1 ? "" : "s", program->backend->name);
     fuse_text_add(text, "  %-6s %12s %18s %18s %18s %18s\n", "phase", "seconds", "received, busiest", "planned",
                   "received, all", "planned");
     for (int p = 0; p < FUSE_PHASES; p++) {
@@ -49,8 +55,8 @@ static void add_number(struct fuse_text *text, const char *key, int64_t value) {
 static void times(struct fuse_text *text, const struct fuse_dist_program *program) {
     const struct fuse_plan *plan = program->plan;
     const struct fuse_exec_report *report = &program->report;
-    fuse_text_add(text, "{\"ranks\":%d,\"used\":%d,\"threads\":%d,\"backend\":", plan->mesh.ranks, plan->mesh.used,
-                  program->threads);
+    fuse_text_add(text, "{\"ranks\":%d,\"ranks_per_node\":%d,\"used\":%d,\"threads\":%d,\"backend\":", plan->mesh.ranks,
+                  program->job->ranks_per_node, plan->mesh.used, program->threads);
     fuse_text_add_json_string(text, program->backend->name);
     for (int p = 0; p < FUSE_PHASES; p++)
         fuse_text_add(text, ",\"%s\":%.9f", phase_name[p], report->seconds[p]);
