@@ -12,4 +12,4 @@ mapfile -t files < <(find .ci scripts examples tests -type f | while read -r fil
     if head -n 1 "$file" | grep -aqE '^#!.*/(env )?(ba)?sh'; then echo "$file"; fi
 done)
 [ ${#files[@]} -gt 0 ]
-exec shellcheck "${files[@]}"
+exec shellcheck --external-sources "${files[@]}"

@@ -99,7 +99,7 @@ class Jobs(unittest.TestCase):
             for nodes in (2, 4):
                 folder = self.folder(f"{launcher}.{nodes}")
                 jobs[folder, nodes] = self.submit(folder, launcher, [f"--nodes={nodes}", "--ntasks-per-node=2"],
-                                                  ["p.fuse", "--times=json", "--explain"])
+                                                  ["p.fuse", "--stall-timeout", "60", "--times=json", "--explain"])
         for (folder, nodes), job in jobs.items():
             with self.subTest(job=os.path.basename(folder)):
                 output = self.expect(folder, job, "COMPLETED", 0)
