@@ -83,13 +83,21 @@ static bool is_trivial(const struct fuse_ir *ir, const struct fuse_op *op) {
            fuse_dtype_bytes(ir->values.at[op->input[0].value].dtype) <= fuse_dtype_bytes(ir->values.at[op->out].dtype);
 }
 
-/* How often the operation reads the value, through different index maps; 0 when one of them leaves it. */
+static bool has_pair(const struct fuse_access *access) {
+    bool pair = false;
+    for (int a = 0; a < access->rank; a++)
+        pair |= fuse_access_is_paired(&access->at[a]);
+    return pair;
+}
+
+/* How often the operation reads the value, through different index maps; 0 when one of them leaves it, or reads a pair of
+ * axes as one, which bodies have no operation for. */
 static int count_reads(const struct fuse_ir *ir, const struct fuse_op *op, int value) {
     int reads = 0;
     for (int k = 0; k < op->inputs; k++) {
         if (op->input[k].value != value)
             continue;
-        if (!fuse_use_in_bounds(ir, op, k))
+        if (!fuse_use_in_bounds(ir, op, k) || has_pair(&op->input[k].access))
             return 0;
         reads++;
     }

@@ -20,10 +20,24 @@ static int draw(int below) {
     return (int)((random_state >> 1) % (uint64_t)below);
 }
 
+static int pairs; /* of axes that were read as one */
+
 static enum fuse_dtype draw_dtype(void) {
     static const enum fuse_dtype dtypes[] = {FUSE_F64,  FUSE_F64, FUSE_F64, FUSE_F32,
                                              FUSE_BF16, FUSE_I64, FUSE_I8,  FUSE_BOOL};
     return dtypes[draw(8)];
+}
+
+/* Some index that is as long as two neighbouring axes together may read them as one. */
+static void draw_pairs(struct fuse_access *access, const struct fuse_value *value, const struct fuse_op *op) {
+    for (int a = 0; a + 1 < value->rank; a++)
+        for (int x = 0; x < op->indices; x++)
+            if (value->extent[a + 1] > 0 && op->extent[x] == value->extent[a] * value->extent[a + 1] && draw(2)) {
+                access->at[a] = (struct fuse_access_axis){.index = x, .stride = 1, .divide = value->extent[a + 1]};
+                access->at[++a] = (struct fuse_access_axis){.index = x, .stride = 1, .modulo = value->extent[a]};
+                pairs++;
+                break;
+            }
 }
 
 /* Any index map, inside the operand or not. */
@@ -46,6 +60,7 @@ static void draw_access(struct fuse_access *access, const struct fuse_value *val
             axis->offset = draw(4) == 0 ? draw(5) - 2 : axis->stride < 0 ? op->extent[axis->index] - 1 : 0;
         }
     }
+    draw_pairs(access, value, op);
 }
 
 static void draw_iteration(struct fuse_op *op, bool may_reduce) {
@@ -236,6 +251,7 @@ static void random_programs_keep_their_meaning(void **state) {
     (void)state;
     for (uint64_t seed = 1; seed <= 3000; seed++)
         check_program(seed);
+    assert_true(pairs > 300);
 }
 
 /* The rewrites one by one, so that none relies on another. */

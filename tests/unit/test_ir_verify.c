@@ -125,11 +125,14 @@ static void plant(struct fuse_ir *ir, int fault) {
     case 41: product->out = -1; break;
     case 42: ir->values.at[2].storage = (enum fuse_storage)9; break;
     case 43: product->inputs = -1; break;
+    case 44: product->input[0].access.at[0].divide = 3; break; /* half of a pair without the other */
+    case 45: product->input[0].access.at[1].modulo = 3; break;
+    case 46: sink->ranking = true; break; /* no pairs */
     default: fail();
     }
 }
 
-#define FAULTS 44
+#define FAULTS 47
 
 /* Fails when a program with one broken rule passes. */
 static void catches_every_planted_fault(void **state) {
@@ -158,6 +161,37 @@ static void simplify_refuses_a_broken_program(void **state) {
     fuse_arena_close(arena);
 }
 
+/* X f32[2,3] read by one index of 6: the axes must be neighbours, read whole, and be what the quotient and remainder say. */
+static void knows_pairs_of_axes(void **state) {
+    (void)state;
+    for (int fault = 0; fault <= 7; fault++) {
+        struct fuse_arena *arena = fuse_arena_open(NULL);
+        struct fuse_ir ir = {.arena = arena};
+        struct fuse_error err = {0};
+        int x = build_source(&ir, "X", FUSE_F32, 2, (int64_t[]){2, 3});
+        struct build_body b = {.arena = arena};
+        body_load(&b, 0, FUSE_F32);
+        build_map(&ir, FUSE_F32, "m", "m", (int64_t[]){fault == 1 ? 5 : 6}, 1, (struct build_use[]){{x, "mm"}},
+                  FUSE_REDUCE_NONE, body_end(&b));
+        struct fuse_access *access = &ir.ops.at[1]->input[0].access;
+        access->at[0] = (struct fuse_access_axis){.index = 0, .stride = 1, .divide = fault == 2 ? 2 : 3};
+        access->at[1] = (struct fuse_access_axis){.index = 0, .stride = 1, .modulo = fault == 3 ? 2 : 3};
+        if (fault == 4)
+            access->at[0].offset = 1;
+        if (fault == 5)
+            access->at[1].stride = -1;
+        if (fault == 6)
+            access->at[1] = (struct fuse_access_axis){.index = -1};
+        if (fault == 7)
+            access->at[0].modulo = 3;
+        assert_int_equal(fuse_ir_verify(&ir, &err), fault == 0 ? FUSE_OK : FUSE_EBUG);
+        struct fuse_text text = {.arena = arena};
+        fuse_ir_print_op(&text, &ir, 1);
+        assert_true(fault != 0 || strcmp(text.at, "%1 f32[6] = map [m:6] X[m/3,m%3] : load(0)") == 0);
+        fuse_arena_close(arena);
+    }
+}
+
 static void knows_reads_in_bounds(void **state) {
     (void)state;
     struct fuse_arena *arena = fuse_arena_open(NULL);
@@ -178,7 +212,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(prints_one_line_an_operation), cmocka_unit_test(prints_scalars_and_long_literals),
         cmocka_unit_test(catches_every_planted_fault),  cmocka_unit_test(simplify_refuses_a_broken_program),
-        cmocka_unit_test(knows_reads_in_bounds),
+        cmocka_unit_test(knows_pairs_of_axes),          cmocka_unit_test(knows_reads_in_bounds),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

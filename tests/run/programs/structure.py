@@ -76,15 +76,22 @@ def concat_merges_the_last_two_axes(rng):
         Swapped[d,h,t] = H[t,h,d]
         Transposed[m,d] = concat(Swapped[d,h,t])
         Row[m] = concat(H[1,h,d])
+        Places[h,d] = 10 iota(h) + iota(d)
+        Extents[h,d] = Places[h,d] + H[0,h,d]
+        Counted[m] = concat(Places[h,d]) + H[0,0,0]
         Flat[n] = concat(concat(H[t,h,d], axis=m))
         "heads.npy" = Heads[t,m]
         "turned.npy" = Turned[m,t]
         "row.npy" = Row[m]
+        "counted.npy" = Counted[m]
+        "extents.npy" = Extents[h,d]
         "transposed.npy" = Transposed[m,d]
         "flat.npy" = Flat[n]
         "sink.npy" = concat(H[t,h,d])
     """, {"h": h}, {
-        "heads": I64(h.reshape(5, 12)), "turned": I64(h.reshape(5, 12).T + 1), "row": I64(h[1].reshape(12)),
+        "heads": I64(h.reshape(5, 12)), "turned": I64(h.reshape(5, 12).T + 1),
+        "extents": I64(10 * numpy.arange(3)[:, None] + numpy.arange(4) + h[0]),
+        "counted": I64((10 * numpy.arange(3)[:, None] + numpy.arange(4)).reshape(12) + h[0, 0, 0]), "row": I64(h[1].reshape(12)),
         "transposed": I64(h.transpose(2, 1, 0).reshape(4, 15).T), "flat": I64(h.reshape(60)),
         "sink": I64(h.reshape(5, 12))}
 
