@@ -98,8 +98,11 @@ enum fuse_status fuse_array_read(const struct fuse_array *array, const struct fu
     }
     while (fuse_run_blocks_next(&block)) {
         FUSE_TRY(read_elements(array, array->bounce, block.file, block.span, err));
-        if (!fuse_run_block_load(&block, to->data, resident, array->bounce, array->dtype, array->big_endian))
-            return fuse_fail(err, FUSE_EINPUT, "%s holds an unsigned integer beyond the largest i64", array->name);
+        if (!fuse_run_block_load(&block, to->data, resident, array->bounce, array->dtype, array->big_endian)) {
+            fuse_fail(err, FUSE_EINPUT, "%s holds an unsigned integer beyond the largest i64", array->name);
+            fuse_hint(err, "integers are 64-bit with a sign here; store it as f64 instead");
+            return FUSE_EINPUT;
+        }
     }
     return FUSE_OK;
 }

@@ -44,9 +44,15 @@ static enum fuse_status refill(struct fuse_inflate_bytes *s, struct fuse_error *
     return FUSE_OK;
 }
 
+static enum fuse_status advise(enum fuse_status st, struct fuse_error *err) {
+    fuse_hint(err, "copy or write the file again");
+    return st;
+}
+
 static enum fuse_status fail_data(const struct fuse_inflate_bytes *s, struct fuse_error *err) {
-    return fuse_fail(err, FUSE_EINPUT, "%s: its deflated data are damaged behind byte %lld of %lld", s->name,
-                     (long long)s->now.position, (long long)s->total);
+    return advise(fuse_fail(err, FUSE_EINPUT, "%s: its deflated data are damaged behind byte %lld of %lld", s->name,
+                            (long long)s->now.position, (long long)s->total),
+                  err);
 }
 
 /* Up to `bytes` more bytes, at least one, or none with *at_end. */
@@ -106,8 +112,10 @@ static enum fuse_status advance(struct fuse_inflate_bytes *s, unsigned char *to,
         bytes -= (int64_t)got;
         to = to ? to + got : NULL;
         if (at_end && bytes > 0)
-            return fuse_fail(err, FUSE_EINPUT, "%s inflates to %lld bytes, not to the %lld that the directory says",
-                             s->name, (long long)s->now.position, (long long)s->total);
+            return advise(fuse_fail(err, FUSE_EINPUT,
+                                    "%s inflates to %lld bytes, not to the %lld that the directory says", s->name,
+                                    (long long)s->now.position, (long long)s->total),
+                          err);
     }
     return FUSE_OK;
 }
@@ -190,14 +198,17 @@ static enum fuse_status check_end(struct fuse_inflate_bytes *s, struct fuse_erro
     if (!s->now.has_ended)
         FUSE_TRY(inflate_some(s, &more, 1, &got, &at_end, err));
     if (got > 0)
-        return fuse_fail(err, FUSE_EINPUT, "%s inflates to more than the %lld bytes that the directory says", s->name,
-                         (long long)s->total);
+        return advise(fuse_fail(err, FUSE_EINPUT, "%s inflates to more than the %lld bytes that the directory says",
+                                s->name, (long long)s->total),
+                      err);
     if (s->now.taken != s->packed)
-        return fuse_fail(err, FUSE_EINPUT, "%s: its deflated data end %lld bytes early", s->name,
-                         (long long)(s->packed - s->now.taken));
+        return advise(fuse_fail(err, FUSE_EINPUT, "%s: its deflated data end %lld bytes early", s->name,
+                                (long long)(s->packed - s->now.taken)),
+                      err);
     if (crc != s->want_crc)
-        return fuse_fail(err, FUSE_EINPUT, "%s is damaged: its CRC-32 is %08x, the directory says %08x", s->name, crc,
-                         s->want_crc);
+        return advise(fuse_fail(err, FUSE_EINPUT, "%s is damaged: its CRC-32 is %08x, the directory says %08x", s->name,
+                                crc, s->want_crc),
+                      err);
     return FUSE_OK;
 }
 

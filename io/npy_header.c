@@ -282,6 +282,12 @@ enum fuse_status fuse_npy_header_parse(struct fuse_probe *out, const void *at, s
     return FUSE_OK;
 }
 
+static enum fuse_status advise(enum fuse_status st, struct fuse_error *err) {
+    if (st == FUSE_EINPUT)
+        fuse_hint(err, "write the file again, with numpy.save of an array of numbers");
+    return st;
+}
+
 /* Enough for the header of nearly every file. */
 enum { FIRST_READ_BYTES = 4096 };
 
@@ -291,18 +297,20 @@ enum fuse_status fuse_npy_header_read(struct fuse_probe *out, struct fuse_bytes 
     size_t bytes = file_bytes < FIRST_READ_BYTES ? (size_t)file_bytes : FIRST_READ_BYTES;
     FUSE_TRY(file->read(file, first, bytes, 0, err));
     int64_t end;
-    FUSE_TRY(fuse_npy_header_end(&end, first, bytes, file_bytes, path, err));
-    if (end <= (int64_t)bytes)
-        return fuse_npy_header_parse(out, first, bytes, file_bytes, path, err);
+    enum fuse_status st = fuse_npy_header_end(&end, first, bytes, file_bytes, path, err);
+    if (st == FUSE_OK && end <= (int64_t)bytes)
+        st = fuse_npy_header_parse(out, first, bytes, file_bytes, path, err);
+    if (st != FUSE_OK || end <= (int64_t)bytes)
+        return advise(st, err);
 
     char *whole = malloc((size_t)end);
     if (!whole)
         return fuse_fail(err, FUSE_EMEMORY, "no memory for the npy header of %s", path);
-    enum fuse_status st = file->read(file, whole, (size_t)end, 0, err);
+    st = file->read(file, whole, (size_t)end, 0, err);
     if (st == FUSE_OK)
         st = fuse_npy_header_parse(out, whole, (size_t)end, file_bytes, path, err);
     free(whole);
-    return st;
+    return advise(st, err);
 }
 
 /* ---- writing ---- */

@@ -247,9 +247,11 @@ static enum fuse_status finish_stored(struct npz_source *source, struct fuse_com
         local = local == FUSE_OK ? shared : local;
         FUSE_TRY(fuse_crc_parts_join(&stored->parts, comm, err));
     }
-    if (local == FUSE_OK && stored->parts.crc != source->member.crc)
-        return fuse_fail(err, FUSE_EINPUT, "%s is damaged: its CRC-32 is %08x, the directory says %08x", source->name,
-                         stored->parts.crc, source->member.crc);
+    if (local == FUSE_OK && stored->parts.crc != source->member.crc) {
+        local = fuse_fail(err, FUSE_EINPUT, "%s is damaged: its CRC-32 is %08x, the directory says %08x", source->name,
+                          stored->parts.crc, source->member.crc);
+        fuse_hint(err, "copy or write the file again");
+    }
     return local;
 }
 

@@ -50,19 +50,21 @@ static void name_temporary(struct fuse_output_file *file, uint64_t token) {
 /* What may not be replaced. */
 static enum fuse_status check_target(const char *path, struct fuse_error *err) {
     struct stat info;
+    enum fuse_status st = FUSE_OK;
     if (!path[folder_length(path)])
         return fuse_fail(err, FUSE_EOUTPUT, "cannot write '%s': it names no file", path);
     if (stat(path, &info) != 0) {
         /* The temporary name is shortened; that the final one is too long would show when other files are in place. */
         if (errno == ENAMETOOLONG)
-            return fuse_fail(err, FUSE_EOUTPUT, "cannot write %s: %s", path, strerror(errno));
-        return FUSE_OK;
+            st = fuse_fail(err, FUSE_EOUTPUT, "cannot write %s: %s", path, strerror(errno));
+    } else if (S_ISDIR(info.st_mode)) {
+        st = fuse_fail(err, FUSE_EOUTPUT, "cannot write %s: it is a folder", path);
+    } else if (!S_ISREG(info.st_mode)) {
+        st = fuse_fail(err, FUSE_EOUTPUT, "cannot write %s: it is not a regular file", path);
     }
-    if (S_ISDIR(info.st_mode))
-        return fuse_fail(err, FUSE_EOUTPUT, "cannot write %s: it is a folder", path);
-    if (!S_ISREG(info.st_mode))
-        return fuse_fail(err, FUSE_EOUTPUT, "cannot write %s: it is not a regular file", path);
-    return FUSE_OK;
+    if (st != FUSE_OK)
+        fuse_hint(err, "choose another name for the sink");
+    return st;
 }
 
 static enum fuse_status fail_create(const struct fuse_output_file *file, struct fuse_error *err) {
@@ -77,8 +79,10 @@ static enum fuse_status fail_create(const struct fuse_output_file *file, struct 
         fuse_hint(err, "create it first: mkdir -p '%.*s'", shown, name);
         return st;
     }
-    return fuse_fail(err, FUSE_EOUTPUT, "cannot write %s: creating a file in '%.*s' failed: %s", file->path, shown,
-                     name, strerror(code));
+    fuse_fail(err, FUSE_EOUTPUT, "cannot write %s: creating a file in '%.*s' failed: %s", file->path, shown, name,
+              strerror(code));
+    fuse_hint(err, "sinks need a folder in which the user of the job may create files");
+    return FUSE_EOUTPUT;
 }
 
 static enum fuse_status reserve(const struct fuse_output_file *file, int64_t bytes, struct fuse_error *err) {

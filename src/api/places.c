@@ -168,8 +168,9 @@ static const struct fuse_format *find_format(struct fuse_dist_program *program, 
         return NULL;
     }
     if (!format->has_parts) {
-        fuse_report(diagnostics, FUSE_SEVERITY_ERROR, span, "a %s file has no parts, so ':%s' names nothing",
-                    place->suffix, part);
+        struct fuse_diagnostic *d = fuse_report(diagnostics, FUSE_SEVERITY_ERROR, span,
+                                                "a %s file has no parts, so ':%s' names nothing", place->suffix, part);
+        hint(diagnostics, d, "leave the colon and what follows it out");
         return NULL;
     }
     return format;
@@ -188,7 +189,10 @@ static void report_failure(struct fuse_dist_program *program, const struct fuse_
                                             failure->message, failure->note[0] ? "\n" : "", failure->note);
     if (d)
         d->status = failure->status;
-    hint(&program->diagnostics, d, failure->hint);
+    hint(&program->diagnostics, d,
+         failure->hint[0]                 ? failure->hint
+         : failure->status == FUSE_EINPUT ? "a source is a complete file of numbers; its path is relative to --root"
+                                          : "");
 }
 
 /* Collective. What a header does not tell. */

@@ -44,14 +44,19 @@ static enum fuse_status read_all(char **out, size_t *out_bytes, int file, const 
 
 static enum fuse_status read_file(char **out, size_t *bytes, const char *path, struct fuse_error *err) {
     int file = open(path, O_RDONLY | O_CLOEXEC);
-    if (file < 0)
-        return fuse_fail(err, FUSE_EINPUT, "cannot read program '%s': %s", path, strerror(errno));
+    if (file < 0) {
+        fuse_fail(err, FUSE_EINPUT, "cannot read program '%s': %s", path, strerror(errno));
+        fuse_hint(err, "its path is relative to the folder that fuse-dist was started in, on rank 0's node");
+        return FUSE_EINPUT;
+    }
     struct stat status;
     enum fuse_status st;
     if (fstat(file, &status) == 0 && S_ISREG(status.st_mode) && (size_t)status.st_size > MAX_PROGRAM_BYTES)
         st = fuse_fail(err, FUSE_EINPUT, "cannot read program '%s': it is larger than 1 GiB", path);
     else
         st = read_all(out, bytes, file, path, err);
+    if (st == FUSE_EINPUT)
+        fuse_hint(err, "a program is a text file of equations");
     close(file);
     return st;
 }

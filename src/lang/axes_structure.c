@@ -39,7 +39,8 @@ static uint64_t made_axis(struct fuse_taking *t, const struct fuse_expr *call, c
 
 static void complain_here(struct fuse_taking *t, struct fuse_span span, const char *message) {
     if (t->report && !t->eq->bad)
-        fuse_complain(t->c, span, "%s", message);
+        fuse_advise(t->c, fuse_complain(t->c, span, "%s", message),
+                    "docs/builtins.md says which indices a function takes");
     if (t->report)
         t->eq->bad = true;
 }

@@ -3,7 +3,8 @@
 #include <string.h>
 
 void fuse_later(struct fuse_checker *c, struct fuse_span span, const char *what) {
-    fuse_complain(c, span, "%s part of the language but cannot be run yet", what);
+    struct fuse_diagnostic *d = fuse_complain(c, span, "%s part of the language but cannot be run yet", what);
+    fuse_advise(c, d, "README.md says under \"What runs today\" what can be used instead");
 }
 
 void fuse_point_to(struct fuse_diagnostic *diagnostic, struct fuse_span other, const char *message) {

@@ -9,6 +9,21 @@
 /* Of a program's line, in characters; what is longer is cut around the place. */
 #define FUSE_LINE_WIDTH 120
 
+/* NULL when the message has no row. */
+static const char *find_hint(const char *format) {
+    static const struct {
+        const char *format, *hint;
+    } hints[] = {
+#define FUSE_HINT(format, hint) {format, hint},
+#include "lang/hints.def"
+#undef FUSE_HINT
+    };
+    for (size_t k = 0; k < sizeof hints / sizeof *hints; k++)
+        if (strcmp(hints[k].format, format) == 0)
+            return hints[k].hint;
+    return NULL;
+}
+
 struct fuse_diagnostic *fuse_report(struct fuse_diagnostics *diagnostics, enum fuse_severity severity,
                                     struct fuse_span span, const char *format, ...) {
     bool full = severity == FUSE_SEVERITY_ERROR ? diagnostics->errors >= FUSE_MAX_ERRORS
@@ -30,6 +45,7 @@ struct fuse_diagnostic *fuse_report(struct fuse_diagnostics *diagnostics, enum f
         .status = severity == FUSE_SEVERITY_ERROR ? FUSE_EPROGRAM : FUSE_OK,
         .span = span,
         .message = fuse_arena_strndup(diagnostics->arena, message, strlen(message)),
+        .hint = find_hint(format),
         .other = FUSE_NO_SPAN,
     };
     fuse_vec_push(diagnostics->arena, &diagnostics->list, diagnostic);

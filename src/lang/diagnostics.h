@@ -38,8 +38,8 @@ struct fuse_diagnostics {
     int others; /* warnings and notes */
 };
 
-/* Adds one and returns it, so that the caller may set hint and the other place. Of errors, and of
- * warnings and notes, beyond 100 nothing is kept but the count. */
+/* Adds one, with the hint that hints.def has for its format, and returns it, so that the caller may set a better hint
+ * and the other place. Of errors, and of warnings and notes, beyond 100 nothing is kept but the count. */
 struct fuse_diagnostic *fuse_report(struct fuse_diagnostics *diagnostics, enum fuse_severity severity,
                                     struct fuse_span span, const char *format, ...)
     __attribute__((format(printf, 4, 5)));

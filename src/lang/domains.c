@@ -50,6 +50,9 @@ static void complain_extents(struct fuse_checker *c, const struct fuse_fact *fac
         fuse_text_add(&text, " (from %s)", there_from);
     struct fuse_diagnostic *d = fuse_complain(c, fact->span, "%s", text.at);
     fuse_point_to(d, there_span, fuse_arena_printf(c->arena, "%lld comes from here", (long long)there));
+    fuse_advise(c, d,
+                "where the two are different axes, give them different names; a slice such as i=0:%lld takes a part",
+                (long long)(here < there ? here : there));
 }
 
 static void blame(struct fuse_checker *c, const struct fuse_fact *fact) {

@@ -44,7 +44,9 @@ int fuse_formal_of(const struct fuse_item *fn, const struct fuse_expr *call, int
 /* ---- what is wrong with a call ------------------------------------------------------------------------------------ */
 
 static void complain(struct fuse_resolver *r, struct fuse_span span, const struct fuse_item *fn, const char *message) {
-    fuse_point_to(fuse_complain(r->c, span, "%s", message), fn->name_span, "defined here");
+    struct fuse_diagnostic *d = fuse_complain(r->c, span, "%s", message);
+    fuse_point_to(d, fn->name_span, "defined here");
+    fuse_advise(r->c, d, "its arguments are those of its first line, in that order or by name; it may not call itself");
     fail(r);
 }
 

@@ -76,8 +76,11 @@ static void define_imported(struct linker *l, struct unit *unit, const struct un
 static void complain_import(struct linker *l, const struct fuse_item *item, enum fuse_status status,
                             const char *message) {
     struct fuse_diagnostic *d = fuse_report(l->diagnostics, FUSE_SEVERITY_ERROR, item->text_span, "%s", message);
-    if (d)
+    if (d) {
         d->status = status;
+        d->hint =
+            "imports are looked up beside the importing file, then in the folders of -I, and may not go in circles";
+    }
     l->good = false;
 }
 

@@ -143,7 +143,7 @@ static const char *hint_for_character(uint32_t character) {
 
 static void lex_bad_character(struct fuse_lexer *lexer, struct fuse_token *token) {
     int length;
-    const char *message = check_character(lexer, lexer->at, &length), *hint = NULL;
+    const char *message = check_character(lexer, lexer->at, &length), *hint = "a program is UTF-8 text";
     if (!message) {
         uint32_t character = 0;
         fuse_utf8_decode(&character, lexer->text + lexer->at, lexer->bytes - lexer->at);
@@ -163,7 +163,7 @@ static bool skip_comment(struct fuse_lexer *lexer, struct fuse_token *token) {
         int length;
         const char *message = check_character(lexer, at, &length);
         if (message) {
-            make_bad(lexer, token, at, at + (uint32_t)length, message, NULL);
+            make_bad(lexer, token, at, at + (uint32_t)length, message, "a program is UTF-8 text");
             token->begin = lexer->at;
             lexer->at = end;
             return false;
@@ -244,7 +244,7 @@ static void lex_name(struct fuse_lexer *lexer, struct fuse_token *token) {
             make_bad(lexer, token, first, last,
                      fuse_arena_printf(lexer->arena, "'%.*s' is a reserved word and names nothing", (int)(last - first),
                                        lexer->text + first),
-                     NULL);
+                     "give what it names another name");
     }
     while (end < lexer->bytes && lexer->text[end] == '\'') {
         token->primed = true;
@@ -342,7 +342,7 @@ static void lex_number(struct fuse_lexer *lexer, struct fuse_token *token) {
     if (text[end] == '.' && is_digit(text[end + 1])) {
         while (text[lexer->at] == '.' || is_digit(text[lexer->at]))
             lexer->at++;
-        make_bad(lexer, token, begin, lexer->at, "a number with two points", NULL);
+        make_bad(lexer, token, begin, lexer->at, "a number with two points", "a blank separates two factors: 1.2 .3");
         return;
     }
     if (token->is_integer) {
@@ -360,7 +360,8 @@ static void lex_number(struct fuse_lexer *lexer, struct fuse_token *token) {
     }
     token->real = read_real(lexer, begin, end);
     if (isinf(token->real))
-        make_bad(lexer, token, begin, end, "this number is too large for a 64-bit real", NULL);
+        make_bad(lexer, token, begin, end, "this number is too large for a 64-bit real",
+                 "the largest is about 1.8e308");
 }
 
 /* ---- strings -------------------------------------------------------------------------------------------------- */
@@ -430,12 +431,13 @@ static void lex_string(struct fuse_lexer *lexer, struct fuse_token *token) {
         uint32_t length, character;
         if (lexer->text[at] == '\\') {
             length = read_escape(lexer->text + at, &character, &message);
-            if (message && length <= 2)
+            if (message)
                 hint = "the escapes are \\\" \\\\ \\n \\t \\r and \\u with four hexadecimal digits";
         } else {
             int bytes;
             message = check_character(lexer, at, &bytes);
             length = (uint32_t)bytes;
+            hint = "a program is UTF-8 text";
         }
         /* The first mistake is reported, but the string still ends where its author ends it. */
         if (message && token->kind == FUSE_TOKEN_STRING)

@@ -284,7 +284,8 @@ static bool parse_item(struct fuse_parser *p, struct fuse_item *item, bool in_bl
         return declarations[k].parse(p, item);
     }
     if (kind == FUSE_TOKEN_RBRACE)
-        return fuse_syntax_error(p, fuse_token_span(p), NULL, "this '}' closes nothing");
+        return fuse_syntax_error(p, fuse_token_span(p), "delete it, or look for a '{' that is missing above",
+                                 "this '}' closes nothing");
     const char *hint = "a statement starts with the name of a tensor, a file in quotes, 'let' or '{'";
     if (fuse_token_is_reserved(kind))
         hint = "a reserved word names no tensor; choose another name";

@@ -15,7 +15,8 @@ static bool parse_integer(struct fuse_parser *p, const char *what, int64_t *valu
     if (fuse_peek(p) != FUSE_TOKEN_NUMBER)
         return fuse_expected(p, what, NULL);
     if (!p->token.is_integer)
-        return fuse_syntax_error(p, fuse_token_span(p), NULL, "%s is an integer", what);
+        return fuse_syntax_error(p, fuse_token_span(p), "an index moves by whole elements: X[i+1]", "%s is an integer",
+                                 what);
     *value = p->token.integer;
     fuse_advance(p);
     return true;

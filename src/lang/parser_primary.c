@@ -234,7 +234,8 @@ static struct fuse_expr *parse_named(struct fuse_parser *p) {
         return NULL;
     enum fuse_token_kind next = fuse_peek(p);
     if (primed && (next == FUSE_TOKEN_LPAREN || next == FUSE_TOKEN_LBRACKET)) {
-        fuse_syntax_error(p, span, NULL, "only the name of an index has primes");
+        fuse_syntax_error(p, span, "give the tensor or function a name of its own, such as X2",
+                          "only the name of an index has primes");
         return NULL;
     }
     if (next == FUSE_TOKEN_LPAREN)

@@ -188,6 +188,38 @@ static const char *usual_hint(const struct fuse_parser *p, enum fuse_token_kind 
     }
 }
 
+/* What is wanted, where nothing is known about the slip. */
+static const char *form_hint(const char *what) {
+    static const struct {
+        const char *word, *hint;
+    } forms[] = {
+        {"an offset", "an index moves by a number of elements: X[i+1]"},
+        {"at the end of the case", "a case is { c -> a; default -> b }"},
+        {"the name of an index", "an index is a name such as i or p'"},
+        {"the name of a file", "strings stand in double quotes: import \"file.fuse\""},
+        {"the name of a param", "param rate = 0.1, or param rate: f32 = 0.1"},
+        {"the type of the param", "param rate: f32 = 0.1"},
+        {"the name of a const", "const n = 3"},
+        {"the name of a fn", "fn norm(X[i]) -> Y { Y = sqrt(X[i] X[i]) }"},
+        {"the name of an argument", "an argument is relu(x) or clip(x, min=0)"},
+        {"the end of the statement",
+         "a statement ends with its line or with ';'; operators and brackets may be missing"},
+        {"an operand", "an operand is a number, a tensor such as X[i], a call or something in parentheses"},
+        {"an index", "an index is i, i+1, 0, a:b or i=a:b"},
+        {"a bound", "a bound of a slice is a number, a const or a param"},
+        {"at the end of the block", "a block is { .. }, its '}' on a line of its own"},
+        {"'{'", "a body stands in braces: { Y[i] = X[i] }"},
+        {"'='", "a tensor, a const or a sink gets its value with '='"},
+        {"',' or", "a comma separates two of them, a bracket of the same kind closes the list"},
+        {"')'", "each '(' needs a ')'"},
+        {"name", "a name is made of letters, digits and '_', and begins with no digit"},
+    };
+    for (size_t k = 0; k < sizeof forms / sizeof *forms; k++)
+        if (strstr(what, forms[k].word))
+            return forms[k].hint;
+    return NULL;
+}
+
 bool fuse_expected(struct fuse_parser *p, const char *what, const char *hint) {
     enum fuse_token_kind found = fuse_peek(p);
     struct fuse_span span = fuse_token_span(p);
@@ -216,6 +248,8 @@ bool fuse_expected(struct fuse_parser *p, const char *what, const char *hint) {
     }
     if (!hint && !p->quiet)
         hint = usual_hint(p, found);
+    if (!hint)
+        hint = form_hint(what);
     if (found == FUSE_TOKEN_FILE_END && !p->quiet) {
         /* Everything that is still open misses its end; once is enough. */
         if (p->cut_short)
@@ -249,7 +283,7 @@ bool fuse_close_bracket(struct fuse_parser *p, enum fuse_token_kind kind, uint32
     if (diagnostic->span.begin > opened && memchr(p->lexer.text + opened, '\n', diagnostic->span.begin - opened)) {
         diagnostic->other = (struct fuse_span){.file = p->file, .begin = opened, .end = opened + 1};
         diagnostic->other_message = fuse_arena_printf(p->arena, "the '%c' was opened here", p->lexer.text[opened]);
-        diagnostic->hint = NULL;
+        diagnostic->hint = "close it, or take it away";
     }
     return false;
 }
@@ -375,11 +409,13 @@ const char *fuse_parse_name(struct fuse_parser *p, bool qualified, bool primes, 
     }
     *span = fuse_token_span(p);
     if (p->token.qualified && !qualified) {
-        fuse_syntax_error(p, *span, NULL, "%s is written without '::'", what);
+        fuse_syntax_error(p, *span, "only tensors and functions have qualified names: ns::f",
+                          "%s is written without '::'", what);
         return NULL;
     }
     if (p->token.primed && (!primes || p->token.qualified)) {
-        fuse_syntax_error(p, *span, NULL, "only the name of an index has primes");
+        fuse_syntax_error(p, *span, "give the tensor or function a name of its own, such as X2",
+                          "only the name of an index has primes");
         return NULL;
     }
     const char *name = fuse_lexer_name(&p->lexer, &p->token);
