@@ -22,6 +22,7 @@ struct build {
     int loop;                       /* region number of that loop, or -1 */
     int chain;                      /* whose loop it is, or -1 */
     int64_t *received[FUSE_PHASES]; /* [ranks] bytes so far */
+    FUSE_VEC(int) gathered;         /* MOVE steps whose results may serve later operations too */
 };
 
 static int64_t dtype_bytes(const struct build *b, int value) {
@@ -378,6 +379,46 @@ static int choose_skew(const struct fuse_plan *plan, const struct fuse_op *op, c
     return best;
 }
 
+/* true when every rank that is used has a part of the iteration, so that it needs something. */
+static bool all_need(const struct fuse_plan *plan, const struct fuse_holding *need) {
+    const struct fuse_op *op = plan->ir->ops.at[need->op];
+    for (int i = 0; i < op->indices; i++)
+        if (fuse_layout_parts(&need->layout, &plan->mesh, i) > op->extent[i])
+            return false;
+    return true;
+}
+
+/* true when every rank needs the same box of a value for both holdings: they read it alike, along indices that are split
+ * alike. */
+static bool need_the_same(const struct fuse_plan *plan, const struct fuse_holding *x, const struct fuse_holding *y) {
+    const struct fuse_op *p = plan->ir->ops.at[x->op], *q = plan->ir->ops.at[y->op];
+    const struct fuse_access *f = &p->input[x->input].access, *g = &q->input[y->input].access;
+    bool same = x->value == y->value && all_need(plan, x);
+    for (int a = 0; a < f->rank && same; a++) {
+        const struct fuse_access_axis *i = &f->at[a], *j = &g->at[a];
+        same = (i->index < 0) == (j->index < 0) && i->stride == j->stride && i->offset == j->offset &&
+               i->divide == j->divide && i->modulo == j->modulo;
+        if (!same || i->index < 0)
+            continue;
+        same = p->extent[i->index] == q->extent[j->index];
+        for (int d = 0; d < plan->mesh.dims && same; d++)
+            same = (x->layout.axis[d] == i->index) == (y->layout.axis[d] == j->index) &&
+                   (x->layout.axis[d] != i->index || x->layout.level[d] == y->layout.level[d]);
+    }
+    return same;
+}
+
+/* What an earlier operation has gathered and this one needs as well, or -1. It costs memory between the two, so it is for
+ * programs that have enough. */
+static int gathered_before(const struct build *b, const struct fuse_holding *need) {
+    for (int i = 0; i < b->gathered.n && b->effort->budget_bytes == INT64_MAX; i++) {
+        const struct fuse_step *step = &b->plan->steps.at[b->gathered.at[i]];
+        if (need_the_same(b->plan, &step->need, need))
+            return step->to;
+    }
+    return -1;
+}
+
 static int gather_input(struct build *b, int number, int k, int loop, int cut) {
     struct fuse_plan *plan = b->plan;
     const struct fuse_use *use = &plan->ir->ops.at[number]->input[k];
@@ -391,8 +432,13 @@ static int gather_input(struct build *b, int number, int k, int loop, int cut) {
                                       .input = k,
                                       .loop = loop,
                                       .cut = cut};
+    int before = loop < 0 ? gathered_before(b, &move.need) : -1;
+    if (before >= 0)
+        return before;
     move.to = add_buffer(b, 'g', &move.need);
     add_step(b, &move);
+    if (loop < 0)
+        fuse_vec_push(b->plan->arena, &b->gathered, b->plan->steps.n - 1);
     return move.to;
 }
 
