@@ -199,6 +199,7 @@ static bool take_value(struct launch *out, enum launch_option option, char *text
     case LAUNCH_OPTION_MEMORY: out->options.memory_bytes = number; break;
     case LAUNCH_OPTION_THREADS: out->options.threads = (int)number; break;
     case LAUNCH_OPTION_BACKEND: out->options.backend = text; break;
+    case LAUNCH_OPTION_VALIDATE: out->options.validate = text; break;
     case LAUNCH_OPTION_PRECISION: out->options.precision = text; break;
     case LAUNCH_OPTION_PANEL: out->options.panels = number; break;
     case LAUNCH_OPTION_STALL: out->options.stall_seconds = number > 0 ? number : -1; break;

@@ -45,6 +45,8 @@ struct fuse_dist_options {
     const char *root;        /* folder for relative source paths; NULL: the current one */
     const char *output_root; /* folder for relative sink paths; NULL: the current one */
     const char *precision;   /* of all reals: "fp32", "fp64", "bf16", "fp16"; NULL or "auto": files keep theirs */
+    const char
+        *validate; /* "finite": infinities and NaN are errors; "shapes" and "bounds" always hold. Comma between */
     int warnings_are_errors;
     const char *backend;  /* "cpu" (NULL), "ref", "fakedev" */
     int threads;          /* per rank; 0: cores that this rank may use */

@@ -60,6 +60,7 @@ static uint64_t hash_options(const struct fuse_dist_options *options) {
     hash = hash_text(hash, options->output_root);
     hash = hash_text(hash, options->backend);
     hash = hash_text(hash, options->precision);
+    hash = hash_text(hash, options->validate);
     hash = fuse_hash_int(hash, options->warnings_are_errors);
     for (int i = 0; i < options->includes; i++)
         hash = hash_text(hash, options->include[i]);
@@ -123,6 +124,14 @@ static enum fuse_status check_options(struct fuse_dist_program *program, struct 
         options->workspace_bytes < 0 || options->file_unit_bytes < 0)
         return fuse_fail(err, FUSE_EUSAGE,
                          "threads, memory, ranks, panels, workspace and file unit may not be negative");
+    for (const char *at = options->validate ? options->validate : ""; *at; at += strcspn(at, ","), at += *at == ',') {
+        size_t n = strcspn(at, ",");
+        bool known = (n == 6 && (strncmp(at, "shapes", n) == 0 || strncmp(at, "finite", n) == 0 ||
+                                 strncmp(at, "bounds", n) == 0));
+        if (!known)
+            return fuse_fail(err, FUSE_EUSAGE, "there is nothing called '%.*s' to validate: shapes, finite or bounds",
+                             (int)n, at);
+    }
     enum fuse_dtype dtype;
     if (options->precision && strcmp(options->precision, "auto") != 0 && !precision_of(&dtype, options->precision))
         return fuse_fail(err, FUSE_EUSAGE, "there is no precision '%s'", options->precision);
@@ -168,6 +177,7 @@ static bool check(struct fuse_dist_program *program) {
     for (int i = 0; i < options->defines; i++)
         define[i] = (struct fuse_define){.name = options->define[i].name, .value = options->define[i].value};
     struct fuse_settings settings = {.define = define, .defines = options->defines};
+    settings.finite = options->validate && strstr(options->validate, "finite");
     settings.has_precision = options->precision && strcmp(options->precision, "auto") != 0;
     if (settings.has_precision)
         (void)precision_of(&settings.precision, options->precision);

@@ -1,6 +1,7 @@
 /* Tensors are put together from their contributions, sinks from their expressions. */
 #include "lang/lower.h"
 
+#include <math.h>
 #include <string.h>
 #include <strings.h>
 
@@ -178,6 +179,41 @@ static void open_tensor(struct fuse_lowering *l, struct fuse_checker *c, const s
     }
 }
 
+/* The value itself, unless it has infinities or NaN: then their number is added to the largest integer, and that overflow
+ * is the error. Comparing the sum with 0 makes the value depend on it. */
+static int emit_finite(struct fuse_lowering *l, int value, const int *axes, const char *name) {
+    const struct fuse_value v = l->c->ir->values.at[value];
+    enum fuse_dtype compute = fuse_dtype_compute(v.dtype);
+    struct fuse_access access = fuse_access_identity(v.rank);
+    uint64_t all = 0;
+    for (int a = 0; a < v.rank; a++) {
+        access.at[a].index = axes[a];
+        all |= FUSE_BIT(axes[a]);
+    }
+    struct fuse_term *x = fuse_term_load(l, value, &access);
+    struct fuse_term *size = fuse_term_op(l, FUSE_SCALAR_ABS, x, NULL, NULL);
+    struct fuse_term *good = fuse_term_op(l, FUSE_SCALAR_LT, size, fuse_term_real(l, compute, INFINITY), NULL);
+    struct fuse_term *bad = fuse_term_cast(l, fuse_term_op(l, FUSE_SCALAR_NOT, good, NULL, NULL), FUSE_I64);
+    struct fuse_term *count = fuse_project(l, bad, all, FUSE_REDUCE_SUM);
+    int sum = fuse_emit_map(l, fuse_term_op(l, FUSE_SCALAR_ADD, fuse_term_integer(l, INT64_MAX), count, NULL), NULL, 0,
+                            0, FUSE_REDUCE_NONE, FUSE_I64, NULL);
+    if (sum < 0)
+        return value;
+    l->c->ir->ops.at[l->c->ir->values.at[sum].op]->overflow =
+        name ? fuse_arena_printf(l->c->arena, "'%s' has infinite values or NaN", name)
+             : "this sink has infinite values or NaN";
+    struct fuse_access whole = fuse_access_identity(0);
+    struct fuse_term *never =
+        fuse_term_op(l, FUSE_SCALAR_LT, fuse_term_load(l, sum, &whole), fuse_term_integer(l, 0), NULL);
+    x = fuse_term_op(l, FUSE_SCALAR_SELECT, never, fuse_term_real(l, compute, 0), x);
+    int checked = fuse_emit_map(l, x, axes, v.rank, 0, FUSE_REDUCE_NONE, v.dtype, name);
+    return checked < 0 ? value : checked;
+}
+
+static bool must_be_finite(const struct fuse_checker *c, enum fuse_dtype dtype) {
+    return c->settings.finite && fuse_dtype_class(dtype) == FUSE_CLASS_REAL;
+}
+
 static bool lower_tensor(struct fuse_checker *c, struct fuse_tensor *tensor) {
     struct fuse_lowering whole, part;
     struct fuse_cells all = {0};
@@ -218,6 +254,8 @@ static bool lower_tensor(struct fuse_checker *c, struct fuse_tensor *tensor) {
         tensor->value =
             fuse_emit_map(&whole, all.value, axes, tensor->rank, 0, FUSE_REDUCE_NONE, tensor->type.dtype, tensor->name);
     }
+    if (tensor->value >= 0 && must_be_finite(c, tensor->type.dtype) && !whole.failed)
+        tensor->value = emit_finite(&whole, tensor->value, axes, tensor->name);
     return !whole.failed;
 }
 
@@ -274,6 +312,8 @@ static void lower_sink(struct fuse_checker *c, struct fuse_equation *eq) {
     if (value < 0 || c->ir->values.at[value].dtype != type.dtype || c->ir->values.at[value].rank != rank)
         value = fuse_emit_map(&l, fuse_term_cast(&l, term, fuse_dtype_compute(type.dtype)), axes, rank, 0,
                               FUSE_REDUCE_NONE, type.dtype, NULL);
+    if (value >= 0 && !l.failed && must_be_finite(c, type.dtype) && eq->root->kind != FUSE_NODE_REF)
+        value = emit_finite(&l, value, axes, NULL);
     if (value >= 0 && !l.failed)
         (void)fuse_emit_sink(&l, value, eq->item->text, NULL, axes);
 }

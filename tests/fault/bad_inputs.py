@@ -70,6 +70,13 @@ GOOD = npy("(5, 3)", data=OK_X.tobytes())
 case("missing_file", 66, False, mentions=["x.npy"])
 case("warnings_as_errors", 65, text=PROGRAM + "Unused = 3\n", arguments=("--werror", "prog.fuse"),
      mentions=["prog.fuse:5:1", "never used"])
+case("infinite_value", 1, text='X[i,j] = "x.npy"\nY[i,j] = 1 / X[i,j]\n"y.npy" = Y[i,j]\n',
+     arguments=("--validate=shapes,finite,bounds", "prog.fuse"), mentions=["'Y'", "infinite", "prog.fuse:2:1"])
+case("nan_in_a_source", 1, npy("(5, 3)", data=numpy.full((5, 3), numpy.nan, "f4").tobytes()),
+     arguments=("--validate=finite", "prog.fuse"), mentions=["'X'", "NaN"])
+case("infinite_sink", 1, text='X[i,j] = "x.npy"\n"y.npy" = exp(1000 + X[i,j])\n',
+     arguments=("--validate=finite", "prog.fuse"), mentions=["sink", "prog.fuse:2:1"])
+case("unknown_validation", 2, arguments=("--validate=finit", "prog.fuse"), mentions=["finit"])
 case("unknown_precision", 2, arguments=("--precision", "fp8", "prog.fuse"), mentions=["fp8"])
 case("missing_import", 66, text='import "lib.fuse"\n' + PROGRAM, mentions=["prog.fuse:1:8", "lib.fuse"])
 case("import_of_a_folder", 66, text='import "lib"\n' + PROGRAM, mentions=["lib"],

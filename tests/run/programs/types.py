@@ -447,3 +447,20 @@ def precision_of_all_reals_bf16(rng):
         "s.npy" = S[i]
         "third.npy" = Third[i]
     """, {"x": x}, {"s": Near(x.sum(1), 2.0**-8 * 400), "third": Near(x.sum(1) / 3, 2.0**-7 * 200)}
+
+
+@program(arguments=["--validate=finite"])
+def finite_values_pass_validation(rng):
+    x, n = f32(rng, 12, 9), ints(rng, -9, 9, 12)
+    return """
+        X[i,j] = "x.npy"
+        N[i] = "n.npy"
+        Y[i] = exp(X[i,j]) N[i]
+        Scalar = Y[i]
+        "y.npy" = Y[i]
+        "s.npy" = Scalar / 2
+        "t.npy" = X[i,j] N[i]
+        "m.npy" = N[i]
+    """.replace("exp(X[i,j]) N[i]", "reduce(sum, j) exp(X[i,j]) + N[i]"), {"x": x, "n": n}, {
+        "y": F32(numpy.exp(wide(x)).sum(1) + n, 12, 80), "s": F32((numpy.exp(wide(x)).sum() + n.sum()) / 2, 130, 300),
+        "t": F32(wide(x) * n[:, None], 2), "m": I64(n)}
