@@ -102,6 +102,7 @@ def test_values(binary, ranks):
         first = None
         spread = ["--replicate-below", "0", "--file-unit", "64", "--workspace", "512"]
         runs = [(n, o) for n in ranks for o in ([], spread)] + [(3, ["--backend", "fakedev", *spread]), (0, [])]
+        runs += [(n, [*spread, "--slabs-above", "64"]) for n in (1, 4)]
         for n, options in runs:
             expect(binary, folder, PROGRAM, n, 0, options=options)
             check_outputs(folder, inputs)

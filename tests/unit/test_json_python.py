@@ -75,6 +75,11 @@ def test_sources():
               "[1.000000178813934326171875, 1.0000001788139343261718749999, 1.00000017881393432617187500001]",
               "[" + "0." + "1" * 900 + "]", "[340282346638528859811704183484516925440.0]", "[1e-400, 1e-46, 7e-46, 8e-46]",
               "[0." + "0" * 500 + "1]", "[" + "9" * 38 + ".0]", "[true]", "false"]
+    # Between two floats, with as many digits as hide on which side; rounding to a double first would lose it.
+    floats = np.abs(bits("f4", 3000))
+    floats = floats[(floats > 1e-18) & (floats < 1e18)].astype("f8")
+    middles = (floats + np.nextafter(floats.astype("f4"), np.float32(np.inf)).astype("f8")) / 2
+    texts += ["[" + ", ".join(f"{m:.{digits}e}" for m in middles) + "]" for digits in (12, 13, 14, 15, 16, 17, 40)]
     for number, text in enumerate(texts):
         write(f"s{number}.json", text)
     answers = ask([f"all s{number}.json o{number}" for number in range(len(texts))])
