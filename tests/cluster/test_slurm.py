@@ -22,7 +22,7 @@ launch.require_numpy()
 
 import numpy  # noqa: E402
 
-BINARY = SCRIPT = CLUSTER = None
+BINARY = SOURCE = SCRIPT = CLUSTER = None
 LAUNCHERS = ("srun", "mpirun")
 PROGRAM = """\
 A[i,k] = "a.npy"
@@ -131,6 +131,33 @@ class Jobs(unittest.TestCase):
                     self.assertEqual(times["threads"], threads)
                 self.assert_values(folder)
 
+    def test_digits(self):
+        # The main example: the same bytes for every number of ranks and either launcher, and NumPy's answer.
+        example = os.path.join(SOURCE, "examples", "digits")
+        data = os.path.join(self.top, "data")
+        made = launch.run([sys.executable, "-B", os.path.join(example, "make_data.py"), data], self.top, 30)
+        self.assertEqual(made.status, 0, made.tail())
+        written = {}
+        for launcher, counts in (("mpirun", (1, 2, 3, 5, 8)), ("srun", (1, 3, 8))):
+            for ranks in counts:
+                output = os.path.join(self.top, f"{launcher}.{ranks}")
+                os.mkdir(output)
+                words = [BINARY, "--root", data, "--output-root", output, os.path.join(example, "digits.fuse")]
+                if launcher == "srun":
+                    nodes = min(ranks, 4)
+                    started = ["srun", "--mpi=pmix", f"--nodes={nodes}", f"--ntasks={ranks}", *words]
+                    result = CLUSTER.run(started, output, 30)
+                else:
+                    result = launch.run(launch.on_ranks(ranks, words), output, 30)
+                self.assertEqual(result.status, 0, f"{launcher} {ranks}: {result.tail()}")
+                for name in ("predictions.npy", "accuracy.npy"):
+                    with open(os.path.join(output, name), "rb") as file:
+                        written.setdefault(name, {}).setdefault(file.read(), []).append(f"{launcher} {ranks}")
+        for name, groups in written.items():
+            self.assertEqual(len(groups), 1, f"{name} differs: {list(groups.values())}")
+        checked = launch.run([sys.executable, "-B", os.path.join(example, "reference.py"), data, output], self.top, 30)
+        self.assertEqual(checked.status, 0, checked.tail())
+
     # ---- what must fail, and how
 
     def test_failures_before_the_ranks_start(self):
@@ -226,14 +253,15 @@ class Jobs(unittest.TestCase):
 
 
 def main():
-    global BINARY, SCRIPT, CLUSTER
+    global BINARY, SOURCE, SCRIPT, CLUSTER
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--binary", required=True)
     parser.add_argument("--source", required=True)
     parser.add_argument("test", nargs="*")
     options = parser.parse_args()
     BINARY = os.path.abspath(options.binary)
-    SCRIPT = os.path.join(os.path.abspath(options.source), "scripts", "slurm", "cpu.sbatch")
+    SOURCE = os.path.abspath(options.source)
+    SCRIPT = os.path.join(SOURCE, "scripts", "slurm", "cpu.sbatch")
     reason = slurm.reason_to_skip()
     if reason:
         print(f"skipped: {reason}")
