@@ -1,0 +1,67 @@
+/* What the files that build a plan share. Local and pure. */
+#ifndef FUSE_PLAN_BUILD_INTERNAL_H
+#define FUSE_PLAN_BUILD_INTERNAL_H
+
+#include "plan/build.h"
+
+struct build {
+    struct fuse_plan *plan;
+    const struct fuse_plan_effort *effort;
+    const struct fuse_plan_choice *choice;
+    int *value_buffer;              /* [values], -1: not there yet */
+    int *first, *last;              /* [values] lifetimes, positions in plan->order */
+    bool *stored;                   /* [values] a sink reads it, perhaps after everything else */
+    FUSE_VEC(int) top;              /* regions of the root sequence */
+    int position;                   /* of the next region in it */
+    FUSE_VEC(int) body;             /* regions of the loop being built */
+    int loop;                       /* region number of that loop, or -1 */
+    int chain;                      /* whose loop it is, or -1 */
+    int64_t *received[FUSE_PHASES]; /* [ranks] bytes so far */
+    FUSE_VEC(int) gathered;         /* MOVE steps whose results may serve later operations too */
+};
+
+/* ---- build.c: buffers, steps, regions, files ---- */
+
+int64_t fuse_build_dtype_bytes(const struct build *b, int value);
+/* Where tensors live. */
+enum fuse_memkind fuse_build_tensor_kind(const struct build *b);
+int fuse_build_add_buffer(struct build *b, char role, const struct fuse_holding *holding);
+struct fuse_step fuse_build_new_step(const struct build *b, enum fuse_step_kind kind, enum fuse_phase phase, int op);
+/* Prices a step, gives it staging, and appends it to the loop that is open or to the top. */
+void fuse_build_add_step(struct build *b, struct fuse_step *step);
+/* Opens a loop region; steps added until close_loop are its body. Its number is known from the start, so that holdings
+ * can refer to it. */
+int fuse_build_open_loop(struct build *b, struct fuse_region loop);
+void fuse_build_close_loop(struct build *b);
+struct fuse_holding fuse_build_layout_holding(int value, const struct fuse_layout *layout);
+/* What is there of a value at a turn: inside the loop of the chain that makes it, a slab. */
+struct fuse_holding fuse_build_slab_holding(const struct build *b, int value, const struct fuse_layout *layout);
+/* What its buffer holds: a slab if nobody outside the chain uses the value, else all of it. */
+struct fuse_holding fuse_build_buffer_holding(const struct build *b, int value, const struct fuse_layout *layout);
+/* Loads a source or literal unless it is there. */
+void fuse_build_load_value(struct build *b, int value);
+
+/* ---- build_operation.c: one operation ---- */
+
+bool fuse_build_reads_index(const struct fuse_use *use, int index);
+bool fuse_build_needs_gather(const struct fuse_plan *plan, int op, int input);
+/* Brings an input to where the operation needs it; returns the buffer. In a loop that cuts index `cut`, or loop -1. */
+int fuse_build_gather_input(struct build *b, int op, int input, int loop, int cut);
+/* The CONTRACT or MAP step of an operation, with all inputs read where they lie. */
+struct fuse_step fuse_build_compute_step(const struct build *b, int op, int to);
+/* The result needs no buffer but the one that the operation writes to. */
+bool fuse_build_ends_in_place(const struct build *b, int op);
+/* The operand that a map may write its result over: nobody reads it afterwards, and the map reads it nowhere but at the
+ * place of the result. A value, or -1 if there is none. */
+int fuse_build_operand_to_overwrite(const struct build *b, int op);
+int fuse_build_add_result_buffer(struct build *b, int op);
+/* Reduces partial results, and moves them to the value's layout if that is another. */
+void fuse_build_finish(struct build *b, int op, int to);
+void fuse_build_emit_operation(struct build *b, int op);
+
+/* ---- build_chain.c ---- */
+
+/* The operations at positions first .. last of plan->order, a chain, as one loop. */
+void fuse_build_emit_chain(struct build *b, int first, int last);
+
+#endif

@@ -1,0 +1,334 @@
+/* One operation: its operands brought, in panels if there is need; its kernel; its result finished. */
+#include "plan/build_internal.h"
+#include "plan/cost.h"
+
+#define PANEL_MIN 512                   /* contracted positions a panel keeps when memory allows */
+#define PANEL_BYTES ((int64_t)16 << 20) /* gathered bytes of a panel that are worth having at once */
+
+struct gather {
+    bool needed;
+    bool looped;   /* the box shrinks with the turn of the panel loop */
+    int64_t bytes; /* of the whole box */
+};
+
+bool fuse_build_reads_index(const struct fuse_use *use, int index) {
+    for (int a = 0; a < use->access.rank; a++)
+        if (use->access.at[a].index == index)
+            return true;
+    return false;
+}
+
+static bool is_projected(const struct fuse_plan *plan, const struct fuse_op *op, int index) {
+    for (int a = 0; a < plan->ir->values.at[op->out].rank; a++)
+        if (op->out_index[a] == index)
+            return false;
+    return true;
+}
+
+static int64_t local_extent(const struct fuse_plan *plan, int number, int index) {
+    int64_t parts = fuse_layout_parts(&plan->partition[number], &plan->mesh, index);
+    return (plan->ir->ops.at[number]->extent[index] + parts - 1) / parts;
+}
+
+/* Bytes of buffers that are alive at this position, or would be without an operation's own. */
+static int64_t alive_bytes(const struct build *b, int number) {
+    const struct fuse_plan *plan = b->plan;
+    int64_t bytes = 0;
+    for (int v = 0; v < plan->ir->values.n; v++)
+        if (b->value_buffer[v] >= 0 && !plan->inner[v] && b->last[v] >= plan->position[number])
+            bytes = fuse_sat_add(bytes, plan->buffers.at[b->value_buffer[v]].bytes);
+    return bytes;
+}
+
+/* The index to run a panel loop over, and the turns; turns 1 means no loop. */
+static int64_t choose_panels(const struct build *b, int number, const struct gather *gather, int64_t out_bytes,
+                             int *index) {
+    const struct fuse_plan *plan = b->plan;
+    const struct fuse_op *op = plan->ir->ops.at[number];
+    int64_t total = 0, best = 0;
+    *index = -1;
+    for (int k = 0; k < op->inputs; k++)
+        total = fuse_sat_add(total, gather[k].needed ? gather[k].bytes : 0);
+    if (total == 0)
+        return 1;
+    /* The index that shrinks most of what is gathered; a projected one if it comes near. */
+    for (int i = 0; i < op->indices; i++) {
+        int64_t shrinks = 0;
+        for (int k = 0; k < op->inputs; k++)
+            if (gather[k].needed && fuse_build_reads_index(&op->input[k], i))
+                shrinks = fuse_sat_add(shrinks, gather[k].bytes);
+        int64_t extent = local_extent(plan, number, i);
+        shrinks -= shrinks / (extent > 0 ? extent : 1);
+        if (is_projected(plan, op, i))
+            shrinks = fuse_sat_add(shrinks, shrinks / 2);
+        if (shrinks > best) {
+            best = shrinks;
+            *index = i;
+        }
+    }
+    if (*index < 0)
+        return 1;
+    int64_t extent = local_extent(plan, number, *index), turns = 1;
+    if (op->kind == FUSE_OP_EINSUM && is_projected(plan, op, *index)) {
+        turns = (total + PANEL_BYTES - 1) / PANEL_BYTES;
+        turns = turns < extent / PANEL_MIN ? turns : extent / PANEL_MIN;
+    }
+    if (b->effort->budget_bytes != INT64_MAX) {
+        int64_t fixed = fuse_sat_add(alive_bytes(b, number), out_bytes), panel = 0;
+        fixed = fuse_sat_add(fixed, 2 * b->effort->workspace_bytes);
+        for (int k = 0; k < op->inputs; k++) {
+            if (!gather[k].needed)
+                continue;
+            if (fuse_build_reads_index(&op->input[k], *index))
+                panel = fuse_sat_add(panel, gather[k].bytes);
+            else
+                fixed = fuse_sat_add(fixed, gather[k].bytes);
+        }
+        int64_t room = b->effort->budget_bytes - fixed;
+        int64_t wanted = room <= panel / extent ? extent : (panel + room - 1) / room;
+        /* a little more than panel / room, for panels are rounded up to whole positions */
+        if (wanted > 1)
+            wanted += wanted / 8;
+        turns = wanted > turns ? wanted : turns;
+    }
+    if (plan->request.panels > 0)
+        turns = plan->request.panels;
+    turns = turns < 1 ? 1 : turns;
+    return turns < extent ? turns : extent;
+}
+
+/* The input whose owners the ranks should visit in different order: gathered, split along the loop's index. */
+static int choose_skew(const struct fuse_plan *plan, const struct fuse_op *op, const struct gather *gather, int index) {
+    int best = -1;
+    for (int k = 0; k < op->inputs; k++) {
+        const struct fuse_use *use = &op->input[k];
+        bool split = false;
+        for (int a = 0; a < use->access.rank; a++)
+            split |= use->access.at[a].index == index && use->access.at[a].stride == 1 &&
+                     !fuse_access_is_paired(&use->access.at[a]) &&
+                     fuse_layout_parts(&plan->layout[use->value], &plan->mesh, a) > 1;
+        if (gather[k].needed && split && (best < 0 || gather[k].bytes > gather[best].bytes))
+            best = k;
+    }
+    return best;
+}
+
+/* true when every rank that is used has a part of the iteration, so that it needs something. */
+static bool all_need(const struct fuse_plan *plan, const struct fuse_holding *need) {
+    const struct fuse_op *op = plan->ir->ops.at[need->op];
+    for (int i = 0; i < op->indices; i++)
+        if (fuse_layout_parts(&need->layout, &plan->mesh, i) > op->extent[i])
+            return false;
+    return true;
+}
+
+/* true when every rank needs the same box of a value for both holdings: they read it alike, along indices that are split
+ * alike. */
+static bool need_the_same(const struct fuse_plan *plan, const struct fuse_holding *x, const struct fuse_holding *y) {
+    const struct fuse_op *p = plan->ir->ops.at[x->op], *q = plan->ir->ops.at[y->op];
+    const struct fuse_access *f = &p->input[x->input].access, *g = &q->input[y->input].access;
+    bool same = x->value == y->value && all_need(plan, x);
+    for (int a = 0; a < f->rank && same; a++) {
+        const struct fuse_access_axis *i = &f->at[a], *j = &g->at[a];
+        same = (i->index < 0) == (j->index < 0) && i->stride == j->stride && i->offset == j->offset &&
+               i->divide == j->divide && i->modulo == j->modulo;
+        if (!same || i->index < 0)
+            continue;
+        same = p->extent[i->index] == q->extent[j->index];
+        for (int d = 0; d < plan->mesh.dims && same; d++)
+            same = (x->layout.axis[d] == i->index) == (y->layout.axis[d] == j->index) &&
+                   (x->layout.axis[d] != i->index || x->layout.level[d] == y->layout.level[d]);
+    }
+    return same;
+}
+
+/* What an earlier operation has gathered and this one needs as well, or -1. It costs memory between the two, so it is for
+ * programs that have enough. */
+static int gathered_before(const struct build *b, const struct fuse_holding *need) {
+    for (int i = 0; i < b->gathered.n && b->effort->budget_bytes == INT64_MAX; i++) {
+        const struct fuse_step *step = &b->plan->steps.at[b->gathered.at[i]];
+        if (need_the_same(b->plan, &step->need, need))
+            return step->to;
+    }
+    return -1;
+}
+
+int fuse_build_gather_input(struct build *b, int number, int k, int loop, int cut) {
+    struct fuse_plan *plan = b->plan;
+    const struct fuse_use *use = &plan->ir->ops.at[number]->input[k];
+    struct fuse_step move = fuse_build_new_step(b, FUSE_STEP_MOVE, FUSE_PHASE_RUN, number);
+    move.from = b->value_buffer[use->value];
+    move.have = fuse_build_slab_holding(b, use->value, &plan->layout[use->value]);
+    move.need = (struct fuse_holding){.kind = FUSE_HOLDING_NEED,
+                                      .value = use->value,
+                                      .layout = plan->partition[number],
+                                      .op = number,
+                                      .input = k,
+                                      .loop = loop,
+                                      .cut = cut};
+    int before = loop < 0 ? gathered_before(b, &move.need) : -1;
+    if (before >= 0)
+        return before;
+    move.to = fuse_build_add_buffer(b, 'g', &move.need);
+    fuse_build_add_step(b, &move);
+    if (loop < 0)
+        fuse_vec_push(b->plan->arena, &b->gathered, b->plan->steps.n - 1);
+    return move.to;
+}
+
+struct fuse_step fuse_build_compute_step(const struct build *b, int number, int to) {
+    const struct fuse_op *op = b->plan->ir->ops.at[number];
+    struct fuse_step step =
+        fuse_build_new_step(b, op->kind == FUSE_OP_EINSUM ? FUSE_STEP_CONTRACT : FUSE_STEP_MAP, FUSE_PHASE_RUN, number);
+    for (int k = 0; k < op->inputs; k++)
+        step.in[k] = b->value_buffer[op->input[k].value];
+    step.partition = b->plan->partition[number];
+    step.to = to;
+    return step;
+}
+
+bool fuse_build_needs_gather(const struct fuse_plan *plan, int number, int k) {
+    return fuse_cost_needs_gather(plan, number, k, &plan->partition[number],
+                                  &plan->layout[plan->ir->ops.at[number]->input[k].value]);
+}
+
+static void compute(struct build *b, int number, int to, int64_t out_bytes) {
+    struct fuse_plan *plan = b->plan;
+    const struct fuse_op *op = plan->ir->ops.at[number];
+    const struct fuse_layout *partition = &plan->partition[number];
+    struct gather gather[FUSE_MAX_INPUTS] = {{0}};
+    struct fuse_step step = fuse_build_compute_step(b, number, to);
+    for (int k = 0; k < op->inputs; k++) {
+        int v = op->input[k].value;
+        gather[k].needed = fuse_build_needs_gather(plan, number, k);
+        struct fuse_holding need = {
+            .kind = FUSE_HOLDING_NEED, .value = v, .layout = *partition, .op = number, .input = k, .loop = -1};
+        gather[k].bytes = fuse_sat_mul(fuse_holding_max_elems(plan, &need), fuse_build_dtype_bytes(b, v));
+    }
+    int index;
+    int64_t turns = choose_panels(b, number, gather, out_bytes, &index);
+    for (int k = 0; k < op->inputs; k++) {
+        gather[k].looped = gather[k].needed && turns > 1 && fuse_build_reads_index(&op->input[k], index);
+        if (gather[k].needed && !gather[k].looped)
+            step.in[k] = fuse_build_gather_input(b, number, k, -1, -1);
+    }
+    if (turns > 1) {
+        struct fuse_region loop = {
+            .loop = FUSE_LOOP_PANEL, .op = number, .index = index, .partition = *partition, .turns = turns};
+        loop.skew_input = choose_skew(plan, op, gather, index);
+        loop.skew_layout =
+            loop.skew_input >= 0 ? plan->layout[op->input[loop.skew_input].value] : fuse_layout_replicated();
+        int region = fuse_build_open_loop(b, loop);
+        for (int k = 0; k < op->inputs; k++)
+            if (gather[k].looped)
+                step.in[k] = fuse_build_gather_input(b, number, k, region, index);
+        /* The buffers that wait outside are used as long as the loop runs, which is one position. */
+        step.loop = region;
+        step.cut = index;
+        step.accumulate = is_projected(plan, op, index);
+    }
+    fuse_build_add_step(b, &step);
+    if (turns > 1)
+        fuse_build_close_loop(b);
+}
+
+/* ---- results -------------------------------------------------------------------------------------------------- */
+
+/* How the result of an operation becomes its value. Reducing everywhere leaves the block as it was: the partial buffer
+ * becomes the value's. */
+bool fuse_build_ends_in_place(const struct build *b, int number) {
+    const struct fuse_plan *plan = b->plan;
+    const struct fuse_layout *natural = &b->choice[number].natural, *reduced = &b->choice[number].reduced;
+    const struct fuse_layout *final = &plan->layout[plan->ir->ops.at[number]->out];
+    bool all_reduced = fuse_layout_equal(reduced, final);
+    for (int d = 0; d < plan->mesh.dims; d++)
+        all_reduced &= natural->axis[d] != FUSE_PARTIAL || reduced->axis[d] == FUSE_REPLICATED;
+    return all_reduced || fuse_layout_equal(natural, final);
+}
+
+static bool reads_identically(const struct fuse_op *op, const struct fuse_use *use, int rank) {
+    bool same = use->access.rank == rank;
+    for (int a = 0; same && a < rank; a++)
+        same = use->access.at[a].index == op->out_index[a] && use->access.at[a].stride == 1 &&
+               use->access.at[a].offset == 0;
+    return same;
+}
+
+/* The operand that a map may write its result over: nobody reads it afterwards, and the map reads it nowhere but at the
+ * place of the result. A value, or -1 if there is none. */
+int fuse_build_operand_to_overwrite(const struct build *b, int number) {
+    const struct fuse_plan *plan = b->plan;
+    const struct fuse_op *op = plan->ir->ops.at[number];
+    const struct fuse_value *out = &plan->ir->values.at[op->out];
+    const struct fuse_layout *natural = &b->choice[number].natural;
+    if (op->kind != FUSE_OP_MAP || op->reduce != FUSE_REDUCE_NONE ||
+        !fuse_layout_equal(natural, &plan->layout[op->out]))
+        return -1;
+    for (int k = 0; k < op->inputs; k++) {
+        int v = op->input[k].value;
+        const struct fuse_value *value = &plan->ir->values.at[v];
+        bool ours = value->dtype == out->dtype && !b->stored[v] && b->last[v] == plan->position[number] &&
+                    fuse_layout_equal(&plan->layout[v], natural) && plan->inner[v] == plan->inner[op->out] &&
+                    (b->chain < 0 || plan->inner[v]);
+        for (int j = 0; j < op->inputs && ours; j++)
+            ours = op->input[j].value != v ||
+                   (reads_identically(op, &op->input[j], out->rank) && !fuse_build_needs_gather(plan, number, j));
+        if (ours)
+            return v;
+    }
+    return -1;
+}
+
+int fuse_build_add_result_buffer(struct build *b, int number) {
+    int value = b->plan->ir->ops.at[number]->out, overwritten = fuse_build_operand_to_overwrite(b, number);
+    const struct fuse_layout *natural = &b->choice[number].natural;
+    bool in_place = fuse_build_ends_in_place(b, number);
+    if (overwritten >= 0)
+        return b->value_buffer[overwritten];
+    struct fuse_holding held =
+        in_place ? fuse_build_buffer_holding(b, value, natural) : fuse_build_slab_holding(b, value, natural);
+    return fuse_build_add_buffer(b, in_place ? 'v' : 'p', &held);
+}
+
+/* Reduces partial results, and moves them to the value's layout if that is another. */
+void fuse_build_finish(struct build *b, int number, int to) {
+    struct fuse_plan *plan = b->plan;
+    const struct fuse_op *op = plan->ir->ops.at[number];
+    const struct fuse_layout *reduced = &b->choice[number].reduced, *final = &plan->layout[op->out];
+    struct fuse_layout now = b->choice[number].natural;
+    for (int level = 0; level < plan->mesh.dims; level++)
+        for (int d = 0; d < plan->mesh.dims; d++) {
+            /* Outer levels first, so that each step splits what the one before has left. */
+            if (now.axis[d] != FUSE_PARTIAL || reduced->level[d] > level)
+                continue;
+            struct fuse_step reduce = fuse_build_new_step(b, FUSE_STEP_REDUCE, FUSE_PHASE_RUN, number);
+            reduce.from = reduce.to = to;
+            reduce.dim = d;
+            reduce.have = fuse_build_slab_holding(b, op->out, &now);
+            now.axis[d] = reduced->axis[d];
+            now.level[d] = reduced->level[d];
+            reduce.need = fuse_build_slab_holding(b, op->out, &now);
+            fuse_build_add_step(b, &reduce);
+        }
+    if (fuse_build_ends_in_place(b, number)) {
+        plan->buffers.at[to].holding.layout = *final;
+        b->value_buffer[op->out] = to;
+        return;
+    }
+    struct fuse_step move = fuse_build_new_step(b, FUSE_STEP_MOVE, FUSE_PHASE_RUN, number);
+    move.from = to;
+    move.have = fuse_build_slab_holding(b, op->out, reduced);
+    move.need = fuse_build_slab_holding(b, op->out, final);
+    struct fuse_holding held = fuse_build_buffer_holding(b, op->out, final);
+    move.to = b->value_buffer[op->out] = fuse_build_add_buffer(b, 'v', &held);
+    fuse_build_add_step(b, &move);
+}
+
+void fuse_build_emit_operation(struct build *b, int number) {
+    const struct fuse_op *op = b->plan->ir->ops.at[number];
+    for (int k = 0; k < op->inputs; k++)
+        fuse_build_load_value(b, op->input[k].value);
+    int to = fuse_build_add_result_buffer(b, number);
+    compute(b, number, to, b->plan->buffers.at[to].bytes);
+    fuse_build_finish(b, number, to);
+}
