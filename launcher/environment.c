@@ -41,6 +41,10 @@ struct environment environment_read(void) {
     /* One rank needs no MPI, whoever started it, and is ready a quarter of a second sooner. */
     if (env.ranks == 1)
         env.has_mpi = false;
+    long long per_node = number("SLURM_MEM_PER_NODE", 0), per_core = number("SLURM_MEM_PER_CPU", 0); /* MiB */
+    if (per_node == 0)
+        per_node = per_core * number("SLURM_CPUS_ON_NODE", 1);
+    env.node_memory_bytes = per_node << 20;
     env.threads = number("OMP_NUM_THREADS", 0);
     env.fault = getenv("FUSE_FAULT");
     if (env.fault && !*env.fault)

@@ -6,11 +6,12 @@
 #include <stdbool.h>
 
 struct environment {
-    bool has_mpi;         /* a process manager that MPI can ask stands behind this process */
-    int ranks, rank;      /* as the launch system says; 1 and 0 when it says nothing */
-    const char *launcher; /* "mpirun", "srun", ..; NULL: none */
-    int threads;          /* OMP_NUM_THREADS, 0: not set */
-    const char *fault;    /* FUSE_FAULT, NULL: not set */
+    bool has_mpi;                /* a process manager that MPI can ask stands behind this process */
+    int ranks, rank;             /* as the launch system says; 1 and 0 when it says nothing */
+    const char *launcher;        /* "mpirun", "srun", ..; NULL: none */
+    long long node_memory_bytes; /* what Slurm gives the job on this node, 0: it does not say */
+    int threads;                 /* OMP_NUM_THREADS, 0: not set */
+    const char *fault;           /* FUSE_FAULT, NULL: not set */
 };
 
 struct environment environment_read(void);

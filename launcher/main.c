@@ -1,6 +1,7 @@
 /* fuse-dist: reads the command line, joins the job, and lets the library do the rest. Rank 0 speaks for all. */
 #include "launcher/environment.h"
 #include "launcher/options.h"
+#include "launcher/progress.h"
 #include "launcher/signals.h"
 
 #include <errno.h>
@@ -41,12 +42,17 @@ static int flush_output(struct output *output) {
 }
 
 static void print_export(void *context, const char *text) {
+    progress_hold();
     write_output(context, text);
+    if (isatty(STDOUT_FILENO))
+        fflush(stdout);
+    progress_release();
 }
 
 /* From the watchdog's thread, while this rank hangs in MPI: what is left to do is to say so and to go. */
 static void give_up(void *context, const char *message, const char *hint) {
     (void)context;
+    progress_hold();
     fprintf(stderr, "error: %s\nhint: %s\n", message, hint);
     signals_remove();
     _exit(FAILED);
@@ -81,7 +87,10 @@ static int run_program(fuse_dist_program *program, const struct launch *launch, 
         return 0;
     }
     print_messages(program, output, printed); /* warnings, before a long run */
+    if (output)
+        progress_start(progress_choose(launch->progress, isatty(STDERR_FILENO)));
     int status = fuse_dist_run(program);
+    progress_stop();
     if (launch->explain)
         print_text(program, output, FUSE_DIST_EXPLAIN);
     if (launch->times)
@@ -92,6 +101,7 @@ static int run_program(fuse_dist_program *program, const struct launch *launch, 
 static int open_and_run(fuse_dist_job *job, const struct launch *launch, struct output *output) {
     struct fuse_dist_options options = launch->options;
     options.print = output ? print_export : NULL;
+    options.progress = output ? progress_note : NULL;
     options.context = output;
     options.temporary = signals_keep;
     options.stalled = give_up;
@@ -110,6 +120,16 @@ static int open_and_run(fuse_dist_job *job, const struct launch *launch, struct 
         print_text(program, output, FUSE_DIST_AST); /* what parses can be looked at, whatever else is wrong */
     print_messages(program, output, &printed);
     fuse_dist_close(program);
+    return status;
+}
+
+static int info(fuse_dist_job *job, const struct launch *launch, struct output *output) {
+    const char *text;
+    int status = fuse_dist_info(&text, job, &launch->options, launch->json);
+    if (output && status == 0)
+        write_output(output, text);
+    else if (output)
+        fprintf(stderr, "error: %s\n", fuse_dist_status_text(status));
     return status;
 }
 
@@ -156,7 +176,8 @@ static int run(const struct launch *launch, const struct environment *env, uint6
             complain(launch->error, launch->hint);
         status = USAGE;
     } else {
-        status = open_and_run(job, launch, speaks ? &output : NULL);
+        status = launch->command == LAUNCH_INFO ? info(job, launch, speaks ? &output : NULL)
+                                                : open_and_run(job, launch, speaks ? &output : NULL);
     }
     int flushed = speaks ? flush_output(&output) : 0;
     if (!fuse_dist_job_same(job, (uint64_t)flushed) || flushed != 0)
@@ -209,6 +230,55 @@ static int plan(const struct launch *launch, const struct environment *env) {
     return status ? status : flushed;
 }
 
+static int check_one(fuse_dist_job *job, const struct launch *launch, const char *path, struct output *output) {
+    fuse_dist_program *program;
+    int status = fuse_dist_open(&program, job, path, &launch->options);
+    if (!program) {
+        if (output)
+            fprintf(stderr, "error: %s\n", fuse_dist_status_text(status));
+        return status;
+    }
+    size_t printed = 0;
+    print_messages(program, output, &printed);
+    if (status == 0)
+        print_text(program, output, FUSE_DIST_SUMMARY);
+    fuse_dist_close(program);
+    return status;
+}
+
+/* The status of the first program that is not right. In a job of several ranks one of them does it. */
+static int check(const struct launch *launch, const struct environment *env) {
+    fuse_dist_job *job;
+    int status = fuse_dist_job_open(&job, FUSE_DIST_SELF);
+    if (status != 0)
+        return status;
+    struct output standard = {0}, *output = env->rank == 0 ? &standard : NULL;
+    for (int i = 0; i < launch->word_count; i++) {
+        int one = check_one(job, launch, launch->words[i], output);
+        status = status ? status : one;
+    }
+    fuse_dist_job_close(job);
+    int flushed = output ? flush_output(output) : 0;
+    return status ? status : flushed;
+}
+
+static int help(const struct launch *launch) {
+    if (launch->word_count == 0)
+        launch_help(stdout);
+    for (int i = 0; i < launch->word_count; i++) {
+        if (launch_help_topic(stdout, launch->words[i]))
+            continue;
+        char message[160], hint[160] = "";
+        const char *nearest = launch_nearest_topic(launch->words[i]);
+        snprintf(message, sizeof message, "there is no help on '%.100s'", launch->words[i]);
+        if (nearest)
+            snprintf(hint, sizeof hint, "did you mean '%s'?", nearest);
+        complain(message, hint);
+        return USAGE;
+    }
+    return 0;
+}
+
 /* ---- start ---- */
 
 static uint64_t hash_arguments(int argc, char **argv) {
@@ -233,22 +303,26 @@ int main(int argc, char **argv) {
     if (!launch.options.threads)
         launch.options.threads = env.threads;
     launch.options.fault = env.fault;
+    launch.options.node_memory_bytes = env.node_memory_bytes;
 
     int status = 0;
-    bool is_run = launch.command == LAUNCH_RUN;
+    bool is_run = launch.command == LAUNCH_RUN || launch.command == LAUNCH_INFO;
     if (is_run || launch.error[0]) {
         status = run(&launch, &env, arguments);
     } else if (launch.command == LAUNCH_PLAN) {
         status = plan(&launch, &env);
+    } else if (launch.command == LAUNCH_CHECK) {
+        status = check(&launch, &env);
     } else if (env.rank == 0) {
         struct output output = {0};
         if (launch.command == LAUNCH_HELP)
-            launch_help(stdout);
+            status = help(&launch);
         else if (launch.json)
             write_output(&output, fuse_dist_version_json());
         else
             printf("fuse-dist %s\n", fuse_dist_version());
-        status = flush_output(&output);
+        int flushed = flush_output(&output);
+        status = status ? status : flushed;
     }
     launch_close(&launch);
     return status;

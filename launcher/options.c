@@ -10,12 +10,16 @@
 enum {
     ON_RUN = 1u << LAUNCH_RUN,
     ON_PLAN = 1u << LAUNCH_PLAN,
+    ON_CHECK = 1u << LAUNCH_CHECK,
+    ON_INFO = 1u << LAUNCH_INFO,
     ON_ANY = LAUNCH_EXPERT - 1,
 };
 
 const struct launch_option_row launch_options[LAUNCH_OPTIONS] = {
 #define RUN ON_RUN
 #define PLAN ON_PLAN
+#define CHECK ON_CHECK
+#define INFO ON_INFO
 #define ANY ON_ANY
 #define EXPERT LAUNCH_EXPERT
 #define FUSE_OPTION(NAME, word, letter, kind, argument, commands, help) \
@@ -24,6 +28,8 @@ const struct launch_option_row launch_options[LAUNCH_OPTIONS] = {
 #undef FUSE_OPTION
 #undef RUN
 #undef PLAN
+#undef CHECK
+#undef INFO
 #undef ANY
 #undef EXPERT
 };
@@ -85,6 +91,19 @@ static void offer(struct nearest *nearest, const char *candidate) {
         nearest->best = candidate;
         nearest->distance = d;
     }
+}
+
+const char *launch_nearest_topic(const char *topic) {
+    struct nearest nearest = {.wanted = topic};
+    struct fuse_dist_builtin builtin;
+    offer(&nearest, "builtins");
+    for (int i = 0; i < LAUNCH_COMMANDS; i++)
+        offer(&nearest, launch_commands[i].word);
+    for (int i = 0; i < LAUNCH_OPTIONS; i++)
+        offer(&nearest, launch_options[i].word);
+    for (int i = 0; fuse_dist_builtin(&builtin, i); i++)
+        offer(&nearest, builtin.name);
+    return nearest.best;
 }
 
 static void suggest(struct launch *out, const struct nearest *nearest, const char *before) {
@@ -165,12 +184,26 @@ static bool suggest_choice(struct launch *out, const char *choices, const char *
     return false;
 }
 
-static bool parse_define(struct launch *out, char *text) {
+static bool add_input(struct launch *out, const struct fuse_dist_define *pair) {
+    if (!*pair->value)
+        return fail(out, "--input %s= names no file", pair->name);
+    for (int i = 0; i < out->options.inputs; i++)
+        if (strcmp(out->inputs[i].name, pair->name) == 0)
+            return fail(out, "--input %s is given twice", pair->name);
+    out->inputs[out->options.inputs++] = *pair;
+    return true;
+}
+
+static bool parse_define(struct launch *out, enum launch_option option, char *text) {
     size_t name = strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_:");
     if (name == 0 || text[name] != '=')
-        return fail(out, "'%s' is no definition: write -D NAME=VALUE", text);
+        return option == LAUNCH_OPTION_INPUT ? fail(out, "'%s' is no input: write --input NAME=FILE", text)
+                                             : fail(out, "'%s' is no definition: write -D NAME=VALUE", text);
     text[name] = '\0';
-    out->defines[out->options.defines++] = (struct fuse_dist_define){.name = text, .value = text + name + 1};
+    struct fuse_dist_define pair = {.name = text, .value = text + name + 1};
+    if (option == LAUNCH_OPTION_INPUT)
+        return add_input(out, &pair);
+    out->defines[out->options.defines++] = pair;
     return true;
 }
 
@@ -188,13 +221,15 @@ static bool take_value(struct launch *out, enum launch_option option, char *text
     case LAUNCH_SIZE: ok = parse_size(&number, text); break;
     case LAUNCH_SIZE_OR_0: ok = strcmp(text, "0") == 0 || parse_size(&number, text); break;
     case LAUNCH_TEXT: ok = *text != '\0'; break;
-    case LAUNCH_DEFINE: return parse_define(out, text);
+    case LAUNCH_DEFINE: return parse_define(out, option, text);
     case LAUNCH_INCLUDE: ok = *text != '\0'; break;
     }
     if (!ok)
         return fail(out, "'%s' is no value for --%s %s", text, row->word, row->argument);
     switch (option) {
     case LAUNCH_OPTION_DUMP: out->dump = text; break;
+    case LAUNCH_OPTION_OUT: out->options.out = text; break;
+    case LAUNCH_OPTION_PROGRESS: out->progress = text; break;
     case LAUNCH_OPTION_TIMES: out->times = true; break;
     case LAUNCH_OPTION_MEMORY: out->options.memory_bytes = number; break;
     case LAUNCH_OPTION_THREADS: out->options.threads = (int)number; break;
@@ -296,11 +331,15 @@ static bool take_plain(struct launch *out, char **plain, int plains) {
             return fail(out, "unknown command '%s'", plain[0]);
         }
     }
+    out->words = plain;
+    out->word_count = plains;
     if (out->command == LAUNCH_HELP)
         return true;
+    if (out->command == LAUNCH_INFO)
+        return plains == 0 || fail(out, "info takes no program: '%s' is too many", plain[0]);
     if (plains == 0 || plain[0][0] == '\0')
         return fail(out, "no program is given");
-    if (plains > 1)
+    if (plains > 1 && out->command != LAUNCH_CHECK)
         return fail(out, "one program at a time: '%s' is too many", plain[1]);
     out->program = plain[0];
     return true;
@@ -317,8 +356,8 @@ static bool check_together(struct launch *out, const struct scan *scan) {
         }
         return fail(out, "--%s does not go with '%s'", launch_options[i].word, launch_commands[out->command].word);
     }
-    if (scan->seen[LAUNCH_OPTION_JSON])
-        return fail(out, "--json goes with --version only");
+    if (scan->seen[LAUNCH_OPTION_JSON] && out->command != LAUNCH_INFO)
+        return fail(out, "--json goes with --version and info only");
     if (out->command == LAUNCH_PLAN && !out->rank_counts)
         return fail(out, "plan needs a number of ranks: --ranks N");
     return true;
@@ -330,7 +369,7 @@ static bool parse(struct launch *out, struct scan *scan, char **plain) {
     while (scan->at < scan->argc) {
         char *text = scan->argv[scan->at++];
         bool ok = true;
-        if (options_end || text[0] != '-' || text[1] == '\0')
+        if (options_end || (plains > 0 && strcmp(plain[0], "help") == 0) || text[0] != '-' || text[1] == '\0')
             plain[plains++] = text;
         else if (strcmp(text, "--") == 0)
             options_end = true;
@@ -359,16 +398,20 @@ void launch_parse(struct launch *out, int argc, char **argv) {
     char **plain = calloc((size_t)argc + 1, sizeof *plain);
     out->defines = calloc((size_t)argc + 1, sizeof *out->defines);
     out->includes = calloc((size_t)argc + 1, sizeof *out->includes);
-    if (!plain || !out->defines || !out->includes)
+    out->inputs = calloc((size_t)argc + 1, sizeof *out->inputs);
+    out->plain = plain;
+    if (!plain || !out->defines || !out->inputs || !out->includes)
         fail(out, "out of memory");
     else
         parse(out, &scan, plain);
     out->options.define = out->defines;
+    out->options.input = out->inputs;
     out->options.include = out->includes;
-    free(plain);
 }
 
 void launch_close(struct launch *launch) {
+    free(launch->plain);
     free(launch->defines);
+    free(launch->inputs);
     free(launch->includes);
 }

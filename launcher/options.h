@@ -57,13 +57,18 @@ extern const struct launch_command_row launch_commands[LAUNCH_COMMANDS];
 
 struct launch {
     enum launch_command command;
-    const char *program;              /* RUN, PLAN */
+    const char *program; /* RUN, PLAN; CHECK: the first */
+    char **plain;        /* owned: the words that are no options */
+    char **words;        /* of them: programs of CHECK, topics of HELP */
+    int word_count;
     struct fuse_dist_options options; /* without ranks */
     struct fuse_dist_define *defines; /* owned; options.define points to it */
+    struct fuse_dist_define *inputs;  /* owned; options.input points to it */
     const char **includes;            /* owned; options.include points to it */
     int ranks[LAUNCH_MAX_COUNTS];     /* PLAN */
     int rank_counts;
-    const char *dump; /* NULL: run the program */
+    const char *progress; /* NULL: auto */
+    const char *dump;     /* NULL: run the program */
     bool explain, times, json;
     char error[512]; /* what is wrong with the command line, "" when nothing is: then nothing else counts */
     char hint[256];
@@ -75,5 +80,9 @@ void launch_close(struct launch *launch);
 
 /* Writes the help text. */
 void launch_help(FILE *to);
+/* Writes what is known of a command, an option, a function of the language, or "builtins". false: of nothing so named. */
+bool launch_help_topic(FILE *to, const char *topic);
+/* The nearest name of a topic, NULL when none is near. */
+const char *launch_nearest_topic(const char *topic);
 
 #endif

@@ -1,5 +1,7 @@
 #include "launcher/signals.h"
 
+#include "launcher/progress.h"
+
 #include <signal.h>
 #include <stddef.h>
 #include <stdlib.h>
@@ -21,6 +23,7 @@ void signals_remove(void) {
 }
 
 static void remove_and_die(int number) {
+    progress_wipe();
     signals_remove();
     /* The default action is back (SA_RESETHAND): end as if nobody had caught it. */
     raise(number);

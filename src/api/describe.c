@@ -99,6 +99,11 @@ const char *fuse_dist_text(fuse_dist_program *program, enum fuse_dist_text what)
             return NULL;
         fuse_ir_print(&text, &program->ir);
         break;
+    case FUSE_DIST_SUMMARY:
+        if (program->status != FUSE_OK)
+            return NULL;
+        fuse_api_summarise(&text, program);
+        break;
     case FUSE_DIST_PLAN:
         if (!program->plan)
             return NULL;

@@ -40,6 +40,13 @@ struct fuse_dist_define {
     const char *name, *value;
 };
 
+/* How far a run has come. */
+struct fuse_dist_progress {
+    double fraction;     /* of the time that the plan reckons with, 0 to 1 */
+    const char *phase;   /* "load", "run", "store" */
+    const char *subject; /* tensor or file at work, NULL: none in particular; lives until fuse_dist_close */
+};
+
 /* Zero-initialise, then set what is wanted. Pointers are borrowed until fuse_dist_close. */
 struct fuse_dist_options {
     const char *root;        /* folder for relative source paths; NULL: the current one */
@@ -51,6 +58,7 @@ struct fuse_dist_options {
     const char *backend;  /* "cpu" (NULL), "ref", "fakedev" */
     int threads;          /* per rank; 0: cores that this rank may use */
     int64_t memory_bytes; /* per rank, everything included; 0: what the machine has, shared by the ranks on it */
+    int64_t node_memory_bytes; /* what the batch system gives the job on each node; 0: unknown */
     int ranks;            /* plan for so many ranks instead of the job's (planning only); 0: the job's */
     int64_t panels;       /* turns of panel loops; 0: the planner chooses */
     /* How the planner goes about it; results do not depend on them. 0: its own choice. */
@@ -65,11 +73,18 @@ struct fuse_dist_options {
     void (*stalled)(void *context, const char *message, const char *hint);
     const struct fuse_dist_define *define;
     int defines;
+    /* Files for sources: each gives a tensor that has one source another file, or a source to a tensor that is used and
+     * not defined. */
+    const struct fuse_dist_define *input;
+    int inputs;
+    const char *out; /* file that exports are written to instead of being printed; NULL: they are printed */
     const char *const *include; /* folders for imports that are not beside the importing file */
     int includes;
     const char *fault; /* test builds: a planted fault, "kernel:3@1" or "plan"; USAGE in other builds */
-    /* Called on rank 0 with what `export` statements print. NULL: nothing is printed. */
+    /* Called on rank 0 with what `export` statements print. NULL on every rank: nothing is printed. */
     void (*print)(void *context, const char *text);
+    /* Called before each step of a run, very often: on every rank that has set it. NULL: nobody is told. */
+    void (*progress)(void *context, const struct fuse_dist_progress *progress);
     /* Told on every rank when a sink lies under a temporary name (exists 1) and when it no longer does (0): a handler of
      * SIGTERM can remove it. The path is only valid during the call. NULL: nobody is told. */
     void (*temporary)(void *context, const char *path, int exists);
@@ -102,6 +117,7 @@ FUSE_DIST_API const char *fuse_dist_messages(fuse_dist_program *program);
 enum fuse_dist_text {
     FUSE_DIST_AST,     /* after open */
     FUSE_DIST_IR,      /* after open: simplified */
+    FUSE_DIST_SUMMARY, /* after open: tensors, equations, sources, sinks, exports */
     FUSE_DIST_PLAN,    /* after plan: layouts, steps, bytes, flops, memory */
     FUSE_DIST_EXPLAIN, /* after run: the plan beside what was measured */
     FUSE_DIST_TIMES    /* after run: one JSON object */
@@ -128,6 +144,11 @@ FUSE_DIST_API const char *fuse_dist_version(void);
 /* Versions and facts as one JSON object: version, compiler, MPI library, BLAS and its kernel. No MPI call that needs
  * initialisation. */
 FUSE_DIST_API const char *fuse_dist_version_json(void);
+/* Collective. Facts about the job, for people or as one JSON object: ranks, nodes, cores, binding, memory and what limits
+ * it, MPI, BLAS and whether its kernels suit the processor. Of the options threads and node_memory_bytes count; NULL:
+ * none. *text lives as long as the job. */
+FUSE_DIST_API int fuse_dist_info(const char **text, fuse_dist_job *job, const struct fuse_dist_options *options,
+                                 int json);
 /* Text of an exit status: "the program is wrong". */
 FUSE_DIST_API const char *fuse_dist_status_text(int status);
 

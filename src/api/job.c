@@ -76,6 +76,7 @@ int fuse_dist_job_same(fuse_dist_job *job, uint64_t number) {
 void fuse_dist_job_close(fuse_dist_job *job) {
     if (!job)
         return;
+    fuse_arena_close(job->arena);
     job->comm->ops->close(job->comm);
     fuse_comm_finalize_mpi();
     free(job);

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 /* The first line of a small file, without its end. */
@@ -68,6 +69,19 @@ static void walk_groups(const char *mount, const char *controller, const char *f
     }
 }
 
+/* ---- memory ---- */
+
+const char *fuse_api_memory_limit_text(enum fuse_memory_limit limit) {
+    switch (limit) {
+    case FUSE_LIMIT_PHYSICAL: return "the machine's memory";
+    case FUSE_LIMIT_GROUP: return "the control group's limit";
+    case FUSE_LIMIT_BATCH: return "what Slurm gives the job on a node";
+    case FUSE_LIMIT_ADDRESSES: return "the limit of address space (ulimit -v)";
+    case FUSE_LIMIT_DATA: return "the limit of data memory (ulimit -d)";
+    }
+    return "";
+}
+
 static void take_memory(void *context, const char *line) {
     int64_t *smallest = context;
     char *end;
@@ -76,14 +90,56 @@ static void take_memory(void *context, const char *line) {
         *smallest = bytes;
 }
 
-int64_t fuse_api_memory_bytes(void) {
+/* Bytes of address space, or of data memory, that this process has now. */
+static int64_t mapped_bytes(bool data_only) {
+    char line[256];
+    long long size = 0, data = 0;
+    if (read_line(line, sizeof line, "/proc/self/statm"))
+        sscanf(line, "%lld %*d %*d %*d %*d %lld", &size, &data);
+    return (data_only ? data : size) * (int64_t)sysconf(_SC_PAGESIZE);
+}
+
+/* What the process has mapped already is no memory for tensors, but for the base that the planner counts on. */
+static void bound_by(struct fuse_memory *memory, int resource, enum fuse_memory_limit kind) {
+    struct rlimit limit;
+    if (getrlimit((__rlimit_resource_t)resource, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY ||
+        limit.rlim_cur > (rlim_t)INT64_MAX)
+        return;
+    int64_t room = (int64_t)limit.rlim_cur - mapped_bytes(kind == FUSE_LIMIT_DATA);
+    room = room > 0 ? room - room / 16 + FUSE_PLAN_BASE_BYTES : 1; /* stacks, messages */
+    if (room < memory->bytes)
+        *memory = (struct fuse_memory){.bytes = room, .limit = kind};
+}
+
+struct fuse_memory fuse_api_memory(int local_size, int64_t node_bytes) {
     int64_t pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
     int64_t bytes = pages > 0 && page > 0 ? pages * page : (int64_t)1 << 30;
     bytes -= bytes / 16; /* the system's own */
+    struct fuse_memory memory = {.bytes = bytes, .limit = FUSE_LIMIT_PHYSICAL};
     walk_groups("/sys/fs/cgroup", NULL, "memory.max", take_memory, &bytes);
     walk_groups("/sys/fs/cgroup/memory", "memory", "memory.limit_in_bytes", take_memory, &bytes);
-    return bytes;
+    if (bytes < memory.bytes)
+        memory = (struct fuse_memory){.bytes = bytes, .limit = FUSE_LIMIT_GROUP};
+    if (node_bytes > 0 && node_bytes < memory.bytes)
+        memory = (struct fuse_memory){.bytes = node_bytes, .limit = FUSE_LIMIT_BATCH};
+    memory.bytes /= local_size;
+    bound_by(&memory, RLIMIT_AS, FUSE_LIMIT_ADDRESSES);
+    bound_by(&memory, RLIMIT_DATA, FUSE_LIMIT_DATA);
+    return memory;
 }
+
+enum fuse_status fuse_api_share_memory(struct fuse_memory *out, struct fuse_dist_job *job, int64_t node_bytes,
+                                       struct fuse_error *err) {
+    struct fuse_memory mine = fuse_api_memory(job->local_size, node_bytes);
+    int64_t bytes = mine.bytes, limit;
+    FUSE_TRY(job->comm->ops->reduce_int64(job->comm, FUSE_REDUCE_MIN, &bytes, 1, err));
+    limit = mine.bytes == bytes ? (int64_t)mine.limit : INT64_MAX;
+    FUSE_TRY(job->comm->ops->reduce_int64(job->comm, FUSE_REDUCE_MIN, &limit, 1, err));
+    *out = (struct fuse_memory){.bytes = bytes, .limit = (enum fuse_memory_limit)limit};
+    return FUSE_OK;
+}
+
+/* ---- cores ---- */
 
 static void take_quota(void *context, const char *line) {
     int *fewest = context;
@@ -94,8 +150,6 @@ static void take_quota(void *context, const char *line) {
     if (cores < *fewest)
         *fewest = (int)cores;
 }
-
-/* ---- cores ---- */
 
 /* Processors of the set, hardware threads of one core counted once. */
 static int count_cores(const cpu_set_t *set) {

@@ -229,6 +229,7 @@ enum fuse_status fuse_api_probe_sources(struct fuse_dist_program *program, struc
 
     for (int i = 0; i < n; i++) {
         struct fuse_source_request *source = &program->sources.list.at[i];
+        source->failed = !format[i];
         if (!format[i])
             continue;
         source->probed = answer[i].ok;
@@ -237,6 +238,7 @@ enum fuse_status fuse_api_probe_sources(struct fuse_dist_program *program, struc
             FUSE_TRY(comm->ops->broadcast(comm, &failure[i], sizeof failure[i], 0, err));
         else if (format[i]->scan)
             scan_source(program, source, format[i], &failure[i]);
+        source->failed = !source->probed;
         if (!source->probed)
             report_failure(program, source, &failure[i]);
     }
@@ -328,4 +330,34 @@ static void check_items(struct fuse_dist_program *program, struct sinks_seen *se
 void fuse_api_check_sinks(struct fuse_dist_program *program) {
     struct sinks_seen seen = {0};
     check_items(program, &seen, program->ast.item, program->ast.items);
+}
+
+/* ---- a file for exports ---- */
+
+enum fuse_status fuse_api_check_out(struct fuse_dist_program *program, const char *text, struct fuse_error *err) {
+    struct fuse_arena *arena = program->arena;
+    const char *path, *part;
+    fuse_api_split_place(&path, &part, arena, text);
+    const struct fuse_format *format = fuse_format_find(path);
+    if (!format || !format->sink_open || (part && (!format->has_parts || strcmp(part, "coo") == 0))) {
+        fuse_fail(err, FUSE_EUSAGE, "--out %s: no tensor can be written there", text);
+        fuse_hint(err, "the suffix tells the format; %s can be written", list_suffixes(arena, true));
+        return FUSE_EUSAGE;
+    }
+    if (format->has_parts && !format->sink_part(arena, part, err))
+        return err->status;
+    if (program->options.output_root && leaves_folder(path))
+        return fuse_fail(err, FUSE_EOUTPUT, "--out %s lies outside the output folder '%s'", text,
+                         program->options.output_root);
+    const char *other_path, *other_part;
+    fuse_api_sink_place(&path, &part, program, text);
+    for (int o = 0; o < program->ir.ops.n; o++) {
+        const struct fuse_op *op = program->ir.ops.at[o];
+        if (op->kind != FUSE_OP_SINK || !op->path)
+            continue;
+        fuse_api_sink_place(&other_path, &other_part, program, op->path);
+        if (strcmp(path, other_path) == 0 && strcmp(part ? part : "", other_part ? other_part : "") == 0)
+            return fuse_fail(err, FUSE_EUSAGE, "--out %s: the program writes '%s' itself", text, op->path);
+    }
+    return FUSE_OK;
 }

@@ -12,7 +12,8 @@
 
 struct fuse_dist_job {
     struct fuse_comm *comm;
-    double opened_seconds; /* monotonic clock, taken before MPI starts */
+    double opened_seconds;    /* monotonic clock, taken before MPI starts */
+    struct fuse_arena *arena; /* of fuse_dist_info, NULL until then */
     int local_rank, local_size;
     int ranks_per_node; /* 0 when nodes differ, or when neighbours in rank order are on different nodes */
 };
@@ -85,11 +86,41 @@ void fuse_api_sink_place(const char **path, const char **part, struct fuse_dist_
 enum fuse_status fuse_api_probe_sources(struct fuse_dist_program *program, struct fuse_error *err) FUSE_CHECKED;
 /* Local, pure: formats, places and doubles of the sinks. Reports what is wrong. */
 void fuse_api_check_sinks(struct fuse_dist_program *program);
+/* Local, pure: whether an export may be written to the place. USAGE, OUTPUT. */
+enum fuse_status fuse_api_check_out(struct fuse_dist_program *program, const char *text,
+                                    struct fuse_error *err) FUSE_CHECKED;
+
+/* ---- inputs.c: what options change in a program; local, pure ----------------------------------------------------- */
+
+/* Gives tensors the sources that the options say. Reports what is wrong. */
+void fuse_api_take_inputs(struct fuse_dist_program *program);
+/* Makes exports sinks, when the options say so. */
+enum fuse_status fuse_api_export_to_file(struct fuse_dist_program *program, struct fuse_error *err) FUSE_CHECKED;
+
+/* check_summary.c. Local. */
+void fuse_api_summarise(struct fuse_text *text, const struct fuse_dist_program *program);
 
 /* ---- machine.c: what this rank may use -------------------------------------------------------------------------- */
 
-/* Local: memory of the machine that this process may use: physical, or less when a control group says so. */
-int64_t fuse_api_memory_bytes(void);
+enum fuse_memory_limit {
+    FUSE_LIMIT_PHYSICAL,
+    FUSE_LIMIT_GROUP,
+    FUSE_LIMIT_BATCH,
+    FUSE_LIMIT_ADDRESSES,
+    FUSE_LIMIT_DATA
+};
+struct fuse_memory {
+    int64_t bytes;
+    enum fuse_memory_limit limit; /* what bounds it */
+};
+/* Local: what this process may use, everything included: its share of the machine's memory, or of a control group's or
+ * the batch system's (node_bytes, 0: unknown), or less when limits of the process say so. */
+struct fuse_memory fuse_api_memory(int local_size, int64_t node_bytes);
+/* Collective: that of the rank with the least. */
+enum fuse_status fuse_api_share_memory(struct fuse_memory *out, struct fuse_dist_job *job, int64_t node_bytes,
+                                       struct fuse_error *err) FUSE_CHECKED;
+/* "the control group's limit" */
+const char *fuse_api_memory_limit_text(enum fuse_memory_limit limit);
 /* Collective: cores that this rank may use, those that it shares with others of its machine divided among them. */
 enum fuse_status fuse_api_cores(int *out, struct fuse_dist_job *job, struct fuse_error *err) FUSE_CHECKED;
 

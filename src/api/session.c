@@ -1,4 +1,5 @@
 #include "api/program.h"
+#include "api/run_progress.h"
 #include "api/watchdog.h"
 #include "core/hash.h"
 
@@ -26,9 +27,12 @@ enum fuse_status fuse_api_end_stage(struct fuse_dist_program *program, enum fuse
 /* The diagnostics are the same on every rank; that their status is, is agreed all the same. */
 static enum fuse_status end_with_diagnostics(struct fuse_dist_program *program, struct fuse_error *err) {
     enum fuse_status st = FUSE_OK;
-    for (int i = 0; i < program->diagnostics.list.n && st == FUSE_OK; i++) {
-        if (program->diagnostics.list.at[i].severity == FUSE_SEVERITY_ERROR)
-            st = program->diagnostics.list.at[i].status;
+    for (int i = 0; i < program->diagnostics.list.n; i++) {
+        const struct fuse_diagnostic *d = &program->diagnostics.list.at[i];
+        /* That a program is wrong matters more than that its inputs are missing. */
+        if (d->severity == FUSE_SEVERITY_ERROR &&
+            (st == FUSE_OK || (st == FUSE_EINPUT && d->status == FUSE_EPROGRAM)))
+            st = d->status;
     }
     struct fuse_comm *comm = program->job->comm;
     bool same;
@@ -74,6 +78,9 @@ static uint64_t hash_options(const struct fuse_dist_options *options) {
     hash = fuse_hash_int(hash, options->workspace_bytes);
     hash = fuse_hash_int(hash, options->stall_seconds);
     hash = fuse_hash_int(hash, options->file_unit_bytes);
+    hash = hash_text(hash, options->out);
+    for (int i = 0; i < options->inputs; i++)
+        hash = hash_text(hash_text(hash, options->input[i].name), options->input[i].value);
     for (int i = 0; i < options->defines; i++)
         hash = hash_text(hash_text(hash, options->define[i].name), options->define[i].value);
     return hash;
@@ -204,18 +211,23 @@ static enum fuse_status open_program(struct fuse_dist_program *program) {
     if (!program->is_parsed)
         return end_with_diagnostics(program, &err);
 
+    fuse_api_take_inputs(program);
+    if (program->diagnostics.errors > 0)
+        return end_with_diagnostics(program, &err);
     fuse_list_sources(&program->sources, program->arena, &program->ast);
     st = fuse_api_probe_sources(program, &err);
     if (st != FUSE_OK)
         return fuse_api_end_stage(program, st, &err);
     fuse_api_check_sinks(program);
-    /* What a missing file makes unknown would only be complained about again. */
-    program->is_checked = program->diagnostics.errors == 0 && check(program) && program->diagnostics.errors == 0;
+    program->is_checked = check(program) && program->diagnostics.errors == 0;
     if (program->options.warnings_are_errors && program->diagnostics.warnings > 0) {
         promote_warnings(&program->diagnostics);
         program->is_checked = false;
     }
     FUSE_TRY(end_with_diagnostics(program, &err));
+    st = fuse_api_export_to_file(program, &err);
+    if (st != FUSE_OK)
+        return fuse_api_end_stage(program, st, &err);
     return fuse_api_end_stage(program, simplify(program, &err), &err);
 }
 
@@ -257,17 +269,18 @@ void fuse_dist_close(fuse_dist_program *program) {
 
 /* ---- planning ---- */
 
-/* What the smallest rank may use when nobody said. */
-static enum fuse_status share_memory(int64_t *out, struct fuse_dist_program *program, struct fuse_error *err) {
-    int64_t bytes = fuse_api_memory_bytes() / program->job->local_size;
-    FUSE_TRY(program->job->comm->ops->reduce_int64(program->job->comm, FUSE_REDUCE_MIN, &bytes, 1, err));
-    *out = bytes;
-    return FUSE_OK;
+/* Nobody said how much memory a rank has: what the plan does not fit in is somebody else's limit. */
+static void note_limit(struct fuse_dist_program *program, const struct fuse_memory *share, struct fuse_error *err) {
+    struct fuse_text size = {.arena = program->arena};
+    fuse_text_add_size(&size, share->bytes);
+    fuse_note(err, "a rank may use %s because of %s; --mem-per-rank says otherwise", size.at,
+              fuse_api_memory_limit_text(share->limit));
 }
 
 static enum fuse_status make_plan(struct fuse_dist_program *program, struct fuse_error *err) {
     struct fuse_comm *comm = program->job->comm;
     const struct fuse_dist_options *options = &program->options;
+    struct fuse_memory share = {0};
     struct fuse_plan_request request = {
         .ranks = options->ranks ? options->ranks : comm->size,
         .memory_bytes = options->memory_bytes,
@@ -286,13 +299,17 @@ static enum fuse_status make_plan(struct fuse_dist_program *program, struct fuse
     if (!options->ranks) {
         request.machine.ranks_per_node = program->job->ranks_per_node;
         if (!request.memory_bytes)
-            FUSE_TRY(share_memory(&request.memory_bytes, program, err));
+            FUSE_TRY(fuse_api_share_memory(&share, program->job, options->node_memory_bytes, err));
+        if (!request.memory_bytes)
+            request.memory_bytes = share.bytes;
     }
     if (program->backend->kind == FUSE_MEM_DEVICE)
         request.machine.kind = FUSE_MEM_DEVICE;
 
     struct fuse_plan *plan = NULL;
     enum fuse_status st = fuse_plan_make(&plan, program->arena, &program->ir, &request, err);
+    if (st == FUSE_EMEMORY && share.bytes > 0)
+        note_limit(program, &share, err);
     FUSE_TRY(fuse_agree(comm, st, err));
     bool same;
     FUSE_TRY(fuse_api_same(comm, &same, plan->hash, err));
@@ -349,10 +366,14 @@ static enum fuse_status run(struct fuse_dist_program *program, struct fuse_error
         .part = place.part,
         .prints = prints != 0,
         .print = comm->rank == 0 ? program->options.print : NULL,
+        .progress = program->options.progress ? fuse_progress_step : NULL,
         .temporary = program->options.temporary,
         .context = program->options.context,
         .fault = program->fault,
     };
+    if (request.progress)
+        request.progress_context = fuse_progress_new(program->arena, program->plan, program->options.progress,
+                                                     program->options.context);
     enum fuse_status st = fuse_execute(&request, &program->report, err);
     if (st != FUSE_OK && comm->size > 1 && err->rank >= 0)
         fuse_note(err, "on rank %d of %d", err->rank, comm->size);

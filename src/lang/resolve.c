@@ -222,7 +222,9 @@ static void resolve_source(struct fuse_resolver *r) {
     struct fuse_equation *eq = r->eq;
     struct fuse_checker *c = r->c;
     const struct fuse_item *item = eq->item;
-    if (!eq->source || !eq->source->probed) {
+    if (eq->source && eq->source->failed) {
+        fail(r);
+    } else if (!eq->source || !eq->source->probed) {
         struct fuse_diagnostic *d = fuse_complain(c, item->text_span, "nothing is known about \"%s\"", item->text);
         if (d)
             d->status = FUSE_EINPUT;

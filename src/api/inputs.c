@@ -1,0 +1,221 @@
+/* Tensors whose values come from where the user says, and exports that become files: both as if the program said so. */
+#include "api/program.h"
+
+#include <string.h>
+#include <strings.h>
+
+/* ---- what the program knows of a tensor ---- */
+
+struct wanted {
+    const char *name;
+    struct fuse_item *source; /* the first */
+    int sources, equations;
+    bool is_used, is_boolean;
+    int axes; /* as it is used the first time */
+    struct fuse_span use;
+};
+
+struct survey {
+    struct fuse_arena *arena;
+    struct wanted *wanted; /* what is looked for, or NULL: names are offered */
+    const char *looked_for, *nearest;
+    int distance;
+};
+
+enum { NEAR = 3 };
+
+static void see_name(struct survey *survey, const char *name) {
+    int limit = ((int)strlen(survey->looked_for) + 2) / 3;
+    int distance = fuse_text_distance(survey->looked_for, name, limit < NEAR ? limit : NEAR);
+    if (distance <= limit && distance < survey->distance) {
+        survey->distance = distance;
+        survey->nearest = name;
+    }
+}
+
+static void see_use(struct survey *survey, const char *name, struct fuse_span span, int axes, bool is_boolean) {
+    struct wanted *wanted = survey->wanted;
+    if (!wanted || strcmp(wanted->name, name) != 0 || wanted->is_used)
+        return;
+    wanted->is_used = true;
+    wanted->is_boolean = is_boolean;
+    wanted->axes = axes;
+    wanted->use = span;
+}
+
+static void see_expr(struct survey *survey, const struct fuse_expr *expr) {
+    if (!expr)
+        return;
+    switch (expr->kind) {
+    case FUSE_EXPR_NUMBER:
+    case FUSE_EXPR_STRING:
+    case FUSE_EXPR_BOOL: return;
+    case FUSE_EXPR_LIST:
+        for (int i = 0; expr->list.item && i < expr->list.n; i++)
+            see_expr(survey, expr->list.item[i]);
+        return;
+    case FUSE_EXPR_REF: see_use(survey, expr->ref.name, expr->span, expr->ref.n, false); return;
+    case FUSE_EXPR_APPLY:
+        if (expr->apply.is_ref && !expr->apply.macro)
+            see_use(survey, expr->apply.name, expr->span, expr->apply.indices, true);
+        for (int i = 0; expr->apply.is_call && i < expr->apply.arguments; i++)
+            see_expr(survey, expr->apply.argument[i].value);
+        return;
+    case FUSE_EXPR_UNARY: see_expr(survey, expr->unary.operand); return;
+    case FUSE_EXPR_BINARY:
+        see_expr(survey, expr->binary.left);
+        see_expr(survey, expr->binary.right);
+        return;
+    case FUSE_EXPR_TERNARY:
+        see_expr(survey, expr->ternary.condition);
+        see_expr(survey, expr->ternary.then);
+        see_expr(survey, expr->ternary.otherwise);
+        return;
+    case FUSE_EXPR_REDUCE: see_expr(survey, expr->reduce.body); return;
+    case FUSE_EXPR_CASE:
+        for (int i = 0; i < expr->cases.n; i++) {
+            see_expr(survey, expr->cases.entry[i].condition);
+            see_expr(survey, expr->cases.entry[i].value);
+        }
+        see_expr(survey, expr->cases.otherwise);
+        return;
+    }
+}
+
+/* Tensors of a fn are its own. */
+static void see_items(struct survey *survey, struct fuse_item *const *item, int items) {
+    for (int i = 0; i < items; i++) {
+        struct wanted *wanted = survey->wanted;
+        bool is_source = item[i]->kind == FUSE_ITEM_SOURCE;
+        bool is_equation = item[i]->kind == FUSE_ITEM_EQUATION || item[i]->kind == FUSE_ITEM_LET;
+        if (item[i]->kind == FUSE_ITEM_BLOCK)
+            see_items(survey, item[i]->body, item[i]->bodies);
+        if (item[i]->kind == FUSE_ITEM_FN)
+            continue;
+        if (!wanted && is_source)
+            see_name(survey, item[i]->lhs.name);
+        if (wanted && (is_source || is_equation) && strcmp(item[i]->lhs.name, wanted->name) == 0) {
+            wanted->sources += is_source;
+            wanted->equations += is_equation;
+            if (is_source && !wanted->source)
+                wanted->source = item[i];
+        }
+        see_expr(survey, item[i]->guard);
+        if (is_equation || item[i]->kind == FUSE_ITEM_SINK)
+            see_expr(survey, item[i]->value);
+        for (int k = 0; wanted && item[i]->kind == FUSE_ITEM_EXPORT && k < item[i]->exports; k++)
+            if (strcmp(item[i]->exported[k], wanted->name) == 0 && !wanted->is_used)
+                wanted->use = item[i]->exported_span[k];
+    }
+}
+
+/* ---- inputs ---- */
+
+static struct fuse_diagnostic *refuse(struct fuse_dist_program *program, struct fuse_span span, const char *name,
+                                      const char *why) {
+    struct fuse_diagnostic *d =
+        fuse_report(&program->diagnostics, FUSE_SEVERITY_ERROR, span, "--input %s: %s", name, why);
+    if (d)
+        d->status = FUSE_EUSAGE;
+    return d;
+}
+
+static void refuse_unknown(struct fuse_dist_program *program, const char *name) {
+    struct survey survey = {.arena = program->arena, .looked_for = name, .distance = NEAR + 1};
+    see_items(&survey, program->ast.item, program->ast.items);
+    struct fuse_diagnostic *d = refuse(program, FUSE_NO_SPAN, name, "the program has no tensor of that name");
+    if (d && survey.nearest)
+        d->hint = fuse_arena_printf(program->arena, "did you mean '%s'?", survey.nearest);
+}
+
+/* NAME[NAME.0, NAME.1, ..] = "FILE" at the end of the program, with indices that no program can write. */
+static void add_source(struct fuse_dist_program *program, const struct wanted *wanted, const char *file) {
+    struct fuse_arena *arena = program->arena;
+    struct fuse_item *item = FUSE_NEW(arena, struct fuse_item);
+    struct fuse_index *index = FUSE_NEW_ARRAY(arena, struct fuse_index, wanted->axes);
+    for (int a = 0; a < wanted->axes; a++)
+        index[a] = (struct fuse_index){
+            .kind = FUSE_INDEX_NAME, .span = wanted->use, .name = fuse_arena_printf(arena, "%s.%d", wanted->name, a)};
+    *item = (struct fuse_item){
+        .kind = FUSE_ITEM_SOURCE,
+        .span = wanted->use,
+        .text = file,
+        .text_span = wanted->use,
+        .assign = FUSE_ASSIGN_SUM,
+        .assign_span = wanted->use,
+        .lhs = {.name = wanted->name,
+                .span = wanted->use,
+                .name_span = wanted->use,
+                .boolean = wanted->is_boolean,
+                .has_brackets = wanted->axes > 0,
+                .index = index,
+                .n = wanted->axes},
+    };
+    struct fuse_item **items = FUSE_NEW_ARRAY(arena, struct fuse_item *, program->ast.items + 1);
+    if (program->ast.items > 0)
+        memcpy(items, program->ast.item, (size_t)program->ast.items * sizeof(struct fuse_item *));
+    items[program->ast.items++] = item;
+    program->ast.item = items;
+}
+
+void fuse_api_take_inputs(struct fuse_dist_program *program) {
+    for (int i = 0; i < program->options.inputs; i++) {
+        const struct fuse_dist_define *input = &program->options.input[i];
+        struct wanted wanted = {.name = input->name, .use = FUSE_NO_SPAN};
+        struct survey survey = {.arena = program->arena, .wanted = &wanted, .looked_for = input->name};
+        see_items(&survey, program->ast.item, program->ast.items);
+        struct fuse_diagnostic *d = NULL;
+        if (wanted.sources > 1) {
+            refuse(program, wanted.source->text_span, input->name, "the tensor has several sources");
+        } else if (wanted.sources == 1) {
+            wanted.source->text = input->value;
+        } else if (wanted.equations > 0) {
+            d = refuse(program, FUSE_NO_SPAN, input->name, "the program computes this tensor");
+            if (d)
+                d->hint = "an input is a tensor that has a source, or is used and not defined";
+        } else if (wanted.is_used) {
+            add_source(program, &wanted, input->value);
+        } else {
+            refuse_unknown(program, input->name);
+        }
+    }
+}
+
+/* ---- exports to a file ---- */
+
+static int count_exports(const struct fuse_dist_program *program) {
+    int n = 0;
+    for (int o = 0; o < program->ir.ops.n; o++)
+        n += program->ir.ops.at[o]->kind == FUSE_OP_SINK && !program->ir.ops.at[o]->path;
+    return n;
+}
+
+enum fuse_status fuse_api_export_to_file(struct fuse_dist_program *program, struct fuse_error *err) {
+    const char *out = program->options.out, *path, *part;
+    if (!out)
+        return FUSE_OK;
+    int exports = count_exports(program);
+    if (exports == 0) {
+        fuse_fail(err, FUSE_EUSAGE, "--out %s: the program exports nothing", out);
+        fuse_hint(err, "name the tensors to write: export Y");
+        return FUSE_EUSAGE;
+    }
+    fuse_api_split_place(&path, &part, program->arena, out);
+    const char *dot = strrchr(path, '.');
+    bool has_members = dot && strcasecmp(dot, ".npz") == 0;
+    if (exports > 1 && (!has_members || part)) {
+        fuse_fail(err, FUSE_EUSAGE, "--out %s: the program exports %d tensors, and there is room for one", out,
+                  exports);
+        fuse_hint(err, "an .npz file holds several, each under its name: --out FILE.npz");
+        return FUSE_EUSAGE;
+    }
+    for (int o = 0; o < program->ir.ops.n; o++) {
+        struct fuse_op *op = program->ir.ops.at[o];
+        if (op->kind != FUSE_OP_SINK || op->path)
+            continue;
+        const char *place = has_members && !part ? fuse_arena_printf(program->arena, "%s:%s", path, op->part) : out;
+        FUSE_TRY(fuse_api_check_out(program, place, err));
+        op->path = place;
+    }
+    return FUSE_OK;
+}
