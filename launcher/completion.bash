@@ -2,9 +2,9 @@
 
 _fuse_dist() {
     local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} before=${COMP_WORDS[COMP_CWORD - 2]:-}
-    local commands="run plan help"
+    local commands="run plan check info help"
     local options="
-        --dump --explain --times --ranks --mem-per-rank --threads --backend --panel -D --define --precision --werror
+        --dump --explain --times --ranks --mem-per-rank --threads --backend --panel -D --define --input -o --out --progress --precision --werror
         -I --include --root --output-root --stall-timeout --replicate-below --slabs-above --workspace --file-unit
         -h --help --version --json"
 
@@ -19,12 +19,17 @@ _fuse_dist() {
         --dump) mapfile -t COMPREPLY < <(compgen -W "ast ir plan" -- "$current") ;;
         --times) mapfile -t COMPREPLY < <(compgen -W "json" -- "$current") ;;
         --backend) mapfile -t COMPREPLY < <(compgen -W "cpu ref fakedev" -- "$current") ;;
+        --progress) mapfile -t COMPREPLY < <(compgen -W "auto bar lines off" -- "$current") ;;
+        --out | -o)
+            compopt -o filenames 2>/dev/null
+            mapfile -t COMPREPLY < <(compgen -f -- "$current")
+            ;;
         --precision) mapfile -t COMPREPLY < <(compgen -W "auto fp32 fp64 bf16 fp16" -- "$current") ;;
         --root | --output-root | --include | -I)
             compopt -o filenames 2>/dev/null
             mapfile -t COMPREPLY < <(compgen -d -- "$current")
             ;;
-        --ranks | --mem-per-rank | --threads | --panel | -D | --define | --stall-timeout | --replicate-below | \
+        --ranks | --mem-per-rank | --threads | --panel | -D | --define | --input | --stall-timeout | --replicate-below | \
             --slabs-above | --workspace | --file-unit) ;;
         *)
             if [[ $current == -* ]]; then
