@@ -4,7 +4,7 @@ _fuse_dist() {
     local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} before=${COMP_WORDS[COMP_CWORD - 2]:-}
     local commands="run plan check info help"
     local options="
-        --dump --explain --times --ranks --mem-per-rank --threads --backend --panel -D --define --input -o --out --progress --precision --werror
+        --dump --explain --times --ranks --mem-per-rank --threads --backend --panel -D --define --input -o --out --progress --precision --validate --werror
         -I --include --root --output-root --stall-timeout --replicate-below --slabs-above --workspace --file-unit
         -h --help --version --json"
 

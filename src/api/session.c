@@ -30,8 +30,7 @@ static enum fuse_status end_with_diagnostics(struct fuse_dist_program *program, 
     for (int i = 0; i < program->diagnostics.list.n; i++) {
         const struct fuse_diagnostic *d = &program->diagnostics.list.at[i];
         /* That a program is wrong matters more than that its inputs are missing. */
-        if (d->severity == FUSE_SEVERITY_ERROR &&
-            (st == FUSE_OK || (st == FUSE_EINPUT && d->status == FUSE_EPROGRAM)))
+        if (d->severity == FUSE_SEVERITY_ERROR && (st == FUSE_OK || (st == FUSE_EINPUT && d->status == FUSE_EPROGRAM)))
             st = d->status;
     }
     struct fuse_comm *comm = program->job->comm;
@@ -372,8 +371,8 @@ static enum fuse_status run(struct fuse_dist_program *program, struct fuse_error
         .fault = program->fault,
     };
     if (request.progress)
-        request.progress_context = fuse_progress_new(program->arena, program->plan, program->options.progress,
-                                                     program->options.context);
+        request.progress_context =
+            fuse_progress_new(program->arena, program->plan, program->options.progress, program->options.context);
     enum fuse_status st = fuse_execute(&request, &program->report, err);
     if (st != FUSE_OK && comm->size > 1 && err->rank >= 0)
         fuse_note(err, "on rank %d of %d", err->rank, comm->size);

@@ -13,7 +13,7 @@ struct fuse_source_request {
     const char *text; /* as written: "x.npy", "f.h5:/a" */
     struct fuse_span span;
     bool probed;
-    bool failed; /* not probed, and somebody has said why: what depends on it is wrong without a word */
+    bool failed;             /* not probed, and somebody has said why: what depends on it is wrong without a word */
     struct fuse_probe probe; /* set by the caller before fuse_check when probed */
 };
 
