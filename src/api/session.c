@@ -134,9 +134,11 @@ static enum fuse_status check_options(struct fuse_dist_program *program, struct 
         size_t n = strcspn(at, ",");
         bool known = (n == 6 && (strncmp(at, "shapes", n) == 0 || strncmp(at, "finite", n) == 0 ||
                                  strncmp(at, "bounds", n) == 0));
-        if (!known)
-            return fuse_fail(err, FUSE_EUSAGE, "there is nothing called '%.*s' to validate: shapes, finite or bounds",
-                             (int)n, at);
+        if (!known) {
+            enum fuse_status st = fuse_fail(err, FUSE_EUSAGE, "there is nothing called '%.*s' to validate", (int)n, at);
+            fuse_hint(err, "what can be validated: shapes, finite, bounds");
+            return st;
+        }
     }
     enum fuse_dtype dtype;
     if (options->precision && strcmp(options->precision, "auto") != 0 && !precision_of(&dtype, options->precision))

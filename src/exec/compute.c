@@ -62,7 +62,9 @@ void fuse_exec_settle(struct fuse_exec *exec, const struct fuse_op *op, enum fus
             fuse_fail(err, status, "integer overflow in '%s': a value beyond 64 bits", op->owner);
         else
             fuse_fail(err, status, "integer overflow: a value beyond 64 bits");
-        fuse_hint(err, "integers never wrap; compute with reals, for example cast(X[i], \"f64\")");
+        fuse_hint(err, "%s",
+                  op->overflow ? op->overflow_hint
+                               : "integers never wrap; compute with reals, for example cast(X[i], \"f64\")");
     }
     err->span = op->span;
     err->has_span = op->span.file >= 0;

@@ -58,7 +58,7 @@ struct fuse_op {
     enum fuse_reduce reduce;               /* MAP; EINSUM has SUM; NONE when nothing is projected */
     const struct fuse_scalar *body;        /* MAP */
     const char *owner;                     /* the tensor whose equation it is from; NULL: a sink. For messages */
-    const char *overflow;                  /* MAP: what an integer overflow in it stands for; NULL: itself */
+    const char *overflow, *overflow_hint;  /* MAP: what an integer overflow in it stands for; NULL: itself */
     const char *path, *part;               /* SOURCE, SINK: as the program says it (not resolved) */
     bool ranking;            /* SINK: pairs (position, value) along the last axis, as topk ranks; F64 or I64 */
     enum fuse_dtype ranked;  /* .. with values of this type */

@@ -127,14 +127,18 @@ static bool has_no_empty_value(const struct fuse_tensor *tensor, enum fuse_dtype
     return compute == FUSE_I64 && (tensor->assign == FUSE_ASSIGN_MAX || tensor->assign == FUSE_ASSIGN_MIN);
 }
 
+static const char *initial_value_hint(struct fuse_checker *c, const struct fuse_tensor *tensor) {
+    return fuse_arena_printf(c->arena, "integers have no infinity for them: give them an initial value, %s[..] %s 0",
+                             tensor->name, tensor->assign == FUSE_ASSIGN_MAX ? "max=" : "min=");
+}
+
 /* true when it can only be known during the run whether every cell is reached. */
 static bool must_check_cells(struct fuse_checker *c, const struct fuse_tensor *tensor) {
     enum fuse_coverage coverage = fuse_tensor_coverage(c, tensor);
     if (coverage == FUSE_NOT_COVERED) {
         struct fuse_diagnostic *d =
             fuse_complain(c, tensor->span, "no contribution reaches some cells of '%s'", tensor->name);
-        fuse_advise(c, d, "integers have no infinity for them: give them an initial value, %s[..] %s 0", tensor->name,
-                    tensor->assign == FUSE_ASSIGN_MAX ? "max=" : "min=");
+        fuse_advise(c, d, "%s", initial_value_hint(c, tensor));
     }
     return coverage == FUSE_PERHAPS_COVERED;
 }
@@ -148,12 +152,11 @@ static int emit_checked_cells(struct fuse_lowering *l, const struct fuse_tensor 
     beyond = fuse_term_op(l, FUSE_SCALAR_SELECT, reached, fuse_term_integer(l, 0), beyond);
     int out = fuse_emit_map(l, fuse_term_op(l, FUSE_SCALAR_ADD, value, beyond, NULL), axes, tensor->rank, 0,
                             FUSE_REDUCE_NONE, tensor->type.dtype, tensor->name);
-    if (out >= 0)
-        c->ir->ops.at[c->ir->values.at[out].op]->overflow = fuse_arena_printf(
-            c->arena,
-            "no contribution reaches some cells of '%s', and integers have no infinity for them: give them "
-            "an initial value, %s[..] %s 0",
-            tensor->name, tensor->name, tensor->assign == FUSE_ASSIGN_MAX ? "max=" : "min=");
+    if (out < 0)
+        return out;
+    struct fuse_op *op = c->ir->ops.at[c->ir->values.at[out].op];
+    op->overflow = fuse_arena_printf(c->arena, "no contribution reaches some cells of '%s'", tensor->name);
+    op->overflow_hint = initial_value_hint(c, tensor);
     return out;
 }
 
@@ -199,9 +202,11 @@ static int emit_finite(struct fuse_lowering *l, int value, const int *axes, cons
                             0, FUSE_REDUCE_NONE, FUSE_I64, NULL);
     if (sum < 0)
         return value;
-    l->c->ir->ops.at[l->c->ir->values.at[sum].op]->overflow =
-        name ? fuse_arena_printf(l->c->arena, "'%s' has infinite values or NaN", name)
-             : "this sink has infinite values or NaN";
+    struct fuse_op *op = l->c->ir->ops.at[l->c->ir->values.at[sum].op];
+    op->overflow = name ? fuse_arena_printf(l->c->arena, "'%s' has infinite values or NaN", name)
+                        : "this sink has infinite values or NaN";
+    op->overflow_hint =
+        "a divisor of 0, the logarithm of 0, or an exponential beyond the type makes them; else a source has them";
     struct fuse_access whole = fuse_access_identity(0);
     struct fuse_term *never =
         fuse_term_op(l, FUSE_SCALAR_LT, fuse_term_load(l, sum, &whole), fuse_term_integer(l, 0), NULL);
