@@ -55,12 +55,12 @@ struct fuse_dist_options {
     const char
         *validate; /* "finite": infinities and NaN are errors; "shapes" and "bounds" always hold. Comma between */
     int warnings_are_errors;
-    const char *backend;  /* "cpu" (NULL), "ref", "fakedev" */
-    int threads;          /* per rank; 0: cores that this rank may use */
-    int64_t memory_bytes; /* per rank, everything included; 0: what the machine has, shared by the ranks on it */
+    const char *backend;       /* "cpu" (NULL), "ref", "fakedev" */
+    int threads;               /* per rank; 0: cores that this rank may use */
+    int64_t memory_bytes;      /* per rank, everything included; 0: what the machine has, shared by the ranks on it */
     int64_t node_memory_bytes; /* what the batch system gives the job on each node; 0: unknown */
-    int ranks;            /* plan for so many ranks instead of the job's (planning only); 0: the job's */
-    int64_t panels;       /* turns of panel loops; 0: the planner chooses */
+    int ranks;                 /* plan for so many ranks instead of the job's (planning only); 0: the job's */
+    int64_t panels;            /* turns of panel loops; 0: the planner chooses */
     /* How the planner goes about it; results do not depend on them. 0: its own choice. */
     int64_t replicate_below; /* bytes: smaller tensors are held by every rank without search; negative: none are */
     int64_t slab_bytes; /* intermediates of which a rank would hold more are computed slab by slab where they can be;
@@ -77,7 +77,7 @@ struct fuse_dist_options {
      * not defined. */
     const struct fuse_dist_define *input;
     int inputs;
-    const char *out; /* file that exports are written to instead of being printed; NULL: they are printed */
+    const char *out;            /* file that exports are written to instead of being printed; NULL: they are printed */
     const char *const *include; /* folders for imports that are not beside the importing file */
     int includes;
     const char *fault; /* test builds: a planted fault, "kernel:3@1" or "plan"; USAGE in other builds */

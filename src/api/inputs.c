@@ -124,8 +124,9 @@ static void refuse_unknown(struct fuse_dist_program *program, const char *name) 
     struct survey survey = {.arena = program->arena, .looked_for = name, .distance = NEAR + 1};
     see_items(&survey, program->ast.item, program->ast.items);
     struct fuse_diagnostic *d = refuse(program, FUSE_NO_SPAN, name, "the program has no tensor of that name");
-    if (d && survey.nearest)
-        d->hint = fuse_arena_printf(program->arena, "did you mean '%s'?", survey.nearest);
+    if (d)
+        d->hint = survey.nearest ? fuse_arena_printf(program->arena, "did you mean '%s'?", survey.nearest)
+                                 : "an input is a tensor that has a source, or is used and not defined";
 }
 
 /* NAME[NAME.0, NAME.1, ..] = "FILE" at the end of the program, with indices that no program can write. */
@@ -166,7 +167,9 @@ void fuse_api_take_inputs(struct fuse_dist_program *program) {
         see_items(&survey, program->ast.item, program->ast.items);
         struct fuse_diagnostic *d = NULL;
         if (wanted.sources > 1) {
-            refuse(program, wanted.source->text_span, input->name, "the tensor has several sources");
+            d = refuse(program, wanted.source->text_span, input->name, "the tensor has several sources");
+            if (d)
+                d->hint = "leave one of them, or name the parts differently";
         } else if (wanted.sources == 1) {
             wanted.source->text = input->value;
         } else if (wanted.equations > 0) {

@@ -346,9 +346,12 @@ enum fuse_status fuse_api_check_out(struct fuse_dist_program *program, const cha
     }
     if (format->has_parts && !format->sink_part(arena, part, err))
         return err->status;
-    if (program->options.output_root && leaves_folder(path))
-        return fuse_fail(err, FUSE_EOUTPUT, "--out %s lies outside the output folder '%s'", text,
-                         program->options.output_root);
+    if (program->options.output_root && leaves_folder(path)) {
+        fuse_fail(err, FUSE_EOUTPUT, "--out %s lies outside the output folder '%s'", text,
+                  program->options.output_root);
+        fuse_hint(err, "sinks stay under --output-root: give a relative path without '..'");
+        return FUSE_EOUTPUT;
+    }
     const char *other_path, *other_part;
     fuse_api_sink_place(&path, &part, program, text);
     for (int o = 0; o < program->ir.ops.n; o++) {
@@ -356,8 +359,11 @@ enum fuse_status fuse_api_check_out(struct fuse_dist_program *program, const cha
         if (op->kind != FUSE_OP_SINK || !op->path)
             continue;
         fuse_api_sink_place(&other_path, &other_part, program, op->path);
-        if (strcmp(path, other_path) == 0 && strcmp(part ? part : "", other_part ? other_part : "") == 0)
-            return fuse_fail(err, FUSE_EUSAGE, "--out %s: the program writes '%s' itself", text, op->path);
+        if (strcmp(path, other_path) != 0 || strcmp(part ? part : "", other_part ? other_part : "") != 0)
+            continue;
+        fuse_fail(err, FUSE_EUSAGE, "--out %s: the program writes '%s' itself", text, op->path);
+        fuse_hint(err, "choose another name for the exports");
+        return FUSE_EUSAGE;
     }
     return FUSE_OK;
 }
