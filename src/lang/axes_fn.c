@@ -66,12 +66,14 @@ static int left_for_makers(const struct fuse_taking *t) {
 }
 
 /* Left indices in order; when there are too few of them, those that the result has in common with the actuals. In an
- * argument of another call there is no left side, and in one of a reduction it is not meant: the latter come first. */
+ * argument of another call there is no left side, and in one of a reduction it is not meant: the latter come first. What is
+ * left of them in a joint equation is projected at the end. */
 static uint64_t result_names(struct fuse_taking *t, const struct fuse_expr *call, const struct fuse_item *fn) {
     int *name = FUSE_NEW_ARRAY(t->c->arena, int, fn->lhs.n);
     bool inside = t->actuals > 0 || t->takers > 0;
     bool in_order = !inside && left_for_makers(t) >= fn->lhs.n;
-    uint64_t set = 0, visible = inside ? ~(uint64_t)0 : t->named | t->guarded | t->eq->left_names;
+    uint64_t set = 0,
+             visible = inside || fuse_is_joint(t->c, t->eq) ? ~(uint64_t)0 : t->named | t->guarded | t->eq->left_names;
     for (int a = 0; a < fn->lhs.n; a++) {
         uint64_t bit = 0;
         name[a] = -1;

@@ -24,6 +24,7 @@ def calls_of_a_function(rng):
         F[a] = sum(square(Y[a,b]))
         M = mean(square(X[k] - 1))
         N[a] = reduce(max, b) square(Y[a,b])
+        O[a] when Y[a,0] > -99 max= square(Y[a,b]) + 1
         G[b] = square(Y[2,b] - X[b])
         H[b] = square(Y[a,b] Y[a,0])
         "a.npy" = A[k]
@@ -34,11 +35,13 @@ def calls_of_a_function(rng):
         "f.npy" = F[k]
         "m.npy" = M
         "n.npy" = N[k]
+        "o.npy" = O[k]
         "g.npy" = G[k]
         "h.npy" = H[k]
         "sink.npy" = square(Y[a,b])
     """, {"x": x, "y": y}, {
         "f": I64((y**2).sum(1)), "m": F32(((x - 1) ** 2).mean(), 5), "n": I64((y**2).max(1)),
+        "o": I64((y**2).max(1) + 1),
         "a": I64(x**2), "b": I64(y**2), "c": I64(x**2), "d": I64((x**3).sum()), "e": I64(x**2 + x),
         "g": I64((y[2] - x) ** 2), "h": I64((y.T @ y[:, 0]) ** 2), "sink": I64(y**2)}
 
