@@ -45,6 +45,8 @@ if [ "$scale" = 1 ]; then
     temperature=0.02
     options=(--mem-per-rank 240M -D "temperature=$temperature")
     check=(--sample 2000 --temperature "$temperature")
+    # mpirun hides the terminal from the ranks
+    [ ! -t 2 ] || options+=(--progress=bar)
     test_rows=$((rows / 5))
     pairs=$((test_rows * (rows * 4 / 5)))
     echo "$((rows * 4 / 5)) training and $test_rows test images on $ranks ranks of 400 MiB each:" \
@@ -56,18 +58,7 @@ mkdir -p "$output"
 rm -f "$output"/*.npy
 
 started=$SECONDS
-ticker=
-if [ "$scale" = 1 ] && [ -t 2 ]; then
-    while printf '\r%d s' $((SECONDS - started)) >&2; do sleep 1; done &
-    ticker=$!
-    trap 'kill "$ticker"' EXIT
-fi
 run_ranks "$ranks" "${options[@]}" --root "$data" --output-root "$output" "$here/digits.fuse"
-if [ -n "$ticker" ]; then
-    trap - EXIT
-    kill "$ticker"
-    printf '\r' >&2
-fi
 [ "$scale" = 0 ] || echo "done in $((SECONDS - started)) s"
 "$python" - "$output/accuracy.npy" "$ranks" <<'EOF'
 import sys
