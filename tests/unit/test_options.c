@@ -211,7 +211,7 @@ static void test_table(void **state) {
     (void)state;
     static const char *const value[] = {
         [LAUNCH_COUNT] = "3",     [LAUNCH_COUNT_OR_0] = "0", [LAUNCH_COUNTS] = "3",   [LAUNCH_SIZE] = "3",
-        [LAUNCH_SIZE_OR_0] = "0", [LAUNCH_TEXT] = "x",       [LAUNCH_DEFINE] = "x=3",
+        [LAUNCH_SIZE_OR_0] = "0", [LAUNCH_TEXT] = "x",       [LAUNCH_DEFINE] = "x=3", [LAUNCH_INCLUDE] = ".",
     };
     char *help = NULL;
     size_t bytes = 0;
