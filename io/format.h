@@ -14,8 +14,9 @@
 #include "core/error.h"
 #include "core/probe.h"
 
-struct fuse_source; /* an open source */
-struct fuse_sink;   /* a file being written, with one member or several */
+struct fuse_source;     /* an open source */
+struct fuse_sink;       /* a file being written, with one member or several */
+struct fuse_row_source; /* an open file of rows */
 
 /* One array of a file that is to be written. */
 struct fuse_sink_member {
@@ -53,6 +54,18 @@ struct fuse_format {
      * whatever failed before; the statuses may differ: agree on them. */
     enum fuse_status (*source_finish)(struct fuse_source *source, struct fuse_comm *comm, struct fuse_error *err);
     void (*source_close)(struct fuse_source *source);
+
+    /* Files of rows (their scan makes probe->tally; they have no source_*). NULL for the others.
+     *
+     * Local. Share `share` of `shares`: contiguous, and together all rows, each once. With has_value the last column is the
+     * value of a numeric relation; else all are ids. A file that has changed since the probe (size) is INPUT. */
+    enum fuse_status (*rows_open)(struct fuse_row_source **out, const char *path, const char *part,
+                                  const struct fuse_probe *probe, bool has_value, int share, int shares,
+                                  struct fuse_error *err);
+    /* Local. The next rows of the share, in file order: sets rows->n, at most rows->most, 0 behind the last. What the scan
+     * would not have passed is INPUT. */
+    enum fuse_status (*rows_next)(struct fuse_row_source *source, struct fuse_rows *rows, struct fuse_error *err);
+    void (*rows_close)(struct fuse_row_source *source); /* NULL is fine */
 
     /* Collective. Rank 0 creates a temporary file beside `path`, then all open it. One member, or several for a format
      * with parts; their parts are canonical and differ. */

@@ -4,6 +4,7 @@
 
 #include "core/box.h"
 #include "core/dtype.h"
+#include "core/relation.h"
 
 struct fuse_probe {
     int rank;
@@ -13,7 +14,9 @@ struct fuse_probe {
     bool reversed;              /* Fortran order: the first axis is the fastest */
     int64_t data_offset;        /* bytes from the start of the file (or of what is unpacked from it) to element 0 */
     int64_t file_bytes;
-    uint64_t digest;   /* of whatever else must not change until the source is opened */
+    uint64_t digest; /* of whatever else must not change until the source is opened */
+    /* A file of rows: what a scan counted; rank, extents and dtype are then for its user to decide. NULL: an array. */
+    const struct fuse_tally *tally;
     const void *index; /* what a scan found out about where elements lie, in the format's own terms; not compared */
 };
 
