@@ -118,6 +118,8 @@ struct fuse_tally *fuse_tally_finish(struct fuse_tally_part *part, struct fuse_a
     memcpy(tally->largest, part->largest, sizeof tally->largest);
     memcpy(tally->largest_row, part->largest_row, sizeof tally->largest_row);
     memcpy(tally->shift, part->shift, sizeof tally->shift);
+    for (int c = ids; c < part->columns; c++)
+        tally->largest[c] = tally->largest_row[c] = -1;
     for (int c = 0; c < ids; c++)
         tally->below[c] = sum_bins(part->bin[c], arena);
     if (part->pair && ids >= 2) {

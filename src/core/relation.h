@@ -15,7 +15,7 @@
 
 enum fuse_column_kind {
     FUSE_COLUMN_IDS,      /* integers >= 0; also the kind of a column without rows */
-    FUSE_COLUMN_INTEGERS, /* some are negative */
+    FUSE_COLUMN_INTEGERS, /* of 64 bits; some are negative, or beyond FUSE_MAX_EXTENT */
     FUSE_COLUMN_REALS
 };
 
@@ -24,7 +24,7 @@ struct fuse_tally {
     int64_t rows;
     enum fuse_column_kind last; /* of the last column; all others are ids */
     int64_t last_not_id;        /* the first row, from 0, whose last field is no id; -1: none */
-    /* Per column of ids: the largest, and the first row that has it; -1 without rows. */
+    /* Per column of ids: the largest, and the first row that has it; -1 without rows, and for a last column that is none. */
     int64_t largest[FUSE_MAX_AXES], largest_row[FUSE_MAX_AXES];
     /* Bin b of column c counts the ids in [b << shift[c], (b + 1) << shift[c]); below[c][b] is the number of rows before bin
      * b, below[c][FUSE_TALLY_BINS] is rows. NULL for a last column that is no id. */
