@@ -2,7 +2,6 @@
 
 #include "core/box.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 /* The level that ends every list; boundaries are below it. */
@@ -161,31 +160,13 @@ static bool find_extents(struct whole *whole, int64_t extent[FUSE_MAX_AXES], con
     return whole->values > 0;
 }
 
-/* Collective: *base = values before this rank's. */
-static enum fuse_status sum_before(int64_t *base, int64_t *total, struct fuse_comm *comm, int64_t mine,
-                                   struct fuse_error *err) {
-    int64_t *all = calloc((size_t)comm->size, sizeof *all);
-    enum fuse_status st = all ? FUSE_OK : fuse_fail(err, FUSE_EMEMORY, "no memory to scan");
-    FUSE_TRY_GOTO(st, fuse_agree(comm, st, err), free_all);
-    all[comm->rank] = mine;
-    FUSE_TRY_GOTO(st, comm->ops->reduce_int64(comm, FUSE_REDUCE_SUM, all, comm->size, err), free_all);
-    *base = *total = 0;
-    for (int r = 0; r < comm->size; r++) {
-        *base += r < comm->rank ? all[r] : 0;
-        *total += all[r];
-    }
-free_all:
-    free(all);
-    return st;
-}
-
 static enum fuse_status judge_parts(bool *is_fine, struct fuse_probe *out, const struct part *part, int64_t *base,
                                     int64_t *values, struct fuse_comm *comm, struct fuse_error *err) {
     int64_t flag[] = {part->is_bad, part->has_bool, part->has_integer, part->has_real, part->opened, part->closed};
     enum { FLAGS = sizeof flag / sizeof *flag };
     FUSE_TRY(comm->ops->reduce_int64(comm, FUSE_REDUCE_MAX, flag, FLAGS, err));
     struct whole whole = {.depth = flag[4] >= 0 && flag[4] <= FUSE_MAX_AXES ? (int)flag[4] : 0};
-    FUSE_TRY(sum_before(base, &whole.values, comm, part->values, err));
+    FUSE_TRY(fuse_sum_before(base, &whole.values, comm, part->values, err));
     int64_t first[LEVELS];
     for (int k = 0; k < LEVELS; k++)
         first[k] = part->level[k].count > 0 ? *base + part->level[k].first : INT64_MAX;

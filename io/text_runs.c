@@ -131,35 +131,26 @@ static int compare_runs(const void *a, const void *b) {
 static enum fuse_status gather(struct run **out, int64_t *out_runs, const struct fuse_text_runs *mine,
                                struct fuse_comm *comm, struct fuse_error *err) {
     enum { RUN_NUMBERS = sizeof(struct run) / sizeof(int64_t), PIECE = 1 << 20 };
-    int64_t *counts = calloc((size_t)comm->size, sizeof *counts);
     struct run *all = NULL;
-    int64_t total = 0, before = 0;
-    enum fuse_status st = counts ? FUSE_OK : fuse_fail(err, FUSE_EMEMORY, "no memory to write %s", mine->path);
-    FUSE_TRY_GOTO(st, fuse_agree(comm, st, err), free_counts);
-    counts[comm->rank] = mine->runs;
-    FUSE_TRY_GOTO(st, comm->ops->reduce_int64(comm, FUSE_REDUCE_SUM, counts, comm->size, err), free_counts);
-    for (int r = 0; r < comm->size; r++) {
-        before += r < comm->rank ? counts[r] : 0;
-        total += counts[r];
-    }
+    int64_t total, before;
+    FUSE_TRY(fuse_sum_before(&before, &total, comm, mine->runs, err));
     all = calloc((size_t)total + 1, sizeof *all);
-    st =
+    enum fuse_status st =
         all ? FUSE_OK : fuse_fail(err, FUSE_EMEMORY, "no memory for the %lld runs of %s", (long long)total, mine->path);
-    FUSE_TRY_GOTO(st, fuse_agree(comm, st, err), free_counts);
+    FUSE_TRY_GOTO(st, fuse_agree(comm, st, err), free_all);
     if (mine->runs > 0)
         memcpy(all + before, mine->run, (size_t)mine->runs * sizeof *all);
     for (int64_t done = 0; done < total; done += PIECE) {
         int64_t part = total - done < PIECE ? total - done : PIECE;
         FUSE_TRY_GOTO(st,
                       comm->ops->reduce_int64(comm, FUSE_REDUCE_SUM, &all[done].first, (int)(part * RUN_NUMBERS), err),
-                      free_counts);
+                      free_all);
     }
     qsort(all, (size_t)total, sizeof *all, compare_runs);
     *out = all;
     *out_runs = total;
     all = NULL;
-free_counts:
-    free(counts);
+free_all:
     free(all);
     return st;
 }

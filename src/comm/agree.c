@@ -18,6 +18,23 @@ enum fuse_status fuse_agree(struct fuse_comm *comm, enum fuse_status local, stru
     return err->status;
 }
 
+enum fuse_status fuse_sum_before(int64_t *before, int64_t *total, struct fuse_comm *comm, int64_t mine,
+                                 struct fuse_error *err) {
+    int64_t *all = calloc((size_t)comm->size, sizeof *all);
+    enum fuse_status st = all ? FUSE_OK : fuse_fail(err, FUSE_EMEMORY, "no memory for a number from each rank");
+    FUSE_TRY_GOTO(st, fuse_agree(comm, st, err), free_all);
+    all[comm->rank] = mine;
+    FUSE_TRY_GOTO(st, comm->ops->reduce_int64(comm, FUSE_REDUCE_SUM, all, comm->size, err), free_all);
+    *before = *total = 0;
+    for (int r = 0; r < comm->size; r++) {
+        *before += r < comm->rank ? all[r] : 0;
+        *total += all[r];
+    }
+free_all:
+    free(all);
+    return st;
+}
+
 enum fuse_status fuse_comm_node(struct fuse_comm *comm, int *local_rank, int *local_size, struct fuse_error *err) {
     return comm->ops->node(comm, local_rank, local_size, err);
 }

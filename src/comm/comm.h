@@ -89,5 +89,8 @@ enum fuse_status fuse_comm_node(struct fuse_comm *comm, int *local_rank, int *lo
  * all return the same status, that of the lowest rank that failed, with that rank's error (message, note, hint, place) in
  * *err and err->rank set. OK when all are. */
 enum fuse_status fuse_agree(struct fuse_comm *comm, enum fuse_status local, struct fuse_error *err) FUSE_CHECKED;
+/* Collective: *before = the sum of what the ranks below this one give, *total = of all. The same status on every rank. */
+enum fuse_status fuse_sum_before(int64_t *before, int64_t *total, struct fuse_comm *comm, int64_t mine,
+                                 struct fuse_error *err) FUSE_CHECKED;
 
 #endif
