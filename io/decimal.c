@@ -225,25 +225,34 @@ static bool read_fast(float *out, int64_t m, int k, bool has_more) {
            !is_near_middle(high);
 }
 
-float fuse_decimal_read_f32(const char *text, size_t bytes) {
-    enum { EXACT_DIGITS = 15 };
+/* mantissa * 10^exponent, and the text that the slow way reads. */
+struct number {
+    bool is_negative;
+    int64_t mantissa; /* of the first digits that count */
+    int exponent;     /* of all digits */
+    int left_out;     /* digits behind those of the mantissa */
     char plain[FUSE_DECIMAL_MAX_BYTES + 16];
+};
+
+/* `most` digits go into the mantissa: at most 18. */
+static void split_number(struct number *out, const char *text, size_t bytes, int most) {
     const char *at = text, *end = text + bytes;
     size_t n = 0;
     int64_t mantissa = 0;
     int exponent = 0, written = 0, significant = 0;
-    bool is_negative = at < end && *at == '-', behind_point = false;
-    for (at += is_negative; at < end && (is_digit(*at) || *at == '.'); at++) {
+    bool behind_point = false;
+    out->is_negative = at < end && *at == '-';
+    for (at += at < end && (*at == '-' || *at == '+'); at < end && (is_digit(*at) || *at == '.'); at++) {
         if (*at == '.') {
             behind_point = true;
             continue;
         }
         exponent -= behind_point;
         significant += significant > 0 || *at != '0';
-        if (significant <= EXACT_DIGITS)
+        if (significant <= most)
             mantissa = 10 * mantissa + (*at - '0');
         if (n < FUSE_DECIMAL_MAX_BYTES)
-            plain[n++] = *at;
+            out->plain[n++] = *at;
     }
     if (at < end) {
         bool is_below = ++at < end && *at == '-';
@@ -251,14 +260,63 @@ float fuse_decimal_read_f32(const char *text, size_t bytes) {
             written = written < FAR_EXPONENT ? 10 * written + (*at - '0') : written;
         exponent += is_below ? -written : written;
     }
+    out->mantissa = mantissa;
+    out->exponent = exponent;
+    out->left_out = significant > most ? significant - most : 0;
+    out->plain[n] = '\0';
+}
+
+/* Without a decimal point, which would be the locale's. */
+static const char *plain_text(struct number *number) {
+    snprintf(number->plain + strlen(number->plain), 16, "e%d", number->exponent);
+    return number->plain;
+}
+
+float fuse_decimal_read_f32(const char *text, size_t bytes) {
+    enum { EXACT_DIGITS = 15 };
+    struct number number;
     float value;
-    int left_out = significant > EXACT_DIGITS ? significant - EXACT_DIGITS : 0;
-    if (!read_fast(&value, mantissa, exponent + left_out, left_out > 0)) {
-        /* Without a decimal point, which would be the locale's. */
-        snprintf(plain + n, 16, "e%d", exponent);
-        value = strtof(plain, NULL);
-    }
-    return is_negative ? -value : value;
+    split_number(&number, text, bytes, EXACT_DIGITS);
+    if (!read_fast(&value, number.mantissa, number.exponent + number.left_out, number.left_out > 0))
+        value = strtof(plain_text(&number), NULL);
+    return number.is_negative ? -value : value;
+}
+
+/* Powers of ten that the 64 bits of x86's long double hold exactly. */
+enum { EXACT_LONG_TENS = 27 };
+static const long double long_ten_to[EXACT_LONG_TENS + 1] = {
+    1e0L,  1e1L,  1e2L,  1e3L,  1e4L,  1e5L,  1e6L,  1e7L,  1e8L,  1e9L,  1e10L, 1e11L, 1e12L, 1e13L,
+    1e14L, 1e15L, 1e16L, 1e17L, 1e18L, 1e19L, 1e20L, 1e21L, 1e22L, 1e23L, 1e24L, 1e25L, 1e26L, 1e27L};
+
+/* m * 10^k, where doing it in a wider type, rounded once, leaves no doubt about the nearest double. */
+static bool scale_wide(double *out, int64_t m, int k) {
+    if (LDBL_MANT_DIG < 64 || k < -EXACT_LONG_TENS || k > EXACT_LONG_TENS)
+        return false;
+    const long double slack = 0x1p-62L;
+    long double wide = k >= 0 ? (long double)m * long_ten_to[k] : (long double)m / long_ten_to[-k];
+    *out = (double)(wide - wide * slack);
+    return *out == (double)(wide + wide * slack);
+}
+
+/* As read_fast. */
+static bool read_wide(double *out, int64_t m, int k, bool has_more) {
+    double high;
+    return scale_wide(out, m, k) && (!has_more || (scale_wide(&high, m + 1, k) && *out == high));
+}
+
+double fuse_decimal_read_f64(const char *text, size_t bytes) {
+    enum { MOST_DIGITS = 18 };
+    const int64_t exact = (int64_t)1 << 53;
+    struct number number;
+    double value;
+    split_number(&number, text, bytes, MOST_DIGITS);
+    int k = number.exponent + number.left_out;
+    bool has_more = number.left_out > 0;
+    if (!has_more && number.mantissa <= exact && k >= -EXACT_TENS && k <= EXACT_TENS)
+        value = scale((double)number.mantissa, k);
+    else if (!read_wide(&value, number.mantissa, k, has_more))
+        value = strtod(plain_text(&number), NULL);
+    return number.is_negative ? -value : value;
 }
 
 bool fuse_decimal_read_i53(int64_t *out, const char *text, size_t bytes) {

@@ -18,8 +18,9 @@ size_t fuse_decimal_write_f64(char out[FUSE_DECIMAL_BYTES], double value);
 size_t fuse_decimal_write_i64(char out[FUSE_DECIMAL_BYTES], int64_t value);
 
 /* Of a number in JSON's grammar with at most FUSE_DECIMAL_MAX_BYTES bytes: correctly rounded; infinite when it is too
- * large. */
+ * large. A sign '+', ".5" and "5." are fine too. */
 float fuse_decimal_read_f32(const char *text, size_t bytes);
+double fuse_decimal_read_f64(const char *text, size_t bytes);
 /* Of digits with an optional minus: false when it is beyond 2^53 (2^53 itself is fine). */
 bool fuse_decimal_read_i53(int64_t *out, const char *text, size_t bytes);
 

@@ -89,6 +89,7 @@ extern const struct fuse_format fuse_format_npy;
 extern const struct fuse_format fuse_format_npz;
 extern const struct fuse_format fuse_format_json;
 extern const struct fuse_format fuse_format_jsonl;
+extern const struct fuse_format fuse_format_tsv;
 
 /* The format for a path by its suffix (case-insensitive), NULL when there is none. */
 const struct fuse_format *fuse_format_find(const char *path);

@@ -98,7 +98,7 @@ static const char *list_suffixes(struct fuse_arena *arena, bool is_sink) {
     const struct fuse_format *format;
     for (int i = 0; (format = fuse_format_at(i)); i++)
         for (const char *const *suffix = format->suffixes; *suffix; suffix++)
-            if (is_sink ? format->sink_open != NULL : format->probe != NULL)
+            if (is_sink ? format->sink_open != NULL : format->source_open != NULL)
                 fuse_text_add(&text, "%s%s", text.bytes ? ", " : "", *suffix);
     return text.at ? text.at : "";
 }
@@ -202,6 +202,10 @@ static void scan_source(struct fuse_dist_program *program, struct fuse_source_re
     const char *path, *part;
     fuse_api_source_place(&path, &part, program, source->text);
     enum fuse_status st = format->scan(&source->probe, program->arena, comm, path, part, failure);
+    if (st == FUSE_OK && source->probe.tally) {
+        st = fuse_fail(failure, FUSE_EPROGRAM, "%s: a relation is part of the language but cannot be read yet", path);
+        fuse_hint(failure, "%s can be read", list_suffixes(program->arena, false));
+    }
     source->probed = fuse_agree(comm, st, failure) == FUSE_OK;
 }
 

@@ -14,6 +14,8 @@
 
 /* Axes of one tensor, and indices of one step's iteration space. */
 #define FUSE_MAX_AXES 32
+/* The longest axis: what an index map can address. */
+#define FUSE_MAX_EXTENT ((int64_t)1 << 60)
 /* Boxes that one contiguous element range can fall into: 2 * rank - 1. */
 #define FUSE_MAX_RANGE_BOXES (2 * FUSE_MAX_AXES)
 

@@ -23,8 +23,6 @@
 /* Index names, and indices, of one equation: sets of them are the bits of a uint64_t. */
 #define FUSE_MAX_INDICES 64
 #define FUSE_BIT(k) ((uint64_t)1 << (k))
-/* The longest axis: what an index map can address. */
-#define FUSE_MAX_EXTENT ((int64_t)1 << 60)
 
 /* A number that is known before the program runs. */
 struct fuse_number {

@@ -3,6 +3,8 @@
  *   probe PATH                                   prints "ok DTYPE BIG REVERSED RANK EXTENT.." or "STATUS MESSAGE"
  *   read PATH OUT REVERSED LO.. HI..             the box's elements to OUT, C or Fortran order in memory
  *   all PATH OUT                                 probes, reads everything in C order, checks the end; prints as probe does
+ *   rows PATH OUT SHARES VALUES                  reads a file of rows, share by share, with a column of values or without:
+ *                                                a line of numbers (f64 as its bits) a row to OUT; prints the tally
  *   write PATH DTYPE RANK EXTENT.. IN COUNT      COUNT boxes "LO.. HI.." follow on one line each; their elements, C order,
  *                                                follow each other in IN */
 #include "io/format.h"
@@ -117,6 +119,55 @@ static enum fuse_status do_read(struct fuse_comm *self, const char *path, struct
     return st;
 }
 
+/* A few rows at a time, so that shares end within a piece. */
+static enum fuse_status read_share(const struct fuse_probe *probe, const char *path, FILE *to, bool has_value,
+                                   int share, int shares, struct fuse_error *err) {
+    enum { PIECE = 7 };
+    int64_t id[FUSE_MAX_AXES][PIECE];
+    double value[PIECE];
+    struct fuse_row_source *source;
+    struct fuse_rows rows = {.columns = probe->tally->columns - has_value, .most = PIECE};
+    rows.value = has_value ? value : NULL;
+    for (int c = 0; c < FUSE_MAX_AXES; c++)
+        rows.id[c] = id[c];
+    FUSE_TRY(format->rows_open(&source, path, part, probe, has_value, share, shares, err));
+    enum fuse_status st = format->rows_next(source, &rows, err);
+    while (st == FUSE_OK && rows.n > 0) {
+        for (int64_t r = 0; r < rows.n; r++) {
+            for (int c = 0; c < rows.columns; c++)
+                fprintf(to, "%" PRId64 " ", id[c][r]);
+            uint64_t bits = 0;
+            if (has_value)
+                memcpy(&bits, &value[r], sizeof bits);
+            fprintf(to, "%" PRIu64 "\n", bits);
+        }
+        st = format->rows_next(source, &rows, err);
+    }
+    format->rows_close(source);
+    return st;
+}
+
+static enum fuse_status do_rows(struct fuse_comm *self, const char *path, struct fuse_error *err) {
+    char out[256];
+    int shares, has_value;
+    struct fuse_probe probe;
+    if (scanf("%255s %d %d", out, &shares, &has_value) != 3)
+        return fuse_fail(err, FUSE_EUSAGE, "bad command");
+    FUSE_TRY(probe_path(&probe, self, path, err));
+    FILE *to = fopen(out, "w");
+    enum fuse_status st = FUSE_OK;
+    for (int share = 0; share < shares && st == FUSE_OK; share++)
+        st = read_share(&probe, path, to, has_value, share, shares, err);
+    fclose(to);
+    FUSE_TRY(st);
+    const struct fuse_tally *tally = probe.tally;
+    printf("ok %d %" PRId64 " %d %" PRId64, tally->columns, tally->rows, (int)tally->last, tally->last_not_id);
+    for (int c = 0; c < tally->columns; c++)
+        printf(" %" PRId64 " %" PRId64, tally->largest[c], tally->largest_row[c]);
+    printf("\n");
+    return FUSE_OK;
+}
+
 /* The boxes that follow on the input, which are read to their end whatever fails. */
 static enum fuse_status write_boxes(struct fuse_sink *sink, const char *in, int count, int rank, enum fuse_dtype dtype,
                                     struct fuse_error *err) {
@@ -180,6 +231,7 @@ int main(void) {
         }
         enum fuse_status st = strcmp(verb, "probe") == 0  ? do_probe(self, path, &err)
                               : strcmp(verb, "all") == 0  ? do_all(self, path, &err)
+                              : strcmp(verb, "rows") == 0 ? do_rows(self, path, &err)
                               : strcmp(verb, "read") == 0 ? do_read(self, path, &err)
                                                           : do_write(self, path, &err);
         if (st != FUSE_OK)

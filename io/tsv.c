@@ -1,0 +1,146 @@
+/* .tsv and .csv: relations. Sources hand out rows; see tsv_scan.h for what is known before. */
+#include "io/format.h"
+#include "io/rawfile.h"
+#include "io/tsv_rows.h"
+#include "io/tsv_scan.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static enum fuse_status fail_changed(const char *path, struct fuse_error *err) {
+    enum fuse_status st = fuse_fail(err, FUSE_EINPUT, "%s changed after it was probed", path);
+    fuse_hint(err, "a source must stay as it is while the program runs");
+    return st;
+}
+
+static enum fuse_status probe_rows(struct fuse_probe *out, const char *path, const char *part, struct fuse_error *err) {
+    (void)part;
+    int fd;
+    struct fuse_probe probe = {.file_dtype = FUSE_BOOL};
+    FUSE_TRY(fuse_rawfile_open(&fd, &probe.file_bytes, path, err));
+    close(fd);
+    *out = probe;
+    return FUSE_OK;
+}
+
+static enum fuse_status open_probed(int *out, const char *path, const struct fuse_probe *probe,
+                                    struct fuse_error *err) {
+    int fd;
+    int64_t file_bytes;
+    FUSE_TRY(fuse_rawfile_open(&fd, &file_bytes, path, err));
+    if (file_bytes != probe->file_bytes) {
+        close(fd);
+        return fail_changed(path, err);
+    }
+    *out = fd;
+    return FUSE_OK;
+}
+
+static enum fuse_status scan_rows(struct fuse_probe *probe, struct fuse_arena *arena, struct fuse_comm *comm,
+                                  const char *path, const char *part, struct fuse_error *err) {
+    (void)part;
+    int fd = -1;
+    enum fuse_status st = fuse_agree(comm, open_probed(&fd, path, probe, err), err);
+    if (st == FUSE_OK) {
+        struct fuse_file_bytes file = fuse_file_bytes(fd, 0, path);
+        st = fuse_tsv_scan(&probe->tally, arena, comm, &file.bytes, probe->file_bytes, fuse_tsv_separator(path), path,
+                           err);
+    }
+    if (fd >= 0)
+        close(fd);
+    return st;
+}
+
+/* ---- reading ---- */
+
+struct row_source {
+    int fd;
+    char *path;
+    bool has_value;
+    int columns;
+    enum fuse_column_kind last;
+    struct fuse_file_bytes file;
+    struct fuse_tsv_reader reader;
+};
+
+static void close_rows(struct fuse_row_source *handle) {
+    struct row_source *source = (struct row_source *)handle;
+    if (!source)
+        return;
+    if (source->fd >= 0)
+        close(source->fd);
+    fuse_tsv_close(&source->reader);
+    free(source->path);
+    free(source);
+}
+
+static enum fuse_status open_rows(struct fuse_row_source **out, const char *path, const char *part,
+                                  const struct fuse_probe *probe, bool has_value, int share, int shares,
+                                  struct fuse_error *err) {
+    (void)part;
+    const struct fuse_tally *tally = probe->tally;
+    struct row_source *source = calloc(1, sizeof *source);
+    if (!source)
+        return fuse_fail(err, FUSE_EMEMORY, "no memory to open %s", path);
+    *source = (struct row_source){.fd = -1, .has_value = has_value, .columns = tally->columns, .last = tally->last};
+    source->path = strdup(path);
+    int64_t begin = fuse_split_begin(probe->file_bytes, shares, share);
+    int64_t end = fuse_split_begin(probe->file_bytes, shares, share + 1);
+    enum fuse_status st = source->path ? FUSE_OK : fuse_fail(err, FUSE_EMEMORY, "no memory to open %s", path);
+    FUSE_TRY_GOTO(st, st, close_it);
+    FUSE_TRY_GOTO(st, open_probed(&source->fd, path, probe, err), close_it);
+    source->file = fuse_file_bytes(source->fd, 0, source->path);
+    FUSE_TRY_GOTO(st,
+                  fuse_tsv_open(&source->reader, &source->file.bytes, probe->file_bytes, begin, end,
+                                fuse_tsv_separator(path), tally->columns, path, err),
+                  close_it);
+    *out = (struct fuse_row_source *)source;
+    return FUSE_OK;
+
+close_it:
+    close_rows((struct fuse_row_source *)source);
+    return st;
+}
+
+static void take_row(struct fuse_rows *rows, const struct fuse_tsv_line *line) {
+    for (int c = 0; c < rows->columns; c++)
+        rows->id[c][rows->n] = line->id[c];
+    if (rows->value)
+        rows->value[rows->n] = line->value;
+    rows->n++;
+}
+
+static enum fuse_status next_rows(struct fuse_row_source *handle, struct fuse_rows *rows, struct fuse_error *err) {
+    struct row_source *source = (struct row_source *)handle;
+    struct fuse_tsv_line line;
+    rows->n = 0;
+    /* A file without rows has no columns: whatever is asked for. */
+    if (source->columns > 0 &&
+        (rows->columns != source->columns - source->has_value || source->has_value != !!rows->value))
+        return fuse_fail(err, FUSE_EBUG, "%s: %d columns of ids wanted of %d", source->path, rows->columns,
+                         source->columns);
+    while (source->columns > 0 && rows->n < rows->most) {
+        FUSE_TRY(fuse_tsv_next(&source->reader, &line, err));
+        if (line.kind == FUSE_TSV_END)
+            break;
+        if (line.kind == FUSE_TSV_BAD || (line.kind == FUSE_TSV_ROW && line.last > source->last) ||
+            (line.kind == FUSE_TSV_ROW && !source->has_value && line.last != FUSE_COLUMN_IDS))
+            return fail_changed(source->path, err);
+        if (line.kind == FUSE_TSV_ROW)
+            take_row(rows, &line);
+    }
+    return FUSE_OK;
+}
+
+static const char *const suffixes[] = {".tsv", ".csv", NULL};
+
+const struct fuse_format fuse_format_tsv = {
+    .name = "tsv",
+    .suffixes = suffixes,
+    .probe = probe_rows,
+    .scan = scan_rows,
+    .rows_open = open_rows,
+    .rows_next = next_rows,
+    .rows_close = close_rows,
+};
