@@ -202,10 +202,6 @@ static void scan_source(struct fuse_dist_program *program, struct fuse_source_re
     const char *path, *part;
     fuse_api_source_place(&path, &part, program, source->text);
     enum fuse_status st = format->scan(&source->probe, program->arena, comm, path, part, failure);
-    if (st == FUSE_OK && source->probe.tally) {
-        st = fuse_fail(failure, FUSE_EPROGRAM, "%s: a relation is part of the language but cannot be read yet", path);
-        fuse_hint(failure, "%s can be read", list_suffixes(program->arena, false));
-    }
     source->probed = fuse_agree(comm, st, failure) == FUSE_OK;
 }
 

@@ -56,6 +56,18 @@ struct fuse_map_call {
     bool accumulate;
 };
 
+/* The same over the tuples of a relation: points whose positions along relation_index[] are a tuple's, and any along the
+ * other indices. at.operand[0] is the tuple's value: its data and strides are not read. at.reduce is not NONE; out has the
+ * dtype of the body, in which the reduction goes on, one tuple after the other in their order. Tuples are compressed sparse
+ * rows: row r holds tuples row_begin[r] .. row_begin[r + 1), r being the position along relation_index[0], column[k][t] that
+ * of tuple t along relation_index[k]. Without relation indices there is one row of at most one tuple. */
+struct fuse_join_call {
+    struct fuse_map_call at;
+    int relation_indices, relation_index[FUSE_MAX_AXES];
+    const uint32_t *row_begin, *column[FUSE_MAX_AXES]; /* column[0] is not used */
+    const void *value;                                 /* of at.operand[0].dtype; NULL: BOOL, all are true */
+};
+
 struct fuse_backend;
 
 struct fuse_backend_options {
@@ -79,6 +91,7 @@ struct fuse_backend_ops {
 
     enum fuse_status (*contract)(struct fuse_queue *queue, const struct fuse_contract *call, struct fuse_error *err);
     enum fuse_status (*map)(struct fuse_queue *queue, const struct fuse_map_call *call, struct fuse_error *err);
+    enum fuse_status (*join)(struct fuse_queue *queue, const struct fuse_join_call *call, struct fuse_error *err);
     /* to = from; equal extents and dtypes, any strides (packing, unpacking, transposes). */
     enum fuse_status (*copy)(struct fuse_queue *queue, const struct fuse_view *to, const struct fuse_view *from,
                              struct fuse_error *err);

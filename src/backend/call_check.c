@@ -93,6 +93,26 @@ enum fuse_status fuse_map_check(const struct fuse_map_call *call, struct fuse_er
     return FUSE_OK;
 }
 
+enum fuse_status fuse_join_check(const struct fuse_join_call *call, struct fuse_error *err) {
+    FUSE_TRY(fuse_map_check(&call->at, err));
+    if (call->at.operands < 1 || call->at.reduce == FUSE_REDUCE_NONE)
+        return fuse_fail(err, FUSE_EBUG, "join: no relation, or no reduction");
+    if (call->at.out.dtype != fuse_map_body_dtype(&call->at))
+        return fuse_fail(err, FUSE_EBUG, "join: the result has another dtype than the body");
+    if (call->relation_indices < 0 || call->relation_indices > call->at.indices)
+        return fuse_fail(err, FUSE_EBUG, "join: %d indices of a relation", call->relation_indices);
+    for (int k = 0; k < call->relation_indices; k++)
+        if (call->relation_index[k] < 0 || call->relation_index[k] >= call->at.indices ||
+            (k > 0 && call->relation_index[k] <= call->relation_index[k - 1]))
+            return fuse_fail(err, FUSE_EBUG, "join: bad index of the relation");
+    if (!call->value && call->at.operand[0].dtype != FUSE_BOOL)
+        return fuse_fail(err, FUSE_EBUG, "join: tuples without values");
+    for (int i = 0; i < call->at.body->n; i++)
+        if (call->at.body->node[i].op == FUSE_SCALAR_IOTA)
+            return fuse_fail(err, FUSE_EBUG, "join: an index in the body");
+    return FUSE_OK;
+}
+
 enum fuse_status fuse_view_check(const struct fuse_view *to, const struct fuse_view *from, struct fuse_error *err) {
     FUSE_TRY(check_space("view", to->rank, to->extent, 0, err));
     FUSE_TRY(check_target("view", to->rank, to->extent, UINT32_MAX, to->stride, err));

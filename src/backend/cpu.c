@@ -94,6 +94,14 @@ static enum fuse_status map(struct fuse_queue *queue, const struct fuse_map_call
     return FUSE_OK;
 }
 
+static enum fuse_status join(struct fuse_queue *queue, const struct fuse_join_call *call, struct fuse_error *err) {
+    FUSE_TRY(fuse_join_check(call, err));
+    struct fuse_cpu_counts counts = {0};
+    FUSE_TRY(fuse_cpu_run_join(begin_call(queue), call, &counts, err));
+    end_call(queue, &counts, "a join");
+    return FUSE_OK;
+}
+
 static enum fuse_status copy(struct fuse_queue *queue, const struct fuse_view *to, const struct fuse_view *from,
                              struct fuse_error *err) {
     FUSE_TRY(fuse_view_check(to, from, err));
@@ -126,6 +134,7 @@ const struct fuse_backend_ops fuse_backend_cpu = {
     .queue_open = fuse_host_queue_open,
     .contract = contract,
     .map = map,
+    .join = join,
     .copy = copy,
     .combine = combine,
     .clear = clear,

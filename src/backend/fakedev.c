@@ -24,7 +24,7 @@ struct fake_backend {
     struct region *region; /* open device memory */
 };
 
-enum work_kind { WORK_CONTRACT, WORK_MAP, WORK_COPY, WORK_COMBINE, WORK_CLEAR, WORK_TRANSFER };
+enum work_kind { WORK_CONTRACT, WORK_MAP, WORK_JOIN, WORK_COPY, WORK_COMBINE, WORK_CLEAR, WORK_TRANSFER };
 
 struct work {
     enum work_kind kind;
@@ -34,6 +34,10 @@ struct work {
             struct fuse_map_call call;
             struct fuse_operand_view *operand; /* owned */
         } map;
+        struct {
+            struct fuse_join_call call;
+            struct fuse_operand_view *operand; /* owned */
+        } join;
         struct {
             enum fuse_reduce op;
             struct fuse_view to, from;
@@ -124,10 +128,17 @@ static enum fuse_status run_map(struct fuse_queue *queue, const struct work *wor
     return fuse_backend_cpu.map(queue, &call, err);
 }
 
+static enum fuse_status run_join(struct fuse_queue *queue, const struct work *work, struct fuse_error *err) {
+    struct fuse_join_call call = work->as.join.call;
+    call.at.operand = work->as.join.operand;
+    return fuse_backend_cpu.join(queue, &call, err);
+}
+
 static enum fuse_status run_work(struct fuse_queue *queue, const struct work *work, struct fuse_error *err) {
     switch (work->kind) {
     case WORK_CONTRACT: return fuse_backend_cpu.contract(queue, &work->as.contract, err);
     case WORK_MAP: return run_map(queue, work, err);
+    case WORK_JOIN: return run_join(queue, work, err);
     case WORK_COPY: return fuse_backend_cpu.copy(queue, &work->as.view.to, &work->as.view.from, err);
     case WORK_COMBINE:
         return fuse_backend_cpu.combine(queue, work->as.view.op, &work->as.view.to, &work->as.view.from, err);
@@ -139,6 +150,8 @@ static enum fuse_status run_work(struct fuse_queue *queue, const struct work *wo
 static void free_work(struct work *work) {
     if (work->kind == WORK_MAP)
         free(work->as.map.operand);
+    if (work->kind == WORK_JOIN)
+        free(work->as.join.operand);
 }
 
 /* Runs the operations up to a ticket. The first failure is kept for wait. */
@@ -280,6 +293,28 @@ static enum fuse_status map(struct fuse_queue *queue, const struct fuse_map_call
     return status;
 }
 
+static enum fuse_status join(struct fuse_queue *queue, const struct fuse_join_call *call, struct fuse_error *err) {
+    const struct fuse_map_call *at = &call->at;
+    FUSE_TRY(fuse_join_check(call, err));
+    for (int o = 1; o < at->operands; o++)
+        FUSE_TRY(check_memory(queue, "join", at->operand[o].data, at->operand[o].dtype, at->indices, at->extent,
+                              at->operand[o].stride, UINT32_MAX, err));
+    FUSE_TRY(check_memory(queue, "join", at->out.data, at->out.dtype, at->indices, at->extent, at->out.stride,
+                          at->in_out, err));
+    const char *rows = (const char *)call->row_begin;
+    if (!is_device(((struct fake_queue *)queue)->backend, rows, rows + sizeof(uint32_t)))
+        return fuse_fail(err, FUSE_EBUG, "join: tuples lie outside the device's memory");
+    struct work work = {.kind = WORK_JOIN, .as.join.call = *call};
+    work.as.join.operand = malloc((size_t)at->operands * sizeof *at->operand);
+    if (work.as.join.operand == NULL)
+        return fuse_fail(err, FUSE_EMEMORY, "no memory for queued work");
+    memcpy(work.as.join.operand, at->operand, (size_t)at->operands * sizeof *at->operand);
+    enum fuse_status status = enqueue(queue, &work, err);
+    if (status != FUSE_OK)
+        free_work(&work);
+    return status;
+}
+
 static enum fuse_status copy(struct fuse_queue *queue, const struct fuse_view *to, const struct fuse_view *from,
                              struct fuse_error *err) {
     FUSE_TRY(fuse_view_check(to, from, err));
@@ -325,6 +360,7 @@ const struct fuse_backend_ops fuse_backend_fakedev = {
     .queue_open = open_queue,
     .contract = contract,
     .map = map,
+    .join = join,
     .copy = copy,
     .combine = combine,
     .clear = clear,

@@ -254,6 +254,71 @@ static enum fuse_status map(struct fuse_queue *queue, const struct fuse_map_call
     return FUSE_OK;
 }
 
+/* One tuple with every point of the indices that the relation lacks. */
+static void join_tuple(const struct fuse_map_call *call, const int64_t *others, int64_t points, int64_t *at, value *of,
+                       bool *overflow) {
+    enum fuse_dtype type = fuse_map_body_dtype(call);
+    int64_t inner[FUSE_MAX_AXES] = {0};
+    for (int64_t p = 0; p < points; p++) {
+        int64_t point[FUSE_MAX_AXES];
+        for (int x = 0; x < call->indices; x++)
+            point[x] = at[x] + inner[x];
+        char *out = element(call->out.data, type, call->indices, call->out.stride, point, call->in_out);
+        value v =
+            reduce(call->reduce, type, read_element(out, type, type), evaluate(call, point, of, overflow), overflow);
+        write_element(out, type, v, type);
+        fuse_step(call->indices, others, inner);
+    }
+}
+
+static enum fuse_status join(struct fuse_queue *queue, const struct fuse_join_call *call, struct fuse_error *err) {
+    FUSE_TRY(fuse_join_check(call, err));
+    struct fuse_map_call at = call->at;
+    enum fuse_dtype type = fuse_map_body_dtype(&at);
+    struct fuse_operand_view *operand = malloc((size_t)at.operands * sizeof *operand);
+    value *of = malloc((size_t)at.body->n * sizeof *of);
+    bool overflow = false;
+    int64_t kept[FUSE_MAX_AXES], others[FUSE_MAX_AXES], here[FUSE_MAX_AXES] = {0};
+    if (!operand || !of) {
+        free(operand);
+        free(of);
+        return fuse_fail(err, FUSE_EMEMORY, "no memory for %d values", at.body->n);
+    }
+    count_call(queue);
+    memcpy(operand, at.operand, (size_t)at.operands * sizeof *operand);
+    memset(operand[0].stride, 0, sizeof operand[0].stride);
+    at.operand = operand;
+    for (int x = 0; x < at.indices; x++) {
+        kept[x] = at.in_out >> x & 1 ? at.extent[x] : 1;
+        others[x] = at.extent[x];
+    }
+    for (int k = 0; k < call->relation_indices; k++)
+        others[call->relation_index[k]] = 1;
+    bool more = !at.accumulate && fuse_points(at.indices, kept, UINT32_MAX) > 0;
+    while (more) {
+        write_element(element(at.out.data, type, at.indices, at.out.stride, here, at.in_out), type,
+                      neutral(at.reduce, type), type);
+        more = fuse_step(at.indices, kept, here);
+    }
+    int64_t rows = call->relation_indices > 0 ? at.extent[call->relation_index[0]] : 1;
+    int64_t points = fuse_points(at.indices, others, UINT32_MAX);
+    for (int64_t row = 0; row < rows; row++)
+        for (uint32_t t = call->row_begin[row]; t < call->row_begin[row + 1]; t++) {
+            const uint8_t yes = 1;
+            operand[0].data =
+                call->value ? (char *)call->value + (size_t)t * fuse_dtype_bytes(operand[0].dtype) : (char *)&yes;
+            memset(here, 0, sizeof here);
+            for (int k = 0; k < call->relation_indices; k++)
+                here[call->relation_index[k]] = k == 0 ? row : call->column[k][t];
+            join_tuple(&at, others, points, here, of, &overflow);
+        }
+    free(operand);
+    free(of);
+    if (overflow)
+        fail_later(queue, "a join");
+    return FUSE_OK;
+}
+
 static enum fuse_status copy(struct fuse_queue *queue, const struct fuse_view *to, const struct fuse_view *from,
                              struct fuse_error *err) {
     FUSE_TRY(fuse_view_check(to, from, err));
@@ -310,6 +375,7 @@ const struct fuse_backend_ops fuse_backend_ref = {
     .queue_open = fuse_host_queue_open,
     .contract = contract,
     .map = map,
+    .join = join,
     .copy = copy,
     .combine = combine,
     .clear = clear,

@@ -42,7 +42,7 @@ static struct fuse_access output_access(const struct fuse_exec *exec, const stru
 
 static bool may_overflow(const struct fuse_exec *exec, const struct fuse_op *op) {
     bool result = exec->plan->ir->values.at[op->out].dtype == FUSE_I64;
-    for (int i = 0; op->kind == FUSE_OP_MAP && i < op->body->n && !result; i++)
+    for (int i = 0; op->kind != FUSE_OP_EINSUM && i < op->body->n && !result; i++)
         result = op->body->node[i].dtype == FUSE_I64 && fuse_scalar_arity(op->body->node[i].op) > 0;
     return result;
 }
@@ -69,6 +69,23 @@ void fuse_exec_settle(struct fuse_exec *exec, const struct fuse_op *op, enum fus
     err->span = op->span;
     err->has_span = op->span.file >= 0;
     fuse_exec_fail(exec, status, err);
+}
+
+/* The map over the tuples that lie in the step's first operand. */
+static enum fuse_status join(struct fuse_exec *exec, const struct fuse_step *step, const struct fuse_map_call *map,
+                             struct fuse_operand_view *operand, struct fuse_error *err) {
+    struct fuse_tuples tuples = fuse_plan_tuples(exec->plan, step->op, &step->partition);
+    const char *data = fuse_exec_data(exec, step->in[0]);
+    struct fuse_join_call call = {.at = *map, .relation_indices = tuples.indices};
+    operand[0] = (struct fuse_operand_view){.dtype = tuples.dtype};
+    call.row_begin = (const uint32_t *)data;
+    for (int k = 0; k < tuples.indices; k++) {
+        call.relation_index[k] = tuples.index[k];
+        call.column[k] = (const uint32_t *)(data + tuples.column_offset[k]);
+    }
+    if (tuples.dtype != FUSE_BOOL)
+        call.value = data + tuples.value_offset;
+    return exec->backend->ops->join(exec->queue, &call, err);
 }
 
 void fuse_exec_compute(struct fuse_exec *exec, const struct fuse_step *step) {
@@ -122,9 +139,10 @@ void fuse_exec_compute(struct fuse_exec *exec, const struct fuse_step *step) {
             call.extent[i] = iteration.hi[i] - iteration.lo[i];
             call.origin[i] = iteration.lo[i];
         }
-        for (int k = 0; k < op->inputs; k++)
+        for (int k = step->kind == FUSE_STEP_JOIN; k < op->inputs; k++)
             operand[k] = operand_view(exec, step->in[k], &op->input[k].access, &iteration);
-        status = exec->backend->ops->map(exec->queue, &call, &err);
+        status = step->kind == FUSE_STEP_JOIN ? join(exec, step, &call, operand, &err)
+                                              : exec->backend->ops->map(exec->queue, &call, &err);
     }
     fuse_exec_settle(exec, op, status, &err);
 }

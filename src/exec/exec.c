@@ -111,7 +111,9 @@ static void run_step(struct fuse_exec *exec, int number) {
     case FUSE_STEP_LITERAL: fuse_exec_literal(exec, step); break;
     case FUSE_STEP_MOVE: fuse_exec_move(exec, step); break;
     case FUSE_STEP_REDUCE: fuse_exec_reduce(exec, step); break;
+    case FUSE_STEP_TUPLES: fuse_exec_tuples(exec, step); break;
     case FUSE_STEP_CONTRACT:
+    case FUSE_STEP_JOIN:
     case FUSE_STEP_MAP: fuse_exec_compute(exec, step); break;
     case FUSE_STEP_WRITE: fuse_exec_write(exec, step); break;
     case FUSE_STEP_PRINT: fuse_exec_print(exec, step); break;

@@ -70,10 +70,11 @@ struct fuse_exec_pass {
 /* Every box that this rank holds. Failures become sticky. */
 void fuse_exec_pass_boxes(const struct fuse_exec_pass *pass, const struct fuse_holding *holding);
 
-/* One step each. Failures become sticky; MOVE, REDUCE and PRINT take part in their messages whatever happened before. */
+/* One step each. Failures become sticky; MOVE, REDUCE, TUPLES and PRINT take part in their messages whatever happened before. */
 void fuse_exec_move(struct fuse_exec *exec, const struct fuse_step *step);
 void fuse_exec_reduce(struct fuse_exec *exec, const struct fuse_step *step);
 void fuse_exec_compute(struct fuse_exec *exec, const struct fuse_step *step);
+void fuse_exec_tuples(struct fuse_exec *exec, const struct fuse_step *step);
 void fuse_exec_read(struct fuse_exec *exec, const struct fuse_step *step);
 void fuse_exec_literal(struct fuse_exec *exec, const struct fuse_step *step);
 void fuse_exec_write(struct fuse_exec *exec, const struct fuse_step *step);

@@ -50,7 +50,7 @@ enum fuse_status fuse_exec_open_sources(struct fuse_exec *exec, struct fuse_erro
             status = fuse_fail(err, FUSE_EBUG, "%s: no format reads this", request->path[o]);
         else if (fuse_exec_fault(exec, FUSE_FAULT_OPEN))
             status = fuse_fail(err, FUSE_EINPUT, "%s: cannot be opened (planted fault)", request->path[o]);
-        else
+        else if (!op->probe.tally) /* files of rows are opened whenever they are read */
             status =
                 exec->format[o]->source_open(&exec->source[o], request->path[o], part_of(exec, o), &op->probe, err);
         FUSE_TRY(fuse_exec_blame(op, status, err));

@@ -37,6 +37,14 @@ int fuse_ir_add_op(struct fuse_ir *ir, const struct fuse_op *op) {
     return fuse_ir_push_op(ir, copy);
 }
 
+int64_t fuse_relation_most(const struct fuse_ir *ir, int value, const struct fuse_box *box) {
+    const struct fuse_op *source = ir->ops.at[ir->values.at[value].op];
+    int64_t most = fuse_tally_most(source->probe.tally, box);
+    for (int k = 0; k < source->inputs; k++)
+        most = fuse_sat_add(most, fuse_relation_most(ir, source->input[k].value, box));
+    return most;
+}
+
 int64_t fuse_value_elems(const struct fuse_value *value) {
     int64_t elems = 1;
     for (int a = 0; a < value->rank; a++)

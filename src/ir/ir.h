@@ -6,15 +6,22 @@
  * projected by `reduce`. So a transpose, a diagonal, a slice, an offset or a broadcast costs no operation of its own.
  *
  *   SOURCE   a file                                     no indices
+ *            A file of rows makes a relation: storage RELATION, BOOL for facts and for the support of a numeric relation, else
+ *            F32 or F64. Its inputs are relations of the same shape and dtype whose tuples are added to the file's; `reduce`
+ *            combines the values of equal tuples.
  *   LITERAL  numbers from the program text              no indices
  *   EINSUM   out = sum over missing indices of the product of its inputs; out dtype F32, F64 or I64, the accumulator.
  *            Any number of inputs before fuse_ir_order, one or two after.
  *   MAP      out = reduce over missing indices of body(inputs), body in core/scalar.h; out converted to its dtype.
  *            With no inputs it generates (iota, random numbers, constants).
+ *   JOIN     out = reduce over missing indices of body(inputs), at those points only that the relation input[0] has; the
+ *            others contribute nothing. The other inputs are dense. reduce is never NONE: where nothing contributes, the
+ *            output holds its neutral element. No IOTA in the body; out has the dtype of the body's last node.
  *   SINK     a file, or, without path, the export of the tensor that `part` names; one input read through the identity,
  *            whose indices are the input's axes; no output.
  *
- * Later kinds (relations, joins, loops) add rows here and cases in the passes that care. Local and pure. */
+ * A relation is read by JOINs, by SOURCEs, and before fuse_ir_order by EINSUMs, one in each, as input[0]. Later kinds (loops)
+ * add rows here and cases in the passes that care. Local and pure. */
 #ifndef FUSE_IR_IR_H
 #define FUSE_IR_IR_H
 
@@ -26,9 +33,9 @@
 #include "core/scalar.h"
 #include "core/text.h"
 
-enum fuse_storage { FUSE_STORAGE_DENSE };
+enum fuse_storage { FUSE_STORAGE_DENSE, FUSE_STORAGE_RELATION };
 
-enum fuse_op_kind { FUSE_OP_SOURCE, FUSE_OP_LITERAL, FUSE_OP_EINSUM, FUSE_OP_MAP, FUSE_OP_SINK };
+enum fuse_op_kind { FUSE_OP_SOURCE, FUSE_OP_LITERAL, FUSE_OP_EINSUM, FUSE_OP_MAP, FUSE_OP_JOIN, FUSE_OP_SINK };
 
 struct fuse_value {
     const char *name; /* the tensor's name, or NULL for an intermediate (printed "%<id>") */
@@ -55,8 +62,8 @@ struct fuse_op {
     int64_t extent[FUSE_MAX_AXES];
     const char *index_name[FUSE_MAX_AXES]; /* for printing; unique within the operation */
     int out_index[FUSE_MAX_AXES];          /* per axis of out */
-    enum fuse_reduce reduce;               /* MAP; EINSUM has SUM; NONE when nothing is projected */
-    const struct fuse_scalar *body;        /* MAP */
+    enum fuse_reduce reduce;               /* MAP, JOIN; EINSUM has SUM; NONE when nothing is projected */
+    const struct fuse_scalar *body;        /* MAP, JOIN */
     const char *owner;                     /* the tensor whose equation it is from; NULL: a sink. For messages */
     const char *overflow, *overflow_hint;  /* MAP: what an integer overflow in it stands for; NULL: itself */
     const char *path, *part;               /* SOURCE, SINK: as the program says it (not resolved) */
@@ -79,7 +86,13 @@ int fuse_ir_add_value(struct fuse_ir *ir, const char *name, struct fuse_span spa
                       const int64_t *extent);
 int fuse_ir_add_op(struct fuse_ir *ir, const struct fuse_op *op);
 
-/* Elements and bytes of a value; saturating. */
+/* The most tuples of a relation whose ids lie in the box, from the tallies of its files; saturating. */
+int64_t fuse_relation_most(const struct fuse_ir *ir, int value, const struct fuse_box *box);
+static inline bool fuse_is_relation(const struct fuse_ir *ir, int value) {
+    return ir->values.at[value].storage == FUSE_STORAGE_RELATION;
+}
+
+/* Elements and bytes of a value as if it were dense; saturating. */
 int64_t fuse_value_elems(const struct fuse_value *value);
 int64_t fuse_value_bytes(const struct fuse_value *value);
 /* true when every element that the operation reads through the input lies inside the operand. */

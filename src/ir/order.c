@@ -3,6 +3,7 @@
  *   1. An index of one operand alone is summed in that operand first.
  *   2. A product that projects nothing is a MAP, whatever its number of operands (fuse_ir_fuse can then take it in).
  *   3. The rest is split into pairs: the exact optimum up to EXACT_INPUTS operands, greedily beyond.
+ *   4. A pair with a relation is a JOIN; its work is that of the tuples.
  *
  * An iteration has at most FUSE_MAX_AXES indices and every intermediate's axes are some of them, so no order can need a
  * tensor of too many axes. Integer products that overflow in one order may not in another: like a sum's, an overflow is
@@ -14,6 +15,8 @@
 #include <string.h>
 
 #define EXACT_INPUTS 12
+/* A multiplication in a JOIN counts as so many of a matrix product's. */
+#define JOIN_WORK 8
 /* Repeating a summand is a multiplication up to here, where every count is exact in F32. */
 #define MAX_FACTOR ((int64_t)1 << 24)
 
@@ -21,6 +24,7 @@ struct operand {
     int value;
     struct fuse_access access; /* in the indices of the whole product */
     uint32_t mask;             /* those that it uses */
+    int64_t tuples;            /* of a relation, at most; -1: it is dense */
 };
 
 struct product {
@@ -73,10 +77,25 @@ static const struct fuse_scalar *product_body(struct product *p, const struct op
     return fuse_body_finish(p->body, root);
 }
 
+/* In `to`, with the relation, if there is one, before the others. Returns whether there is. */
+static bool sort_operands(struct operand *to, const struct operand *operand, int n) {
+    int relation = -1, next = 0;
+    for (int i = 0; i < n && relation < 0; i++)
+        relation = operand[i].tuples >= 0 ? i : -1;
+    if (relation >= 0)
+        to[next++] = operand[relation];
+    for (int i = 0; i < n; i++)
+        if (i != relation)
+            to[next++] = operand[i];
+    return relation >= 0;
+}
+
 /* The step that multiplies `n` operands over the indices `over`, first those of `axis[0 .. rank)`, the output's, then
- * projected ones. A MAP when there is one operand or nothing is projected. */
-static struct fuse_op *make_step(struct product *p, const struct operand *operand, int n, const int *axis, int rank,
+ * projected ones. A JOIN when one of them is a relation, a MAP when there is one operand or nothing is projected. */
+static struct fuse_op *make_step(struct product *p, const struct operand *unsorted, int n, const int *axis, int rank,
                                  uint32_t over, int64_t factor) {
+    struct operand *operand = FUSE_NEW_ARRAY(p->ir->arena, struct operand, n + 1);
+    bool joins = sort_operands(operand, unsorted, n);
     const struct fuse_op *op = p->op;
     struct fuse_op *step = FUSE_NEW(p->ir->arena, struct fuse_op);
     int number[FUSE_MAX_AXES] = {0};
@@ -110,7 +129,11 @@ static struct fuse_op *make_step(struct product *p, const struct operand *operan
     }
     step->reduce = over ? FUSE_REDUCE_SUM : FUSE_REDUCE_NONE;
     step->kind = n == 1 || !over || factor != 1 ? FUSE_OP_MAP : FUSE_OP_EINSUM;
-    if (step->kind == FUSE_OP_MAP && n > 0)
+    if (joins) {
+        step->kind = FUSE_OP_JOIN;
+        step->reduce = FUSE_REDUCE_SUM;
+    }
+    if (step->kind != FUSE_OP_EINSUM && n > 0)
         step->body = product_body(p, operand, n, factor);
     return step;
 }
@@ -119,7 +142,7 @@ static struct fuse_op *make_step(struct product *p, const struct operand *operan
 static struct operand add_intermediate(struct product *p, const struct operand *operand, int n, const int *axis,
                                        int rank, uint32_t over, int64_t factor) {
     int64_t extent[FUSE_MAX_AXES];
-    struct operand result = {.access = fuse_access_identity(rank)};
+    struct operand result = {.access = fuse_access_identity(rank), .tuples = -1};
     for (int a = 0; a < rank; a++) {
         extent[a] = p->op->extent[axis[a]];
         result.access.at[a].index = axis[a];
@@ -206,6 +229,16 @@ struct best {
     int64_t flops, elems;
 };
 
+/* Of multiplying two subsets over the indices `over`. */
+static int64_t work_of(const struct product *p, const struct extents *extents, int half, int other, uint32_t over,
+                       bool sums) {
+    for (int i = 0; i < p->n; i++)
+        if (p->operand[i].tuples >= 0 && (half == 1 << i || other == 1 << i))
+            return fuse_sat_mul(fuse_sat_mul(points_of(extents, over & ~p->operand[i].mask), p->operand[i].tuples),
+                                JOIN_WORK);
+    return sums ? fuse_sat_mul(points_of(extents, over), 2) : points_of(extents, over);
+}
+
 /* Chooses the last multiplication of every subset, smallest subsets first. */
 static void find_best(struct best *best, const struct product *p, const struct extents *extents) {
     int full = (1 << p->n) - 1;
@@ -228,9 +261,7 @@ static void find_best(struct best *best, const struct product *p, const struct e
                 continue;
             const struct best *a = &best[half], *b = &best[subset ^ half];
             uint32_t over = a->mask | b->mask;
-            int64_t work = points_of(extents, over);
-            if (over & ~best[subset].mask)
-                work = fuse_sat_mul(work, 2);
+            int64_t work = work_of(p, extents, half, subset ^ half, over, (over & ~best[subset].mask) != 0);
             int64_t flops = fuse_sat_add(work, fuse_sat_add(a->flops, b->flops));
             int64_t memory = fuse_sat_add(elems, fuse_sat_add(a->elems, b->elems));
             if (best[subset].split != 0 &&
@@ -348,8 +379,13 @@ static void order_greedily(struct product *p, const struct extents *extents) {
     }
 }
 
-static struct operand read_operand(const struct fuse_use *use) {
-    struct operand operand = {.value = use->value, .access = use->access};
+static struct operand read_operand(const struct fuse_ir *ir, const struct fuse_use *use) {
+    struct operand operand = {.value = use->value, .access = use->access, .tuples = -1};
+    const struct fuse_value *value = &ir->values.at[use->value];
+    if (fuse_is_relation(ir, use->value)) {
+        struct fuse_box all = fuse_box_full(value->rank, value->extent);
+        operand.tuples = fuse_relation_most(ir, use->value, &all);
+    }
     for (int a = 0; a < use->access.rank; a++) {
         if (use->access.at[a].stride == 0)
             operand.access.at[a].index = -1;
@@ -407,8 +443,10 @@ static void order_product(struct product *p) {
     uint32_t over = union_of(p);
     if (p->n == 1 || (!(over & ~p->out) && p->n <= FUSE_FUSED_INPUTS) || (p->n == 2 && (changed || (p->out & ~over)))) {
         add_last(p, p->operand, p->n, over);
-    } else if (p->n == 2) {
+    } else if (p->n == 2 && p->operand[0].tuples < 0) {
         fuse_ir_push_op(p->ir, p->op);
+    } else if (p->n == 2) {
+        add_last(p, p->operand, 2, over);
     } else {
         struct extents *extents = FUSE_NEW(p->ir->arena, struct extents);
         fill_extents(extents, op);
@@ -435,7 +473,7 @@ enum fuse_status fuse_ir_order(struct fuse_ir *ir, struct fuse_error *err) {
         struct product p = {.ir = ir, .op = op, .body = &body, .dtype = ir->values.at[op->out].dtype, .n = op->inputs};
         p.operand = FUSE_NEW_ARRAY(ir->arena, struct operand, op->inputs);
         for (int k = 0; k < op->inputs; k++)
-            p.operand[k] = read_operand(&op->input[k]);
+            p.operand[k] = read_operand(ir, &op->input[k]);
         for (int a = 0; a < ir->values.at[op->out].rank; a++)
             p.out |= (uint32_t)1 << op->out_index[a];
         order_product(&p);

@@ -141,8 +141,14 @@ void fuse_ir_print_op(struct fuse_text *text, const struct fuse_ir *ir, int numb
 
     switch (op->kind) {
     case FUSE_OP_SOURCE:
-        fuse_text_add(text, "source");
+        fuse_text_add(text, op->probe.tally ? "relation" : "source");
         add_path(text, op);
+        if (op->probe.tally)
+            fuse_text_add(text, " %" PRId64 " rows", op->probe.tally->rows);
+        for (int i = 0; i < op->inputs; i++) {
+            fuse_text_add(text, " ");
+            add_value_name(text, ir, op->input[i].value);
+        }
         break;
     case FUSE_OP_LITERAL:
         fuse_text_add(text, "literal");
@@ -150,8 +156,9 @@ void fuse_ir_print_op(struct fuse_text *text, const struct fuse_ir *ir, int numb
         break;
     case FUSE_OP_EINSUM:
     case FUSE_OP_MAP:
-        fuse_text_add(text, op->kind == FUSE_OP_EINSUM ? "einsum" : "map");
-        if (op->kind == FUSE_OP_MAP && op->reduce != FUSE_REDUCE_NONE)
+    case FUSE_OP_JOIN:
+        fuse_text_add(text, op->kind == FUSE_OP_EINSUM ? "einsum" : op->kind == FUSE_OP_JOIN ? "join" : "map");
+        if (op->kind != FUSE_OP_EINSUM && op->reduce != FUSE_REDUCE_NONE)
             fuse_text_add(text, " %s", fuse_reduce_name(op->reduce));
         add_indices(text, ir, op);
         for (int i = 0; i < op->inputs; i++) {
@@ -159,7 +166,7 @@ void fuse_ir_print_op(struct fuse_text *text, const struct fuse_ir *ir, int numb
             add_value_name(text, ir, op->input[i].value);
             add_access(text, op, &op->input[i].access);
         }
-        if (op->kind == FUSE_OP_MAP) {
+        if (op->kind != FUSE_OP_EINSUM) {
             fuse_text_add(text, " : ");
             fuse_scalar_print(text, op->body);
         }

@@ -99,7 +99,7 @@ static uint64_t hash_op(const struct fuse_ir *ir, const struct fuse_op *op) {
             hash = hash_int(hash, access->at[a].modulo);
         }
     }
-    if (op->kind == FUSE_OP_MAP) {
+    if (op->kind == FUSE_OP_MAP || op->kind == FUSE_OP_JOIN) {
         for (int i = 0; i < op->body->n; i++) {
             const struct fuse_scalar_node *node = &op->body->node[i];
             uint64_t real;
@@ -137,7 +137,7 @@ static bool is_same_source(const struct fuse_op *a, const struct fuse_op *b) {
     return is_same_text(a->path, b->path) && is_same_text(a->part, b->part) && p->rank == q->rank &&
            memcmp(p->extent, q->extent, (size_t)p->rank * sizeof *p->extent) == 0 && p->file_dtype == q->file_dtype &&
            p->big_endian == q->big_endian && p->reversed == q->reversed && p->data_offset == q->data_offset &&
-           p->file_bytes == q->file_bytes && p->digest == q->digest;
+           p->file_bytes == q->file_bytes && p->digest == q->digest && !p->tally == !q->tally;
 }
 
 static bool is_same_op(const struct fuse_ir *ir, const struct fuse_op *a, const struct fuse_op *b) {
@@ -153,7 +153,8 @@ static bool is_same_op(const struct fuse_ir *ir, const struct fuse_op *a, const 
     switch (a->kind) {
     case FUSE_OP_SOURCE: return is_same_source(a, b);
     case FUSE_OP_LITERAL: return memcmp(a->data, b->data, (size_t)fuse_value_bytes(x)) == 0;
-    case FUSE_OP_MAP: return is_same_body(a->body, b->body);
+    case FUSE_OP_MAP:
+    case FUSE_OP_JOIN: return is_same_body(a->body, b->body);
     case FUSE_OP_EINSUM: return true;
     case FUSE_OP_SINK: break;
     }
@@ -174,7 +175,7 @@ void fuse_ir_share(struct fuse_ir *ir) {
             op->input[k].value = same[op->input[k].value];
         if (op->kind == FUSE_OP_SINK)
             continue;
-        if (op->kind == FUSE_OP_EINSUM || op->kind == FUSE_OP_MAP)
+        if (op->kind == FUSE_OP_EINSUM || op->kind == FUSE_OP_MAP || op->kind == FUSE_OP_JOIN)
             canonicalise(ir, op);
         uint64_t hash = hash_op(ir, op);
         int at = (int)(hash & (uint64_t)(slots - 1));

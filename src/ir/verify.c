@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char *const kind_name[] = {"source", "literal", "einsum", "map", "sink"};
+static const char *const kind_name[] = {"source", "literal", "einsum", "map", "join", "sink"};
 
 /* Which operation is being looked at, for the messages. */
 struct verifier {
@@ -36,7 +36,7 @@ static enum fuse_status verify_values(const struct fuse_ir *ir, struct fuse_erro
         const struct fuse_value *value = &ir->values.at[v];
         if (!is_resident(value->dtype))
             return fuse_fail_at(err, FUSE_EBUG, value->span, "ir: value %d has a dtype that exists in files only", v);
-        if (value->storage != FUSE_STORAGE_DENSE)
+        if ((unsigned)value->storage > FUSE_STORAGE_RELATION)
             return fuse_fail_at(err, FUSE_EBUG, value->span, "ir: value %d has an unknown storage", v);
         if (value->rank < 0 || value->rank > FUSE_MAX_AXES)
             return fuse_fail_at(err, FUSE_EBUG, value->span, "ir: value %d has rank %d", v, value->rank);
@@ -122,7 +122,8 @@ static enum fuse_status verify_projection(struct verifier *v) {
     }
     if ((unsigned)op->reduce > FUSE_REDUCE_AND)
         return broken(v, "unknown reduction %d", (int)op->reduce);
-    if ((op->reduce == FUSE_REDUCE_NONE) != (out->rank == op->indices))
+    bool reduces = op->reduce != FUSE_REDUCE_NONE;
+    if (op->kind == FUSE_OP_JOIN ? !reduces : reduces != (out->rank != op->indices))
         return broken(v, "reduction %s with %d projected indices", fuse_reduce_name(op->reduce),
                       op->indices - out->rank);
     return FUSE_OK;
@@ -157,6 +158,11 @@ static enum fuse_status verify_map(struct verifier *v) {
                           fuse_dtype_name(body->node[i].dtype));
     }
     bool is_bool = body->node[body->n - 1].dtype == FUSE_BOOL;
+    if (v->op->kind == FUSE_OP_JOIN && v->ir->values.at[v->op->out].dtype != body->node[body->n - 1].dtype)
+        return broken(v, "an output of another type than the body");
+    for (int i = 0; v->op->kind == FUSE_OP_JOIN && i < body->n; i++)
+        if (body->node[i].op == FUSE_SCALAR_IOTA)
+            return broken(v, "an index in the body");
     bool wants_bool = v->op->reduce == FUSE_REDUCE_OR || v->op->reduce == FUSE_REDUCE_AND;
     if (v->op->reduce != FUSE_REDUCE_NONE && is_bool != wants_bool)
         return broken(v, "reduction %s of %s", fuse_reduce_name(v->op->reduce),
@@ -164,11 +170,40 @@ static enum fuse_status verify_map(struct verifier *v) {
     return FUSE_OK;
 }
 
+/* Which inputs may be relations, and how they are read. */
+static enum fuse_status verify_relations(struct verifier *v) {
+    const struct fuse_op *op = v->op;
+    bool may = op->kind == FUSE_OP_JOIN || op->kind == FUSE_OP_SOURCE || op->kind == FUSE_OP_EINSUM;
+    for (int k = 0; k < op->inputs; k++) {
+        bool is_relation = fuse_is_relation(v->ir, op->input[k].value);
+        if (is_relation && (!may || (k > 0 && op->kind != FUSE_OP_SOURCE)))
+            return broken(v, "input %d is a relation", k);
+        if (!is_relation && (op->kind == FUSE_OP_SOURCE || (k == 0 && op->kind == FUSE_OP_JOIN)))
+            return broken(v, "input %d is no relation", k);
+        for (int a = 0; is_relation && a < op->input[k].access.rank; a++) {
+            const struct fuse_access_axis *at = &op->input[k].access.at[a];
+            if (fuse_access_is_paired(at) || (at->index >= 0 && at->stride == 0))
+                return broken(v, "axis %d of a relation is read through no index of its own", a);
+        }
+    }
+    return op->kind == FUSE_OP_JOIN && op->inputs == 0 ? broken(v, "no relation") : FUSE_OK;
+}
+
 static enum fuse_status verify_source(struct verifier *v) {
     const struct fuse_value *out = &v->ir->values.at[v->op->out];
     const struct fuse_probe *probe = &v->op->probe;
     if (!v->op->path)
         return broken(v, "no path");
+    if ((out->storage == FUSE_STORAGE_RELATION) != (probe->tally != NULL))
+        return broken(v, "rows in an array, or the reverse");
+    if (probe->tally) {
+        int columns = probe->tally->columns;
+        if (columns != 0 && columns != out->rank && columns != out->rank + 1)
+            return broken(v, "%d columns for a relation of rank %d", columns, out->rank);
+        if (out->dtype != FUSE_BOOL && (out->dtype != FUSE_F32 && out->dtype != FUSE_F64))
+            return broken(v, "a relation of type %s", fuse_dtype_name(out->dtype));
+        return FUSE_OK;
+    }
     if (probe->rank != out->rank || (unsigned)probe->file_dtype >= FUSE_DTYPES ||
         fuse_dtype_resident(probe->file_dtype) != out->dtype)
         return broken(v, "the probe's rank or dtype is not the value's");
@@ -208,13 +243,14 @@ static enum fuse_status verify_op(struct verifier *v) {
         return broken(v, "%d inputs", op->inputs);
     for (int i = 0; i < op->inputs; i++)
         FUSE_TRY(verify_access(v, i));
+    FUSE_TRY(verify_relations(v));
     if (op->kind == FUSE_OP_SINK)
         return verify_sink(v);
 
     if (op->out < 0 || op->out >= v->ir->values.n || v->ir->values.at[op->out].op != v->number)
         return broken(v, "output %d is not a value that names it as its operation", op->out);
     if (op->kind == FUSE_OP_SOURCE || op->kind == FUSE_OP_LITERAL) {
-        if (op->inputs != 0 || op->indices != 0)
+        if ((op->inputs != 0 && !op->probe.tally) || op->indices != 0)
             return broken(v, "%d inputs and %d indices", op->inputs, op->indices);
         if (op->kind == FUSE_OP_SOURCE)
             return verify_source(v);

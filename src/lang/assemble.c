@@ -95,6 +95,20 @@ static struct fuse_cells place_cells(struct fuse_lowering *to, const struct fuse
 
 /* ---- tensors ---------------------------------------------------------------------------------------------------- */
 
+/* A file of rows that is not all of the tensor: its cells. */
+static struct fuse_term *lower_rows(struct fuse_lowering *l, const struct fuse_tensor *whole) {
+    struct fuse_tensor *tensor = FUSE_NEW(l->c->arena, struct fuse_tensor);
+    struct fuse_access access = fuse_access_identity(whole->rank);
+    *tensor = *whole;
+    tensor->contributions.at = FUSE_NEW(l->c->arena, int);
+    *tensor->contributions.at = l->eq->number;
+    tensor->contributions.n = tensor->contributions.cap = 1;
+    if (fuse_source_relation(l->eq) == FUSE_FACTS)
+        tensor->type.dtype = FUSE_BOOL;
+    fuse_lower_files(l->c, tensor);
+    return fuse_term_load(l, fuse_lower_cells(l, tensor), &access);
+}
+
 static int emit_source(struct fuse_lowering *l, const struct fuse_tensor *tensor, bool alone) {
     const struct fuse_equation *eq = l->eq;
     const struct fuse_probe *probe = &eq->source->probe;
@@ -110,7 +124,9 @@ static int emit_source(struct fuse_lowering *l, const struct fuse_tensor *tensor
 static struct fuse_cells lower_contribution(struct fuse_lowering *l, const struct fuse_tensor *tensor, bool alone) {
     enum fuse_dtype compute = fuse_dtype_compute(tensor->type.dtype);
     struct fuse_cells cells = {0};
-    if (l->eq->kind == FUSE_EQUATION_SOURCE) {
+    if (l->eq->kind == FUSE_EQUATION_SOURCE && l->eq->source->probe.tally) {
+        cells.value = lower_rows(l, tensor);
+    } else if (l->eq->kind == FUSE_EQUATION_SOURCE) {
         struct fuse_access access = fuse_access_identity(tensor->rank);
         cells.value = fuse_term_load(l, emit_source(l, tensor, alone), &access);
     } else if (tensor->assign != FUSE_ASSIGN_SUM) {
@@ -224,6 +240,10 @@ static bool lower_tensor(struct fuse_checker *c, struct fuse_tensor *tensor) {
     struct fuse_cells all = {0};
     enum fuse_dtype compute = fuse_dtype_compute(tensor->type.dtype);
     bool alone = tensor->contributions.n == 1;
+    if (fuse_tensor_relation(c, tensor) != FUSE_NO_RELATION) {
+        fuse_lower_files(c, tensor);
+        return true;
+    }
     int first_value = c->ir->values.n, axes[FUSE_MAX_AXES];
     open_tensor(&whole, c, tensor);
     for (int k = 0; k < tensor->contributions.n; k++) {
@@ -325,16 +345,17 @@ static void lower_sink(struct fuse_checker *c, struct fuse_equation *eq) {
 
 static void lower_exports(struct fuse_checker *c) {
     for (int k = 0; k < c->exports.n; k++) {
-        const struct fuse_tensor *tensor = c->tensors.at[c->exports.at[k].tensor];
+        struct fuse_tensor *tensor = c->tensors.at[c->exports.at[k].tensor];
         struct fuse_lowering l;
         int axes[FUSE_MAX_AXES];
         if (tensor->bad || tensor->value < 0)
             continue;
         open_tensor(&l, c, tensor);
-        l.span = c->exports.at[k].span;
+        l.span = l.here = c->exports.at[k].span;
         for (int a = 0; a < tensor->rank; a++)
             axes[a] = a;
-        (void)fuse_emit_sink(&l, tensor->value, NULL, tensor->name, axes);
+        int value = fuse_is_relation(c->ir, tensor->value) ? fuse_lower_cells(&l, tensor) : tensor->value;
+        (void)fuse_emit_sink(&l, value, NULL, tensor->name, axes);
     }
 }
 

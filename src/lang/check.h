@@ -69,7 +69,12 @@ struct fuse_tensor {
     bool told_brackets;      /* .. and that brackets mean the same was said */
     enum fuse_assign assign; /* what all contributions combine with; SUM stands for = and += */
     int value;               /* in the IR, -1 before it is lowered */
+    /* Of a relation, 0 or one more than a value that somebody needed: its cells, the support, the support's cells. */
+    int cells, support, support_cells;
 };
+
+/* What a tensor is whose contributions are all files of rows. */
+enum fuse_relation_kind { FUSE_NO_RELATION, FUSE_FACTS, FUSE_NUMERIC };
 
 /* `axis p = 4096` */
 struct fuse_axis {
@@ -87,7 +92,8 @@ struct fuse_domain {
     int64_t extent;        /* -1: not known */
     struct fuse_span span; /* where the extent comes from */
     const char *from;      /* "'x.npy'" */
-    int64_t largest_id;    /* -1, or the largest fixed position on a left side */
+    int64_t largest_id;    /* -1, or the largest fixed position on a left side and the largest id in a file of rows */
+    bool open;             /* some position is a column of such a file */
     bool tainted;          /* a position of a bad tensor: nothing to complain about */
 };
 
@@ -97,13 +103,14 @@ enum fuse_fact_kind {
     FUSE_FACT_SLICE,  /* domain b is the slice `position` of domain a */
     FUSE_FACT_JOIN,   /* domain a is the domains `part` one after the other, or, as a product, their pairs */
     FUSE_FACT_INSIDE, /* the fixed position lies in domain a */
-    FUSE_FACT_ID      /* the same on a left side, where it also stretches an open domain */
+    FUSE_FACT_ID,     /* the same on a left side, where it also stretches an open domain */
+    FUSE_FACT_ROWS /* domain a holds the ids of column `axis` of a source's rows, and is open if nothing else fixes it */
 };
 
 struct fuse_fact {
     enum fuse_fact_kind kind;
     int a, b;
-    int64_t number;  /* EXTENT, INSIDE, ID */
+    int64_t number;  /* EXTENT, INSIDE, ID; ROWS: the largest id, or -1 */
     const int *part; /* JOIN */
     int parts;
     bool product;
@@ -310,6 +317,9 @@ struct fuse_equation *fuse_add_equation(struct fuse_checker *c, const struct fus
 void fuse_collect_statements(struct fuse_checker *c, struct fuse_item *const *item, int items, int block);
 /* Finds out what the contributions of a tensor combine with. */
 void fuse_settle_operator(struct fuse_checker *c, struct fuse_tensor *tensor);
+/* What the source of this equation is as a tensor of so many indices; its probe has a tally. */
+enum fuse_relation_kind fuse_source_relation(const struct fuse_equation *eq);
+enum fuse_relation_kind fuse_tensor_relation(const struct fuse_checker *c, const struct fuse_tensor *tensor);
 /* The axis that a file declares, or one that it imports; NULL: none. */
 const struct fuse_axis *fuse_find_axis(const struct fuse_checker *c, int file, const char *name);
 void fuse_suggest_tensor(struct fuse_checker *c, struct fuse_diagnostic *diagnostic, const char *name);

@@ -93,6 +93,7 @@ static void unite(struct fuse_checker *c, const struct fuse_fact *fact) {
     }
     if (b->largest_id < a->largest_id)
         b->largest_id = a->largest_id;
+    b->open |= a->open;
     b->tainted |= a->tainted;
     a->parent = rb;
 }
@@ -164,9 +165,9 @@ static bool close_open_domains(struct fuse_checker *c) {
     bool progress = false;
     for (int k = 0; k < c->domains.n; k++) {
         struct fuse_domain *d = &c->domains.at[k];
-        if (d->parent == k && d->extent < 0 && d->largest_id >= 0) {
+        if (d->parent == k && d->extent < 0 && (d->largest_id >= 0 || d->open)) {
             d->extent = d->largest_id + 1;
-            d->from = "the largest position that is written";
+            d->from = d->open ? "the largest id" : "the largest position that is written";
             progress = true;
         }
     }
@@ -182,6 +183,23 @@ static void check_inside(struct fuse_checker *c, const struct fuse_fact *fact) {
         fuse_complain(c, fact->span, "position %lld is outside of axis %d of '%s', which has %s",
                       (long long)fact->number, fact->axis, c->tensors.at[fact->tensor]->name, elements(c, n));
     fuse_point_to(diagnostic, d->span, "its extent comes from here");
+    blame(c, fact);
+}
+
+/* Ids of a file within an extent that something else fixes. */
+static void check_rows(struct fuse_checker *c, const struct fuse_fact *fact) {
+    const struct fuse_domain *d = fuse_domain_of(c, fact->a);
+    const struct fuse_equation *eq = c->equations.at[fact->equation];
+    if (d->extent < 0 || fact->number < d->extent)
+        return;
+    struct fuse_diagnostic *diagnostic =
+        fuse_complain(c, fact->span, "row %lld of %s: id %lld is outside of axis %d of '%s', which has %s",
+                      (long long)eq->source->probe.tally->largest_row[fact->axis] + 1, fact->from,
+                      (long long)fact->number, fact->axis, c->tensors.at[fact->tensor]->name, elements(c, d->extent));
+    if (diagnostic)
+        diagnostic->status = FUSE_EINPUT;
+    fuse_point_to(diagnostic, d->span, "its extent comes from here");
+    fuse_advise(c, diagnostic, "ids count from 0");
     blame(c, fact);
 }
 
@@ -220,6 +238,8 @@ static void check_known(struct fuse_checker *c, struct fuse_equation *eq) {
 
 static void check_size(struct fuse_checker *c, struct fuse_tensor *tensor) {
     int64_t elems = 8; /* bytes of the widest type */
+    if (fuse_tensor_relation(c, tensor) != FUSE_NO_RELATION)
+        return;
     for (int a = 0; a < tensor->rank; a++) {
         int64_t n = fuse_domain_of(c, tensor->domain[a])->extent;
         if (n == 0)
@@ -262,8 +282,13 @@ void fuse_solve_domains(struct fuse_checker *c) {
         if (fact->kind == FUSE_FACT_SAME)
             unite(c, fact);
         struct fuse_domain *d = &c->domains.at[root_of(c, fact->a)];
-        if (fact->kind == FUSE_FACT_ID && fact->number > d->largest_id)
+        bool is_id = fact->kind == FUSE_FACT_ID || fact->kind == FUSE_FACT_ROWS;
+        if (is_id && fact->number > d->largest_id)
             d->largest_id = fact->number;
+        if (fact->kind == FUSE_FACT_ROWS) {
+            d->open = true;
+            d->span = d->extent < 0 ? fact->span : d->span;
+        }
     }
     bool *done = FUSE_NEW_ARRAY(c->arena, bool, c->facts.n);
     while (derive_slices(c, done) || derive_joins(c, done) || close_open_domains(c))
@@ -278,6 +303,8 @@ void fuse_solve_domains(struct fuse_checker *c) {
         const struct fuse_fact *fact = &c->facts.at[f];
         if ((fact->kind == FUSE_FACT_INSIDE || fact->kind == FUSE_FACT_ID) && !c->equations.at[fact->equation]->bad)
             check_inside(c, fact);
+        if (fact->kind == FUSE_FACT_ROWS && !c->equations.at[fact->equation]->bad)
+            check_rows(c, fact);
     }
     fuse_spread_bad(c);
     for (int t = 0; t < c->tensors.n; t++)

@@ -88,6 +88,7 @@ static bool same_access(const struct fuse_access *a, const struct fuse_access *b
 struct body {
     struct fuse_lowering *l;
     const int *local;
+    const struct fuse_use *counted; /* of a JOIN, per index of the equation: a value that holds the index itself */
     FUSE_VEC(struct fuse_scalar_node) node;
     FUSE_VEC(struct fuse_use) input;
 };
@@ -110,11 +111,36 @@ static int add_node(struct body *body, struct fuse_term *term) {
     node.c = term->c ? add_node(body, term->c) : -1;
     if (node.op == FUSE_SCALAR_LOAD)
         node.arg = add_input(body, term->use);
-    else if (node.op == FUSE_SCALAR_IOTA)
+    else if (node.op == FUSE_SCALAR_IOTA && body->counted) {
+        node.op = FUSE_SCALAR_LOAD;
+        node.arg = add_input(body, &body->counted[node.arg]);
+    } else if (node.op == FUSE_SCALAR_IOTA)
         node.arg = body->local[node.arg];
     fuse_vec_push(body->l->c->arena, &body->node, node);
     term->epoch = body->l->epoch;
     return term->slot = body->node.n - 1;
+}
+
+static uint64_t counted_indices(struct fuse_lowering *l, struct fuse_term *term) {
+    if (!term || term->epoch == l->epoch)
+        return 0;
+    term->epoch = l->epoch;
+    uint64_t own = term->node.op == FUSE_SCALAR_IOTA ? FUSE_BIT(term->node.arg) : 0;
+    return own | counted_indices(l, term->a) | counted_indices(l, term->b) | counted_indices(l, term->c);
+}
+
+/* Tuples have no index that counts: those that the term uses become values. */
+static const struct fuse_use *count_indices(struct fuse_lowering *l, struct fuse_term *term) {
+    struct fuse_use *use = FUSE_NEW_ARRAY(l->c->arena, struct fuse_use, FUSE_MAX_INDICES);
+    l->epoch++;
+    uint64_t set = counted_indices(l, term);
+    for (int k = 0; k < FUSE_MAX_INDICES; k++)
+        if (set & FUSE_BIT(k)) {
+            use[k].value = fuse_emit_map(l, fuse_term_iota(l, k), &k, 1, 0, FUSE_REDUCE_NONE, FUSE_I64, NULL);
+            use[k].access = fuse_access_identity(1);
+            use[k].access.at[0].index = k;
+        }
+    return use;
 }
 
 int fuse_emit_map(struct fuse_lowering *l, struct fuse_term *term, const int *out, int rank, uint64_t reduced,
@@ -125,6 +151,15 @@ int fuse_emit_map(struct fuse_lowering *l, struct fuse_term *term, const int *ou
     if (!open_space(l, &op, out, rank, reduced, local))
         return -1;
     struct body body = {.l = l, .local = local};
+    if (term->relation) {
+        op.kind = FUSE_OP_JOIN;
+        op.reduce = reduce != FUSE_REDUCE_NONE      ? reduce
+                    : term->node.dtype == FUSE_BOOL ? FUSE_REDUCE_OR
+                                                    : FUSE_REDUCE_SUM;
+        dtype = term->node.dtype;
+        body.counted = count_indices(l, term);
+        add_input(&body, term->relation);
+    }
     l->epoch++;
     add_node(&body, term);
     struct fuse_scalar *scalar = FUSE_NEW(l->c->arena, struct fuse_scalar);
@@ -155,7 +190,7 @@ static struct fuse_term *stand_in(struct fuse_lowering *l, enum fuse_dtype dtype
 }
 
 int fuse_whole_value(const struct fuse_lowering *l, const struct fuse_term *term) {
-    if (!fuse_is_load(term))
+    if (!fuse_is_load(term) || term->relation)
         return -1;
     const struct fuse_access *access = &term->use->access;
     for (int a = 0; a < access->rank; a++) {
@@ -177,7 +212,8 @@ struct fuse_term *fuse_materialise(struct fuse_lowering *l, struct fuse_term *te
 }
 
 struct fuse_term *fuse_settle(struct fuse_lowering *l, struct fuse_term *term, int weight) {
-    return term->weight > weight ? fuse_materialise(l, term) : term;
+    /* A term that counts at tuples only is no value of its own. */
+    return term->weight > weight && !term->relation ? fuse_materialise(l, term) : term;
 }
 
 struct fuse_term *fuse_project(struct fuse_lowering *l, struct fuse_term *term, uint64_t set, enum fuse_reduce reduce) {
@@ -203,9 +239,15 @@ struct fuse_term *fuse_emit_einsum(struct fuse_lowering *l, struct fuse_term *co
         return stand_in(l, dtype);
     op.inputs = factors;
     op.input = FUSE_NEW_ARRAY(l->c->arena, struct fuse_use, factors);
-    for (int k = 0; k < factors; k++)
+    for (int k = 0; k < factors; k++) {
         op.input[k] =
             (struct fuse_use){.value = factor[k]->use->value, .access = local_access(&factor[k]->use->access, local)};
+        if (k > 0 && factor[k]->relation) { /* the relation stands first */
+            struct fuse_use first = op.input[k];
+            op.input[k] = op.input[0];
+            op.input[0] = first;
+        }
+    }
     op.out = add_output(l, &op, rank, dtype, NULL);
     fuse_ir_add_op(l->c->ir, &op);
     return load_axes(l, op.out, axes, rank);

@@ -47,9 +47,11 @@ static struct fuse_term *choose(struct fuse_lowering *l, struct fuse_term *guard
     return guard ? fuse_term_op(l, FUSE_SCALAR_SELECT, guard, value, otherwise) : value;
 }
 
+/* At the tuples of the driver, if there is one. */
 static struct fuse_term *project(struct fuse_lowering *l, struct fuse_term *term, uint64_t set,
                                  enum fuse_reduce reduce) {
-    return set ? fuse_project(l, term, set, reduce) : term;
+    term = fuse_at_tuples(l, term);
+    return set || term->relation ? fuse_project(l, term, set, reduce) : term;
 }
 
 /* The mean over the cells that the guard leaves; where it leaves none, no contribution was made: 0. */
@@ -59,13 +61,19 @@ static struct fuse_term *average(struct fuse_lowering *l, struct fuse_term *guar
     uint64_t set = eq->projected;
     struct fuse_term *value = fuse_lower_node(l, eq->root, want), *zero = number(l, dtype, 0);
     value = choose(l, guard, value, number(l, value->node.dtype, 0));
-    struct fuse_term *sum = fuse_term_cast(l, project(l, value, set & ~eq->root->sum, FUSE_REDUCE_SUM), dtype);
+    struct fuse_term *sum = value;
+    if (!eq->root->sum) /* else the product is summed already, tuple by tuple if it can be */
+        sum = project(l, value, set, FUSE_REDUCE_SUM);
+    else if (set & ~eq->root->sum)
+        sum = fuse_project(l, value, set & ~eq->root->sum, FUSE_REDUCE_SUM);
+    sum = fuse_term_cast(l, sum, dtype);
     if (!guard) {
         int64_t n = points(l, set);
         return n == 0 ? zero : n == 1 ? sum : fuse_term_op(l, FUSE_SCALAR_DIV, sum, number(l, dtype, n), NULL);
     }
+    guard = fuse_at_tuples(l, fuse_term_cast(l, guard, FUSE_I64));
     uint64_t counted = set & guard->axes;
-    struct fuse_term *count = project(l, fuse_term_cast(l, guard, FUSE_I64), counted, FUSE_REDUCE_SUM);
+    struct fuse_term *count = project(l, guard, counted, FUSE_REDUCE_SUM);
     count = fuse_term_cast(l, count, dtype);
     if (points(l, set & ~counted) != 1)
         count = fuse_term_op(l, FUSE_SCALAR_MUL, count, number(l, dtype, points(l, set & ~counted)), NULL);
@@ -77,7 +85,10 @@ struct fuse_cells fuse_lower_joint(struct fuse_lowering *l, const struct fuse_te
                                    enum fuse_dtype want) {
     const struct fuse_equation *eq = l->eq;
     struct fuse_cells cells = {0};
+    l->driver = fuse_find_driver(l, eq);
     struct fuse_term *guard = eq->guard ? fuse_settle(l, fuse_lower_truth(l, eq->guard, want), 12) : NULL;
+    if (l->driver)
+        guard = fuse_guard_others(l, guard ? guard : fuse_term_bool(l, true), eq);
     if (tensor->assign == FUSE_ASSIGN_AVG) {
         cells.value = average(l, guard, dtype, want);
         return cells;
@@ -86,7 +97,7 @@ struct fuse_cells fuse_lower_joint(struct fuse_lowering *l, const struct fuse_te
     value = choose(l, guard, value, fuse_assign_neutral(l, tensor->assign, dtype));
     cells.value = project(l, value, eq->projected, operators[tensor->assign].reduce);
     if (guard)
-        cells.reached = project(l, guard, eq->projected & guard->axes, FUSE_REDUCE_OR);
+        cells.reached = project(l, guard, eq->projected & fuse_at_tuples(l, guard)->axes, FUSE_REDUCE_OR);
     if (points(l, eq->projected) == 0)
         cells.reached = fuse_term_bool(l, false);
     return cells;

@@ -39,11 +39,18 @@ static struct fuse_access_axis access_axis(const struct fuse_position *at, int64
     return axis;
 }
 
+struct fuse_access fuse_reference_access(const struct fuse_lowering *l, const struct fuse_node *ref, int value) {
+    struct fuse_access access = {.rank = ref->positions};
+    for (int a = 0; a < ref->positions; a++)
+        access.at[a] = access_axis(&ref->at[a], l->c->ir->values.at[value].extent[a]);
+    return access;
+}
+
 static struct fuse_term *lower_reference(struct fuse_lowering *l, const struct fuse_node *node) {
     int value = l->c->tensors.at[node->tensor]->value;
-    struct fuse_access access = {.rank = node->positions};
-    for (int a = 0; a < node->positions; a++)
-        access.at[a] = access_axis(&node->at[a], l->c->ir->values.at[value].extent[a]);
+    if (fuse_reads_relation(l, node))
+        return fuse_lower_relation(l, node, false);
+    struct fuse_access access = fuse_reference_access(l, node, value);
     return fuse_term_load(l, value, &access);
 }
 
@@ -192,6 +199,9 @@ static struct fuse_term *lower_inner(struct fuse_lowering *l, const struct fuse_
     case FUSE_NODE_OR: return lower_logic(l, node, want);
     case FUSE_NODE_NOT: return fuse_term_op(l, FUSE_SCALAR_NOT, fuse_lower_truth(l, node->arg[0], want), NULL, NULL);
     case FUSE_NODE_TRUTH:
+        if (fuse_reads_relation(l, node->arg[0]))
+            return fuse_lower_relation(l, node->arg[0], true);
+        return fuse_lower_truth(l, node->arg[0], want);
     case FUSE_NODE_GUARD: return fuse_lower_truth(l, node->arg[0], want);
     case FUSE_NODE_CHOICE: return lower_choice(l, node, want);
     case FUSE_NODE_LEFT: return fuse_lower_left(l, node, want);
@@ -209,12 +219,28 @@ static struct fuse_term *lower_inner(struct fuse_lowering *l, const struct fuse_
     return fuse_lower_builtin(l, node, want);
 }
 
+/* What is summed of a bare reference to a relation are its tuples. */
+static struct fuse_term *sum_relation(struct fuse_lowering *l, const struct fuse_node *node) {
+    struct fuse_node open = *node;
+    open.sum = 0;
+    struct fuse_term *term = fuse_lower_factor(l, &open);
+    if (node->any)
+        return fuse_project(l, fuse_term_cast(l, term, FUSE_BOOL), node->sum, FUSE_REDUCE_OR);
+    return fuse_project(l, term, node->sum, FUSE_REDUCE_SUM);
+}
+
 struct fuse_term *fuse_lower_node(struct fuse_lowering *l, const struct fuse_node *node, enum fuse_dtype want) {
     struct fuse_span outer = l->here;
+    const struct fuse_node *driver = l->driver;
     l->here = node->span;
+    if (fuse_hides_driver(node))
+        l->driver = NULL;
     enum fuse_dtype inside = wanted_inside(node->inner, want);
     struct fuse_term *term;
-    if (node->kind == FUSE_NODE_PRODUCT && node->logical) {
+    if (node->sum &&
+        (fuse_reads_relation(l, node) || (node->kind == FUSE_NODE_TRUTH && fuse_reads_relation(l, node->arg[0])))) {
+        term = sum_relation(l, node);
+    } else if (node->kind == FUSE_NODE_PRODUCT && node->logical) {
         term = fuse_lower_conjunction(l, node, want);
     } else if (node->any) {
         struct fuse_node open = *node;
@@ -230,5 +256,6 @@ struct fuse_term *fuse_lower_node(struct fuse_lowering *l, const struct fuse_nod
             term = fuse_project(l, term, node->sum, FUSE_REDUCE_SUM);
     }
     l->here = outer;
+    l->driver = driver;
     return term;
 }

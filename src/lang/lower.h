@@ -12,6 +12,9 @@ struct fuse_term {
     struct fuse_scalar_node node; /* without a, b, c; LOAD's operand and IOTA's index are the equation's */
     struct fuse_term *a, *b, *c;
     const struct fuse_use *use; /* LOAD: a value through the equation's indices */
+    /* The relation whose tuples are the only places where the term counts: elsewhere it is 0 or false, or a joint equation
+     * leaves the cell out. What becomes of the term is a JOIN. NULL: it counts everywhere. */
+    const struct fuse_use *relation;
     uint64_t axes;
     int weight;      /* operations, shared ones counted again; saturates */
     int epoch, slot; /* where the current emission put it */
@@ -25,6 +28,8 @@ struct fuse_lowering {
     const char *name[FUSE_MAX_INDICES];
     struct fuse_span span, here; /* of the equation, of the node in hand */
     const char *owner;           /* the tensor that is defined; NULL: a sink */
+    const struct fuse_node
+        *driver; /* of a joint equation: the reference to the relation that it runs over; NULL: none */
     bool failed;
     int epoch;
 };
@@ -65,6 +70,27 @@ bool fuse_is_load(const struct fuse_term *term);
 /* A sink; index names are those of the value's axes. Returns the operation. */
 struct fuse_op *fuse_emit_sink(struct fuse_lowering *l, int value, const char *path, const char *part, const int *axes);
 
+/* ---- lower_relation.c: files of rows ---------------------------------------------------------------------------- */
+
+/* The relation that all contributions of the tensor make together. */
+void fuse_lower_files(struct fuse_checker *c, struct fuse_tensor *tensor);
+/* The dense value of a relation's cells, absent ones 0; made once. */
+int fuse_lower_cells(struct fuse_lowering *l, struct fuse_tensor *tensor);
+bool fuse_reads_relation(const struct fuse_lowering *l, const struct fuse_node *node);
+/* A reference to a relation, or to its support, anywhere: its cells, or in a joint equation that runs over it, the tuples. */
+struct fuse_term *fuse_lower_relation(struct fuse_lowering *l, const struct fuse_node *ref, bool support);
+/* The factor of a product, or operand of a conjunction, that is best read as tuples, or -1; and its term. */
+int fuse_choose_factor(const struct fuse_lowering *l, const struct fuse_node *product);
+struct fuse_term *fuse_lower_factor(struct fuse_lowering *l, const struct fuse_node *node);
+/* The relation that a joint equation runs over: a numeric one that it mentions, else one in its guard; NULL: none. */
+const struct fuse_node *fuse_find_driver(struct fuse_lowering *l, const struct fuse_equation *eq);
+/* true when inside the node an absent tuple of the driver may count. */
+bool fuse_hides_driver(const struct fuse_node *node);
+/* The guard, and that every other numeric relation that the equation mentions is present. */
+struct fuse_term *fuse_guard_others(struct fuse_lowering *l, struct fuse_term *guard, const struct fuse_equation *eq);
+/* The term at the driver's tuples only; the term itself without driver. */
+struct fuse_term *fuse_at_tuples(struct fuse_lowering *l, struct fuse_term *term);
+
 /* ---- joint.c ---------------------------------------------------------------------------------------------------- */
 
 /* A contribution to a tensor, and the cells that it reaches; NULL: all. Where it does not reach, its value is neutral. */
@@ -87,6 +113,7 @@ enum fuse_coverage fuse_tensor_coverage(struct fuse_checker *c, const struct fus
 
 /* The node's term, summed as the sums pass says. `want` is the type of reals that are free to choose: F32 or F64. */
 struct fuse_term *fuse_lower_node(struct fuse_lowering *l, const struct fuse_node *node, enum fuse_dtype want);
+struct fuse_access fuse_reference_access(const struct fuse_lowering *l, const struct fuse_node *ref, int value);
 struct fuse_term *fuse_lower_builtin(struct fuse_lowering *l, const struct fuse_node *node, enum fuse_dtype want);
 struct fuse_term *fuse_lower_left(struct fuse_lowering *l, const struct fuse_node *node, enum fuse_dtype want);
 struct fuse_term *fuse_lower_structure(struct fuse_lowering *l, const struct fuse_node *node, enum fuse_dtype want);

@@ -35,9 +35,10 @@ struct fuse_term *fuse_lower_conjunction(struct fuse_lowering *l, const struct f
     struct fuse_term **factor = FUSE_NEW_ARRAY(l->c->arena, struct fuse_term *, node->n);
     struct fuse_term *all = NULL, *rest = NULL;
     uint64_t axes = 0;
-    int factors = 0;
+    int factors = 0, relation = fuse_choose_factor(l, node);
     for (int k = 0; k < node->n; k++) {
-        struct fuse_term *term = fuse_lower_truth(l, node->arg[k], want);
+        struct fuse_term *term = k == relation ? fuse_term_cast(l, fuse_lower_factor(l, node->arg[k]), FUSE_BOOL)
+                                               : fuse_lower_truth(l, node->arg[k], want);
         if (term->axes & node->sum) {
             factor[factors++] = term;
             axes |= term->axes;
@@ -45,6 +46,8 @@ struct fuse_term *fuse_lower_conjunction(struct fuse_lowering *l, const struct f
             rest = both(l, rest, term);
         }
     }
+    if (rest && rest->relation && relation >= 0)
+        rest = fuse_materialise(l, rest);
     if (!node->sum)
         return rest;
     /* One factor that spans everything is read whole anyway. */

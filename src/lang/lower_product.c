@@ -45,16 +45,23 @@ static struct fuse_term *multiply_all(struct product *p, struct fuse_term *start
 }
 
 /* A divisor over a summed index joins a factor that has all its indices: then what is left is a pure product. Returns
- * false when there is a divisor for which no factor will do. */
-static bool absorb_divisors(struct product *p, bool *summed) {
+ * false when there is a divisor for which no factor will do. Beside a relation it becomes a factor: the tuples' own values
+ * stay what they are. */
+static bool absorb_divisors(struct product *p, bool *summed, bool joins) {
     bool pure = true;
     for (int d = 0; d < p->n; d++) {
         if (!p->inverse[d] || !(p->factor[d]->axes & p->sum))
             continue;
         int host = -1;
         for (int k = 0; k < p->n; k++)
-            if (!p->inverse[k] && summed[k] && !(p->factor[d]->axes & ~p->factor[k]->axes) && (host < 0 || k < d))
+            if (!p->inverse[k] && summed[k] && !p->factor[k]->relation && !(p->factor[d]->axes & ~p->factor[k]->axes) &&
+                (host < 0 || k < d))
                 host = k;
+        if (host < 0 && joins) {
+            p->factor[d] = fuse_settle(p->l, multiply(p, one(p), p->factor[d], true), CHEAP_WEIGHT);
+            p->inverse[d] = false;
+            continue;
+        }
         if (host < 0) {
             pure = false;
             continue;
@@ -119,14 +126,18 @@ struct fuse_term *fuse_lower_product(struct fuse_lowering *l, const struct fuse_
     struct product p = {.l = l, .dtype = fuse_compute_type(node->inner, want), .sum = node->sum, .n = node->n};
     bool *summed = FUSE_NEW_ARRAY(l->c->arena, bool, node->n), *rest = FUSE_NEW_ARRAY(l->c->arena, bool, node->n);
     p.factor = FUSE_NEW_ARRAY(l->c->arena, struct fuse_term *, node->n);
-    p.inverse = node->inverse;
+    p.inverse = FUSE_NEW_ARRAY(l->c->arena, bool, node->n);
+    int relation = fuse_choose_factor(l, node);
     for (int k = 0; k < node->n; k++) {
-        p.factor[k] = fuse_lower_node(l, node->arg[k], want);
+        p.inverse[k] = node->inverse[k];
+        p.factor[k] = k == relation ? fuse_lower_factor(l, node->arg[k]) : fuse_lower_node(l, node->arg[k], want);
         rest[k] = true;
     }
     enum fuse_dtype result = fuse_compute_type(node->type, want);
-    if (!p.sum)
-        return fuse_term_cast(l, multiply_all(&p, NULL, rest), result);
+    if (!p.sum) {
+        struct fuse_term *product = fuse_term_cast(l, multiply_all(&p, NULL, rest), result);
+        return relation >= 0 ? fuse_materialise(l, product) : product;
+    }
 
     /* X[j] ** 0 is the constant 1: its sum still counts. */
     uint64_t present = 0;
@@ -141,7 +152,7 @@ struct fuse_term *fuse_lower_product(struct fuse_lowering *l, const struct fuse_
         summed[k] = p.inverse[k] ? (axes & p.sum) != 0 : axes != 0;
         rest[k] = !summed[k];
     }
-    bool pure = absorb_divisors(&p, summed);
+    bool pure = absorb_divisors(&p, summed, relation >= 0);
     struct fuse_term *sum =
         !pure || is_one_sweep(&p, summed) ? sum_in_one_sweep(&p, summed) : sum_by_einsum(&p, summed);
     return fuse_term_cast(l, multiply_all(&p, sum, rest), result);

@@ -121,10 +121,54 @@ static bool same_source(const struct fuse_item *a, const struct fuse_item *b) {
     return true;
 }
 
+enum fuse_relation_kind fuse_source_relation(const struct fuse_equation *eq) {
+    const struct fuse_tally *tally = eq->source && eq->source->probed ? eq->source->probe.tally : NULL;
+    if (!tally)
+        return FUSE_NO_RELATION;
+    if (tally->columns == 0) /* of no rows, nothing is known */
+        return eq->item->lhs.boolean ? FUSE_FACTS : FUSE_NUMERIC;
+    return tally->columns == eq->item->lhs.n ? FUSE_FACTS : FUSE_NUMERIC;
+}
+
+enum fuse_relation_kind fuse_tensor_relation(const struct fuse_checker *c, const struct fuse_tensor *tensor) {
+    enum fuse_relation_kind kind = FUSE_NO_RELATION;
+    for (int k = 0; k < tensor->contributions.n; k++) {
+        const struct fuse_equation *eq = c->equations.at[tensor->contributions.at[k]];
+        enum fuse_relation_kind this = eq->kind == FUSE_EQUATION_SOURCE ? fuse_source_relation(eq) : FUSE_NO_RELATION;
+        if (this == FUSE_NO_RELATION || (k > 0 && this != kind))
+            return FUSE_NO_RELATION;
+        kind = this;
+    }
+    return kind;
+}
+
+static void check_columns(struct fuse_checker *c, struct fuse_equation *eq, struct fuse_tensor *tensor) {
+    const struct fuse_item *item = eq->item;
+    int columns = eq->source->probe.tally->columns, n = item->lhs.n;
+    if (columns == 0 || columns == n || (columns == n + 1 && !item->lhs.boolean))
+        return;
+    struct fuse_diagnostic *d =
+        fuse_complain(c, item->lhs.span, "\"%s\" has %d column%s, the left side has %d %s", item->text, columns,
+                      columns == 1 ? "" : "s", n, n == 1 ? "index" : "indices");
+    fuse_point_to(d, item->text_span, "the source");
+    if (columns == n + 1)
+        fuse_advise(c, d, "a relation with a column of values is written with brackets: %s[..]", item->lhs.name);
+    else
+        fuse_advise(c, d,
+                    "facts have an index for each column, numeric relations for each column but the last, the value");
+    eq->bad = tensor->disputed = true;
+}
+
 /* Before any reference is looked at, so that the rank is not what those are blamed for. */
 static void check_source_rank(struct fuse_checker *c, struct fuse_equation *eq, struct fuse_tensor *tensor) {
     const struct fuse_item *item = eq->item;
-    if (eq->bad || !eq->source || !eq->source->probed || eq->source->probe.rank == item->lhs.n)
+    if (eq->bad || !eq->source || !eq->source->probed)
+        return;
+    if (eq->source->probe.tally) {
+        check_columns(c, eq, tensor);
+        return;
+    }
+    if (eq->source->probe.rank == item->lhs.n)
         return;
     fuse_point_to(fuse_complain(c, item->lhs.span, "\"%s\" has rank %d, the left side has %d %s", item->text,
                                 eq->source->probe.rank, item->lhs.n, item->lhs.n == 1 ? "index" : "indices"),
@@ -183,13 +227,23 @@ static struct fuse_lhs file_left(struct fuse_checker *c, struct fuse_lhs lhs) {
     return lhs;
 }
 
+/* How many indices a file has: one of rows as many as the left side if it can. */
+static int file_rank(const struct fuse_item *item, const struct fuse_source_request *request) {
+    if (!request || !request->probed)
+        return item->lhs.n;
+    const struct fuse_tally *tally = request->probe.tally;
+    if (!tally)
+        return request->probe.rank;
+    return tally->columns == 0 || tally->columns == item->lhs.n + 1 ? item->lhs.n : tally->columns;
+}
+
 /* X[0,i+1] when G[i] = "f.npy" is F[i] = "f.npy" and X[0,i+1] when G[i] = F[i]. */
 static const struct fuse_item *name_file(struct fuse_checker *c, const struct fuse_item *item) {
     struct fuse_item *source = FUSE_NEW(c->arena, struct fuse_item), *equation = FUSE_NEW(c->arena, struct fuse_item);
     struct fuse_expr *value = FUSE_NEW(c->arena, struct fuse_expr);
     const struct fuse_source_request *request = find_source(c, item->text);
     *source = *equation = *item;
-    source->lhs = file_indices(c, item, request && request->probed ? request->probe.rank : item->lhs.n);
+    source->lhs = file_indices(c, item, file_rank(item, request));
     source->lhs.name = fuse_arena_printf(c->arena, "\"%s\"@%d", item->text, c->equations.n);
     const struct fuse_lhs read = source->lhs;
     source->lhs = file_left(c, read);

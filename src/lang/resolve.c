@@ -218,6 +218,33 @@ static void resolve_left(struct fuse_resolver *r) {
         note_position(r, &eq->left[a], eq->tensor, a, true);
 }
 
+/* What a file of rows says about its columns. */
+static void resolve_rows(struct fuse_resolver *r, const struct fuse_tally *tally) {
+    struct fuse_equation *eq = r->eq;
+    const struct fuse_item *item = eq->item;
+    if (fuse_source_relation(eq) == FUSE_FACTS && tally->last != FUSE_COLUMN_IDS) {
+        struct fuse_diagnostic *d = fuse_complain(r->c, item->text_span, "row %lld of \"%s\": the last field is no id",
+                                                  (long long)tally->last_not_id + 1, item->text);
+        if (d)
+            d->status = FUSE_EINPUT;
+        fuse_advise(r->c, d, "ids are integers from 0 on; with one index fewer, the last column is the value");
+        fail(r);
+    }
+    if (r->c->tensors.at[eq->tensor]->assign == FUSE_ASSIGN_AVG) {
+        fuse_later(r->c, item->span, "the mean of equal rows is");
+        fail(r);
+    }
+    for (int a = 0; a < eq->lefts; a++)
+        fuse_add_fact(r, (struct fuse_fact){.kind = FUSE_FACT_ROWS,
+                                            .a = r->c->tensors.at[eq->tensor]->domain[a],
+                                            .number = tally->columns ? tally->largest[a] : -1,
+                                            .span = item->text_span,
+                                            .from = fuse_arena_printf(r->c->arena, "\"%s\"", item->text),
+                                            .index_name = eq->index[eq->left[a].index].name,
+                                            .tensor = eq->tensor,
+                                            .axis = a});
+}
+
 static void resolve_source(struct fuse_resolver *r) {
     struct fuse_equation *eq = r->eq;
     struct fuse_checker *c = r->c;
@@ -234,6 +261,10 @@ static void resolve_source(struct fuse_resolver *r) {
     if (eq->bad)
         return;
     const struct fuse_probe *probe = &eq->source->probe;
+    if (probe->tally) {
+        resolve_rows(r, probe->tally);
+        return;
+    }
     for (int a = 0; a < probe->rank; a++)
         fuse_add_fact(r, (struct fuse_fact){.kind = FUSE_FACT_EXTENT,
                                             .a = c->tensors.at[eq->tensor]->domain[a],
@@ -342,16 +373,18 @@ static struct fuse_node *resolve_reference(struct fuse_resolver *r, const struct
     return good ? node : NULL;
 }
 
-/* A reference to a numeric tensor that is written with parentheses reads its truth. */
+/* A reference to a numeric tensor that is written with parentheses reads its truth; of a numeric relation, its support. */
 static struct fuse_node *resolve_truth(struct fuse_resolver *r, const struct fuse_expr *expr, int tensor,
                                        const struct fuse_scope *scope) {
     struct fuse_node *ref = resolve_reference(r, expr, tensor, scope);
     if (!ref || r->c->tensors.at[tensor]->boolean)
         return ref;
-    struct fuse_diagnostic *d =
-        fuse_report(r->c->diagnostics, FUSE_SEVERITY_WARNING, expr->apply.name_span,
-                    "'%s' is numeric: parentheses read it as true where it is > 0", expr->apply.name);
-    fuse_advise(r->c, d, "write %s[..] for its numbers", expr->apply.name);
+    if (fuse_tensor_relation(r->c, r->c->tensors.at[tensor]) != FUSE_NUMERIC) {
+        struct fuse_diagnostic *d =
+            fuse_report(r->c->diagnostics, FUSE_SEVERITY_WARNING, expr->apply.name_span,
+                        "'%s' is numeric: parentheses read it as true where it is > 0", expr->apply.name);
+        fuse_advise(r->c, d, "write %s[..] for its numbers", expr->apply.name);
+    }
     struct fuse_node *node = fuse_new_node(r, FUSE_NODE_TRUTH, expr->span, 1);
     node->arg[0] = ref;
     return fuse_finish_node(r, node);

@@ -48,6 +48,8 @@ struct fuse_term *fuse_term_load(struct fuse_lowering *l, int value, const struc
         if (access->at[a].index >= 0)
             term->axes |= FUSE_BIT(access->at[a].index);
     term->weight = 1;
+    if (fuse_is_relation(l->c->ir, value))
+        term->relation = use;
     return term;
 }
 
@@ -80,6 +82,8 @@ static struct fuse_term *finish(struct fuse_lowering *l, struct fuse_term *term)
     for (int k = 0; k < arity; k++) {
         term->axes |= argument[k]->axes;
         term->weight += argument[k]->weight;
+        if (!term->relation)
+            term->relation = argument[k]->relation;
         if (argument[k]->node.op != FUSE_SCALAR_CONST)
             constant = false;
         else if (argument[k]->node.dtype == FUSE_BOOL || argument[k]->node.dtype == FUSE_I64)
@@ -89,7 +93,7 @@ static struct fuse_term *finish(struct fuse_lowering *l, struct fuse_term *term)
     }
     if (term->weight > MAX_WEIGHT)
         term->weight = MAX_WEIGHT;
-    if (!constant || arity == 0)
+    if (!constant || arity == 0 || term->relation)
         return term;
     union fuse_scalar_value result =
         fuse_scalar_eval(&term->node, term->a->node.dtype, value[0], value[1], value[2], &overflow);

@@ -148,12 +148,23 @@ struct fuse_type fuse_kept_type(const struct fuse_checker *c, struct fuse_type t
     return c->settings.has_precision && is_real(type) ? (struct fuse_type){c->settings.precision, false} : type;
 }
 
+/* Values of rows are real, and F64 if everything in them is integer. */
+static struct fuse_type source_type(const struct fuse_equation *eq) {
+    const struct fuse_probe *probe = &eq->source->probe;
+    switch (fuse_source_relation(eq)) {
+    case FUSE_FACTS: return boolean;
+    case FUSE_NUMERIC: return (struct fuse_type){probe->tally->last == FUSE_COLUMN_REALS ? FUSE_F32 : FUSE_F64, false};
+    case FUSE_NO_RELATION: break;
+    }
+    return (struct fuse_type){fuse_dtype_resident(probe->file_dtype), false};
+}
+
 void fuse_type_tensor(struct fuse_checker *c, struct fuse_tensor *tensor) {
     for (int k = 0; k < tensor->contributions.n; k++) {
         struct fuse_equation *eq = c->equations.at[tensor->contributions.at[k]];
         struct fuse_type type;
         if (eq->kind == FUSE_EQUATION_SOURCE) {
-            type = (struct fuse_type){fuse_dtype_resident(eq->source->probe.file_dtype), false};
+            type = source_type(eq);
         } else {
             fuse_type_equation(c, eq);
             type = eq->root->type;

@@ -28,14 +28,14 @@ int fuse_build_add_buffer(struct build *b, char role, const struct fuse_holding 
     return b->plan->buffers.n - 1;
 }
 
-static int add_staging(struct build *b, enum fuse_memkind kind, int64_t bytes) {
+int fuse_build_add_bytes(struct build *b, char role, enum fuse_memkind kind, int64_t bytes) {
     struct fuse_buffer buffer = {.value = -1,
                                  .dtype = FUSE_U8,
                                  .kind = kind,
                                  .bytes = bytes,
                                  .first = b->position,
                                  .last = b->position,
-                                 .role = 's'};
+                                 .role = role};
     fuse_vec_push(b->plan->arena, &b->plan->buffers, buffer);
     return b->plan->buffers.n - 1;
 }
@@ -82,9 +82,9 @@ static void add_message_staging(struct build *b, struct fuse_step *step) {
     half = round_up(half, 64);
     if (half < peers * round_up(step->piece_bytes, 64))
         half = peers * round_up(step->piece_bytes, 64);
-    step->staging = add_staging(b, fuse_build_tensor_kind(b), 2 * half);
+    step->staging = fuse_build_add_bytes(b, 's', fuse_build_tensor_kind(b), 2 * half);
     if (device)
-        step->pinned = add_staging(b, FUSE_MEM_PINNED, 2 * half);
+        step->pinned = fuse_build_add_bytes(b, 's', FUSE_MEM_PINNED, 2 * half);
 }
 
 /* With device memory, pieces of files and of what is printed pass through staging. */
@@ -96,8 +96,8 @@ static void add_file_staging(struct build *b, struct fuse_step *step, int64_t by
     int64_t half = bytes < b->effort->workspace_bytes ? bytes : b->effort->workspace_bytes;
     step->piece_bytes = half / size * size > size ? half / size * size : size;
     half = round_up(step->piece_bytes, 64);
-    step->staging = add_staging(b, FUSE_MEM_DEVICE, 2 * half);
-    step->pinned = add_staging(b, FUSE_MEM_PINNED, 2 * half);
+    step->staging = fuse_build_add_bytes(b, 's', FUSE_MEM_DEVICE, 2 * half);
+    step->pinned = fuse_build_add_bytes(b, 's', FUSE_MEM_PINNED, 2 * half);
 }
 
 static void add_region(struct build *b, struct fuse_region region) {
@@ -178,7 +178,7 @@ static int open_slabs(struct build *b, const struct fuse_holding *ranges) {
 
 void fuse_build_load_value(struct build *b, int value) {
     struct fuse_plan *plan = b->plan;
-    if (b->value_buffer[value] >= 0)
+    if (b->value_buffer[value] >= 0 || fuse_is_relation(plan->ir, value))
         return;
     int number = plan->ir->values.at[value].op;
     const struct fuse_op *op = plan->ir->ops.at[number];
@@ -284,7 +284,7 @@ void fuse_plan_build(struct fuse_plan *plan, const struct fuse_plan_effort *effo
             int last = last_of_chain(plan, at);
             fuse_build_emit_chain(&b, at, last);
             at = last;
-        } else if (kind == FUSE_OP_EINSUM || kind == FUSE_OP_MAP) {
+        } else if (kind == FUSE_OP_EINSUM || kind == FUSE_OP_MAP || kind == FUSE_OP_JOIN) {
             fuse_build_emit_operation(&b, o);
         }
         for (int k = 0; kind == FUSE_OP_SINK && effort->lazy && k < ir->ops.at[o]->inputs; k++) {

@@ -26,6 +26,8 @@ int64_t fuse_build_dtype_bytes(const struct build *b, int value);
 /* Where tensors live. */
 enum fuse_memkind fuse_build_tensor_kind(const struct build *b);
 int fuse_build_add_buffer(struct build *b, char role, const struct fuse_holding *holding);
+/* One of so many bytes that holds no elements of a tensor; the same on every rank. */
+int fuse_build_add_bytes(struct build *b, char role, enum fuse_memkind kind, int64_t bytes);
 struct fuse_step fuse_build_new_step(const struct build *b, enum fuse_step_kind kind, enum fuse_phase phase, int op);
 /* Prices a step, gives it staging, and appends it to the loop that is open or to the top. */
 void fuse_build_add_step(struct build *b, struct fuse_step *step);
@@ -58,6 +60,11 @@ int fuse_build_add_result_buffer(struct build *b, int op);
 /* Reduces partial results, and moves them to the value's layout if that is another. */
 void fuse_build_finish(struct build *b, int op, int to);
 void fuse_build_emit_operation(struct build *b, int op);
+
+/* ---- build_tuples.c ---- */
+
+/* Brings the tuples of a JOIN's relation, unless they are there; returns the buffer. */
+int fuse_build_tuples(struct build *b, int op);
 
 /* ---- build_chain.c ---- */
 

@@ -54,6 +54,8 @@ static int64_t choose_panels(const struct build *b, int number, const struct gat
     /* The index that shrinks most of what is gathered; a projected one if it comes near. */
     for (int i = 0; i < op->indices; i++) {
         int64_t shrinks = 0;
+        if (op->kind == FUSE_OP_JOIN && fuse_build_reads_index(&op->input[0], i))
+            continue; /* tuples do not come in panels */
         for (int k = 0; k < op->inputs; k++)
             if (gather[k].needed && fuse_build_reads_index(&op->input[k], i))
                 shrinks = fuse_sat_add(shrinks, gather[k].bytes);
@@ -103,7 +105,7 @@ static int choose_skew(const struct fuse_plan *plan, const struct fuse_op *op, c
     for (int k = 0; k < op->inputs; k++) {
         const struct fuse_use *use = &op->input[k];
         bool split = false;
-        for (int a = 0; a < use->access.rank; a++)
+        for (int a = 0; a < use->access.rank && gather[k].needed; a++)
             split |= use->access.at[a].index == index && use->access.at[a].stride == 1 &&
                      !fuse_access_is_paired(&use->access.at[a]) &&
                      fuse_layout_parts(&plan->layout[use->value], &plan->mesh, a) > 1;
@@ -178,8 +180,10 @@ int fuse_build_gather_input(struct build *b, int number, int k, int loop, int cu
 
 struct fuse_step fuse_build_compute_step(const struct build *b, int number, int to) {
     const struct fuse_op *op = b->plan->ir->ops.at[number];
-    struct fuse_step step =
-        fuse_build_new_step(b, op->kind == FUSE_OP_EINSUM ? FUSE_STEP_CONTRACT : FUSE_STEP_MAP, FUSE_PHASE_RUN, number);
+    enum fuse_step_kind kind = op->kind == FUSE_OP_EINSUM ? FUSE_STEP_CONTRACT
+                               : op->kind == FUSE_OP_JOIN ? FUSE_STEP_JOIN
+                                                          : FUSE_STEP_MAP;
+    struct fuse_step step = fuse_build_new_step(b, kind, FUSE_PHASE_RUN, number);
     for (int k = 0; k < op->inputs; k++)
         step.in[k] = b->value_buffer[op->input[k].value];
     step.partition = b->plan->partition[number];
@@ -198,8 +202,12 @@ static void compute(struct build *b, int number, int to, int64_t out_bytes) {
     const struct fuse_layout *partition = &plan->partition[number];
     struct gather gather[FUSE_MAX_INPUTS] = {{0}};
     struct fuse_step step = fuse_build_compute_step(b, number, to);
+    if (op->kind == FUSE_OP_JOIN)
+        step.in[0] = fuse_build_tuples(b, number);
     for (int k = 0; k < op->inputs; k++) {
         int v = op->input[k].value;
+        if (fuse_is_relation(plan->ir, v))
+            continue;
         gather[k].needed = fuse_build_needs_gather(plan, number, k);
         struct fuse_holding need = {
             .kind = FUSE_HOLDING_NEED, .value = v, .layout = *partition, .op = number, .input = k, .loop = -1};

@@ -1,5 +1,8 @@
 #include "plan/cost.h"
 
+#define JOIN_PS_PER_FLOP 500
+#define SORT_PS_PER_TUPLE 100000
+
 struct interval {
     int64_t lo, hi;
 };
@@ -263,12 +266,51 @@ static int64_t iteration_elems(const struct fuse_plan *plan, const struct fuse_o
     return n;
 }
 
+/* The tuples of one rank of a JOIN, were they spread evenly; *others: points of the indices that the relation lacks. */
+static int64_t even_tuples(const struct fuse_plan *plan, const struct fuse_op *op, const struct fuse_layout *partition,
+                           int64_t *others) {
+    const struct fuse_value *relation = &plan->ir->values.at[op->input[0].value];
+    struct fuse_box all = fuse_box_full(relation->rank, relation->extent);
+    int64_t n = fuse_relation_most(plan->ir, op->input[0].value, &all);
+    *others = 1;
+    for (int i = 0; i < op->indices; i++) {
+        int64_t parts = fuse_layout_parts(partition, &plan->mesh, i);
+        bool read = false;
+        for (int a = 0; a < op->input[0].access.rank; a++)
+            read |= op->input[0].access.at[a].index == i;
+        if (read)
+            n = (n + parts - 1) / parts;
+        else
+            *others = fuse_sat_mul(*others, (op->extent[i] + parts - 1) / parts);
+    }
+    return n;
+}
+
+static int64_t join_elems(const struct fuse_plan *plan, const struct fuse_op *op, const struct fuse_layout *partition) {
+    int64_t others, n = even_tuples(plan, op, partition, &others);
+    return fuse_sat_mul(n, others);
+}
+
+static int64_t bring_tuples_ps(const struct fuse_plan *plan, int64_t tuples, int64_t row_bytes) {
+    return fuse_sat_add(fuse_cost_receive_ps(plan, fuse_sat_mul(tuples, row_bytes), plan->mesh.ranks - 1),
+                        fuse_sat_mul(tuples, SORT_PS_PER_TUPLE));
+}
+
+int64_t fuse_cost_tuples_ps(const struct fuse_plan *plan, int number, const struct fuse_layout *partition,
+                            int64_t *held) {
+    const struct fuse_op *op = plan->ir->ops.at[number];
+    int64_t others, n = even_tuples(plan, op, partition, &others);
+    int64_t row_bytes = 8 * (op->input[0].access.rank + 1);
+    *held = fuse_sat_mul(n, row_bytes + row_bytes / 2 + (int64_t)sizeof(uint32_t));
+    return bring_tuples_ps(plan, n, row_bytes);
+}
+
 static int64_t op_flops(const struct fuse_plan *plan, int number, const struct fuse_layout *partition) {
     const struct fuse_op *op = plan->ir->ops.at[number];
-    int64_t n = iteration_elems(plan, op, partition);
+    int64_t n = op->kind == FUSE_OP_JOIN ? join_elems(plan, op, partition) : iteration_elems(plan, op, partition);
     if (op->kind == FUSE_OP_EINSUM)
         return fuse_sat_mul(n, op->inputs);
-    if (op->kind == FUSE_OP_MAP) {
+    if (op->kind == FUSE_OP_MAP || op->kind == FUSE_OP_JOIN) {
         int work = 0;
         for (int i = 0; i < op->body->n; i++)
             work += fuse_scalar_arity(op->body->node[i].op) > 0;
@@ -287,6 +329,8 @@ int64_t fuse_cost_compute_ps(const struct fuse_plan *plan, int number, const str
                                             : m->f32_ps_per_kflop;
     if (op->kind == FUSE_OP_EINSUM)
         return fuse_sat_mul(flops, per_kflop) / 1024;
+    if (op->kind == FUSE_OP_JOIN)
+        return fuse_sat_mul(flops, JOIN_PS_PER_FLOP);
     /* A map is bound by memory or, with long bodies, by some eight operations per element and tile pass. */
     int64_t elems = iteration_elems(plan, op, partition);
     int64_t bytes = fuse_sat_mul(elems, 4 * (int64_t)(op->inputs + (op->reduce == FUSE_REDUCE_NONE)));
@@ -410,6 +454,14 @@ static int64_t messages_of(const struct fuse_plan *plan, const struct fuse_step 
     return fuse_sat_add(messages, turns - 1);
 }
 
+static int64_t relation_file_bytes(const struct fuse_plan *plan, int value) {
+    const struct fuse_op *source = plan->ir->ops.at[plan->ir->values.at[value].op];
+    int64_t bytes = source->probe.file_bytes;
+    for (int k = 0; k < source->inputs; k++)
+        bytes = fuse_sat_add(bytes, relation_file_bytes(plan, source->input[k].value));
+    return bytes;
+}
+
 void fuse_cost_step(const struct fuse_plan *plan, struct fuse_step *step, int64_t *received_bytes) {
     const struct fuse_machine *m = &plan->request.machine;
     step->received_bytes_max = step->received_bytes_total = step->flops_max = step->time_ps = 0;
@@ -434,7 +486,15 @@ void fuse_cost_step(const struct fuse_plan *plan, struct fuse_step *step, int64_
                                      fuse_sat_mul(copied, m->copy_ps_per_kib) / 1024);
         break;
     }
+    case FUSE_STEP_TUPLES: {
+        int64_t bytes = relation_file_bytes(plan, plan->ir->ops.at[step->op]->input[0].value) / plan->mesh.ranks;
+        struct fuse_tuples tuples = fuse_plan_tuples(plan, step->op, &step->partition);
+        step->time_ps = fuse_sat_add(fuse_sat_mul(bytes, m->file_ps_per_kib) / 1024,
+                                     bring_tuples_ps(plan, tuples.most, tuples.row_bytes));
+        break;
+    }
     case FUSE_STEP_CONTRACT:
+    case FUSE_STEP_JOIN:
     case FUSE_STEP_MAP:
         step->flops_max = op_flops(plan, step->op, &step->partition);
         step->time_ps = fuse_cost_compute_ps(plan, step->op, &step->partition);

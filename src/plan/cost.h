@@ -36,6 +36,8 @@ struct fuse_traffic fuse_cost_relayout(const struct fuse_plan *plan, int value, 
                                        const struct fuse_layout *need);
 /* Time of one rank's share of an operation under a partition. */
 int64_t fuse_cost_compute_ps(const struct fuse_plan *plan, int op, const struct fuse_layout *partition);
+/* Time to bring a rank its tuples of a JOIN's relation, were they spread evenly; *held is what they occupy meanwhile. */
+int64_t fuse_cost_tuples_ps(const struct fuse_plan *plan, int op, const struct fuse_layout *partition, int64_t *held);
 /* In a chain's loop an exchange also waits for the slowest rank, at every turn: as if for so many messages. */
 #define FUSE_COST_WAITS 10
 

@@ -218,7 +218,7 @@ static void note_largest(struct fuse_error *err, struct fuse_arena *arena, const
     for (int i = 0; i < 3; i++) {
         int largest = -1;
         for (int v = 0; v < ir->values.n; v++)
-            if (!told[v] &&
+            if (!told[v] && !fuse_is_relation(ir, v) &&
                 (largest < 0 || fuse_value_bytes(&ir->values.at[v]) > fuse_value_bytes(&ir->values.at[largest])))
                 largest = v;
         if (largest < 0)
@@ -234,7 +234,8 @@ static void note_largest(struct fuse_error *err, struct fuse_arena *arena, const
         const struct fuse_op *op = ir->ops.at[o];
         int64_t bytes = op->out >= 0 ? fuse_value_bytes(&ir->values.at[op->out]) : 0;
         for (int k = 0; k < op->inputs; k++)
-            bytes = fuse_sat_add(bytes, fuse_value_bytes(&ir->values.at[op->input[k].value]));
+            if (!fuse_is_relation(ir, op->input[k].value))
+                bytes = fuse_sat_add(bytes, fuse_value_bytes(&ir->values.at[op->input[k].value]));
         if (bytes > most && op->inputs > 0) {
             most = bytes;
             heavy = o;

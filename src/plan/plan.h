@@ -140,8 +140,10 @@ enum fuse_step_kind {
     FUSE_STEP_REDUCE,   /* partials along mesh dimension `dim` of `to`: have -> need within the same buffer */
     FUSE_STEP_CONTRACT, /* operation on in[0], in[1] -> to */
     FUSE_STEP_MAP,      /* operation on in[..] -> to */
-    FUSE_STEP_WRITE,    /* `from` -> sink file */
-    FUSE_STEP_PRINT     /* rank 0 prints a small tensor, or a summary of a large one */
+    FUSE_STEP_TUPLES, /* files of operation `op`'s relation -> `to`, what each rank needs of it, see fuse_plan_tuples */
+    FUSE_STEP_JOIN,   /* operation on the tuples in[0] and in[1 ..] -> to */
+    FUSE_STEP_WRITE,  /* `from` -> sink file */
+    FUSE_STEP_PRINT   /* rank 0 prints a small tensor, or a summary of a large one */
 };
 
 #define FUSE_MAX_INPUTS 16 /* inputs of one operation */
@@ -153,14 +155,15 @@ struct fuse_step {
     int from, to;                   /* buffers, or -1 */
     struct fuse_holding have, need; /* MOVE, REDUCE; READ: need is what to read; WRITE: have is what to write */
     int dim;                        /* REDUCE */
-    int in[FUSE_MAX_INPUTS];        /* CONTRACT, MAP: buffers */
-    struct fuse_layout partition;   /* CONTRACT, MAP: of the iteration space */
+    int in[FUSE_MAX_INPUTS];        /* CONTRACT, MAP, JOIN: buffers */
+    struct fuse_layout partition;   /* CONTRACT, MAP, JOIN, TUPLES: of the iteration space */
     int loop;                       /* the loop region around the step, or -1 */
-    int cut;                        /* CONTRACT, MAP in a loop: the index that its turns cut */
-    bool accumulate;                /* CONTRACT, MAP in a loop over a projected index: turns after the first add */
+    int cut;                        /* CONTRACT, MAP, JOIN in a loop: the index that its turns cut */
+    bool accumulate; /* CONTRACT, MAP, JOIN in a loop over a projected index: turns after the first add */
     /* Staging for messages and, with device memory, for file pieces: one buffer that is halved into send and receive;
      * `pinned` is its twin in pinned memory (-1 when tensors live in host memory). A message is cut into pieces of at
-     * most piece_bytes. */
+     * most piece_bytes. TUPLES: staging is in memory that messages may use, for rows on their way, at most piece_bytes
+     * from each rank to each other at a time, and for those that have come; pinned is a twin of `to`. */
     int staging, pinned;
     int64_t piece_bytes;
     /* Costs over all turns. Bytes that a rank must receive, in the dtype that travels. */
@@ -192,7 +195,21 @@ struct fuse_buffer {
     struct fuse_holding holding; /* what it is laid out for */
     int64_t bytes, offset;       /* the same on every rank; offset in the arena of its kind */
     int first, last;             /* positions in the top-level order at which it is first and last used */
-    char role;                   /* 'v' value, 'p' partial, 'g' gathered operand, 'f' file range, 's' staging */
+    /* 'v' value, 'p' partial, 'g' gathered operand, 'f' file range, 't' tuples (value -1 too), 's' staging */
+    char role;
+};
+
+/* The tuples that a JOIN reads on a rank: those whose place is in the rank's iteration box, at most once each, in compressed
+ * sparse rows of 32 bits. They are sorted by the operation's indices that the relation is read through; the first of
+ * these is the row. Positions count from the start of the box. Same on every rank; on some, fewer rows and tuples are used. */
+struct fuse_tuples {
+    int indices, index[FUSE_MAX_AXES]; /* of the operation, increasing; 0: one row of at most one tuple */
+    int64_t rows, most;
+    enum fuse_dtype dtype; /* of the values; BOOL: they have none */
+    /* Bytes from the start of the buffer: where each row begins (rows + 1 of them) at 0, then the positions along the other
+     * indices, then the values. */
+    int64_t column_offset[FUSE_MAX_AXES], value_offset, bytes;
+    int64_t row_bytes; /* of an unsorted one on its way: a position of 8 bytes an index, a double if it has a value */
 };
 
 /* Operations that run one slab of an axis at a time, so that what passes between them is never whole. In every one of
@@ -233,6 +250,9 @@ struct fuse_plan {
     int64_t flops_max, time_ps;
     uint64_t hash;
 };
+
+/* What operation `op`, a JOIN, needs of its relation under a partition. */
+struct fuse_tuples fuse_plan_tuples(const struct fuse_plan *plan, int op, const struct fuse_layout *partition);
 
 /* Plans the whole program. MEMORY (71) when nothing fits: the message names the smallest memory and the smallest number
  * of ranks that would do, the note the largest tensors and the operations that need them. */

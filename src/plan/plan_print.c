@@ -26,7 +26,8 @@ static void print_holding(struct fuse_text *text, const struct fuse_plan *plan, 
     }
 }
 
-static const char *const step_name[] = {"read", "literal", "move", "reduce", "contract", "map", "write", "print"};
+static const char *const step_name[] = {"read", "literal", "move", "reduce", "contract",
+                                        "map",  "tuples",  "join", "write",  "print"};
 
 static void print_step(struct fuse_text *text, const struct fuse_plan *plan, int number, int indent) {
     const struct fuse_step *step = &plan->steps.at[number];
@@ -57,7 +58,15 @@ static void print_step(struct fuse_text *text, const struct fuse_plan *plan, int
         fuse_text_add(text, " -> ");
         print_holding(text, plan, &step->need);
         break;
+    case FUSE_STEP_TUPLES:
+        print_value_name(text, plan, op->input[0].value);
+        fuse_text_add(text, " what ");
+        fuse_layout_print(text, &step->partition, &plan->mesh, op->indices, op->index_name);
+        fuse_text_add(text, " needs, at most %lld a rank",
+                      (long long)fuse_plan_tuples(plan, step->op, &step->partition).most);
+        break;
     case FUSE_STEP_CONTRACT:
+    case FUSE_STEP_JOIN:
     case FUSE_STEP_MAP:
         print_value_name(text, plan, op->out);
         fuse_text_add(text, " over ");
@@ -120,6 +129,10 @@ void fuse_plan_print(struct fuse_text *text, const struct fuse_plan *plan) {
         for (int a = 0; a < value->rank; a++)
             fuse_text_add(text, "%s%lld", a ? "," : "", (long long)value->extent[a]);
         fuse_text_add(text, "] ");
+        if (fuse_is_relation(ir, v)) {
+            fuse_text_add(text, "tuples\n");
+            continue;
+        }
         fuse_layout_print(text, &plan->layout[v], &plan->mesh, value->rank, NULL);
         fuse_text_add(text, "\n");
     }

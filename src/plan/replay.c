@@ -205,6 +205,8 @@ static enum fuse_status compute(struct replay *r, const struct fuse_step *step, 
         return FUSE_OK;
     for (int k = 0; k < op->inputs && !fuse_box_is_empty(&iteration); k++) {
         const struct fuse_use *use = &op->input[k];
+        if (fuse_is_relation(r->plan->ir, use->value))
+            continue; /* its tuples have no element numbers */
         EACH(at, &iteration) {
             int64_t read[FUSE_MAX_AXES] = {0};
             for (int a = 0; a < use->access.rank; a++)
@@ -258,7 +260,7 @@ static enum fuse_status run_turn(struct replay *r, const struct fuse_step *step)
     for (int rank = 0; rank < r->plan->mesh.ranks; rank++) {
         if (step->kind == FUSE_STEP_READ || step->kind == FUSE_STEP_LITERAL)
             FUSE_TRY(fill(r, step, rank));
-        else if (step->kind == FUSE_STEP_CONTRACT || step->kind == FUSE_STEP_MAP)
+        else if (step->kind == FUSE_STEP_CONTRACT || step->kind == FUSE_STEP_MAP || step->kind == FUSE_STEP_JOIN)
             FUSE_TRY(compute(r, step, rank));
         else if (step->kind == FUSE_STEP_WRITE)
             FUSE_TRY(write_out(r, step, rank));

@@ -44,9 +44,10 @@ static const struct fuse_op *producer(const struct search *s, int value) {
     return s->plan->ir->ops.at[s->plan->ir->values.at[value].op];
 }
 
+/* Read or written into the plan, and laid out as its users like it. A relation has no layout. */
 static bool is_loaded(const struct search *s, int value) {
     enum fuse_op_kind kind = producer(s, value)->kind;
-    return kind == FUSE_OP_SOURCE || kind == FUSE_OP_LITERAL;
+    return !fuse_is_relation(s->plan->ir, value) && (kind == FUSE_OP_SOURCE || kind == FUSE_OP_LITERAL);
 }
 
 /* About as many turns as the loop has that an operation is in. */
@@ -273,6 +274,11 @@ static struct price price_partition(const struct search *s, int number, const st
     for (int k = 0; k < op->inputs; k++) {
         int v = op->input[k].value;
         int64_t held = 0, block = 0;
+        if (fuse_is_relation(plan->ir, v)) {
+            price.time_ps = fuse_sat_add(price.time_ps, fuse_cost_tuples_ps(plan, number, partition, &held));
+            held_total = fuse_sat_add(held_total, held);
+            continue;
+        }
         if (is_loaded(s, v) && !is_small(s, v) && !s->placed[v]) {
             struct fuse_layout layout;
             price.time_ps = fuse_sat_add(price.time_ps, place_loaded(s, number, k, partition, &layout, &held, &block));
@@ -320,7 +326,7 @@ static struct price price_partition(const struct search *s, int number, const st
 static void choose(struct search *s, int number) {
     struct fuse_plan *plan = s->plan;
     const struct fuse_op *op = plan->ir->ops.at[number];
-    if (op->kind != FUSE_OP_EINSUM && op->kind != FUSE_OP_MAP)
+    if (op->kind != FUSE_OP_EINSUM && op->kind != FUSE_OP_MAP && op->kind != FUSE_OP_JOIN)
         return;
     /* While this operation chooses, sources that nobody else uses are free to move with it. */
     for (int k = 0; k < op->inputs; k++) {
@@ -384,7 +390,7 @@ static void choose(struct search *s, int number) {
 static void place_rest(struct search *s) {
     struct fuse_plan *plan = s->plan;
     for (int v = 0; v < plan->ir->values.n; v++) {
-        if (s->placed[v] || is_small(s, v))
+        if (s->placed[v] || is_small(s, v) || fuse_is_relation(plan->ir, v))
             continue;
         const struct fuse_value *value = &plan->ir->values.at[v];
         const struct fuse_op *op = producer(s, v);
@@ -467,6 +473,8 @@ static void estimate_live(struct search *s) {
     const struct fuse_ir *ir = s->plan->ir;
     memset(s->live, 0, sizeof *s->live * (size_t)(ir->ops.n + 1));
     for (int v = 0; v < ir->values.n; v++) {
+        if (fuse_is_relation(ir, v))
+            continue;
         int64_t bytes = is_small(s, v) ? fuse_value_bytes(&ir->values.at[v])
                         : s->placed[v] ? block_bytes(s, v, &s->plan->layout[v])
                                        : fuse_value_bytes(&ir->values.at[v]) / s->plan->mesh.used;

@@ -63,7 +63,7 @@ def renamed(text, prefix):
     names = set(DEFINED.findall(text))
     result = []
     for token in TOKEN.findall(text):
-        if token.endswith('.npy"'):
+        if token.endswith((".npy\"", ".tsv\"", ".csv\"")):
             token = f'"{prefix}/{token[1:]}'
         elif token in names:
             token = f"{prefix}_{token}"

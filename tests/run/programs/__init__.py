@@ -194,4 +194,4 @@ def einsum(spec, *arrays):
 
 
 from . import (products, landing, indices, equations, types, functions, generators, choices, models,  # noqa: E402, F401
-               large, joint, truths, structure, calls, imports)  # noqa: F401
+               large, joint, truths, structure, calls, imports, relations)  # noqa: F401
