@@ -1,5 +1,6 @@
 /* .tsv and .csv: relations. Sources hand out rows; see tsv_scan.h for what is known before. */
-#include "io/format.h"
+#include "io/tsv.h"
+
 #include "io/rawfile.h"
 #include "io/tsv_rows.h"
 #include "io/tsv_scan.h"
@@ -143,4 +144,10 @@ const struct fuse_format fuse_format_tsv = {
     .rows_open = open_rows,
     .rows_next = next_rows,
     .rows_close = close_rows,
+    .sink_open = fuse_tsv_sink_open,
+    .sink_write = fuse_text_sink_write,
+    .sink_finish = fuse_text_sink_finish,
+    .sink_commit = fuse_text_sink_commit,
+    .sink_temporary = fuse_text_sink_temporary,
+    .sink_discard = fuse_text_sink_discard,
 };

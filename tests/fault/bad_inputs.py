@@ -162,6 +162,10 @@ def archive_case(name, data, *mentions, part="", **named):
          **named)
 
 
+def table_case(name, text, *mentions):
+    case(name, 66, text=PROGRAM.replace("x.npy", "x.tsv"), prepare=put("x.tsv", text.encode()), mentions=["x.tsv", *mentions])
+
+
 def json_case(name, text, *mentions, status=66):
     case(name, status, text=PROGRAM.replace("x.npy", "x.json"), prepare=put("x.json", text.encode()),
          mentions=["x.json", *mentions])
@@ -190,6 +194,10 @@ json_case("json_object", '{"a": 1}', "an object")
 json_case("json_nan", "[[1, NaN, 2]]", "x.json:1:6:")
 json_case("json_large_integer", "[[1, 2, 99999999999999999999999]]", "2^53")
 json_case("json_of_another_rank", "[1, 2, 3]", status=65)
+table_case("table_ragged_and_large", "0\t1\t0.5\n" * 30000 + "0\t1\n", "x.tsv:30001:4:", "a row of 2 fields")
+table_case("table_of_one_line", "0" * 1000000, "x.tsv:1:", "a line of more than")
+table_case("table_of_zero_bytes", "\0" * 5000, "x.tsv:1:1:", "NUL")
+table_case("table_with_a_header", "from\tto\n0\t1\n", "x.tsv:1:1:", "no number")
 case("json_without_a_number_for_it", 73, text=PROGRAM + '"a.json" = X[i,j] / 0.0\n', mentions=["prog.fuse:5:1:", "a.json", "[0, 0] is NaN"])
 case("json_sink_in_a_missing_folder", 73, text=PROGRAM + '"none/a.json" = Y[i]\n', mentions=["none/a.json"])
 case("archive_sink_in_a_missing_folder", 73, text=PROGRAM + '"none/a.npz:b" = Y[i]\n', mentions=["none/a.npz"])

@@ -1,5 +1,5 @@
 /* Files of every format that all ranks write in pieces which interleave as finely as can be, read back whole. What would
- * make these fail: a checksum that depends on who wrote what, text at the wrong place, a member over another one, an
+ * make these fail: a checksum that depends on who wrote what, text at the wrong place, a cell too many, a member over another one, an
  * archive that differs from the one that a single rank writes, anything left behind by a sink that was given up. */
 #include "io/format.h"
 #include "tests/mpi/all_ranks.h"
@@ -163,14 +163,48 @@ static void test_interleaved(void **unused) {
     }
 }
 
+/* The cells that are not 0, in order: the one at 0, 0, 0 is. */
+static bool are_rows_right(const char *path) {
+    FILE *file = fopen(path, "r");
+    bool is_fine = file != NULL;
+    for (int64_t n = 1; n < ELEMS && is_fine; n++) {
+        int64_t i = n / (N1 * N2), j = n / N2 % N1, k = n % N2;
+        char ids[64];
+        float value;
+        snprintf(ids, sizeof ids, "%d\t%d\t%d\t", (int)i, (int)j, (int)k);
+        for (const char *c = ids; *c && is_fine; c++)
+            is_fine = fgetc(file) == *c;
+        is_fine = is_fine && fscanf(file, "%f", &value) == 1 && value == value_at(0, i, j, k) && fgetc(file) == '\n';
+    }
+    is_fine = is_fine && fgetc(file) == EOF;
+    if (file)
+        fclose(file);
+    return is_fine;
+}
+
+static void test_rows(void **unused) {
+    (void)unused;
+    const char *path = in_folder("x.tsv");
+    for (int axis = -1; axis < 3; axis++) {
+        assert_all(write_file(&fuse_format_tsv, path, axis));
+        MPI_Barrier(MPI_COMM_WORLD);
+        assert_all(are_rows_right(path));
+        MPI_Barrier(MPI_COMM_WORLD);
+    }
+    if (comm->rank == 0)
+        unlink(path);
+    MPI_Barrier(MPI_COMM_WORLD);
+    assert_all(count_files() == 0);
+}
+
 /* A sink of which a slice is missing is not finished; and one that is given up leaves nothing. */
 static void test_incomplete(void **unused) {
     (void)unused;
-    const struct fuse_format *const formats[] = {&fuse_format_npz, &fuse_format_json};
-    for (int f = 0; f < 2; f++) {
+    const struct fuse_format *const formats[] = {&fuse_format_npz, &fuse_format_json, &fuse_format_tsv};
+    for (int f = 0; f < 3; f++) {
         struct fuse_error err = {0};
         struct fuse_sink *sink;
-        const char *path = in_folder(f == 0 ? "x.npz" : "x.json");
+        const char *path = in_folder(f == 0 ? "x.npz" : f == 1 ? "x.json" : "x.csv");
         assert_all(open_sink(&sink, formats[f], path, &err) == FUSE_OK);
         struct fuse_box box = fuse_box_full(3, extent);
         box.lo[0] = 1;
@@ -188,6 +222,7 @@ static void test_incomplete(void **unused) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_interleaved),
+        cmocka_unit_test(test_rows),
         cmocka_unit_test(test_incomplete),
     };
     struct fuse_error err = {0};

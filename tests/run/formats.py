@@ -41,6 +41,9 @@ S      = "one.json"
 "truth_out.json" = T[i,j] > 0
 "one_out.json" = S
 "truth.npy" = T[i,j] * 3
+"truth.tsv" = T[i,j] > 0
+"rows.csv" = N[i,j] / (A[i,j] > 0)
+"row.tsv" = S
 """
 ROWS = 90
 
@@ -76,6 +79,25 @@ def check_outputs(folder, inputs):
     for name, want in (("sum", n + a), ("turned", n), ("integers_out", k * 2), ("truth_out", t), ("one_out", 2.5)):
         assert load(name + ".json") == numpy.asarray(want).tolist(), name
     assert numpy.array_equal(numpy.load(os.path.join(folder, "truth.npy")), t * 3)
+    check_rows(folder, a, n, t)
+
+
+def check_rows(folder, a, n, t):
+    """The cells that are not 0, by NumPy's order of their positions."""
+    def lines(name):
+        with open(os.path.join(folder, name), newline="") as file:
+            return file.read().split("\n")
+
+    assert lines("truth.tsv") == [f"{i}\t{j}" for i, j in numpy.argwhere(t)] + [""]
+    with numpy.errstate(divide="ignore", invalid="ignore"):
+        values = n / (a > 0).astype("f4")
+    places = numpy.argwhere(values != 0)
+    rows = [line.split(",") for line in lines("rows.csv")[:-1]]
+    assert [row[:2] for row in rows] == [[str(i), str(j)] for i, j in places]
+    got = numpy.array([float(row[2]) for row in rows], "f4")
+    assert numpy.array_equal(got, values[tuple(places.T)], equal_nan=True)
+    assert {"inf", "-inf"} <= {row[2] for row in rows}
+    assert lines("row.tsv") == ["2.5", ""]
 
 
 def expect(binary, folder, program, ranks, status, mentions=(), options=()):

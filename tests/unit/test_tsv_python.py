@@ -1,10 +1,13 @@
 #!/usr/bin/env python3
-"""Compares .tsv and .csv sources with Python's own reading of the text: usage test_tsv_python.py DRIVER. Needs no NumPy.
+"""Compares .tsv and .csv files with Python's own reading and writing of the text: usage test_tsv_python.py DRIVER. Needs no
+NumPy.
 
-What would make it fail: a row that is lost, doubled or moved where shares meet, a value that is not the nearest double, a
-tally of other rows than the file's, an error at another place than the first wrong character, a broken file that is read.
+What would make it fail: a row that is lost, doubled or moved where shares or boxes meet, a value that is not the nearest
+double or that does not read back, a cell that is left out or should be, a tally of other rows than the file's, an error at
+another place than the first wrong character, a broken file that is read.
 """
 
+import itertools
 import os
 import random
 import struct
@@ -197,12 +200,96 @@ def test_wrong(folder):
     print(f"{len(WRONG)} faults")
 
 
+# ---- sinks ----
+
+CODES = {"bool": "?", "u8": "B", "i8": "b", "i16": "h", "i32": "i", "i64": "q", "f16": "e", "f32": "f", "f64": "d"}
+
+
+def draw_cell(dtype):
+    code = CODES[dtype]
+    if random.random() < 0.5:
+        return -0.0 if code in "efd" and random.random() < 0.2 else 0
+    size = struct.calcsize(code)
+    raw = struct.unpack("<" + code, random.getrandbits(8 * size).to_bytes(size, "little"))
+    if code == "?":
+        return bool(raw[0])
+    return random.choice([raw[0], raw[0], 1.0 if code in "efd" else 1])
+
+
+def draw_boxes(extent):
+    """The array cut along a random axis, in random order."""
+    if not extent:
+        return [([], [])]
+    axis = random.randrange(len(extent))
+    cuts = sorted({0, extent[axis], *(random.randrange(extent[axis] + 1) for _ in range(random.randrange(4)))})
+    boxes = [([0] * axis + [lo] + [0] * (len(extent) - axis - 1), extent[:axis] + [hi] + extent[axis + 1:])
+             for lo, hi in zip(cuts, cuts[1:])]
+    random.shuffle(boxes)
+    return boxes
+
+
+def positions(lo, hi):
+    return itertools.product(*(range(a, b) for a, b in zip(lo, hi)))
+
+
+def check_line(line, position, value, dtype, separator):
+    fields = line.split(separator)
+    assert fields[:len(position)] == [str(i) for i in position], (line, position)
+    if dtype == "bool":
+        assert len(fields) == len(position), line
+        return
+    text, code = fields[-1], CODES[dtype]
+    assert len(fields) == len(position) + 1, line
+    if code not in "efd" or value - value != 0:
+        assert text == str(value), (line, value)
+    elif code == "d":
+        assert text == repr(value), (line, value)
+    else:
+        assert "." in text or "e" in text, line
+        assert struct.pack("<" + code, float(text)) == struct.pack("<" + code, value), (line, value)
+
+
+def test_sinks(folder):
+    sinks, commands = [], []
+    for i in range(90):
+        dtype = random.choice(list(CODES))
+        extent = [random.choice([1, 2, 3, 7, 12]) for _ in range(random.randrange(1 if dtype == "bool" else 0, 5))]
+        if random.random() < 0.1 and extent:
+            extent[-1] = 0
+        cells = {place: draw_cell(dtype) for place in positions([0] * len(extent), extent)}
+        separator = random.choice("\t,")
+        path = os.path.join(folder, f"s{i}.{'csv' if separator == ',' else 'tsv'}")
+        boxes = draw_boxes(extent)
+        write(path + ".in", b"".join(struct.pack("<" + CODES[dtype], cells[place])
+                                     for lo, hi in boxes for place in positions(lo, hi)))
+        shape = " ".join(str(n) for n in [len(extent), *extent])
+        commands.append(f"write {path} {dtype} {shape} {path}.in {len(boxes)}\n" +
+                        "\n".join(" ".join(str(n) for n in lo + hi) for lo, hi in boxes))
+        sinks.append((path, dtype, extent, cells, separator))
+    assert ask(commands) == ["ok"] * len(commands)
+    reads = []
+    for path, dtype, extent, cells, separator in sinks:
+        with open(path, encoding="ascii", newline="") as stream:
+            text = stream.read()
+        wanted = [(place, value) for place, value in sorted(cells.items()) if value != 0]
+        assert text.count("\n") == len(wanted) and (not text or text.endswith("\n")), path
+        for line, (place, value) in zip(text.split("\n"), wanted):
+            check_line(line, place, value, dtype, separator)
+        reads.append((path, len(wanted), extent))
+    answers = ask([f"rows {path} {path}.out 3 {int(dtype != 'bool')}" for path, dtype, _, _, _ in sinks])
+    for (path, count, extent), answer in zip(reads, answers):
+        assert answer.startswith("ok ") and int(answer.split()[2]) == count, (path, answer)
+        assert len(read_rows(path + ".out")) == count, path
+    print(f"{len(sinks)} sinks")
+
+
 def main():
     global DRIVER
     DRIVER = sys.argv[1]
     with tempfile.TemporaryDirectory() as folder:
         test_files(folder)
         test_wrong(folder)
+        test_sinks(folder)
 
 
 main()

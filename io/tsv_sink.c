@@ -1,0 +1,107 @@
+#include "io/tsv.h"
+
+#include "io/tsv_rows.h"
+
+#include <math.h>
+#include <string.h>
+
+struct tsv_form {
+    char separator;
+};
+
+/* Ids of 19 digits at most, each with a separator behind it. */
+enum { LINE_BYTES = 20 * FUSE_MAX_AXES + FUSE_DECIMAL_BYTES + 1 };
+
+/* All bits 0: most cells of a sparse tensor. */
+static bool is_clear(const unsigned char *element, size_t bytes) {
+    unsigned char set = 0;
+    for (size_t k = 0; k < bytes; k++)
+        set |= element[k];
+    return set == 0;
+}
+
+/* The first of elements [i, count) that is not all 0. */
+static int64_t skip_clear(const unsigned char *from, int64_t i, int64_t count, size_t bytes) {
+    uint64_t word;
+    int64_t step = (int64_t)(sizeof word / bytes);
+    for (; i + step <= count; i += step) {
+        memcpy(&word, from + (size_t)i * bytes, sizeof word);
+        if (word != 0)
+            break;
+    }
+    while (i < count && is_clear(from + (size_t)i * bytes, bytes))
+        i++;
+    return i;
+}
+
+/* The value of an element, with its length; 0 where there is none to write. */
+static size_t write_value(char to[FUSE_DECIMAL_BYTES], enum fuse_dtype dtype, const void *from) {
+    double real;
+    const char *word;
+    if (fuse_dtype_class(dtype) != FUSE_CLASS_REAL)
+        return fuse_text_number(to, dtype, dtype, from);
+    fuse_dtype_convert(&real, FUSE_F64, from, dtype, 1);
+    if (real == 0) /* of either sign */
+        return 0;
+    if (isfinite(real))
+        return fuse_text_number(to, dtype, dtype, from);
+    word = isnan(real) ? "nan" : real > 0 ? "inf" : "-inf";
+    memcpy(to, word, strlen(word));
+    return strlen(word);
+}
+
+/* The ids of element n, a separator between them. */
+static size_t write_position(char *to, const struct fuse_text_shape *shape, char separator, int64_t n) {
+    size_t bytes = 0;
+    int rank = shape->member->rank;
+    for (int a = 0; a < rank; a++) {
+        int64_t inner = a + 1 < rank ? shape->inner[a + 1] : 1;
+        if (a > 0)
+            to[bytes++] = separator;
+        bytes += fuse_decimal_write_i64(to + bytes, n / inner);
+        n %= inner;
+    }
+    return bytes;
+}
+
+static enum fuse_status write_rows(struct fuse_text_runs *text, const struct fuse_text_shape *shape, const void *form,
+                                   const void *from, int64_t first, int64_t count, struct fuse_error *err) {
+    const char separator = ((const struct tsv_form *)form)->separator;
+    enum fuse_dtype dtype = shape->member->dtype;
+    size_t size = fuse_dtype_bytes(dtype), digits = 0;
+    bool has_value = dtype != FUSE_BOOL;
+    const unsigned char *element = from;
+    for (int64_t i = 0; (i = skip_clear(element, i, count, size)) < count; i++) {
+        char line[LINE_BYTES], value[FUSE_DECIMAL_BYTES];
+        if (has_value && (digits = write_value(value, dtype, element + (size_t)i * size)) == 0)
+            continue;
+        size_t bytes = write_position(line, shape, separator, first + i);
+        if (has_value && bytes > 0)
+            line[bytes++] = separator;
+        memcpy(line + bytes, value, digits);
+        bytes += digits;
+        line[bytes++] = '\n';
+        FUSE_TRY(fuse_text_runs_append(text, line, bytes, err));
+    }
+    return FUSE_OK;
+}
+
+static enum fuse_status check_member(const struct fuse_sink_member *member, const char *path, struct fuse_error *err) {
+    if (member->rank == 0 && member->dtype == FUSE_BOOL) {
+        enum fuse_status st =
+            fuse_fail(err, FUSE_EOUTPUT, "cannot write %s: a truth value without an index has no ids to write", path);
+        fuse_hint(err, "write a .json file");
+        return st;
+    }
+    return FUSE_OK;
+}
+
+static const struct tsv_form tabs = {'\t'}, commas = {','};
+static const struct fuse_text_layout tab_rows = {.form = &tabs, .elements = write_rows};
+static const struct fuse_text_layout comma_rows = {.form = &commas, .elements = write_rows};
+
+enum fuse_status fuse_tsv_sink_open(struct fuse_sink **out, struct fuse_comm *comm, const char *path,
+                                    const struct fuse_sink_member *member, int members, struct fuse_error *err) {
+    const struct fuse_text_layout *layout = fuse_tsv_separator(path) == ',' ? &comma_rows : &tab_rows;
+    return fuse_text_sink_open(out, comm, check_member(member, path, err), path, member, members, layout, err);
+}
