@@ -74,8 +74,8 @@ struct fuse_parser {
 
 /* The elements of a stack from `base` on as an array of their own; the stack is cut back. NULL when there are none. */
 #define fuse_take_stack(p, stack, base) \
-    fuse_stack_copy((p)->arena, (p)->stack.at + (base), (p)->stack.n - (base), sizeof *(p)->stack.at, &(p)->stack.n)
-void *fuse_stack_copy(struct fuse_arena *arena, const void *at, int count, size_t size, int *n);
+    fuse_stack_copy((p)->arena, (p)->stack.at, base, sizeof *(p)->stack.at, &(p)->stack.n)
+void *fuse_stack_copy(struct fuse_arena *arena, const void *stack, int base, size_t size, int *n);
 
 /* ---- parser_state.c: tokens ----------------------------------------------------------------------------------- */
 

@@ -4,12 +4,13 @@
 #include <stdio.h>
 #include <string.h>
 
-void *fuse_stack_copy(struct fuse_arena *arena, const void *at, int count, size_t size, int *n) {
-    *n -= count;
+void *fuse_stack_copy(struct fuse_arena *arena, const void *stack, int base, size_t size, int *n) {
+    size_t count = (size_t)(*n - base);
+    *n = base;
     if (count == 0)
         return NULL;
-    void *copy = fuse_arena_array(arena, (size_t)count, size);
-    memcpy(copy, at, (size_t)count * size);
+    void *copy = fuse_arena_array(arena, count, size);
+    memcpy(copy, (const char *)stack + (size_t)base * size, count * size);
     return copy;
 }
 
