@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Plants faults in a copy of the sources, one at a time, and runs the suite, which must see each: by hand, some minutes a
 # fault on two cores. docs/testing.md has the table of the last full run.
-# usage: scripts/mutate.sh [--check] [--table] [NAME...]        see tests/mutants/mutate.py
+# usage: scripts/mutate.sh [--check] [--table] [--left] [--jobs N] [NAME...]        see tests/mutants/mutate.py
 set -euo pipefail
 cd "$(dirname "$0")/.."
 if [ "$(id -u)" -eq 0 ]; then
