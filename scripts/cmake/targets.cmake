@@ -16,9 +16,10 @@
 #       The environment above for a test made by add_test: timeout, skip code 77, Open MPI settings when k is given.
 #       A script that starts mpirun itself wants k as the largest number of ranks that it starts.
 #
-#   fuse_add_fuzzer(<name> SOURCES <file>... [LINK <target>...] [CORPUS <folder>])
-#       In builds with FUSE_FUZZ a libFuzzer program, whose ctest entry fuzz.<name> runs for 20 seconds. In others a program
-#       that replays the corpus: entry fuzz.replay.<name>, label unit.
+#   fuse_add_fuzzer(<name> SOURCES <file>... [LINK <target>...] [OPTIONS <option>...] CORPUS <folder>...)
+#       In builds with FUSE_FUZZ a libFuzzer program of target fuzzers, which scripts/fuzz.sh runs with the arguments that
+#       fuzz_<name>.arguments holds, one a line. In others a program that replays the corpus: entry fuzz.replay.<name>,
+#       label unit.
 #
 # A test that returns 77 is skipped; the limit is 60 seconds (set TIMEOUT on a test that needs another).
 
@@ -101,27 +102,24 @@ function(fuse_add_mpi_test name)
 endfunction()
 
 function(fuse_add_fuzzer name)
-  cmake_parse_arguments(PARSE_ARGV 1 arg "" "CORPUS" "SOURCES;LINK")
-  if(arg_CORPUS)
-    get_filename_component(arg_CORPUS "${arg_CORPUS}" ABSOLUTE)
-  endif()
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "SOURCES;LINK;OPTIONS;CORPUS")
+  list(TRANSFORM arg_CORPUS PREPEND "${CMAKE_CURRENT_SOURCE_DIR}/")
   if(NOT FUSE_FUZZ)
-    if(arg_CORPUS)
-      add_executable(replay_${name} "${PROJECT_SOURCE_DIR}/tests/fuzz/replay_corpus.c" ${arg_SOURCES})
-      target_link_libraries(replay_${name} PRIVATE fuse_flags ${arg_LINK})
-      add_test(NAME fuzz.replay.${name} COMMAND replay_${name} ${arg_CORPUS})
-      fuse_set_test_environment(fuzz.replay.${name})
-      set_tests_properties(fuzz.replay.${name} PROPERTIES LABELS unit)
-    endif()
+    add_executable(replay_${name} "${PROJECT_SOURCE_DIR}/tests/fuzz/replay_corpus.c" ${arg_SOURCES})
+    target_link_libraries(replay_${name} PRIVATE fuse_flags ${arg_LINK})
+    add_test(NAME fuzz.replay.${name} COMMAND replay_${name} ${arg_CORPUS})
+    fuse_set_test_environment(fuzz.replay.${name})
+    set_tests_properties(fuzz.replay.${name} PROPERTIES LABELS unit)
     return()
   endif()
   add_executable(fuzz_${name} ${arg_SOURCES})
   target_link_libraries(fuzz_${name} PRIVATE fuse_flags ${arg_LINK})
   target_link_options(fuzz_${name} PRIVATE -fsanitize=fuzzer)
-  # libFuzzer adds what it finds to the first folder: never to the corpus of the source tree.
-  set(found "${CMAKE_CURRENT_BINARY_DIR}/${name}.found")
-  file(MAKE_DIRECTORY "${found}")
-  add_test(NAME fuzz.${name} COMMAND fuzz_${name} -max_total_time=20 -timeout=5 "${found}" ${arg_CORPUS})
-  fuse_set_test_environment(fuzz.${name})
-  set_tests_properties(fuzz.${name} PROPERTIES LABELS fuzz)
+  set(arguments ${arg_OPTIONS} ${arg_CORPUS})
+  list(JOIN arguments "\n" arguments)
+  file(GENERATE OUTPUT "${CMAKE_CURRENT_BINARY_DIR}/fuzz_${name}.arguments" CONTENT "${arguments}\n")
+  if(NOT TARGET fuzzers)
+    add_custom_target(fuzzers)
+  endif()
+  add_dependencies(fuzzers fuzz_${name})
 endfunction()
