@@ -377,7 +377,8 @@ static enum fuse_status run(struct fuse_dist_program *program, struct fuse_error
             fuse_progress_new(program->arena, program->plan, program->options.progress, program->options.context);
     enum fuse_status st = fuse_execute(&request, &program->report, err);
     if (st != FUSE_OK && comm->size > 1 && err->rank >= 0)
-        fuse_note(err, "on rank %d of %d", err->rank, comm->size);
+        fuse_note(err, program->job->local_size < comm->size ? "on rank %d of %d, host %s" : "on rank %d of %d",
+                  err->rank, comm->size, err->host);
     return st;
 }
 

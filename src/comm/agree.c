@@ -2,6 +2,8 @@
 #include "comm/transport.h"
 
 #include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
 enum fuse_status fuse_agree(struct fuse_comm *comm, enum fuse_status local, struct fuse_error *err) {
     if (local != FUSE_OK)
@@ -13,6 +15,8 @@ enum fuse_status fuse_agree(struct fuse_comm *comm, enum fuse_status local, stru
 
     struct fuse_error shared = *err;
     shared.rank = comm->rank;
+    if (gethostname(shared.host, sizeof shared.host - 1) != 0)
+        strcpy(shared.host, "an unknown host");
     FUSE_TRY(comm->ops->broadcast(comm, &shared, sizeof shared, (int)lowest, err));
     *err = shared;
     return err->status;

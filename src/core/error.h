@@ -28,6 +28,7 @@ struct fuse_span {
 struct fuse_error {
     enum fuse_status status;
     int rank;              /* the rank that failed; -1: every rank alike */
+    char host[65];         /* its host; "" when rank is -1 */
     struct fuse_span span; /* place in the program text, or FUSE_NO_SPAN; valid when has_span */
     int has_span;
     char message[768];
