@@ -98,7 +98,7 @@ static const char *list_suffixes(struct fuse_arena *arena, bool is_sink) {
     const struct fuse_format *format;
     for (int i = 0; (format = fuse_format_at(i)); i++)
         for (const char *const *suffix = format->suffixes; *suffix; suffix++)
-            if (is_sink ? format->sink_open != NULL : format->source_open != NULL)
+            if (is_sink ? format->sink_open != NULL : format->probe != NULL)
                 fuse_text_add(&text, "%s%s", text.bytes ? ", " : "", *suffix);
     return text.at ? text.at : "";
 }

@@ -38,8 +38,12 @@ E[j] = D[j,i] A[i,0]
 "d.npz:e" = E[j]
 "e.npy" = E[j]
 "e.json" = E[j]
+R[i,k] = "r.tsv"
+F[j] = R[j,k]
+"f.tsv" = F[j]
 """
 M, K, N = 1201, 300, 1103
+ROWS = 400  # of the relation
 
 
 def make_inputs(folder):
@@ -50,10 +54,14 @@ def make_inputs(folder):
     numpy.save(os.path.join(folder, "b.npy"), b)
     with open(os.path.join(folder, "prog.fuse"), "w", encoding="utf-8") as file:
         file.write(PROGRAM)
+    r = numpy.where(rng.random((ROWS, K)) < 0.3, rng.integers(1, 9, (ROWS, K)), 0)
+    r[-1, -1] = 1
+    with open(os.path.join(folder, "r.tsv"), "w", encoding="utf-8") as file:
+        file.writelines(f"{i}\t{k}\t{r[i, k]}\n" for i, k in numpy.argwhere(r))
     c = a.astype(numpy.float64) @ b
     d = (numpy.maximum(c, 0) - numpy.vstack([c[1:], numpy.zeros((1, N))])).T
     e = d @ a[:, 0]
-    return {"d.npz": d, "d.npz:e": e, "e.npy": e, "e.json": e}
+    return {"d.npz": d, "d.npz:e": e, "e.npy": e, "e.json": e, "f.tsv": r.sum(1)}
 
 
 def load(folder, name):
@@ -62,6 +70,9 @@ def load(folder, name):
     if file.endswith(".json"):
         with open(path, encoding="utf-8") as stream:
             return numpy.array(json.load(stream))
+    if file.endswith(".tsv"):  # no row is empty
+        ids, values = numpy.loadtxt(path, unpack=True)
+        return numpy.where(ids == numpy.arange(len(ids)), values, numpy.nan)
     if file.endswith(".npz"):
         with numpy.load(path) as archive:
             return archive[part or "arr_0"]
@@ -70,7 +81,7 @@ def load(folder, name):
 
 def reset(folder):
     for name in os.listdir(folder):
-        if name not in ("a.npz", "b.npy", "prog.fuse"):
+        if name not in ("a.npz", "b.npy", "r.tsv", "prog.fuse"):
             os.remove(os.path.join(folder, name))
     with open(os.path.join(folder, "e.npy"), "wb") as file:
         file.write(OLD)

@@ -45,6 +45,15 @@ S      = "one.json"
 "rows.csv" = N[i,j] / (A[i,j] > 0)
 "row.tsv" = S
 """
+# Tables, read back and written again.
+BACK = """\
+T(i,j) = "truth.tsv"
+N[i,j] = "rows.csv"
+S[] = "row.tsv"
+"truth_back.tsv" = T(i,j)
+"rows_back.csv" = N[i,j]
+"row_back.tsv" = S
+"""
 ROWS = 90
 
 
@@ -128,6 +137,10 @@ def test_values(binary, ranks):
         for n, options in runs:
             expect(binary, folder, PROGRAM, n, 0, options=options)
             check_outputs(folder, inputs)
+            expect(binary, folder, BACK, n, 0, options=options)
+            for name in "truth.tsv", "rows.csv", "row.tsv":
+                same = [open(os.path.join(folder, name.replace(".", end)), "rb").read() for end in (".", "_back.")]
+                assert same[0] == same[1], f"{name} reads back otherwise on {n} ranks with {options}"
             found = digest(folder, before)
             first = first or found
             assert found == first, f"other bytes on {n} ranks with {options}"
