@@ -109,6 +109,19 @@ static void try_macros_stop_at_the_failure(void **state) {
     }
 }
 
+/* Fails when a script that looks at the exit status would be told another thing than before: these are for ever. */
+static void exit_statuses(void **state) {
+    (void)state;
+    static const struct {
+        const char *name;
+        int number;
+    } promised[] = {{"OK", 0},       {"FAILED", 1},    {"USAGE", 2},   {"PROGRAM", 65}, {"INPUT", 66},
+                    {"DEVICE", 69},  {"BUG", 70},      {"MEMORY", 71}, {"OUTPUT", 73},  {"IO", 74},
+                    {"STOPPED", 75}, {"DIVERGED", 76}, {"VERIFY", 77}};
+    for (size_t i = 0; i < sizeof promised / sizeof promised[0]; i++)
+        assert_string_equal(fuse_status_name((enum fuse_status)promised[i].number), promised[i].name);
+}
+
 static void names(void **state) {
     (void)state;
     assert_string_equal(fuse_status_name(FUSE_EPROGRAM), "PROGRAM");
@@ -133,6 +146,7 @@ int main(void) {
         cmocka_unit_test(notes_and_hints),
         cmocka_unit_test(long_texts_are_cut),
         cmocka_unit_test(try_macros_stop_at_the_failure),
+        cmocka_unit_test(exit_statuses),
         cmocka_unit_test(names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
