@@ -168,21 +168,21 @@ static void leaves_library_functions(void **state) {
 static void takes_literals_into_bodies(void **state) {
     struct fixture *f = *state;
     static const int8_t three = 3;
-    static const double table[2] = {0.25, 8};
+    static const double table[2][3] = {{0.25, 0.5, 1}, {8, 16, 32}};
     int x = build_source(&f->ir, "X", FUSE_F64, 1, (int64_t[]){6});
     int scalar = build_literal(&f->ir, FUSE_I8, 0, NULL, &three);
-    int list = build_literal(&f->ir, FUSE_F64, 1, (int64_t[]){2}, table);
+    int matrix = build_literal(&f->ir, FUSE_F64, 2, (int64_t[]){2, 3}, table);
     struct build_body b = body(f);
     int cast = body_op(&b, FUSE_SCALAR_CAST, FUSE_F64, body_load(&b, 1, FUSE_I64), -1, -1);
     int sum = body_op(&b, FUSE_SCALAR_ADD, FUSE_F64, cast, body_load(&b, 2, FUSE_F64), -1);
     int more = body_op(&b, FUSE_SCALAR_ADD, FUSE_F64, sum, body_load(&b, 3, FUSE_F64), -1);
     body_op(&b, FUSE_SCALAR_MUL, FUSE_F64, body_load(&b, 0, FUSE_F64), more, -1);
     int map = build_map(&f->ir, FUSE_F64, "i", "i", (int64_t[]){6}, 4,
-                        (struct build_use[]){{x, "i"}, {scalar, ""}, {list, "."}, {list, "."}}, FUSE_REDUCE_NONE,
+                        (struct build_use[]){{x, "i"}, {scalar, ""}, {matrix, ".."}, {matrix, ".."}}, FUSE_REDUCE_NONE,
                         body_end(&b));
     struct fuse_op *op = f->ir.ops.at[f->ir.values.at[map].op];
     op->input[2].access.at[0].offset = 1;
-    op->input[3].access.at[0].offset = 2; /* outside: 0 */
+    op->input[3].access.at[1].offset = 3; /* outside: 0 */
     build_sink(&f->ir, "out", map);
     remember(f);
     fuse_ir_fold(&f->ir);

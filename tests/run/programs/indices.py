@@ -29,6 +29,9 @@ def fixed_positions(rng):
         Product[i] = X[i,j] X[3,j]
         Scaled[i] = X[i,2] Y[-7]
         Sum = X[1,j] + Y[0]
+        Table[a,b] = [[1, 2, 3], [40, 50, 60]]
+        Raised[j] = Y[j] + Table[1,2] - Table[-1,0]
+        "raised.npy" = Raised[j]
         "first.npy" = First[j]
         "last.npy" = Last[i]
         "corner.npy" = Corner
@@ -38,7 +41,8 @@ def fixed_positions(rng):
         "sum.npy" = Sum
     """, {"x": x, "y": y}, {
         "first": I64(x[0]), "last": I64(x[:, -1]), "corner": I64(x[0, 6]), "named": I64(x[4] - x[2]),
-        "product": I64(x @ x[3]), "scaled": I64(x[:, 2] * y[0]), "sum": I64(x[1].sum() + y[0])}
+        "product": I64(x @ x[3]), "scaled": I64(x[:, 2] * y[0]), "sum": I64(x[1].sum() + y[0]),
+        "raised": I64(y + 20)}
 
 
 @program
