@@ -98,9 +98,15 @@ static struct fuse_term *merge(struct fuse_lowering *l, const struct fuse_node *
 
 /* ---- cumsum and rope -------------------------------------------------------------------------------------------- */
 
+/* A term may have lost an axis on the way (x ** 0 is 1 everywhere): what does not change along it adds up by counting. */
 struct fuse_term *fuse_lower_cumsum(struct fuse_lowering *l, struct fuse_term *x, uint64_t set) {
     for (; set; set &= set - 1) {
         int index = only_index(set);
+        if (!(x->axes & FUSE_BIT(index))) {
+            struct fuse_term *count = OP2(ADD, fuse_term_iota(l, index), INTEGER(1));
+            x = OP2(MUL, x, fuse_term_cast(l, count, x->node.dtype));
+            continue;
+        }
         for (int64_t reach = 1; reach < l->extent[index]; reach *= 2) {
             x = fuse_materialise(l, x);
             x = OP2(ADD, x, shifted(l, x, index, index, reach));

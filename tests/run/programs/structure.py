@@ -195,6 +195,8 @@ def running_sums(rng):
         Squares[i,j] = cumsum(N[i,j] ** 2)
         Infinite[i] = cumsum(F[i])
         Counted[i,j] = cumsum(N[i,j] > 0)
+        Same[i,j] = cumsum(N[i,j] ** 0)
+        Halves[i,j] = cumsum(0.5 X[i,j] ** 0, axis=[i,j])
         Share[i,j] = cumsum(N[i,j]) - cumsum(N[i,j], axis=i) + sum(N[i,k] N[i,k])
         "last.npy" = Last[i,j]
         "dotted.npy" = Dotted[i,j]
@@ -203,12 +205,15 @@ def running_sums(rng):
         "squares.npy" = Squares[i,j]
         "infinite.npy" = Infinite[i]
         "counted.npy" = Counted[i,j]
+        "same.npy" = Same[i,j]
+        "halves.npy" = Halves[i,j]
         "share.npy" = Share[i,j]
         "sink.npy" = cumsum(N[i,j])
     """, {"x": x, "n": n, "f": f}, {
         "last": F32(wide(x).cumsum(1), 7, 10), "dotted": I64(n.cumsum(0)), "axis": I64(n.cumsum(0).T),
         "both": I64(n.cumsum(0).cumsum(1)), "squares": I64((n**2).cumsum(1)),
         "infinite": F32([1, numpy.inf, numpy.inf, numpy.nan, numpy.nan]), "counted": I64((n > 0).cumsum(1)),
+        "same": I64((n**0).cumsum(1)), "halves": F32(numpy.outer(numpy.arange(1, 6), numpy.arange(1, 8)) / 2),
         "share": I64(n.cumsum(1) - n.cumsum(0) + (n**2).sum(1, keepdims=True)), "sink": I64(n.cumsum(1))}
 
 

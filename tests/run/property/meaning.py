@@ -10,6 +10,8 @@ import math
 
 import numpy
 
+from library import FUNCTIONS
+
 KINDS = {"b": numpy.bool_, "i": numpy.int64, "w": numpy.float64, "d": numpy.float64, "s": numpy.float64}
 LARGEST = 200_000  # elements of an intermediate array
 
@@ -86,6 +88,13 @@ def together(values):
     return names, [spread(v, names) for v in values]
 
 
+def refuse_large(array, axes):
+    """A product of so many large elements."""
+    with numpy.errstate(over="ignore"):
+        if (numpy.maximum(numpy.abs(array.astype(float)), 1).prod(axis=axes) > 1e15).any():
+            raise Fragile()
+
+
 def sum_over(value, names):
     axes = tuple(value.names.index(n) for n in names)
     kind = number_kind(value.kind)
@@ -138,7 +147,7 @@ def children(node):
         return [(2, node[2]), (3, node[3])]
     if kind == "choose":  # ("choose", style, (c1, v1, .., d))
         return list(enumerate(node[2]))
-    if kind == "call":
+    if kind in ("call", "fn"):
         return list(enumerate(node[2]))
     if kind == "reduce":
         return [(3, node[3])]
@@ -147,7 +156,7 @@ def children(node):
 
 def with_child(node, number, child):
     node = list(node)
-    if node[0] in ("choose", "call"):
+    if node[0] in ("choose", "call", "fn"):
         node[2] = tuple(child if k == number else c for k, c in enumerate(node[2]))
     else:
         node[number] = child
@@ -163,9 +172,10 @@ def is_relation(expr):
 
 class Equation:
     """One right side with its guard. left: index names of the left side, or None for a sink. assign: "=" or "+=", an
-    operator of a joint equation, or "()" for a Boolean tensor."""
+    operator of a joint equation, or "()" for a Boolean tensor. dotted: the left index with a dot, or None."""
 
-    def __init__(self, expr, left, tensors, extents, guard=None, assign="="):
+    def __init__(self, expr, left, tensors, extents, guard=None, assign="=", dotted=None):
+        self.dotted = dotted
         self.joint, self.assign = assign in JOINT, assign
         self.logical = assign == "()" or left is None and is_relation(expr)
         self.guard = guard
@@ -180,6 +190,8 @@ class Equation:
         self.fixed, self.loose = set(), set(self.left or ())  # indices whose extent something fixes, or must fix
         self.find_taken()
         self.named = set(self.named_right(self.expr, ()))
+        if any(":" in n for n in (self.left or set()) - set(self.free(self.expr, ()))):
+            raise Fragile()  # only an operand that takes it has that slice: its extent is not known
 
     def guarded(self, expr, guard):
         """The guard is a factor of every top-level term."""
@@ -216,7 +228,7 @@ class Equation:
         return [n for k, child in children(node) for n in self.named_right(child, path + (k,))]
 
     def takes_away(self, node):
-        return node[0] == "reduce" or (node[0] == "call" and node[1] in REDUCE)
+        return node[0] in ("reduce", "fn") or (node[0] == "call" and node[1] in REDUCE)
 
     def axis_names(self, node, path, axis):
         argument = node[2][0]
@@ -239,6 +251,11 @@ class Equation:
         if any(n[0] == "call" and n[1] in REDUCE and n[3] is None for _, n in self.walk(argument, ())):
             raise Fragile()
 
+    def refuse_made(self, node):
+        """The contract does not say what the axes of a function's result are called inside a reduction."""
+        if any(n[0] == "fn" and FUNCTIONS[n[1]].result[1] for _, n in self.walk(node, ())):
+            raise Fragile()
+
     def find_taken(self):
         """axis= and reduce() say what is taken; without, what nothing else has: found from above."""
         defaults = {}
@@ -246,6 +263,8 @@ class Equation:
         def visit(node, path):
             for k, child in children(node):
                 visit(child, path + (k,))
+            if node[0] == "reduce" or node[0] == "call" and node[1] in (*REDUCE, *NORMALISE):
+                self.refuse_made(node)
             if node[0] == "reduce":
                 names = self.free(node[3], path + (3,))
                 if self.left and set(node[2]) & self.left:
@@ -256,6 +275,10 @@ class Equation:
                 self.taken[path] = set(node[2])
             elif node[0] == "call" and node[1] in REDUCE and node[3] is not None:
                 self.taken[path] = self.axis_names(node, path, node[3])
+            elif node[0] == "fn":
+                self.taken[path] = self.bound_names(node, path)
+            elif node[0] == "call" and node[1] in REDUCE and self.dotted in self.free(node[2][0], path + (0,)):
+                self.taken[path] = {self.dotted}
             elif node[0] == "call" and node[1] in REDUCE:
                 defaults[path] = node
                 self.taken[path] = set(self.free(node[2][0], path + (0,))) - (self.left or set())
@@ -288,6 +311,20 @@ class Equation:
         for path, node in self.walk(self.expr, ()):
             if node[0] == "call" and node[1] in ("argmax", "argmin") and len(self.taken[path]) != 1:
                 raise ProgramError("one index")
+
+    def bound_names(self, call, path):
+        """The last axes of each actual are the formal's; a name is bound, or it leads, in the whole call."""
+        bound, leading = set(), set()
+        for k, ((_, formal), actual) in enumerate(zip(FUNCTIONS[call[1]].formals, call[2])):
+            free = self.free(actual, path + (k,))
+            at = len(free) - len(formal)
+            if at < 0:
+                raise ProgramError("rank of an argument")
+            bound.update(free[at:])
+            leading.update(free[:at])
+        if bound & leading:
+            raise Fragile()
+        return bound
 
     def walk(self, node, path):
         yield path, node
@@ -327,8 +364,7 @@ class Equation:
             array = numpy.where(true, array, 1)
             if array.dtype.kind == "f" and (numpy.abs(array) > 1e9).any():
                 raise Fragile()
-            if (numpy.maximum(numpy.abs(array.astype(float)), 1).prod(axis=axes) > 1e15).any():
-                raise Fragile()
+            refuse_large(array, axes)
             result = array.prod(axis=axes)
         else:
             array = numpy.where(true, array, JOINT[self.assign][1])
@@ -455,8 +491,24 @@ class Equation:
         return Value(value.names, -value.array.astype(KINDS[number_kind(value.kind)]), number_kind(value.kind),
                      value.exact)
 
+    def factors(self, node, path):
+        """The factors of a chain of products and quotients."""
+        for k, child in children(node):
+            if child[0] in ("mul", "div") and (node[0], k) != ("div", 2):
+                yield from self.factors(child, path + (k,))
+            else:
+                yield child, path + (k,)
+
+    def kept_in_chain(self, node, path, keep, names, region):
+        """An OR over what several factors of a chain share is taken around the whole chain: the factors' order does not
+        matter. For sums that is the same."""
+        if region != "logical" or keep is None:
+            return keep
+        used = [n for child, at in self.factors(node, path) for n in self.uses(child, at, names)]
+        return keep | {n for n in used if used.count(n) > 1}
+
     def do_mul(self, node, path, keep, names, region):
-        pair = self.arguments(node, path, keep, names, [region, region])
+        pair = self.arguments(node, path, self.kept_in_chain(node, path, keep, names, region), names, [region, region])
         if self.is_truth(region):
             value = self.combine([self.truth(v) for v in pair], numpy.logical_and, "b", True)
             return self.land(value, keep, region, True)
@@ -464,7 +516,8 @@ class Equation:
         return self.land(value, keep, region, True)
 
     def do_div(self, node, path, keep, names, region):
-        pair = self.arguments(node, path, keep, names, [region, "closing"])
+        pair = self.arguments(node, path, self.kept_in_chain(node, path, keep, names, region), names,
+                              [region, "closing"])
         if pair[1].array.size and numpy.abs(pair[1].array).min() < 1e-3:
             raise Fragile()
         kind = real_kind(join(pair[0].kind, pair[1].kind))
@@ -569,8 +622,8 @@ class Equation:
                                                                           (*value.array.shape, extent)), value.kind)
         axes = tuple(value.names.index(n) for n in value.names if n in mine)
         function, kind = row
-        if name == "prod" and (numpy.maximum(numpy.abs(value.array.astype(float)), 1).prod(axis=axes) > 1e15).any():
-            raise Fragile()
+        if name == "prod":
+            refuse_large(value.array, axes)
         if name in ("max", "amax", "min", "amin", "mean", "avg", "argmax", "argmin", "logsumexp") and any(
                 value.array.shape[a] == 0 for a in axes):
             raise Fragile()
@@ -594,6 +647,8 @@ class Equation:
         free = self.free(argument, path + (0,))
         if axis is not None:
             over = self.axis_names(node, path, axis)
+        elif self.dotted in free:
+            over = {self.dotted}
         elif argument[0] == "ref" and free:
             over = {[index_name(i) for i in argument[2] if index_name(i)][-1]}
         else:
@@ -626,23 +681,72 @@ class Equation:
             result = (x - mean) / numpy.sqrt(spread_ + 1e-5)
         return self.land(Value(value.names, result, real_kind(value.kind), False), keep, region)
 
-    def do_hot(self, node, path, keep, names, region):
+    def made_axis(self, extent):
+        """The name of an axis that a call makes: in order, the left indices that nothing on the right names."""
         if self.left is None:
-            name = ("hot", next(self.fresh))
-        else:
-            new = [n for n in self.left_order if n not in self.named]
-            if self.makers >= len(new):
-                raise ProgramError("no place for an axis")
-            name = new[self.makers]
-            self.fixed.add(name)
-            self.makers += 1
-            if self.extents.get(name) != node[2]:  # a slice that only the guard names has none here
-                raise Fragile()
+            return ("made", next(self.fresh))
+        new = [n for n in self.left_order if n not in self.named]
+        if self.makers >= len(new):
+            raise ProgramError("no place for an axis", [n for n, e in self.extents.items() if e == extent])
+        name = new[self.makers]
+        self.fixed.add(name)
+        self.makers += 1
+        if self.extents.get(name) != extent:  # a slice that only the guard names has none here
+            raise Fragile()
+        return name
+
+    def do_hot(self, node, path, keep, names, region):
+        name = self.made_axis(node[2])
         value = self.arguments(node, path, keep, names, ["closing"])[0]
         if not value.exact:
             raise Fragile()
         array = value.array[..., None] == numpy.arange(node[2])
         return self.land(Value((*value.names, name), array, "b"), keep, region)
+
+    def do_fn(self, node, path, keep, names, region):
+        """The body for every point of the leading axes of the actuals."""
+        function, number, inner, actuals, leading = FUNCTIONS[node[1]], next(self.fresh), dict(names), [], {}
+        inner.update({n: (n, number) for n in self.taken[path]})
+        used = [self.uses(actual, path + (k,), inner) for k, actual in children(node)]
+        for k, actual in children(node):
+            others = set().union(*(u for o, u in enumerate(used) if o != k))
+            gone = {n for n in self.free(actual, path + (k,)) if keep is not None and inner.get(n, n) not in keep | others
+                    and n not in self.taken[path] and self.shared_in_product(actual, path + (k,), {n})}
+            if keep is None and any(self.shared_in_product(actual, path + (k,), {n}) for n in used[k]):
+                raise Fragile()  # contracted there, or an axis of the sink
+            value = self.value(actual, path + (k,), used[k] - gone, inner, "closing")
+            order = [inner.get(n, n) for n in self.free(actual, path + (k,)) if n not in gone]
+            if set(order) != set(value.names):
+                raise Fragile()
+            rank = len(function.formals[k][1])
+            leading.update(dict(zip(order[:len(order) - rank], spread(value, order).shape)))
+            actuals.append((order[:len(order) - rank], spread(value, order), value))
+        if not 0 < math.prod(leading.values()) <= 400:
+            raise Fragile()
+        results = []
+        for point in numpy.ndindex(*leading.values()):
+            at = dict(zip(leading, point))
+            parts = [Value(range(a.ndim - len(lead)), a[tuple(at[n] for n in lead)], v.kind, v.exact)
+                     for lead, a, v in actuals]
+            results.append(self.call_body(function, parts))
+        array = numpy.reshape([r.array for r in results], (*leading.values(), *results[0].array.shape))
+        made = [self.made_axis(extent) for extent in results[0].array.shape]
+        if set(made) & set(leading):  # in a guard, whose names are not on the right side
+            raise Fragile()
+        return self.land(Value((*leading, *made), array, results[0].kind, all(r.exact for r in results)), keep, region)
+
+    def call_body(self, function, parts):
+        extents = {}
+        for (_, axes), part in zip(function.formals, parts):
+            for name, extent in zip(axes, part.array.shape):
+                if extent == 0 or extents.setdefault(name, extent) != extent:
+                    raise Fragile()
+        tensors = {formal: part for (formal, _), part in zip(function.formals, parts)}
+        for name, left, assign, expr in function.body:
+            value = Equation(expr, list(left), tensors, extents, None, assign).evaluate()
+            array = numpy.broadcast_to(spread(value, left), [extents[n] for n in left])
+            tensors[name] = Value(range(len(left)), array, value.kind, value.exact)
+        return tensors[function.result[0]]
 
 
 def store(lefts, value, shape, extents, assign="="):
@@ -654,10 +758,11 @@ def store(lefts, value, shape, extents, assign="="):
     array = numpy.broadcast_to(spread(value, free), [extents[n] for n in free])
     if all(i[0] != "o" for i in lefts) and len(free) == len(lefts):
         return array.copy()
-    for point in numpy.ndindex(*array.shape):
-        at = dict(zip(free, point))
-        cell = tuple(i[1] % n if i[0] == "f" else at[index_name(i)] + (i[2] if i[0] == "o" else 0)
-                     for i, n in zip(lefts, shape))
-        if all(0 <= c < n for c, n in zip(cell, shape)):
-            result[cell] = array[point]
+    places = dict(zip(free, numpy.indices(array.shape)))
+    cells = [numpy.full(array.shape, i[1] % n) if i[0] == "f" else places[index_name(i)] + (i[2] if i[0] == "o" else 0)
+             for i, n in zip(lefts, shape)]
+    inside = numpy.ones(array.shape, bool)
+    for cell, n in zip(cells, shape):
+        inside &= (cell >= 0) & (cell < n)
+    result[tuple(cell[inside] for cell in cells)] = array[inside]
     return result

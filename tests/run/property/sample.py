@@ -2,17 +2,22 @@
 
 Expressions are tuples: ("num", v) ("list", nested) ("index", "iota", i) ("ref", tensor, indices) ("neg", a) ("not", a)
 ("add"|"sub"|"mul"|"div"|"pow"|"and"|"or", a, b) ("cmp", op, a, b) ("choose", style, (c1, v1, .., d))
-("call", name, arguments, axis or None) ("reduce", op, names, body) ("hot", x, n), and ("guard", c) inside meaning.py.
-Indices: ("n", i), ("o", i, offset), ("f", position), ("s", text, start, stop, step, name or None).
+("call", name, arguments, axis or None) ("reduce", op, names, body) ("hot", x, n) ("fn", name, arguments), and
+("guard", c) inside meaning.py.
+Indices: ("n", i), ("n", i, ".") with a dot, ("o", i, offset), ("f", position) or ("f", position, text),
+("s", text, start, stop, step, name or None).
 """
 
 import random
 
 import numpy
 
-from meaning import ELEMENT, JOINT, KINDS, NORMALISE, REDUCE, Equation, Fragile, ProgramError, Value, children, index_name, join, store
+from library import FUNCTIONS
+from meaning import (ELEMENT, JOINT, KINDS, NORMALISE, REDUCE, Equation, Fragile, ProgramError, Value, children,
+                     index_name, join, store)
 
 EXTENTS = {"i": 3, "i'": 3, "k": 3, "j": 2, "q'": 2, "l": 1, "m": 5, "n": 5, "z": 0}
+NAMED = {0: "first", 1: "second", -1: "last", -2: "before"}  # constants and parameters of every program
 
 # ---- text
 
@@ -26,7 +31,7 @@ def index_text(index):
         return f"{index[1]}{index[2]:+d}"
     if index[0] == "s" and index[5]:
         return f"{index[5]}={index[1]}"
-    return str(index[1])
+    return "".join(str(part) for part in index[1:]) if index[0] == "n" else str(index[-1 if index[0] == "f" else 1])
 
 
 def reference(name, indices):
@@ -89,6 +94,8 @@ class Printer:
             return f"{node[1]}({', '.join(arguments)})"
         if kind == "reduce":
             return f"reduce({node[1]}, {', '.join(node[2])}) {self.text(node[3], 5)}"
+        if kind == "fn":
+            return f"{node[1]}({', '.join(self.text(a) for a in node[2])})"
         if kind == "hot":
             return f"one_hot({self.text(node[1])}, {node[2]})"
         raise AssertionError(kind)
@@ -103,6 +110,15 @@ class Printer:
                 entries.append(f"default -> {self.text(parts[-1])}")
             return "case { " + "; ".join(entries) + " }"
         return f"{style}({', '.join(self.text(p) for p in parts)})"
+
+
+def function_text(name, printer):
+    function = FUNCTIONS[name]
+    body = [f"{reference(n, [('n', i) for i in left])} {assign} {printer.text(expr)}"
+            for n, left, assign, expr in function.body]
+    formals, result = (", ".join(reference(n, [("n", i) for i in axes]) for n, axes in tensors)
+                       for tensors in (function.formals, [function.result]))
+    return f"fn {name}({formals}) -> {result} {{ {'; '.join(body)} }}"
 
 
 # ---- statements and programs
@@ -129,16 +145,21 @@ class Statement:
 
 
 class Meaning:
-    def __init__(self, tensors, extents):
-        self.tensors, self.extents = dict(tensors), extents
+    """declared: the program declares its axes; if not, something in an equation has to fix each extent."""
+
+    def __init__(self, tensors, extents, declared=True):
+        self.tensors, self.extents, self.declared = dict(tensors), extents, declared
 
     def define(self, name, statements, shape):
         """The tensor that all its contributions make together."""
         parts = []
         for s in statements:
             left = list(dict.fromkeys(index_name(i) for i in s.left if index_name(i)))
-            equation = Equation(s.expr, left, self.tensors, self.extents, s.guard, s.assign)
+            dotted = [i[1] for i in s.left if i[0] == "n" and len(i) > 2]
+            equation = Equation(s.expr, left, self.tensors, self.extents, s.guard, s.assign, *dotted)
             value = equation.evaluate()
+            if not self.declared and equation.loose - equation.fixed:
+                raise Fragile()
             extents = {**self.extents, **equation.slices}
             parts.append((value, store(s.left, value, shape, extents, s.assign)))
         value, array = parts[0]
@@ -174,9 +195,9 @@ class Program:
     def statements(self):
         return [s for statements, _ in self.tensors.values() for s in statements] + list(self.sinks)
 
-    def expect(self, inputs):
+    def expect(self, inputs, declared=True):
         """path -> (array, kind, exact, loose)"""
-        meaning, Value.loose = Meaning(inputs, EXTENTS), False
+        meaning, Value.loose = Meaning(inputs, EXTENTS, declared), False
         for name, (statements, shape) in self.tensors.items():
             meaning.define(name, statements, shape)
         results = {}
@@ -204,14 +225,17 @@ class Generator:
         names = [name for name, extent in EXTENTS.items() if extent == n]
         draw = rng.random()
         if draw < 0.10 and n > 0:
-            return ("f", rng.randrange(-n, n))
+            position = rng.randrange(-n, n)
+            named = position in NAMED and rng.random() < 0.4
+            return ("f", position, NAMED[position]) if named else ("f", position)
         if draw < 0.20 and n > 1 and names:
             return ("o", rng.choice(names), rng.choice([-2, -1, 1, 2, -n]))
         if draw < 0.34 or not names:
             for _ in range(5):
                 start, stop = (rng.choice([None, None, *range(-n - 1, n + 2)]) for _ in range(2))
                 step = rng.choice([None, None, None, 1, 2, -1, -2])
-                text = f"{'' if start is None else start}:{'' if stop is None else stop}"
+                text = ":".join("" if b is None else NAMED[b] if b in NAMED and rng.random() < 0.3 else str(b)
+                                for b in (start, stop))
                 text += "" if step is None else f":{step}"
                 count = len(range(n)[slice(start, stop, step)])
                 fit = [name for name, extent in EXTENTS.items() if extent == count and count > 0]
@@ -233,6 +257,24 @@ class Generator:
 
     def number(self):
         return ("num", self.pick(0, 1, 2, 3, 4, 0.5, 1.5, 0.25, 2.0, True))
+
+    def call(self):
+        """A function of tensors with, often, more axes than it has."""
+        function, arguments, extents = FUNCTIONS[name := self.rng.choice(list(FUNCTIONS))], [], {}
+        for _, axes in function.formals:
+            for _ in range(40):
+                argument = self.ref()
+                if self.rng.random() < 0.2:
+                    argument = ("mul", argument, self.ref())
+                elif self.rng.random() < 0.2:
+                    argument = ("call", "relu", (argument,), None)
+                names = self.names_in(argument)
+                bound = dict(zip(axes, (EXTENTS.get(n) for n in names[len(names) - len(axes):])))
+                if len(bound) == len(axes) and all(extents.get(a, e) == e for a, e in bound.items()):
+                    extents.update(bound)
+                    break
+            arguments.append(argument)
+        return ("fn", name, tuple(arguments))
 
     def leaf(self):
         draw = self.rng.random()
@@ -298,11 +340,10 @@ class Generator:
                 names = rng.sample(names, rng.randint(1, min(2, len(names))))
                 return ("reduce", self.pick("sum", "max", "min", "prod", "mean", "any", "all"), tuple(names), body)
             return body
-        if draw < 0.96:
+        if draw < 0.95:
             body = self.ref() if rng.random() < 0.6 else sub()
             return ("call", rng.choice(sorted(NORMALISE)), (body,), self.axis(body, 2))
-        return self.leaf()
-
+        return self.call()
 
     def truth(self, depth):
         """A term or factor of a Boolean equation."""
@@ -339,13 +380,31 @@ def choose_left(generator, expr, guard, tensors, more, declared, assign):
                 raise Fragile()
             return left, None, equation.slices
         except ProgramError as error:
-            if not patient or error.kind not in ("implied sum", "nothing to reduce", "reduce on the left"):
+            if not patient or error.kind not in ("implied sum", "nothing to reduce", "reduce on the left",
+                                                     "no place for an axis"):
                 return left, error, {}
-            if error.kind == "implied sum":
+            if error.kind == "no place for an axis":
+                fit = [n for n in error.names if n not in names and n not in left]
+                if not fit:
+                    raise Fragile() from None
+                left.append(rng.choice(fit))
+            elif error.kind == "implied sum":
                 left += [n for n in error.names if n not in left]
             else:
                 left = [n for n in left if rng.random() < 0.6]
     raise Fragile()
+
+
+def choose_dot(rng, left, *rest):
+    """A left index to put a dot on, or None."""
+    if left and rng.random() < 0.25:
+        dotted = rng.choice([n for n in left if ":" not in n] or [None])
+        try:
+            Equation(rest[0], left, *rest[1:], dotted).evaluate()
+            return dotted
+        except ProgramError:
+            pass
+    return None
 
 
 def statement(rng, tensors, name, declared, spelling, assign="="):
@@ -368,21 +427,27 @@ def statement(rng, tensors, name, declared, spelling, assign="="):
             error = late
     if len(left) > 6:
         raise Fragile()
+    dotted = None if error else choose_dot(rng, left, expr, tensors, EXTENTS, guard, assign)
     forms, shape = [], []
     for n in left:
-        forms.append(("o", n, rng.choice([-1, 1])) if rng.random() < 0.08 and ":" not in n else
-                     ("s", n, None, None, None, None) if ":" in n else ("n", n))
+        forms.append(("n", n, ".") if n == dotted else ("s", n, None, None, None, None) if ":" in n else
+                     ("o", n, rng.choice([-2, -1, 1, 2])) if rng.random() < 0.08 else ("n", n))
         shape.append(slices.get(n, EXTENTS.get(n, 0)))
     if forms and rng.random() < 0.06:  # a diagonal
         at = rng.randrange(len(forms))
-        forms.append(("n", left[at]) if ":" not in left[at] else forms[at])
+        n = left[at]
+        forms.append(forms[at] if ":" in n else rng.choice([("n", n), ("n", n), ("o", n, 1)]))
         shape.append(shape[at])
+    if not error and rng.random() < 0.05:  # one place of a new axis, whose extent it fixes
+        at, place = rng.randrange(len(forms) + 1), rng.randrange(4)
+        forms.insert(at, ("f", place, NAMED[place]) if place in NAMED and rng.random() < 0.4 else ("f", place))
+        shape.insert(at, place + 1)
     return Statement(name, tuple(forms), expr, guard, spelling=spelling, assign=assign), tuple(shape), error
 
 
 def program(rng, inputs, prefix, declared):
     """A program of one to three tensors that are right, and its sinks."""
-    meaning, tensors, sinks = Meaning(inputs, EXTENTS), {}, []
+    meaning, tensors, sinks = Meaning(inputs, EXTENTS, declared), {}, []
     for k in range(rng.choice([1, 1, 2, 3])):
         assign = rng.choice(["="] * 6 + ["()"] * 3 + list(JOINT))
         name = f"{prefix}T{k}" + ("_t" if assign == "()" else "")
@@ -395,7 +460,12 @@ def program(rng, inputs, prefix, declared):
                 several = assign != "avg=" and rng.random() < (0.15 if assign == "=" else 0.4)
                 for _ in range(2 if several else 0):  # contributions with the same left side, and cells
                     more, other, error = statement(rng, meaning.tensors, name, declared, rng.randrange(1 << 30), assign)
+                    at = [a for a in range(len(shape)) if other == shape[:a] + shape[a + 1:] and shape[a] > 0]
                     if not error and other == shape and rng.random() < 0.8:
+                        statements.append(more)
+                    elif not error and at:  # it writes one place of an axis that the first fixes
+                        more.left = (*more.left[:at[0]], ("f", rng.randrange(-shape[at[0]], shape[at[0]])),
+                                     *more.left[at[0]:])
                         statements.append(more)
                 if shape and 0 not in shape and assign != "avg=" and rng.random() < 0.08:
                     cell = tuple(("f", rng.randrange(-n, n)) for n in shape)
@@ -435,12 +505,13 @@ def wrong_statement(rng, inputs, name):
             result, _, error = statement(rng, inputs, name, True, rng.randrange(1 << 30))
         except Fragile:
             continue
-        if error:
+        # With too few names for its result, a function's actuals lend theirs: more than the contract grants.
+        if error and not (error.kind == "no place for an axis" and "fn" in str((result.expr, result.guard))):
             return result, error
 
 
 def make_inputs(rng):
-    """Tensors that come from files and from literals: name -> Value."""
+    """Tensors that come from files and from literals: name -> Value. DTYPES has the files' types."""
     def quarters(*shape):
         return numpy.round(rng.uniform(-8, 8, shape)) / 4
 
@@ -450,15 +521,20 @@ def make_inputs(rng):
     def whole(*shape):
         return Value(range(len(shape)), rng.integers(-3, 4, shape), "i")
 
-    two, three, five = EXTENTS["j"], EXTENTS["i"], EXTENTS["m"]
-    return {"A": real(three, two), "B": real(two, three), "C": real(three, three), "D": real(five),
-            "E": whole(three, five), "F": Value((0, 1), quarters(two, two), "s"), "G": real(two, three, five),
-            "H": whole(1), "I": real(), "J": whole(three), "K": real(1, three), "L": whole(two, 1, three),
-            "M": real(three, three, three), "N": real(0), "O": whole(two, 0),
-            "V": Value((0,), rng.permutation(three), "i")}
+    b, a, c = EXTENTS["j"], EXTENTS["i"], EXTENTS["m"]
+    return {"A": real(a, b), "B": real(b, a), "C": real(a, a), "D": real(c), "E": whole(a, c),
+            "F": Value((0, 1), quarters(b, b), "s"), "G": real(b, a, c), "H": whole(1), "I": real(), "J": whole(a),
+            "K": real(1, a), "L": whole(b, 1, a), "M": real(a, a, a), "N": real(0), "O": whole(b, 0),
+            "U": Value((0, 1), rng.integers(0, 4, (a, b)), "i"), "V": Value((0,), rng.permutation(a), "i"),
+            "X": Value((0, 1), rng.random((a, a)) < 0.4, "b")}
 
 
-def enlarge(scale):
-    """Tensors large enough to be cut into parts."""
-    for name, extent in EXTENTS.items():
-        EXTENTS[name] = extent * scale if extent > 1 else extent
+DTYPES = {"E": "i4", "L": "i2", "O": "i1", "U": "u1"}
+
+
+def draw_extents(rng, scale):
+    """Extents up to 9, most of which no number of ranks divides; times `scale`, to be cut into parts."""
+    sizes = [1, 2, 2, 3, 3, 3, 4, 5, 5] + ([6, 7, 8, 9] if scale == 1 else [])
+    three, two, five = (rng.choice(sizes) for _ in range(3))
+    for names, extent in ((("i", "i'", "k"), three), (("j", "q'"), two), (("m", "n"), five)):
+        EXTENTS.update({name: extent * scale if extent > 1 else extent for name in names})
