@@ -1,5 +1,9 @@
 #include "plan/cost.h"
 
+#include "plan/memo.h"
+
+#include <string.h>
+
 #define JOIN_PS_PER_FLOP 500
 #define SORT_PS_PER_TUPLE 100000
 
@@ -454,6 +458,71 @@ static int64_t messages_of(const struct fuse_plan *plan, const struct fuse_step 
     return fuse_sat_add(messages, turns - 1);
 }
 
+/* What each rank receives in an exchange over all turns. */
+struct received {
+    const int64_t *bytes; /* [ranks] */
+    int64_t most, total;
+    bool is_kept; /* for exchanges like it */
+};
+
+static struct received receive_anew(const struct fuse_plan *plan, const struct fuse_step *step) {
+    int64_t size = (int64_t)fuse_dtype_bytes(plan->ir->values.at[step->have.value].dtype);
+    int64_t *bytes = FUSE_NEW_ARRAY(plan->arena, int64_t, plan->mesh.ranks);
+    struct received got = {.bytes = bytes};
+    receive_all(plan, step, bytes);
+    for (int rank = 0; rank < plan->mesh.ranks; rank++) {
+        bytes[rank] = fuse_sat_mul(bytes[rank], size);
+        got.most = bytes[rank] > got.most ? bytes[rank] : got.most;
+        got.total = fuse_sat_add(got.total, bytes[rank]);
+    }
+    return got;
+}
+
+/* A number for all exchanges that differ in layouts only. */
+static int exchange_class(const struct fuse_plan *plan, const struct fuse_step *step) {
+    const struct fuse_value *value = &plan->ir->values.at[step->have.value];
+    int64_t word[8 * FUSE_MAX_AXES] = {(int64_t)step->kind,
+                                       step->dim,
+                                       (int64_t)step->have.kind,
+                                       (int64_t)step->need.kind,
+                                       (int64_t)fuse_dtype_bytes(value->dtype),
+                                       value->rank};
+    int n = 6;
+    for (int a = 0; a < value->rank; a++)
+        word[n++] = value->extent[a];
+    if (step->need.kind == FUSE_HOLDING_NEED) {
+        const struct fuse_op *op = plan->ir->ops.at[step->need.op];
+        const struct fuse_access *access = &op->input[step->need.input].access;
+        word[n++] = op->indices;
+        for (int i = 0; i < op->indices; i++)
+            word[n++] = op->extent[i];
+        for (int a = 0; a < access->rank; a++) {
+            const int64_t map[] = {access->at[a].index, access->at[a].stride, access->at[a].offset,
+                                   access->at[a].divide, access->at[a].modulo};
+            for (int i = 0; i < 5; i++)
+                word[n++] = map[i];
+        }
+    }
+    return fuse_memo_class(plan->exchanges, word, n);
+}
+
+static struct received receive(const struct fuse_plan *plan, const struct fuse_step *step) {
+    bool whole = step->loop < 0 && step->have.loop < 0 && step->need.loop < 0, is_there;
+    if (!whole || step->have.kind != FUSE_HOLDING_LAYOUT || step->need.kind == FUSE_HOLDING_RANGES)
+        return receive_anew(plan, step);
+    int64_t *result =
+        fuse_memo_find(plan->exchanges, &is_there, exchange_class(plan, step), &step->have.layout, &step->need.layout);
+    if (!is_there) {
+        struct received got = receive_anew(plan, step);
+        memcpy(&result[0], &got.bytes, sizeof got.bytes);
+        result[1] = got.most;
+        result[2] = got.total;
+    }
+    struct received got = {.most = result[1], .total = result[2], .is_kept = true};
+    memcpy(&got.bytes, &result[0], sizeof got.bytes);
+    return got;
+}
+
 static int64_t relation_file_bytes(const struct fuse_plan *plan, int value) {
     const struct fuse_op *source = plan->ir->ops.at[plan->ir->values.at[value].op];
     int64_t bytes = source->probe.file_bytes;
@@ -470,15 +539,13 @@ void fuse_cost_step(const struct fuse_plan *plan, struct fuse_step *step, int64_
     case FUSE_STEP_REDUCE: {
         int64_t size = (int64_t)fuse_dtype_bytes(plan->ir->values.at[step->have.value].dtype);
         struct fuse_arena_mark mark = fuse_arena_mark(plan->arena);
-        int64_t *received = FUSE_NEW_ARRAY(plan->arena, int64_t, plan->mesh.ranks);
-        receive_all(plan, step, received);
-        for (int rank = 0; rank < plan->mesh.ranks; rank++) {
-            int64_t n = fuse_sat_mul(received[rank], size);
-            step->received_bytes_max = n > step->received_bytes_max ? n : step->received_bytes_max;
-            step->received_bytes_total = fuse_sat_add(step->received_bytes_total, n);
-            received_bytes[rank] = fuse_sat_add(received_bytes[rank], n);
-        }
-        fuse_arena_rewind(plan->arena, mark);
+        struct received got = receive(plan, step);
+        for (int rank = 0; rank < plan->mesh.ranks; rank++)
+            received_bytes[rank] = fuse_sat_add(received_bytes[rank], got.bytes[rank]);
+        step->received_bytes_max = got.most;
+        step->received_bytes_total = got.total;
+        if (!got.is_kept)
+            fuse_arena_rewind(plan->arena, mark);
         int64_t copied = fuse_sat_mul(fuse_holding_max_elems(plan, &step->need), size);
         copied = copied > step->received_bytes_max ? copied - step->received_bytes_max : 0;
         int64_t messages = step->received_bytes_max > 0 ? messages_of(plan, step) : 0;

@@ -4,6 +4,7 @@
 #include "plan/build.h"
 #include "plan/chain.h"
 #include "plan/cost.h"
+#include "plan/memo.h"
 
 #include <string.h>
 
@@ -43,6 +44,7 @@ static struct fuse_plan *start_plan(struct fuse_arena *arena, const struct fuse_
         plan->request.file_unit_bytes = FUSE_PLAN_FILE_UNIT_BYTES;
     plan->mesh = fuse_mesh_make(request->ranks, used, request->machine.ranks_per_node);
     fuse_cost_choose_samples(plan);
+    plan->exchanges = fuse_memo_open(arena, plan->mesh.dims);
     fuse_plan_find_chains(plan, effort->slab_bytes, effort->slabs_worth_it, effort->slab_dims);
     return plan;
 }
@@ -139,14 +141,15 @@ struct climb {
     int used;
     int64_t room, least; /* least: smallest need of all that were tried */
     struct fuse_plan_effort best;
-    int64_t best_ps; /* -1: nothing fits yet */
-    int64_t peak;    /* of the last try */
+    int64_t best_ps;        /* -1: nothing fits yet */
+    struct fuse_plan *plan; /* that of `best`, when it is at hand */
+    int64_t peak;           /* of the last try */
     int chains, dims;
 };
 
 static void attempt(struct climb *c, const struct fuse_plan_effort *effort) {
     struct fuse_arena_mark mark = fuse_arena_mark(c->arena);
-    const struct fuse_plan *plan = try_plan(c->arena, c->ir, c->request, c->used, effort);
+    struct fuse_plan *plan = try_plan(c->arena, c->ir, c->request, c->used, effort);
     c->peak = plan->peak_bytes;
     c->chains = plan->chains.n;
     c->dims = plan->mesh.dims;
@@ -154,8 +157,11 @@ static void attempt(struct climb *c, const struct fuse_plan_effort *effort) {
     if (c->peak <= c->room && (c->best_ps < 0 || plan->time_ps < c->best_ps)) {
         c->best = *effort;
         c->best_ps = plan->time_ps;
+        /* Without chains nothing else is tried. */
+        c->plan = plan->chains.n == 0 ? plan : NULL;
     }
-    fuse_arena_rewind(c->arena, mark);
+    if (!c->plan)
+        fuse_arena_rewind(c->arena, mark);
 }
 
 static int count_chains(const struct climb *c, const struct fuse_plan_effort *effort) {
@@ -256,8 +262,11 @@ static void note_largest(struct fuse_error *err, struct fuse_arena *arena, const
 static bool fits_at(struct fuse_arena *arena, const struct fuse_ir *ir, const struct fuse_plan_request *request,
                     int64_t room) {
     struct climb c = {.arena = arena, .ir = ir, .request = request, .room = room};
+    struct fuse_arena_mark mark = fuse_arena_mark(arena);
     c.used = choose_used(arena, ir, request, &no_care);
-    return climb(&c);
+    bool fits = climb(&c);
+    fuse_arena_rewind(arena, mark);
+    return fits;
 }
 
 /* The smallest number of ranks, by doubling and then halving the gap, at which the program fits. */
@@ -312,7 +321,7 @@ enum fuse_status fuse_plan_make(struct fuse_plan **out, struct fuse_arena *arena
     c.used = choose_used(arena, ir, request, &no_care);
     if (!climb(&c) || room < 0)
         return refuse(arena, ir, request, room, c.least, err);
-    struct fuse_plan *plan = try_plan(arena, ir, request, c.used, &c.best);
+    struct fuse_plan *plan = c.plan ? c.plan : try_plan(arena, ir, request, c.used, &c.best);
     plan->hash = fuse_plan_hash(plan);
     *out = plan;
     return FUSE_OK;

@@ -232,6 +232,7 @@ struct fuse_plan {
     struct fuse_plan_request request;
     struct fuse_mesh mesh;
     struct fuse_samples samples;
+    struct fuse_memo *exchanges;   /* what exchanges cost that have been priced */
     struct fuse_layout *layout;    /* [values] resident layout */
     struct fuse_layout *partition; /* [ops] */
     int *order, *position;         /* [ops] execution order; chains stand together */

@@ -6,6 +6,7 @@
 #include "plan/search.h"
 
 #include "plan/cost.h"
+#include "plan/memo.h"
 
 #include <string.h>
 
@@ -17,6 +18,25 @@ struct price {
     int64_t over_bytes, time_ps, bytes;
 };
 
+/* The partitions of an operation, or of all that look like it. */
+struct space {
+    int n;
+    struct fuse_layout *partition, *natural; /* [n] */
+    int64_t *compute_ps;                     /* [n] */
+};
+
+struct option {
+    struct fuse_layout reduced, final;
+    int64_t time_ps, final_bytes;
+};
+
+/* The ways to finish an output that an operation leaves in some layout. */
+struct finish {
+    int64_t natural_bytes;
+    int options;
+    struct option option[];
+};
+
 struct search {
     struct fuse_plan *plan;
     const struct fuse_plan_effort *effort;
@@ -26,8 +46,14 @@ struct search {
     int *first, *last;      /* [values] lifetimes, positions in plan->order */
     int64_t *live;          /* [positions] estimated bytes of values alive during the operation */
     int *user_begin, *user; /* users of value v: user[user_begin[v] .. user_begin[v + 1]) */
-    struct fuse_layout *partitions;
-    bool changed; /* something is different from the sweep before */
+    struct fuse_memo *memo;
+    int *input_begin, *gather_class; /* class of input k of operation o: gather_class[input_begin[o] + k] */
+    int *finish_class, *load_class, *store_class; /* [values] */
+    struct space **space;                         /* [ops] NULL: not listed yet */
+    FUSE_VEC(struct space *) spaces;
+    FUSE_VEC(int) space_class;   /* of each of spaces */
+    struct fuse_layout *scratch; /* [MAX_PARTITIONS] */
+    bool changed;                /* something is different from the sweep before */
 };
 
 static bool cheaper(struct price a, struct price b) {
@@ -62,6 +88,13 @@ static int64_t block_bytes(const struct search *s, int value, const struct fuse_
     return s->plan->inner[value] ? bytes / turns_of(s, s->plan->ir->values.at[value].op) : bytes;
 }
 
+static bool walks(const struct fuse_use *use, int index) {
+    for (int a = 0; a < use->access.rank; a++)
+        if (index >= 0 && use->access.at[a].index == index)
+            return true;
+    return false;
+}
+
 static int64_t copy_ps(const struct search *s, int64_t bytes) {
     return fuse_sat_mul(bytes, s->plan->request.machine.copy_ps_per_kib) / 1024;
 }
@@ -73,9 +106,128 @@ static int64_t move_ps(const struct search *s, struct fuse_traffic in, int64_t h
                         copy_ps(s, held > in.bytes ? held - in.bytes : 0));
 }
 
+/* ---- what is asked for again and again ---- */
+
+enum { GATHER, FINISH, FILE_LOAD, FILE_STORE, SPACE };
+#define MAX_WORDS (16 * FUSE_MAX_AXES)
+
+static int add_extents(int64_t *word, int n, int count, const int64_t *extent) {
+    word[n++] = count;
+    for (int i = 0; i < count; i++)
+        word[n++] = extent[i];
+    return n;
+}
+
+static int classify_gather(const struct search *s, int number, int input) {
+    const struct fuse_op *op = s->plan->ir->ops.at[number];
+    const struct fuse_use *use = &op->input[input];
+    const struct fuse_value *value = &s->plan->ir->values.at[use->value];
+    int64_t word[MAX_WORDS] = {GATHER, (int64_t)fuse_dtype_bytes(value->dtype)};
+    int n = add_extents(word, 2, op->indices, op->extent);
+    n = add_extents(word, n, value->rank, value->extent);
+    for (int a = 0; a < use->access.rank; a++) {
+        const struct fuse_access_axis *at = &use->access.at[a];
+        const int64_t map[] = {at->index, at->stride, at->offset, at->divide, at->modulo};
+        for (int i = 0; i < 5; i++)
+            word[n++] = map[i];
+    }
+    /* In a chain, what changes from slab to slab comes at every turn. */
+    word[n++] = walks(use, s->plan->slab_index[number]) ? turns_of(s, number) : 1;
+    return fuse_memo_class(s->memo, word, n);
+}
+
+static int classify_value(const struct search *s, int value, int what) {
+    const struct fuse_value *v = &s->plan->ir->values.at[value];
+    const struct fuse_op *op = producer(s, value);
+    int64_t word[MAX_WORDS] = {what, (int64_t)fuse_dtype_bytes(v->dtype)};
+    int n = add_extents(word, 2, v->rank, v->extent);
+    if (what == FINISH) {
+        word[n++] = s->plan->slab_axis[value];
+        word[n++] = s->plan->inner[value];
+        word[n++] = turns_of(s, v->op);
+    } else {
+        word[n++] = op->kind == FUSE_OP_LITERAL;
+        word[n++] = op->kind == FUSE_OP_SOURCE && op->probe.reversed;
+    }
+    return fuse_memo_class(s->memo, word, n);
+}
+
+static int classify_space(const struct search *s, int number) {
+    const struct fuse_op *op = s->plan->ir->ops.at[number];
+    const struct fuse_value *out = &s->plan->ir->values.at[op->out];
+    int chain = s->plan->chain[number], work = 0;
+    for (int i = 0; op->body && i < op->body->n; i++)
+        work += fuse_scalar_arity(op->body->node[i].op) > 0;
+    int64_t word[MAX_WORDS] = {SPACE,
+                               (int64_t)op->kind,
+                               op->inputs,
+                               (int64_t)out->dtype,
+                               work,
+                               op->reduce != FUSE_REDUCE_NONE,
+                               s->plan->slab_index[number],
+                               chain < 0 ? -1 : s->plan->chains.at[chain].dims};
+    int n = add_extents(word, 8, op->indices, op->extent);
+    for (int a = 0; a < out->rank; a++)
+        word[n++] = op->out_index[a];
+    word[n++] = op->kind == FUSE_OP_JOIN ? number : -1; /* tuples make each of its own */
+    return fuse_memo_class(s->memo, word, n);
+}
+
+static void classify(struct search *s, struct fuse_arena *arena) {
+    const struct fuse_ir *ir = s->plan->ir;
+    int uses = 0;
+    s->memo = fuse_memo_open(arena, s->plan->mesh.dims);
+    s->input_begin = FUSE_NEW_ARRAY(arena, int, ir->ops.n + 1);
+    for (int o = 0; o < ir->ops.n; o++) {
+        s->input_begin[o] = uses;
+        uses += ir->ops.at[o]->inputs;
+    }
+    s->gather_class = FUSE_NEW_ARRAY(arena, int, uses + 1);
+    for (int o = 0; o < ir->ops.n; o++)
+        for (int k = 0; k < ir->ops.at[o]->inputs; k++)
+            s->gather_class[s->input_begin[o] + k] = classify_gather(s, o, k);
+    s->finish_class = FUSE_NEW_ARRAY(arena, int, ir->values.n + 1);
+    s->load_class = FUSE_NEW_ARRAY(arena, int, ir->values.n + 1);
+    s->store_class = FUSE_NEW_ARRAY(arena, int, ir->values.n + 1);
+    for (int v = 0; v < ir->values.n; v++) {
+        s->finish_class[v] = classify_value(s, v, FINISH);
+        s->load_class[v] = classify_value(s, v, FILE_LOAD);
+        s->store_class[v] = classify_value(s, v, FILE_STORE);
+    }
+    s->space = FUSE_NEW_ARRAY(arena, struct space *, ir->ops.n + 1);
+    s->scratch = FUSE_NEW_ARRAY(arena, struct fuse_layout, MAX_PARTITIONS);
+}
+
+/* The partitions of an operation; listed once for all of its class. */
+static const struct space *space_of(struct search *s, int number) {
+    const struct fuse_plan *plan = s->plan;
+    struct fuse_arena *arena = plan->arena;
+    if (s->space[number])
+        return s->space[number];
+    int class = classify_space(s, number);
+    for (int i = s->space_class.n - 1; i >= 0; i--)
+        if (s->space_class.at[i] == class)
+            return s->space[number] = s->spaces.at[i];
+    struct space *space = FUSE_NEW(arena, struct space);
+    space->n = fuse_plan_partitions(s->scratch, MAX_PARTITIONS, plan, number);
+    space->partition = FUSE_NEW_ARRAY(arena, struct fuse_layout, space->n);
+    memcpy(space->partition, s->scratch, (size_t)space->n * sizeof *s->scratch);
+    space->natural = FUSE_NEW_ARRAY(arena, struct fuse_layout, space->n);
+    space->compute_ps = FUSE_NEW_ARRAY(arena, int64_t, space->n);
+    for (int i = 0; i < space->n; i++) {
+        space->natural[i] = fuse_plan_natural(plan, number, &space->partition[i]);
+        space->compute_ps[i] = fuse_cost_compute_ps(plan, number, &space->partition[i]);
+    }
+    fuse_vec_push(arena, &s->spaces, space);
+    fuse_vec_push(arena, &s->space_class, class);
+    return s->space[number] = space;
+}
+
+/* ---- exchanges with files and neighbours ---- */
+
 /* Between a file's contiguous ranges and a layout. At a quarter of the price, for a file is slower than a network and
  * sources are laid out for their users, not the other way round. */
-static int64_t file_ps(const struct search *s, int value, const struct fuse_layout *layout, bool store) {
+static int64_t price_file(const struct search *s, int value, const struct fuse_layout *layout, bool store) {
     const struct fuse_op *op = producer(s, value);
     bool reversed = !store && op->kind == FUSE_OP_SOURCE && op->probe.reversed;
     if ((!store && op->kind == FUSE_OP_LITERAL) || fuse_cost_file_direct(s->plan, value, layout, reversed))
@@ -84,16 +236,17 @@ static int64_t file_ps(const struct search *s, int value, const struct fuse_layo
     return move_ps(s, fuse_cost_file(s->plan, value, layout, reversed, store), bytes, 1) / 4;
 }
 
-static bool walks(const struct fuse_use *use, int index) {
-    for (int a = 0; a < use->access.rank; a++)
-        if (index >= 0 && use->access.at[a].index == index)
-            return true;
-    return false;
+static int64_t file_ps(const struct search *s, int value, const struct fuse_layout *layout, bool store) {
+    bool is_there;
+    int64_t *result = fuse_memo_find(s->memo, &is_there, (store ? s->store_class : s->load_class)[value], layout, NULL);
+    if (!is_there)
+        result[0] = price_file(s, value, layout, store);
+    return result[0];
 }
 
 /* Time to bring an input from `have` to where `partition` needs it; *held is what the gathered copy occupies. */
-static int64_t gather_ps(const struct search *s, int op, int input, const struct fuse_layout *partition,
-                         const struct fuse_layout *have, int64_t *held) {
+static int64_t price_gather(const struct search *s, int op, int input, const struct fuse_layout *partition,
+                            const struct fuse_layout *have, int64_t *held) {
     bool copied;
     struct fuse_traffic received = fuse_cost_gather(s->plan, op, input, partition, have, &copied);
     *held = 0;
@@ -107,6 +260,16 @@ static int64_t gather_ps(const struct search *s, int op, int input, const struct
     /* In a chain, what changes from slab to slab comes at every turn. */
     bool once = !walks(&s->plan->ir->ops.at[op]->input[input], s->plan->slab_index[op]);
     return move_ps(s, received, *held, once ? 1 : turns_of(s, op));
+}
+
+static int64_t gather_ps(const struct search *s, int op, int input, const struct fuse_layout *partition,
+                         const struct fuse_layout *have, int64_t *held) {
+    bool is_there;
+    int64_t *result = fuse_memo_find(s->memo, &is_there, s->gather_class[s->input_begin[op] + input], partition, have);
+    if (!is_there)
+        result[0] = price_gather(s, op, input, partition, have, &result[1]);
+    *held = result[1];
+    return result[0];
 }
 
 static int64_t users_ps(const struct search *s, int value, const struct fuse_layout *layout, int except_op) {
@@ -190,11 +353,6 @@ static int64_t reduce_ps(const struct search *s, int value, const struct fuse_la
     return time;
 }
 
-struct option {
-    struct fuse_layout reduced, final;
-    int64_t time_ps;
-};
-
 #define MAX_OPTIONS (2 * FUSE_MAX_AXES + 4)
 
 /* The ways to finish an output: its partials scattered on one axis, or gathered everywhere; a small one also replicated.
@@ -213,7 +371,7 @@ static int finish_options(const struct search *s, int value, const struct fuse_l
             partial++;
         }
     if (partial == 0) {
-        out[n++] = (struct option){*natural, *natural, 0};
+        out[n++] = (struct option){*natural, *natural, 0, 0};
     } else {
         if (v->rank - (slab_axis >= 0) == 0 ||
             fuse_cost_block_bytes(plan, value, natural) / turns <= FUSE_PLAN_TINY_BYTES) {
@@ -233,14 +391,33 @@ static int finish_options(const struct search *s, int value, const struct fuse_l
         }
     }
     for (int i = 0, fewest = n; i < fewest && is_small(s, value) && slab_axis < 0; i++)
-        out[n++] = (struct option){out[i].reduced, fuse_layout_replicated(), out[i].time_ps};
-    for (int i = 0; i < n; i++)
+        out[n++] = (struct option){out[i].reduced, fuse_layout_replicated(), out[i].time_ps, 0};
+    for (int i = 0; i < n; i++) {
+        out[i].final_bytes = block_bytes(s, value, &out[i].final);
         if (!fuse_layout_equal(&out[i].reduced, &out[i].final)) {
             struct fuse_traffic received = fuse_cost_relayout(plan, value, &out[i].reduced, &out[i].final);
             int64_t copied = fuse_cost_block_bytes(plan, value, &out[i].final);
             out[i].time_ps = fuse_sat_add(out[i].time_ps, move_ps(s, received, copied, turns));
         }
+    }
     return n;
+}
+
+static const struct finish *finish_of(const struct search *s, int value, const struct fuse_layout *natural) {
+    bool is_there;
+    struct option option[MAX_OPTIONS];
+    int64_t *result = fuse_memo_find(s->memo, &is_there, s->finish_class[value], natural, NULL);
+    if (!is_there) {
+        int n = finish_options(s, value, natural, option);
+        struct finish *made = fuse_arena_alloc(s->plan->arena, sizeof *made + (size_t)n * sizeof *option);
+        made->natural_bytes = block_bytes(s, value, natural);
+        made->options = n;
+        memcpy(made->option, option, (size_t)n * sizeof *option);
+        memcpy(result, &made, sizeof made);
+    }
+    const struct finish *finish;
+    memcpy(&finish, result, sizeof finish);
+    return finish;
 }
 
 /* ---- one operation -------------------------------------------------------------------------------------------- */
@@ -264,13 +441,14 @@ static int64_t panelled(const struct search *s, int op_number, int input, const 
 
 /* Gives up, with a price above `limit`, as soon as it is clear that the partition is dearer. */
 static struct price price_partition(const struct search *s, int number, const struct fuse_layout *partition,
-                                    struct price limit, struct option *chosen) {
+                                    const struct fuse_layout *natural, int64_t compute_ps, struct price limit,
+                                    struct option *chosen) {
     const struct fuse_plan *plan = s->plan;
     const struct fuse_op *op = plan->ir->ops.at[number];
     int64_t budget = s->effort->budget_bytes, held_total = 0, dying = 0;
     int position = plan->position[number];
     int64_t live = s->live[position];
-    struct price price = {0, fuse_cost_compute_ps(plan, number, partition), 0};
+    struct price price = {0, compute_ps, 0};
     for (int k = 0; k < op->inputs; k++) {
         int v = op->input[k].value;
         int64_t held = 0, block = 0;
@@ -288,23 +466,23 @@ static struct price price_partition(const struct search *s, int number, const st
         }
         if (s->last[v] == position)
             dying = fuse_sat_add(dying, block);
-        held_total = fuse_sat_add(held_total, panelled(s, number, k, partition, held));
+        if (budget != INT64_MAX)
+            held_total = fuse_sat_add(held_total, panelled(s, number, k, partition, held));
         if (limit.over_bytes == 0 && price.time_ps > limit.time_ps)
             return price;
     }
-    struct fuse_layout natural = fuse_plan_natural(plan, number, partition);
-    int64_t natural_bytes = block_bytes(s, op->out, &natural);
-    struct option option[MAX_OPTIONS];
-    int options = finish_options(s, op->out, &natural, option);
+    const struct finish *finish = finish_of(s, op->out, natural);
+    const struct option *option = finish->option;
+    int64_t natural_bytes = finish->natural_bytes;
     struct price lowest = {INT64_MAX, INT64_MAX, INT64_MAX};
-    for (int i = 0; i < options; i++) {
+    for (int i = 0; i < finish->options; i++) {
         struct price p = price;
         p.time_ps = fuse_sat_add(p.time_ps, option[i].time_ps);
         if (limit.over_bytes == 0 && p.time_ps > limit.time_ps)
             continue;
         p.time_ps = fuse_sat_add(p.time_ps, users_ps(s, op->out, &option[i].final, -1));
-        int64_t final_bytes = block_bytes(s, op->out, &option[i].final);
-        bool two = !fuse_layout_equal(&natural, &option[i].final);
+        int64_t final_bytes = option[i].final_bytes;
+        bool two = !fuse_layout_equal(natural, &option[i].final);
         p.bytes = fuse_sat_add(natural_bytes, final_bytes);
         if (budget != INT64_MAX) {
             int64_t work = 2 * s->effort->workspace_bytes;
@@ -339,7 +517,8 @@ static void choose(struct search *s, int number) {
                 s->placed[v] = false;
         }
     }
-    int n = fuse_plan_partitions(s->partitions, MAX_PARTITIONS, plan, number);
+    const struct space *space = space_of(s, number);
+    int n = space->n;
     int64_t elems = 1, most = 0;
     for (int i = 0; i < op->indices; i++)
         elems = fuse_sat_mul(elems, op->extent[i]);
@@ -351,15 +530,17 @@ static void choose(struct search *s, int number) {
         most < s->plan->request.replicate_below && is_small(s, op->out))
         n = 1; /* everything is small: each rank computes it */
     struct price lowest = {INT64_MAX, INT64_MAX, INT64_MAX};
-    struct option best = {fuse_layout_replicated(), fuse_layout_replicated(), 0};
+    struct option best = {fuse_layout_replicated(), fuse_layout_replicated(), 0, 0};
     int best_partition = 0;
     /* What was chosen in the sweep before comes first: most others are dearer at first sight. */
     for (int i = s->decided[number] ? -1 : 0; i < n; i++) {
-        const struct fuse_layout *partition = i < 0 ? &plan->partition[number] : &s->partitions[i];
+        const struct fuse_layout *partition = i < 0 ? &plan->partition[number] : &space->partition[i];
+        const struct fuse_layout *natural = i < 0 ? &s->choice[number].natural : &space->natural[i];
+        int64_t compute_ps = i < 0 ? fuse_cost_compute_ps(plan, number, partition) : space->compute_ps[i];
         struct option option = best;
-        if (lowest.over_bytes == 0 && fuse_cost_compute_ps(plan, number, partition) > lowest.time_ps)
+        if (lowest.over_bytes == 0 && compute_ps > lowest.time_ps)
             continue;
-        struct price price = price_partition(s, number, partition, lowest, &option);
+        struct price price = price_partition(s, number, partition, natural, compute_ps, lowest, &option);
         if (cheaper(price, lowest)) {
             lowest = price;
             best = option;
@@ -367,10 +548,10 @@ static void choose(struct search *s, int number) {
         }
     }
     s->changed |= best_partition >= 0 && s->decided[number] &&
-                  !fuse_layout_equal(&plan->partition[number], &s->partitions[best_partition]);
+                  !fuse_layout_equal(&plan->partition[number], &space->partition[best_partition]);
     s->changed |= s->decided[number] && !fuse_layout_equal(&plan->layout[op->out], &best.final);
     if (best_partition >= 0)
-        plan->partition[number] = s->partitions[best_partition];
+        plan->partition[number] = space->partition[best_partition];
     s->decided[number] = true;
     for (int k = 0; k < op->inputs; k++) {
         int v = op->input[k].value;
@@ -499,9 +680,9 @@ void fuse_plan_search(struct fuse_plan *plan, const struct fuse_plan_effort *eff
     s.first = FUSE_NEW_ARRAY(arena, int, ir->values.n + 1);
     s.last = FUSE_NEW_ARRAY(arena, int, ir->values.n + 1);
     s.live = FUSE_NEW_ARRAY(arena, int64_t, ir->ops.n + 1);
-    s.partitions = FUSE_NEW_ARRAY(arena, struct fuse_layout, MAX_PARTITIONS);
     list_users(&s, arena);
     fuse_plan_lifetime(plan, s.first, s.last);
+    classify(&s, arena);
     for (int v = 0; v < ir->values.n; v++)
         plan->layout[v] = fuse_layout_replicated();
     for (int o = 0; o < ir->ops.n; o++) {
