@@ -317,6 +317,32 @@ static void different_operations_stay_two(void **state) {
     assert_int_equal(f->ir.values.n, values);
 }
 
+/* Fails when functions of the same nodes are taken for one: (x - y) * x and (x - y) * y, and casts through i64 and f32. */
+static void different_functions_stay_two(void **state) {
+    struct fixture *f = *state;
+    int64_t extent[1] = {5};
+    int x = build_source(&f->ir, "X", FUSE_F64, 1, extent), y = build_source(&f->ir, "Y", FUSE_F64, 1, extent);
+    for (int k = 0; k < 2; k++) {
+        struct build_body product = body(f), cast = body(f);
+        int first = body_load(&product, 0, FUSE_F64), second = body_load(&product, 1, FUSE_F64);
+        int difference = body_op(&product, FUSE_SCALAR_SUB, FUSE_F64, first, second, -1);
+        body_op(&product, FUSE_SCALAR_MUL, FUSE_F64, difference, k ? second : first, -1);
+        build_sink(&f->ir, "p",
+                   build_map(&f->ir, FUSE_F64, "i", "i", extent, 2, (struct build_use[]){{x, "i"}, {y, "i"}},
+                             FUSE_REDUCE_NONE, body_end(&product)));
+        int narrow = body_op(&cast, FUSE_SCALAR_CAST, k ? FUSE_I64 : FUSE_F32, body_load(&cast, 0, FUSE_F64), -1, -1);
+        body_op(&cast, FUSE_SCALAR_CAST, FUSE_F64, narrow, -1, -1);
+        build_sink(&f->ir, "c",
+                   build_map(&f->ir, FUSE_F64, "i", "i", extent, 1, (struct build_use[]){{x, "i"}}, FUSE_REDUCE_NONE,
+                             body_end(&cast)));
+    }
+    remember(f);
+    int values = f->ir.values.n;
+    fuse_ir_share(&f->ir);
+    fuse_ir_sweep(&f->ir);
+    assert_int_equal(f->ir.values.n, values);
+}
+
 /* Y = f(X), Z = sum over i of Y[i,j] * V[j]. */
 static void chain(struct fixture *f, enum fuse_scalar_op op, enum fuse_dtype middle, enum fuse_dtype loaded) {
     struct build_body b = body(f), c = body(f);
@@ -486,6 +512,7 @@ int main(void) {
         REWRITE_TEST(sinks_keep_their_tensor),
         REWRITE_TEST(equal_operations_become_one),
         REWRITE_TEST(different_operations_stay_two),
+        REWRITE_TEST(different_functions_stay_two),
         REWRITE_TEST(maps_fuse_into_a_reduction),
         REWRITE_TEST(fusing_keeps_the_rounding_of_the_store),
         REWRITE_TEST(fusing_through_bool_asks_for_not_zero),
