@@ -107,6 +107,9 @@ def check_container(source):
         with open(os.path.join(source, "CMakePresets.json"), encoding="utf-8") as file:
             if f'"name": "{preset}"' not in file.read():
                 yield f"the Containerfile builds {preset}, which is no preset"
+    with open(os.path.join(source, ".dockerignore"), encoding="utf-8") as file:
+        if "build" not in file.read().splitlines():
+            yield "the container's build would start from the build folder of this checkout"
 
 
 def main():
