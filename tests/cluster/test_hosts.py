@@ -138,7 +138,8 @@ class Several(unittest.TestCase):
         self.assertLess(time.monotonic() - begun, 20)
         self.assertNotEqual(result.status, 0)
         self.assertFalse(result.timed_out)
-        self.assertIn("signal 9", result.err)
+        self.assertEqual(result.err.count("signal 9"), 1, result.err)
+        self.assertNotIn("error:", result.err)
         self.assertTrue(slurm.wait_for(lambda: not NETWORK.processes(), 10), "ranks live on")
         self.assertEqual(self.left_behind(folder), [])
 
@@ -161,24 +162,41 @@ class Several(unittest.TestCase):
         self.assertIn("--stall-timeout", result.err)
         self.assertTrue(slurm.wait_for(lambda: not self.left_behind(folder), 5), self.left_behind(folder))
 
-    def test_folder_that_one_host_lacks(self):
-        # The second host has another, empty file system in the place of the data.
+    def run_with_own_folder(self, folder, own, words):
+        """Runs where the second host has another, empty file system in the place of `own`; also returns what lies there."""
+        enter = ["nsenter", "-t", str(NETWORK.pids["host2"]), "-m", "--"]
+        subprocess.run([*enter, "mount", "-t", "tmpfs", "none", own], check=True)
+        try:
+            result = NETWORK.run(4, [BINARY, *words, "p.fuse"], folder)
+            there = subprocess.run([*enter, "ls", "-A", own], check=True, stdout=subprocess.PIPE).stdout.decode()
+        finally:
+            subprocess.run([*enter, "umount", own], check=True)
+        return result, there
+
+    def test_sources_that_one_host_lacks(self):
         folder = self.folder("shared")
         data = os.path.join(folder, "data")
         os.mkdir(data)
         for name in ("a.npy", "b.npy"):
             os.rename(os.path.join(folder, name), os.path.join(data, name))
-        enter = ["nsenter", "-t", str(NETWORK.pids["host2"]), "-m", "--"]
-        subprocess.run([*enter, "mount", "-t", "tmpfs", "none", data], check=True)
-        try:
-            result = NETWORK.run(4, [BINARY, "--root", data, "p.fuse"], folder)
-        finally:
-            subprocess.run([*enter, "umount", data], check=True)
+        result, there = self.run_with_own_folder(folder, data, ["--root", data])
         self.assertEqual(result.status, 66, result.tail())
         self.assertEqual(result.err.count("error:"), 1, result.err)
         self.assertIn("a.npy", result.err)
         self.assertIn("host2", result.err)
-        self.assertEqual(sorted(os.listdir(folder)), ["data", "p.fuse"])
+        self.assertEqual((sorted(os.listdir(folder)), there), (["data", "p.fuse"], ""))
+
+    def test_output_that_one_host_lacks(self):
+        # Neither host may keep its part of a file that no one can put together.
+        folder = self.folder("output")
+        output = os.path.join(folder, "out")
+        os.mkdir(output)
+        result, there = self.run_with_own_folder(folder, output, ["--replicate-below", "0", "--output-root", output])
+        self.assertEqual(result.status, 73, result.tail())
+        self.assertEqual(result.err.count("error:"), 1, result.err)
+        self.assertIn(os.path.join(output, "c.npy"), result.err)
+        self.assertIn("host2", result.err)
+        self.assertEqual((os.listdir(output), there), ([], ""))
 
 
 def main():
