@@ -188,6 +188,8 @@ class Equation:
         self.taken = {}
         self.makers = 0
         self.fixed, self.loose = set(), set(self.left or ())  # indices whose extent something fixes, or must fix
+        if guard is not None:
+            self.refuse_made(guard)
         self.find_taken()
         self.named = set(self.named_right(self.expr, ()))
         if any(":" in n for n in (self.left or set()) - set(self.free(self.expr, ()))):
@@ -252,7 +254,7 @@ class Equation:
             raise Fragile()
 
     def refuse_made(self, node):
-        """The contract does not say what the axes of a function's result are called inside a reduction."""
+        """The contract does not say what the axes of a function's result are called in a reduction or a guard."""
         if any(n[0] == "fn" and FUNCTIONS[n[1]].result[1] for _, n in self.walk(node, ())):
             raise Fragile()
 
@@ -731,8 +733,6 @@ class Equation:
             results.append(self.call_body(function, parts))
         array = numpy.reshape([r.array for r in results], (*leading.values(), *results[0].array.shape))
         made = [self.made_axis(extent) for extent in results[0].array.shape]
-        if set(made) & set(leading):  # in a guard, whose names are not on the right side
-            raise Fragile()
         return self.land(Value((*leading, *made), array, results[0].kind, all(r.exact for r in results)), keep, region)
 
     def call_body(self, function, parts):
