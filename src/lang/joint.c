@@ -44,7 +44,8 @@ static struct fuse_term *number(struct fuse_lowering *l, enum fuse_dtype dtype, 
 
 static struct fuse_term *choose(struct fuse_lowering *l, struct fuse_term *guard, struct fuse_term *value,
                                 struct fuse_term *otherwise) {
-    return guard ? fuse_term_op(l, FUSE_SCALAR_SELECT, guard, value, otherwise) : value;
+    bool always = !guard || (guard->node.op == FUSE_SCALAR_CONST && guard->node.integer);
+    return always ? value : fuse_term_op(l, FUSE_SCALAR_SELECT, guard, value, otherwise);
 }
 
 /* At the tuples of the driver, if there is one. */
@@ -81,11 +82,26 @@ static struct fuse_term *average(struct fuse_lowering *l, struct fuse_term *guar
     return choose(l, some, fuse_term_op(l, FUSE_SCALAR_DIV, sum, count, NULL), zero);
 }
 
+/* The relation that the equation runs over. A mean counts its tuples, so that a product below it is no sum of its own then. */
+static const struct fuse_node *take_driver(struct fuse_lowering *l) {
+    struct fuse_node *open = FUSE_NEW(l->c->arena, struct fuse_node);
+    struct fuse_equation *eq = FUSE_NEW(l->c->arena, struct fuse_equation);
+    *open = *l->eq->root;
+    *eq = *l->eq;
+    open->axes |= open->sum;
+    open->sum = 0;
+    eq->root = open;
+    const struct fuse_node *driver = fuse_find_driver(l, eq);
+    if (driver)
+        l->eq = eq;
+    return driver;
+}
+
 struct fuse_cells fuse_lower_joint(struct fuse_lowering *l, const struct fuse_tensor *tensor, enum fuse_dtype dtype,
                                    enum fuse_dtype want) {
-    const struct fuse_equation *eq = l->eq;
     struct fuse_cells cells = {0};
-    l->driver = fuse_find_driver(l, eq);
+    l->driver = take_driver(l);
+    const struct fuse_equation *eq = l->eq;
     struct fuse_term *guard = eq->guard ? fuse_settle(l, fuse_lower_truth(l, eq->guard, want), 12) : NULL;
     if (l->driver)
         guard = fuse_guard_others(l, guard ? guard : fuse_term_bool(l, true), eq);

@@ -352,3 +352,237 @@ def skewed_rows(rng):
         H[x,d] = W[x,y] X[y,d]
         "h.npy" = H[x,d]
     """, {"w.csv": tsv(ids, w, ","), "x": x}, {"h": F64(a @ x, 900, 2000)}
+
+
+def two_relations(rng, n):
+    """Two numeric relations over the same ids: (files, where each is there, cells of each)."""
+    first, second = rows(rng, 5 * n, n, n), rows(rng, 5 * n, n, n)
+    u, v = quarters(rng, len(first)), quarters(rng, len(second))
+    files = {"w.tsv": tsv(first, u), "v.tsv": tsv(second, v)}
+    return files, cells(first, (n, n)) > 0, cells(second, (n, n)) > 0, cells(first, (n, n), u), cells(second, (n, n), v)
+
+
+def largest(there, values, axis=1):
+    return numpy.where(there, values, -numpy.inf).max(axis)
+
+
+def mean(there, values, axis=1):
+    return numpy.where(there, values, 0).sum(axis) / there.sum(axis).clip(1)
+
+
+@program
+def cells_that_several_relations_leave_out(rng):
+    files, w, v, a, b = two_relations(rng, 14)
+    both, d, x = w & v, quarters(rng, 14), quarters(rng, 14 * 3).reshape(14, 3)
+    path = w[:, :, None] & v[None]
+    return """
+        W[x,y] = "w.tsv"
+        V[x,y] = "v.tsv"
+        D[y] = "d.npy"
+        X[y,d] = "x.npy"
+        Sum[x] max= W[x,y] + V[x,y]
+        Path[x,z] min= W[x,y] + V[y,z]
+        Loop[x] max= W[x,y] + W[y,x]
+        Product[x] prod= V[x,y] * 2 + W[x,y]
+        Mean[x] avg= W[x,y] + V[x,y]
+        Scaled[x] avg= W[x,y] V[x,y]
+        Ways[x] avg= W[x,y] V[y,z]
+        Ratio[x] avg= W[x,y] / (V[x,y] + 9)
+        Features[d] avg= W[x,y] X[y,d]
+        Chosen[x] max= W[x,y] > 0 ? D[y] : 7
+        Inner[x] max= reduce(sum, z) W[x,z] D[z] + V[x,y]
+        Denied[x] max= !W[x,y] ? 5 : V[x,y]
+        Truth[x] max= W(x,y) ? 5 : V[x,y]
+        Cells[x,y] max= W[x,y]
+        Cells[x,y] max= 0 - 1
+        "sum.npy" = Sum[x]
+        "path.npy" = Path[x,z]
+        "loop.npy" = Loop[x]
+        "product.npy" = Product[x]
+        "mean.npy" = Mean[x]
+        "scaled.npy" = Scaled[x]
+        "ways.npy" = Ways[x]
+        "ratio.npy" = Ratio[x]
+        "features.npy" = Features[d]
+        "chosen.npy" = Chosen[x]
+        "inner.npy" = Inner[x]
+        "denied.npy" = Denied[x]
+        "truth.npy" = Truth[x]
+        "cells.npy" = Cells[x,y]
+    """, {**files, "d": d, "x": x}, {
+        "sum": F32(largest(both, a + b)), "path": F32(-largest(path, -(a[:, :, None] + b[None]))),
+        "loop": F32(largest(w & w.T, a + a.T)), "product": F32(numpy.where(both, 2 * b + a, 1).prod(1), 20),
+        "mean": F32(mean(both, a + b), 20, 10), "scaled": F32(mean(both, a * b), 20, 30),
+        "ways": F32(mean(path, a[:, :, None] * b[None], (1, 2)), 100, 30),
+        "ratio": F32(mean(both, a / (b + 9)), 20, 4), "features": F64(mean(
+            numpy.broadcast_to(w[..., None], (14, 14, 3)), a[..., None] * x, (0, 1)), 100, 30),
+        "chosen": F64(largest(w, numpy.where(a > 0, d, 7))), "inner": F64(largest(v, (a @ d)[:, None] + b), 20, 100),
+        "denied": F32(largest(v, numpy.where(a > 0, b, 5))), "truth": F32(largest(v, numpy.where(w, 5, b))),
+        "cells": F32(numpy.where(w, numpy.maximum(a, -1), -1))}
+
+
+@program
+def guards_of_several_kinds(rng):
+    files, w, v, a, b = two_relations(rng, 13)
+    d = f64(rng, 13)
+    e = numpy.broadcast_to(d, (13, 13))
+    return """
+        W[x,y] = "w.tsv"
+        V[x,y] = "v.tsv"
+        D[y] = "d.npy"
+        Above[x] when W[x,y] > 2 max= D[y]
+        Some[x] when W[x,y] > -2 = D[y]
+        Here[x] when W(x,y) max= V[x,y]
+        Not[x] when !W(x,y) max= V[x,y]
+        Nowhere[x] when !W(x,y) max= D[y]
+        Either[x] when W(x,y) || V(x,y) max= D[y]
+        Both[x] when W(x,y) V(x,y) avg= D[y]
+        Only[x] when V(x,y) && !W(x,y) max= D[y]
+        Large[y] when W[x,y] V[x,y] > 1 max= D[x]
+        Mixed[y] when W[x,y] > 0 || D[x] > 0 max= D[x]
+        Counted[x] when W(x,y) = D[y] + D[x]
+        "above.npy" = Above[x]
+        "some.npy" = Some[x]
+        "here.npy" = Here[x]
+        "not.npy" = Not[x]
+        "nowhere.npy" = Nowhere[x]
+        "either.npy" = Either[x]
+        "both.npy" = Both[x]
+        "only.npy" = Only[x]
+        "large.npy" = Large[y]
+        "mixed.npy" = Mixed[y]
+        "counted.npy" = Counted[x]
+    """, {**files, "d": d}, {
+        "above": F64(largest(w & (a > 2), e)), "some": F64((e * (a > -2)).sum(1), 13, 13),
+        "here": F32(largest(w & v, b)), "not": F32(largest(~w & v, b)), "nowhere": F64(largest(~w, e)),
+        "either": F64(largest(w | v, e)), "both": F64(mean(w & v, e), 13, 4), "only": F64(largest(v & ~w, e)),
+        "large": F64(largest((w & v & (a * b > 1)).T, e)), "mixed": F64(largest((w & ((a > 0) | (d > 0)[:, None])).T, e)),
+        "counted": F64((w * (e + d[:, None])).sum(1), 26, 8)}
+
+
+@program(arguments=["-D", "k=5", "--input", "Given=w.tsv", "--input", "Facts=v.tsv"])
+def where_relations_come_from(rng):
+    """Constants, parameters, positions from the end, offsets, diagonals, slices; functions, imports, --input."""
+    n = 15
+    ids, facts = rows(rng, 70, n, n), rows(rng, 60, n, n)
+    u, d = quarters(rng, len(ids)), quarters(rng, n)
+    a, e = cells(ids, (n, n), u), cells(facts, (n, n))
+    w = cells(ids, (n, n)) > 0
+    moved, there = numpy.zeros((n, n)), numpy.zeros((n, n), bool)
+    moved[:-1, 2:], there[:-1, 2:] = a[1:, :-2], w[1:, :-2]
+    return """
+        import "more.fuse" as more
+        param k = 3
+        const c = 7
+        D[y] = "d.npy"
+        fn rows(A[i,j], B[j]) -> R[i] { R[i] = A[i,j] B[j] }
+        fn any_of(A(i,j)) -> R(i) { R(i) = A(i,j) }
+        fn inside(A[i]) -> R[i] { R[i] = Given[i,j] A[j] }
+        Places[x] = Given[x,k] D[x] + Given[c,x] + Given[-1,x] + Given[x,-2]
+        Last max= Given[-1,x]
+        Moved[x] = Given[x+1,y-2] D[y]
+        Best[x] max= Given[x+1,y-2] + D[y]
+        Diagonal[x] = Given[x,x] D[x]
+        Trace = Given[x,x]
+        Beside max= Given[x,x+1]
+        Part[x] = Given[x,j=2:9:3] D[x]
+        Back[x] max= Given[x,j=9:2:-3]
+        One = Given[3,4]
+        Call[x] = rows(Given[x,y], D[y])
+        Support(x) = any_of(Given(x,y))
+        Any(x) = any_of(Facts(x,y))
+        Inside[x] = inside(D[x])
+        Imported[x] = more::Weight[x,y] D[y]
+        Present(x) = more::Weight(x,y)
+        "places.npy" = Places[x]
+        "last.npy" = Last
+        "moved.npy" = Moved[x]
+        "best.npy" = Best[x]
+        "diagonal.npy" = Diagonal[x]
+        "trace.npy" = Trace
+        "beside.npy" = Beside
+        "part.npy" = Part[x]
+        "back.npy" = Back[x]
+        "one.npy" = One
+        "call.npy" = Call[x]
+        "support.npy" = Support(x)
+        "any.npy" = Any(x)
+        "inside.npy" = Inside[x]
+        "imported.npy" = Imported[x]
+        "present.npy" = Present(x)
+    """, {"w.tsv": tsv(ids, u), "v.tsv": tsv(facts), "d": d, "more.fuse": Text('Weight[a,b] = "w.tsv"')}, {
+        "places": F64(a[:, 5] * d + a[7] + a[-1] + a[:, -2], 4, 50),
+        "last": F32(largest(w[-1], a[-1], 0)), "moved": F64(moved @ d, 30, 100),
+        "best": F64(largest(there, moved + d)), "diagonal": F64(a.diagonal() * d), "trace": F32(a.trace(), 15, 60),
+        "beside": F32(largest(w.diagonal(1), a.diagonal(1), 0)), "part": F64(a[:, 2:9:3].sum(1) * d, 4, 80),
+        "back": F32(largest(w[:, 9:2:-3], a[:, 9:2:-3])), "one": F32(a[3, 4]), "call": F64(a @ d, 30, 100),
+        "support": Bool(w.any(1)), "any": Bool(e.any(1)), "inside": F64(a @ d, 30, 100),
+        "imported": F64(a @ d, 30, 100), "present": Bool(w.any(1))}
+
+
+@program
+def functions_see_all_cells(rng):
+    files, w, v, a, b = two_relations(rng, 12)
+    x = f32(rng, 12, 3)
+    e = numpy.exp(a)
+    masked = numpy.where(w, e, 0) / numpy.where(w, e, 0).sum(1).clip(1e-300)[:, None]
+    return """
+        W[x,y] = "w.tsv"
+        V[x,y] = "v.tsv"
+        X[y,d] = "x.npy"
+        Most[x] = reduce(max, y) W[x,y]
+        Least[x] = min(W[x,y])
+        Sum[x] = sum(W[x,y])
+        Mean[x] = mean(W[x,y])
+        All(x) = reduce(all, y) W(x,y)
+        Where[x] = argmax(W[x,y])
+        Norm[x] = norm(W[x,y])
+        Running[x,y] = cumsum(W[x,y])
+        Soft[x,d] = softmax(W[x,y]) X[y,d]
+        Masked[x,y.] = masked_softmax(W[x,y], W(x,y))
+        Top[x,r] = topk(W[x,y], k=3)
+        Joined[x,c] = concat(W[x,y], V[x,z])
+        Square[x] = reduce(sum, y) (W[x,y] ** 2)
+        Case[x,y] = case(W(x,y), W[x,y], V[x,y])
+        Positive(x,y) = W[x,y] > 0
+        "most.npy" = Most[x]
+        "least.npy" = Least[x]
+        "sum.npy" = Sum[x]
+        "mean.npy" = Mean[x]
+        "all.npy" = All(x)
+        "where.npy" = Where[x]
+        "norm.npy" = Norm[x]
+        "running.npy" = Running[x,y]
+        "soft.npy" = Soft[x,d]
+        "masked.npy" = Masked[x,y]
+        "top.npy" = Top[x,r]
+        "joined.npy" = Joined[x,c]
+        "square.npy" = Square[x]
+        "case.npy" = Case[x,y]
+        "positive.npy" = Positive(x,y)
+    """, {**files, "x": x}, {
+        "most": F32(a.max(1)), "least": F32(a.min(1)), "sum": F32(a.sum(1), 12, 60), "mean": F32(a.mean(1), 12, 6),
+        "all": Bool(w.all(1)), "where": I64(a.argmax(1)), "norm": F32(numpy.sqrt((a * a).sum(1)), 12),
+        "running": F32(a.cumsum(1), 12, 60), "soft": F32((e / e.sum(1)[:, None]) @ wide(x), 24, 4),
+        "masked": F32(masked, 20), "top": F32(-numpy.sort(-a, 1)[:, :3]), "joined": F32(numpy.hstack([a, b])),
+        "square": F32((a * a).sum(1), 12), "case": F32(numpy.where(w, a, b)), "positive": Bool(a > 0)}
+
+
+@program
+def empty_files(rng):
+    d = f64(rng, 9)
+    return """
+        W[x,y] = "nothing.tsv"
+        E(x,y) = "nothing.csv"
+        D[x] = "d.npy"
+        Sum[x] = W[x,y] D[y] + D[x]
+        Count[x] = E(x,y) D[y] + D[x]
+        Most max= W[u,v]
+        Best[x] max= W[x,y] + D[y]
+        Best[x] max= D[x]
+        "sum.npy" = Sum[x]
+        "count.npy" = Count[x]
+        "most.npy" = Most
+        "best.npy" = Best[x]
+    """, {"nothing.tsv": Text(""), "nothing.csv": Text(""), "d": d}, {
+        "sum": F64(d), "count": F64(d), "most": F64(-numpy.inf), "best": F64(d)}
