@@ -11,166 +11,13 @@ import math
 import numpy
 
 from library import FUNCTIONS
-
-KINDS = {"b": numpy.bool_, "i": numpy.int64, "w": numpy.float64, "d": numpy.float64, "s": numpy.float64}
-LARGEST = 200_000  # elements of an intermediate array
-
-
-# What combines two contributions, what changes nothing, what projects. The large numbers mark cells without a value, which
-# no program to compare may have.
-JOINT = {"max=": (numpy.maximum, -2**62, numpy.max), "min=": (numpy.minimum, 2**62, numpy.min),
-         "prod=": (numpy.multiply, 1, numpy.prod), "avg=": (numpy.add, 0, None)}
-NEUTRAL = {assign: row[1] for assign, row in JOINT.items()}
+from taken import Taken
+from trees import children, index_name, is_relation
+from values import (ELEMENT, JOINT, JUMPS, KINDS, NORMALISE, REDUCE, Fragile, ProgramError, Value, join, number_kind,
+                    real_kind, refuse_large, shifted, spread, sum_over, together)
 
 
-class ProgramError(Exception):
-    """The program is wrong. kind: what is said about it; names: the indices it is about."""
-
-    def __init__(self, kind, names=()):
-        super().__init__(kind)
-        self.kind = kind
-        self.names = tuple(names)
-
-
-class Fragile(Exception):
-    """A rounding error would decide the result, or a value is too large: no program to compare."""
-
-
-class Value:
-    """names: one per axis; kind: b(ool), i(nteger), d (f64), s (f32), w (real literals, which give way)."""
-
-    loose = False  # something was rounded to f32
-
-    def __init__(self, names, array, kind, exact=True):
-        self.names = tuple(names)
-        self.array = numpy.asarray(array, KINDS[kind])
-        self.kind = kind
-        self.exact = exact
-        if kind in "sw" and not exact:
-            Value.loose = True
-        if self.array.size > LARGEST:
-            raise Fragile()
-        if kind not in "bi" and not numpy.isfinite(self.array).all():
-            raise Fragile()
-        if self.array.size and kind != "b" and numpy.abs(self.array).max() > 1e9:
-            raise Fragile()
-
-
-def join(a, b):
-    if a == b and a not in "b":
-        return a
-    for kind in "dsw":
-        if kind in (a, b):
-            return kind
-    return "i"
-
-
-def number_kind(kind):
-    return "i" if kind == "b" else kind
-
-
-def real_kind(kind):
-    return kind if kind in "dsw" else "w"
-
-
-def spread(value, names):
-    """The array with exactly these axes, of length 1 where the value has none."""
-    order = [value.names.index(n) for n in names if n in value.names]
-    shape = [value.array.shape[value.names.index(n)] if n in value.names else 1 for n in names]
-    return value.array.transpose(order).reshape(shape)
-
-
-def together(values):
-    """Names of all, and the arrays with those axes."""
-    names = list(dict.fromkeys(itertools.chain(*(v.names for v in values))))
-    if math.prod(dict(pair for v in values for pair in zip(v.names, v.array.shape)).values()) > LARGEST:
-        raise Fragile()
-    return names, [spread(v, names) for v in values]
-
-
-def refuse_large(array, axes):
-    """A product of so many large elements."""
-    with numpy.errstate(over="ignore"):
-        if (numpy.maximum(numpy.abs(array.astype(float)), 1).prod(axis=axes) > 1e15).any():
-            raise Fragile()
-
-
-def sum_over(value, names):
-    axes = tuple(value.names.index(n) for n in names)
-    kind = number_kind(value.kind)
-    array = value.array.astype(KINDS[kind]).sum(axis=axes)
-    return Value([n for n in value.names if n not in names], array, kind, value.exact)
-
-
-def shifted(array, axis, offset):
-    """At i, the element at i + offset; 0 outside."""
-    result = numpy.zeros_like(array)
-    n = array.shape[axis]
-    for i in range(n):
-        if 0 <= i + offset < n:
-            result[(slice(None),) * axis + (i,)] = array[(slice(None),) * axis + (i + offset,)]
-    return result
-
-
-def index_name(index):
-    """The name of the axis that an index of a reference makes, or None."""
-    return {"n": index[1], "o": index[1], "f": None, "s": index[-1] or index[1]}[index[0]]
-
-
-ELEMENT = {
-    "relu": (lambda x: numpy.maximum(x, 0), "number"), "abs": (numpy.abs, "number"), "sign": (numpy.sign, "number"),
-    "floor": (numpy.floor, "number"), "ceil": (numpy.ceil, "number"), "round": (numpy.round, "number"),
-    "step": (lambda x: x > 0, "truth"), "isnan": (numpy.isnan, "truth"), "exp": (numpy.exp, "real"),
-    "sigmoid": (lambda x: 1 / (1 + numpy.exp(-x)), "real"), "tanh": (numpy.tanh, "real"), "sin": (numpy.sin, "real"),
-    "cos": (numpy.cos, "real"), "silu": (lambda x: x / (1 + numpy.exp(-x)), "real"),
-    "minimum": (numpy.minimum, "number"), "maximum": (numpy.maximum, "number"),
-    "clip": (lambda x, a, b: numpy.minimum(numpy.maximum(x, a), b), "number"),
-}
-JUMPS = {"sign", "floor", "ceil", "round", "step"}
-REDUCE = {"sum": (numpy.sum, "number"), "mean": (numpy.mean, "real"), "avg": (numpy.mean, "real"),
-          "max": (numpy.max, "number"), "amax": (numpy.max, "number"), "min": (numpy.min, "number"),
-          "amin": (numpy.min, "number"), "prod": (numpy.prod, "number"), "any": (numpy.any, "truth"),
-          "all": (numpy.all, "truth"), "argmax": (numpy.argmax, "place"), "argmin": (numpy.argmin, "place"),
-          "norm": (lambda x, axis: numpy.sqrt((x * x).sum(axis=axis)), "real"),
-          "logsumexp": (lambda x, axis: numpy.log(numpy.exp(x).sum(axis=axis)), "real")}
-NORMALISE = {"softmax", "log_softmax", "lnorm", "layernorm", "rmsnorm", "cumsum"}
-
-
-def children(node):
-    """(number, child) pairs in the order of the text."""
-    kind = node[0]
-    if kind in ("add", "sub", "mul", "div", "pow", "and", "or"):
-        return [(1, node[1]), (2, node[2])]
-    if kind in ("neg", "not", "guard", "hot"):
-        return [(1, node[1])]
-    if kind == "cmp":
-        return [(2, node[2]), (3, node[3])]
-    if kind == "choose":  # ("choose", style, (c1, v1, .., d))
-        return list(enumerate(node[2]))
-    if kind in ("call", "fn"):
-        return list(enumerate(node[2]))
-    if kind == "reduce":
-        return [(3, node[3])]
-    return []
-
-
-def with_child(node, number, child):
-    node = list(node)
-    if node[0] in ("choose", "call", "fn"):
-        node[2] = tuple(child if k == number else c for k, c in enumerate(node[2]))
-    else:
-        node[number] = child
-    return tuple(node)
-
-
-def is_relation(expr):
-    """Boolean tensors under products, + and ! && ||: a sink of them is Boolean."""
-    if expr[0] == "ref":
-        return expr[1].endswith("_t")
-    return expr[0] in ("mul", "add", "and", "or", "not") and all(is_relation(child) for _, child in children(expr))
-
-
-class Equation:
+class Equation(Taken):
     """One right side with its guard. left: index names of the left side, or None for a sink. assign: "=" or "+=", an
     operator of a joint equation, or "()" for a Boolean tensor. dotted: the left index with a dot, or None."""
 
@@ -182,7 +29,9 @@ class Equation:
         self.left = set(left) if left is not None else None
         self.left_order = list(left) if left is not None else []
         self.tensors, self.extents = tensors, extents
-        self.expr = expr if guard is None else ("mul", expr, ("guard", guard)) if self.joint else self.guarded(expr, guard)
+        self.expr = expr
+        if guard is not None:
+            self.expr = ("mul", expr, ("guard", guard)) if self.joint else self.guarded(expr, guard)
         self.fresh = itertools.count()
         self.slices = {}
         self.taken = {}
@@ -202,142 +51,6 @@ class Equation:
         if expr[0] == "neg":
             return ("neg", self.guarded(expr[1], guard))
         return ("mul", expr, ("guard", guard))
-
-    # ---- what reductions take
-
-    def all_names(self, node):
-        names = set(index_name(i) for i in node[2]) - {None} if node[0] == "ref" else set()
-        names |= {node[2]} if node[0] == "index" else set()
-        for _, child in children(node):
-            names |= self.all_names(child)
-        return names
-
-    def free(self, node, path):
-        """Names that stand in the node and are not taken in it, in order of first appearance."""
-        names = [index_name(i) for i in node[2]] if node[0] == "ref" else [node[2]] if node[0] == "index" else []
-        names = [n for n in names if n is not None]
-        for k, child in children(node):
-            names += self.free(child, path + (k,))
-        gone = self.taken.get(path, ()) if self.takes_away(node) else ()
-        return [n for n in dict.fromkeys(names) if n not in gone]
-
-    def named_right(self, node, path):
-        """The same without the guard, which is not on the right side."""
-        if node[0] == "guard":
-            return []
-        if not any(n[0] == "guard" for _, n in self.walk(node, path)):
-            return self.free(node, path)
-        return [n for k, child in children(node) for n in self.named_right(child, path + (k,))]
-
-    def takes_away(self, node):
-        return node[0] in ("reduce", "fn") or (node[0] == "call" and node[1] in REDUCE)
-
-    def axis_names(self, node, path, axis):
-        argument = node[2][0]
-        names = self.free(argument, path + (0,))
-        result = []
-        for a in axis:
-            if isinstance(a, int):
-                order = [index_name(i) for i in argument[2]] if argument[0] == "ref" else names
-                if not -len(order) <= a < len(order) or order[a] is None:
-                    raise ProgramError("axis position")
-                a = order[a]
-            elif a not in names:
-                self.refuse_unsettled(argument)
-                raise ProgramError("axis name")
-            result.append(a)
-        return set(result)
-
-    def refuse_unsettled(self, argument):
-        """A reduction in it without axis= takes what its surroundings leave, which is not known yet."""
-        if any(n[0] == "call" and n[1] in REDUCE and n[3] is None for _, n in self.walk(argument, ())):
-            raise Fragile()
-
-    def refuse_made(self, node):
-        """The contract does not say what the axes of a function's result are called in a reduction or a guard."""
-        if any(n[0] == "fn" and FUNCTIONS[n[1]].result[1] for _, n in self.walk(node, ())):
-            raise Fragile()
-
-    def find_taken(self):
-        """axis= and reduce() say what is taken; without, what nothing else has: found from above."""
-        defaults = {}
-
-        def visit(node, path):
-            for k, child in children(node):
-                visit(child, path + (k,))
-            if node[0] == "reduce" or node[0] == "call" and node[1] in (*REDUCE, *NORMALISE):
-                self.refuse_made(node)
-            if node[0] == "reduce":
-                names = self.free(node[3], path + (3,))
-                if self.left and set(node[2]) & self.left:
-                    raise ProgramError("reduce on the left")
-                if not set(node[2]) <= set(names):
-                    self.refuse_unsettled(node[3])
-                    raise ProgramError("reduce lacks")
-                self.taken[path] = set(node[2])
-            elif node[0] == "call" and node[1] in REDUCE and node[3] is not None:
-                self.taken[path] = self.axis_names(node, path, node[3])
-            elif node[0] == "fn":
-                self.taken[path] = self.bound_names(node, path)
-            elif node[0] == "call" and node[1] in REDUCE and self.dotted in self.free(node[2][0], path + (0,)):
-                self.taken[path] = {self.dotted}
-            elif node[0] == "call" and node[1] in REDUCE:
-                defaults[path] = node
-                self.taken[path] = set(self.free(node[2][0], path + (0,))) - (self.left or set())
-
-        def outside(node, path, target, above):
-            if path == target:
-                return above
-            for k, child in children(node):
-                if target[:len(path) + 1] == path + (k,):
-                    for other, sibling in children(node):
-                        if other != k:
-                            above = above | set(self.free(sibling, path + (other,)))
-                    return outside(child, path + (k,), target, above)
-            raise AssertionError
-
-        visit(self.expr, ())
-        changed = True
-        while changed:
-            changed = False
-            for path in defaults:
-                rest = outside(self.expr, (), path, set())
-                if self.taken[path] & rest:
-                    self.taken[path] -= rest
-                    changed = True
-        for path, node in defaults.items():
-            if not self.taken[path]:
-                raise ProgramError("nothing to reduce")
-            if node[1] != "sum" and self.shared_in_product(node[2][0], path + (0,), self.taken[path]):
-                raise ProgramError("say axis")
-        for path, node in self.walk(self.expr, ()):
-            if node[0] == "call" and node[1] in ("argmax", "argmin") and len(self.taken[path]) != 1:
-                raise ProgramError("one index")
-
-    def bound_names(self, call, path):
-        """The last axes of each actual are the formal's; a name is bound, or it leads, in the whole call."""
-        bound, leading = set(), set()
-        for k, ((_, formal), actual) in enumerate(zip(FUNCTIONS[call[1]].formals, call[2])):
-            free = self.free(actual, path + (k,))
-            at = len(free) - len(formal)
-            if at < 0:
-                raise ProgramError("rank of an argument")
-            bound.update(free[at:])
-            leading.update(free[:at])
-        if bound & leading:
-            raise Fragile()
-        return bound
-
-    def walk(self, node, path):
-        yield path, node
-        for k, child in children(node):
-            yield from self.walk(child, path + (k,))
-
-    def shared_in_product(self, node, path, names):
-        parts = [(child, path + (k,)) for k, child in children(node)]
-        if node[0] in ("mul", "div") and names.intersection(*(self.free(*p) for p in parts)):
-            return True
-        return any(self.shared_in_product(*p, names) for p in parts)
 
     # ---- values
 
@@ -381,8 +94,8 @@ class Equation:
         return {names.get(n, n) for n in self.free(node, path)}
 
     def value(self, node, path, keep, names, region):
-        """names: the scopes of reductions; region: None, "closing", "logical", or "truth": a term or factor of a Boolean
-        equation. In a joint equation nothing is summed but in `!`."""
+        """names: the scopes of reductions; region: None, "closing", "logical", or "truth": a term or factor of a
+        Boolean equation. In a joint equation nothing is summed but in `!`."""
         outer = self.logical
         if region == "closing" or node[0] == "guard":  # computed as numbers
             self.logical = False
@@ -712,8 +425,10 @@ class Equation:
         used = [self.uses(actual, path + (k,), inner) for k, actual in children(node)]
         for k, actual in children(node):
             others = set().union(*(u for o, u in enumerate(used) if o != k))
-            gone = {n for n in self.free(actual, path + (k,)) if keep is not None and inner.get(n, n) not in keep | others
-                    and n not in self.taken[path] and self.shared_in_product(actual, path + (k,), {n})}
+            gone = set()
+            if keep is not None:
+                gone = {n for n in self.free(actual, path + (k,)) if inner.get(n, n) not in keep | others
+                        and n not in self.taken[path] and self.shared_in_product(actual, path + (k,), {n})}
             if keep is None and any(self.shared_in_product(actual, path + (k,), {n}) for n in used[k]):
                 raise Fragile()  # contracted there, or an axis of the sink
             value = self.value(actual, path + (k,), used[k] - gone, inner, "closing")
@@ -747,22 +462,3 @@ class Equation:
             array = numpy.broadcast_to(spread(value, left), [extents[n] for n in left])
             tensors[name] = Value(range(len(left)), array, value.kind, value.exact)
         return tensors[function.result[0]]
-
-
-def store(lefts, value, shape, extents, assign="="):
-    """The tensor that one contribution makes: 0, or what changes nothing, where it does not reach."""
-    result = numpy.full(shape, NEUTRAL.get(assign, 0), value.array.dtype)
-    free = list(dict.fromkeys(index_name(i) for i in lefts if index_name(i)))
-    if math.prod(shape) > LARGEST:
-        raise Fragile()
-    array = numpy.broadcast_to(spread(value, free), [extents[n] for n in free])
-    if all(i[0] != "o" for i in lefts) and len(free) == len(lefts):
-        return array.copy()
-    places = dict(zip(free, numpy.indices(array.shape)))
-    cells = [numpy.full(array.shape, i[1] % n) if i[0] == "f" else places[index_name(i)] + (i[2] if i[0] == "o" else 0)
-             for i, n in zip(lefts, shape)]
-    inside = numpy.ones(array.shape, bool)
-    for cell, n in zip(cells, shape):
-        inside &= (cell >= 0) & (cell < n)
-    result[tuple(cell[inside] for cell in cells)] = array[inside]
-    return result

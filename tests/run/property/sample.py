@@ -13,8 +13,9 @@ import random
 import numpy
 
 from library import FUNCTIONS
-from meaning import (ELEMENT, JOINT, KINDS, NORMALISE, REDUCE, Equation, Fragile, ProgramError, Value, children,
-                     index_name, join, store)
+from meaning import Equation
+from trees import children, index_name
+from values import ELEMENT, JOINT, KINDS, NORMALISE, REDUCE, Fragile, ProgramError, Value, join, store
 
 EXTENTS = {"i": 3, "i'": 3, "k": 3, "j": 2, "q'": 2, "l": 1, "m": 5, "n": 5, "z": 0}
 NAMED = {0: "first", 1: "second", -1: "last", -2: "before"}  # constants and parameters of every program
