@@ -11,6 +11,7 @@ An array of integers or Booleans has to come out exactly; in a real one the larg
 NAME.py sets) times the largest magnitude. A .tsv file holds a fact or a weighted edge a line.
 """
 
+import functools
 import importlib.util
 import json
 import os
@@ -26,6 +27,7 @@ def names():
     return sorted(name for name in os.listdir(HERE) if os.path.exists(os.path.join(HERE, name, name + ".fuse")))
 
 
+@functools.cache
 def mathematics(name):
     spec = importlib.util.spec_from_file_location(name, os.path.join(HERE, name, name + ".py"))
     module = importlib.util.module_from_spec(spec)
