@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -40,6 +41,12 @@ enum fuse_status fuse_rawfile_open(int *out, int64_t *bytes, const char *path, s
     return FUSE_OK;
 }
 
+static _Atomic int64_t bytes_read;
+
+int64_t fuse_rawfile_bytes_read(void) {
+    return atomic_load_explicit(&bytes_read, memory_order_relaxed);
+}
+
 enum fuse_status fuse_rawfile_read(int fd, void *to, size_t bytes, int64_t offset, const char *path,
                                    struct fuse_error *err) {
     for (size_t done = 0; done < bytes;) {
@@ -52,6 +59,7 @@ enum fuse_status fuse_rawfile_read(int fd, void *to, size_t bytes, int64_t offse
         if (got == 0)
             return fuse_fail(err, FUSE_EIO, "%s became shorter while it was read", path);
         done += (size_t)got;
+        atomic_fetch_add_explicit(&bytes_read, got, memory_order_relaxed);
     }
     return FUSE_OK;
 }

@@ -17,4 +17,7 @@ enum fuse_status fuse_rawfile_read(int fd, void *to, size_t bytes, int64_t offse
 enum fuse_status fuse_rawfile_write(int fd, const void *from, size_t bytes, int64_t offset, const char *path,
                                     struct fuse_error *err) FUSE_CHECKED;
 
+/* Bytes that this process has read with fuse_rawfile_read so far. */
+int64_t fuse_rawfile_bytes_read(void);
+
 #endif

@@ -228,6 +228,8 @@ static bool take_value(struct launch *out, enum launch_option option, char *text
         return fail(out, "'%s' is no value for --%s %s", text, row->word, row->argument);
     switch (option) {
     case LAUNCH_OPTION_DUMP: out->dump = text; break;
+    case LAUNCH_OPTION_MODE: out->options.mode = text; break;
+    case LAUNCH_OPTION_QUERY: out->queries[out->options.queries++] = text; break;
     case LAUNCH_OPTION_OUT: out->options.out = text; break;
     case LAUNCH_OPTION_PROGRESS: out->progress = text; break;
     case LAUNCH_OPTION_TIMES: out->times = true; break;
@@ -399,13 +401,15 @@ void launch_parse(struct launch *out, int argc, char **argv) {
     out->defines = calloc((size_t)argc + 1, sizeof *out->defines);
     out->includes = calloc((size_t)argc + 1, sizeof *out->includes);
     out->inputs = calloc((size_t)argc + 1, sizeof *out->inputs);
+    out->queries = calloc((size_t)argc + 1, sizeof *out->queries);
     out->plain = plain;
-    if (!plain || !out->defines || !out->inputs || !out->includes)
+    if (!plain || !out->defines || !out->queries || !out->inputs || !out->includes)
         fail(out, "out of memory");
     else
         parse(out, &scan, plain);
     out->options.define = out->defines;
     out->options.input = out->inputs;
+    out->options.query = out->queries;
     out->options.include = out->includes;
 }
 
@@ -413,5 +417,6 @@ void launch_close(struct launch *launch) {
     free(launch->plain);
     free(launch->defines);
     free(launch->inputs);
+    free(launch->queries);
     free(launch->includes);
 }

@@ -64,6 +64,7 @@ struct launch {
     struct fuse_dist_options options; /* without ranks */
     struct fuse_dist_define *defines; /* owned; options.define points to it */
     struct fuse_dist_define *inputs;  /* owned; options.input points to it */
+    const char **queries;             /* owned; options.query points to it */
     const char **includes;            /* owned; options.include points to it */
     int ranks[LAUNCH_MAX_COUNTS];     /* PLAN */
     int rank_counts;

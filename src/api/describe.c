@@ -37,6 +37,8 @@ static void explain(struct fuse_text *text, const struct fuse_dist_program *prog
                   " kernel calls, %" PRId64 " of BLAS, %" PRId64 " bytes packed\n",
                   program->wall_seconds, report->messages_max, report->control_bytes_max, report->kernel_calls,
                   report->blas_calls, report->packed_bytes);
+    fuse_text_add(text, "  read from files: %" PRId64 " bytes, %" PRId64 " of them by the busiest rank\n",
+                  report->file_bytes_total, report->file_bytes_max);
     fuse_text_add(text, "memory of a rank, bytes\n");
     add_size(text, "planned buffers", plan->peak_bytes);
     add_size(text, "mapped for them", report->arena_bytes);
@@ -78,6 +80,8 @@ static void times(struct fuse_text *text, const struct fuse_dist_program *progra
     add_number(text, "base_bytes", FUSE_PLAN_BASE_BYTES);
     add_number(text, "resident_bytes", report->resident_bytes);
     add_number(text, "memory_limit_bytes", plan->request.memory_bytes);
+    add_number(text, "file_bytes_max", report->file_bytes_max);
+    add_number(text, "file_bytes_total", report->file_bytes_total);
     add_number(text, "flops_max", plan->flops_max);
     add_number(text, "blas_calls", report->blas_calls);
     add_number(text, "packed_bytes", report->packed_bytes);

@@ -77,6 +77,10 @@ struct fuse_dist_options {
      * not defined. */
     const struct fuse_dist_define *input;
     int inputs;
+    /* "demand": the queries are computed, and of everything else what they need; NULL or "all": sinks and exports. */
+    const char *mode;
+    const char *const *query; /* "X[3,:]": a tensor with positions, or its name; treated as exports are */
+    int queries;
     const char *out;            /* file that exports are written to instead of being printed; NULL: they are printed */
     const char *const *include; /* folders for imports that are not beside the importing file */
     int includes;

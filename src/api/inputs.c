@@ -184,6 +184,35 @@ void fuse_api_take_inputs(struct fuse_dist_program *program) {
     }
 }
 
+/* ---- queries ---- */
+
+/* Axes of the program mean in a query what they mean in the program. */
+static void import_program(struct fuse_dist_program *program, int file) {
+    struct fuse_ast *ast = &program->ast;
+    struct fuse_file_import *import = FUSE_NEW_ARRAY(program->arena, struct fuse_file_import, ast->imports + 1);
+    if (ast->imports > 0)
+        memcpy(import, ast->import, (size_t)ast->imports * sizeof *import);
+    import[ast->imports++] = (struct fuse_file_import){.file = file, .imported = 0};
+    ast->import = import;
+}
+
+void fuse_api_take_queries(struct fuse_dist_program *program) {
+    program->first_query = program->files.list.n;
+    for (int i = 0; i < program->options.queries; i++) {
+        const char *text = program->options.query[i];
+        struct fuse_program_file file = {.path = "--query", .text = text, .bytes = strlen(text)};
+        bool is_repeated = false;
+        for (int k = 0; k < i && !is_repeated; k++)
+            is_repeated = strcmp(program->options.query[k], text) == 0; /* twice is once */
+        if (is_repeated)
+            continue;
+        int number = program->files.list.n;
+        fuse_vec_push(program->arena, &program->files.list, file);
+        if (fuse_parse_query(&program->ast, program->arena, &program->files, number, &program->diagnostics))
+            import_program(program, number);
+    }
+}
+
 /* ---- exports to a file ---- */
 
 static int count_exports(const struct fuse_dist_program *program) {

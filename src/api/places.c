@@ -320,7 +320,7 @@ static void check_sink(struct fuse_dist_program *program, struct sinks_seen *see
 static void check_items(struct fuse_dist_program *program, struct sinks_seen *seen, struct fuse_item *const *item,
                         int items) {
     for (int i = 0; i < items; i++) {
-        if (item[i]->kind == FUSE_ITEM_SINK)
+        if (item[i]->kind == FUSE_ITEM_SINK && !item[i]->query)
             check_sink(program, seen, item[i]);
         else if (item[i]->kind == FUSE_ITEM_BLOCK)
             check_items(program, seen, item[i]->body, item[i]->bodies);

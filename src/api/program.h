@@ -34,6 +34,7 @@ struct fuse_dist_program {
     struct fuse_sources sources;
     struct fuse_ir ir;
     bool is_parsed, is_checked;
+    int first_query; /* file from which on files are queries */
 
     const struct fuse_backend_ops *backend;
     struct fuse_fault fault;
@@ -94,6 +95,8 @@ enum fuse_status fuse_api_check_out(struct fuse_dist_program *program, const cha
 
 /* Gives tensors the sources that the options say. Reports what is wrong. */
 void fuse_api_take_inputs(struct fuse_dist_program *program);
+/* Parses the queries, files of their own, into the program. Reports what is wrong. */
+void fuse_api_take_queries(struct fuse_dist_program *program);
 /* Makes exports sinks, when the options say so. */
 enum fuse_status fuse_api_export_to_file(struct fuse_dist_program *program, struct fuse_error *err) FUSE_CHECKED;
 

@@ -28,7 +28,9 @@ enum fuse_status fuse_api_end_stage(struct fuse_dist_program *program, enum fuse
 static enum fuse_status end_with_diagnostics(struct fuse_dist_program *program, struct fuse_error *err) {
     enum fuse_status st = FUSE_OK;
     for (int i = 0; i < program->diagnostics.list.n; i++) {
-        const struct fuse_diagnostic *d = &program->diagnostics.list.at[i];
+        struct fuse_diagnostic *d = &program->diagnostics.list.at[i];
+        if (program->first_query > 0 && d->span.file >= program->first_query)
+            d->status = FUSE_EUSAGE;
         /* That a program is wrong matters more than that its inputs are missing. */
         if (d->severity == FUSE_SEVERITY_ERROR && (st == FUSE_OK || (st == FUSE_EINPUT && d->status == FUSE_EPROGRAM)))
             st = d->status;
@@ -77,6 +79,9 @@ static uint64_t hash_options(const struct fuse_dist_options *options) {
     hash = fuse_hash_int(hash, options->workspace_bytes);
     hash = fuse_hash_int(hash, options->stall_seconds);
     hash = fuse_hash_int(hash, options->file_unit_bytes);
+    hash = hash_text(hash, options->mode);
+    for (int i = 0; i < options->queries; i++)
+        hash = hash_text(hash, options->query[i]);
     hash = hash_text(hash, options->out);
     for (int i = 0; i < options->inputs; i++)
         hash = hash_text(hash_text(hash, options->input[i].name), options->input[i].value);
@@ -119,6 +124,29 @@ static bool precision_of(enum fuse_dtype *out, const char *name) {
     return false;
 }
 
+static bool is_demand(const struct fuse_dist_options *options) {
+    return options->mode && strcmp(options->mode, "demand") == 0;
+}
+
+static enum fuse_status check_mode(const struct fuse_dist_options *options, struct fuse_error *err) {
+    if (options->mode && strcmp(options->mode, "all") != 0 && !is_demand(options)) {
+        fuse_fail(err, FUSE_EUSAGE, "there is no mode '%s'", options->mode);
+        fuse_hint(err, "the modes are all and demand");
+        return FUSE_EUSAGE;
+    }
+    if (is_demand(options) && options->queries == 0) {
+        fuse_fail(err, FUSE_EUSAGE, "--mode demand computes queries, and there is none");
+        fuse_hint(err, "say what is wanted: --query 'Y[3,:]'");
+        return FUSE_EUSAGE;
+    }
+    if (!is_demand(options) && options->queries > 0) {
+        fuse_fail(err, FUSE_EUSAGE, "--query goes with --mode demand");
+        fuse_hint(err, "write --mode demand --query '%s'", options->query[0]);
+        return FUSE_EUSAGE;
+    }
+    return FUSE_OK;
+}
+
 /* Local and pure: every rank comes to the same verdict. */
 static enum fuse_status check_options(struct fuse_dist_program *program, struct fuse_error *err) {
     const struct fuse_dist_options *options = &program->options;
@@ -140,6 +168,7 @@ static enum fuse_status check_options(struct fuse_dist_program *program, struct 
             return st;
         }
     }
+    FUSE_TRY(check_mode(options, err));
     enum fuse_dtype dtype;
     if (options->precision && strcmp(options->precision, "auto") != 0 && !precision_of(&dtype, options->precision))
         return fuse_fail(err, FUSE_EUSAGE, "there is no precision '%s'", options->precision);
@@ -185,6 +214,7 @@ static bool check(struct fuse_dist_program *program) {
     for (int i = 0; i < options->defines; i++)
         define[i] = (struct fuse_define){.name = options->define[i].name, .value = options->define[i].value};
     struct fuse_settings settings = {.define = define, .defines = options->defines};
+    settings.demand = is_demand(options);
     settings.finite = options->validate && strstr(options->validate, "finite");
     settings.has_precision = options->precision && strcmp(options->precision, "auto") != 0;
     if (settings.has_precision)
@@ -212,6 +242,7 @@ static enum fuse_status open_program(struct fuse_dist_program *program) {
     if (!program->is_parsed)
         return end_with_diagnostics(program, &err);
 
+    fuse_api_take_queries(program);
     fuse_api_take_inputs(program);
     if (program->diagnostics.errors > 0)
         return end_with_diagnostics(program, &err);

@@ -1,6 +1,7 @@
 #include "exec/exec.h"
 
 #include "exec/internal.h"
+#include "io/rawfile.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -198,7 +199,7 @@ static enum fuse_status walk(struct fuse_exec *exec, struct fuse_exec_report *re
 static enum fuse_status share_report(struct fuse_exec *exec, struct fuse_exec_report *report, struct fuse_error *err) {
     struct rusage usage;
     getrusage(RUSAGE_SELF, &usage);
-    int64_t most[16], total[FUSE_PHASES];
+    int64_t most[16], total[FUSE_PHASES + 1];
     int n = 0;
     for (int p = 0; p < FUSE_PHASES; p++) {
         most[n++] = (int64_t)(report->seconds[p] * 1e9);
@@ -210,8 +211,9 @@ static enum fuse_status share_report(struct fuse_exec *exec, struct fuse_exec_re
     most[n++] = exec->backend->blas_calls;
     most[n++] = exec->backend->packed_bytes;
     most[n++] = exec->backend->kernel_calls;
+    most[n++] = total[FUSE_PHASES] = report->file_bytes_max;
     FUSE_TRY(exec->comm->ops->reduce_int64(exec->comm, FUSE_REDUCE_MAX, most, n, err));
-    FUSE_TRY(exec->comm->ops->reduce_int64(exec->comm, FUSE_REDUCE_SUM, total, FUSE_PHASES, err));
+    FUSE_TRY(exec->comm->ops->reduce_int64(exec->comm, FUSE_REDUCE_SUM, total, FUSE_PHASES + 1, err));
     n = 0;
     for (int p = 0; p < FUSE_PHASES; p++) {
         report->seconds[p] = (double)most[n++] * 1e-9;
@@ -224,6 +226,8 @@ static enum fuse_status share_report(struct fuse_exec *exec, struct fuse_exec_re
     report->blas_calls = most[n++];
     report->packed_bytes = most[n++];
     report->kernel_calls = most[n++];
+    report->file_bytes_max = most[n++];
+    report->file_bytes_total = total[FUSE_PHASES];
     for (int kind = 0; kind < FUSE_MEM_KINDS; kind++)
         report->arena_bytes += exec->plan->arena_bytes[kind];
     return FUSE_OK;
@@ -245,7 +249,9 @@ enum fuse_status fuse_execute(const struct fuse_exec_request *request, struct fu
         status = open_local(&exec, err);
     FUSE_TRY_GOTO(status, fuse_agree(exec.comm, status, err), close_everything);
     FUSE_TRY_GOTO(status, fuse_exec_open_sinks(&exec, err), close_everything);
+    int64_t read_before = fuse_rawfile_bytes_read();
     FUSE_TRY_GOTO(status, walk(&exec, report, err), close_everything);
+    report->file_bytes_max = fuse_rawfile_bytes_read() - read_before;
     double start = now();
     FUSE_TRY_GOTO(status, fuse_exec_commit_sinks(&exec, err), close_everything);
     report->seconds[FUSE_PHASE_STORE] += now() - start;

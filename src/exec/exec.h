@@ -52,6 +52,7 @@ struct fuse_exec_report {
     int64_t messages_max, control_bytes_max;
     int64_t arena_bytes;                            /* planned buffers mapped per rank */
     int64_t resident_bytes;                         /* high-water of the busiest rank's resident set, from the system */
+    int64_t file_bytes_max, file_bytes_total;       /* read from sources: by the busiest rank, by all */
     int64_t blas_calls, packed_bytes, kernel_calls; /* of the busiest rank */
 };
 

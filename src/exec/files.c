@@ -63,12 +63,18 @@ static enum fuse_status read_host(const struct fuse_exec_pass *pass, const struc
                                   const struct fuse_view *view, struct fuse_error *err) {
     struct fuse_exec *exec = pass->exec;
     const struct fuse_step *step = pass->step;
+    const struct fuse_op *op = exec->plan->ir->ops.at[step->op];
+    struct fuse_box in_file = *box;
     enum fuse_status status;
+    for (int a = 0; a < box->rank; a++) {
+        in_file.lo[a] += op->begin[a];
+        in_file.hi[a] += op->begin[a];
+    }
     if (fuse_exec_fault(exec, FUSE_FAULT_READ))
         status = fuse_fail(err, FUSE_EIO, "%s: reading failed (planted fault)", exec->request->path[step->op]);
     else
-        status = exec->format[step->op]->source_read(exec->source[step->op], box, view, err);
-    return fuse_exec_blame(exec->plan->ir->ops.at[step->op], status, err);
+        status = exec->format[step->op]->source_read(exec->source[step->op], &in_file, view, err);
+    return fuse_exec_blame(op, status, err);
 }
 
 void fuse_exec_read(struct fuse_exec *exec, const struct fuse_step *step) {

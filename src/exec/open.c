@@ -65,6 +65,9 @@ enum fuse_status fuse_exec_finish_sources(struct fuse_exec *exec, int after, int
         int last = exec->place[o].last_read;
         if (!exec->source[o] || last <= after || last > upto || !exec->format[o]->source_finish)
             continue;
+        /* What is checked at the end is a property of all of a file: it says nothing about a part. */
+        if (!fuse_source_is_whole(exec->plan->ir, exec->plan->ir->ops.at[o]))
+            continue;
         /* Each has messages that all ranks take part in, whatever the ones before brought. */
         struct fuse_error mine = {0};
         enum fuse_status st = exec->format[o]->source_finish(exec->source[o], exec->comm, &mine);

@@ -64,3 +64,11 @@ bool fuse_use_in_bounds(const struct fuse_ir *ir, const struct fuse_op *op, int 
     struct fuse_box whole = fuse_box_full(value->rank, value->extent);
     return fuse_box_contains(&whole, &read);
 }
+
+bool fuse_source_is_whole(const struct fuse_ir *ir, const struct fuse_op *source) {
+    const struct fuse_value *value = &ir->values.at[source->out];
+    for (int a = 0; a < value->rank; a++)
+        if (value->extent[a] != source->probe.extent[a])
+            return false;
+    return true;
+}

@@ -67,10 +67,11 @@ struct fuse_op {
     const char *owner;                     /* the tensor whose equation it is from; NULL: a sink. For messages */
     const char *overflow, *overflow_hint;  /* MAP: what an integer overflow in it stands for; NULL: itself */
     const char *path, *part;               /* SOURCE, SINK: as the program says it (not resolved) */
-    bool ranking;            /* SINK: pairs (position, value) along the last axis, as topk ranks; F64 or I64 */
-    enum fuse_dtype ranked;  /* .. with values of this type */
-    struct fuse_probe probe; /* SOURCE */
-    const void *data;        /* LITERAL: dense, C order, of out's dtype */
+    bool ranking;                 /* SINK: pairs (position, value) along the last axis, as topk ranks; F64 or I64 */
+    enum fuse_dtype ranked;       /* .. with values of this type */
+    struct fuse_probe probe;      /* SOURCE */
+    int64_t begin[FUSE_MAX_AXES]; /* SOURCE: where the value begins in the file, whose extents the probe has */
+    const void *data;             /* LITERAL: dense, C order, of out's dtype */
 };
 
 struct fuse_ir {
@@ -95,6 +96,8 @@ static inline bool fuse_is_relation(const struct fuse_ir *ir, int value) {
 /* Elements and bytes of a value as if it were dense; saturating. */
 int64_t fuse_value_elems(const struct fuse_value *value);
 int64_t fuse_value_bytes(const struct fuse_value *value);
+/* true when the value of a SOURCE is all of its file. */
+bool fuse_source_is_whole(const struct fuse_ir *ir, const struct fuse_op *source);
 /* true when every element that the operation reads through the input lies inside the operand. */
 bool fuse_use_in_bounds(const struct fuse_ir *ir, const struct fuse_op *op, int input);
 
@@ -111,8 +114,9 @@ void fuse_ir_fold(
     struct fuse_ir *ir); /* constants inside bodies; x*1, x+0 (integers), small literals of rank 0 into bodies */
 void fuse_ir_forward(
     struct fuse_ir *ir); /* a MAP that only re-reads one input, in bounds, dissolves into its users' index maps */
-void fuse_ir_share(struct fuse_ir *ir); /* common sub-expressions */
-void fuse_ir_fuse(struct fuse_ir *ir);  /* an element-wise MAP with one user that is a MAP becomes part of that body */
+void fuse_ir_share(struct fuse_ir *ir);  /* common sub-expressions */
+void fuse_ir_shrink(struct fuse_ir *ir); /* sweeps, then computes and reads of every value no more than its users do */
+void fuse_ir_fuse(struct fuse_ir *ir);   /* an element-wise MAP with one user that is a MAP becomes part of that body */
 /* Splits products of three or more inputs into pairs: exact dynamic programming on flops, then on bytes of intermediates,
  * up to 12 inputs; greedy beyond. PROGRAM when an intermediate would need more than FUSE_MAX_AXES axes. */
 enum fuse_status fuse_ir_order(struct fuse_ir *ir, struct fuse_error *err) FUSE_CHECKED;

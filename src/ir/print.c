@@ -122,6 +122,14 @@ static void add_path(struct fuse_text *text, const struct fuse_op *op) {
     }
 }
 
+/* "[3:4, 0:64]" */
+static void add_file_part(struct fuse_text *text, const struct fuse_value *value, const struct fuse_op *op) {
+    fuse_text_add(text, " [");
+    for (int a = 0; a < value->rank; a++)
+        fuse_text_add(text, "%s%" PRId64 ":%" PRId64, a > 0 ? ", " : "", op->begin[a], op->begin[a] + value->extent[a]);
+    fuse_text_add(text, "]");
+}
+
 void fuse_ir_print_op(struct fuse_text *text, const struct fuse_ir *ir, int number) {
     const struct fuse_op *op = ir->ops.at[number];
     if (op->kind == FUSE_OP_SINK) {
@@ -145,6 +153,8 @@ void fuse_ir_print_op(struct fuse_text *text, const struct fuse_ir *ir, int numb
         add_path(text, op);
         if (op->probe.tally)
             fuse_text_add(text, " %" PRId64 " rows", op->probe.tally->rows);
+        else if (!fuse_source_is_whole(ir, op))
+            add_file_part(text, out, op);
         for (int i = 0; i < op->inputs; i++) {
             fuse_text_add(text, " ");
             add_value_name(text, ir, op->input[i].value);

@@ -135,7 +135,8 @@ static bool is_same_text(const char *a, const char *b) {
 static bool is_same_source(const struct fuse_op *a, const struct fuse_op *b) {
     const struct fuse_probe *p = &a->probe, *q = &b->probe;
     return is_same_text(a->path, b->path) && is_same_text(a->part, b->part) && p->rank == q->rank &&
-           memcmp(p->extent, q->extent, (size_t)p->rank * sizeof *p->extent) == 0 && p->file_dtype == q->file_dtype &&
+           memcmp(p->extent, q->extent, (size_t)p->rank * sizeof *p->extent) == 0 &&
+           memcmp(a->begin, b->begin, (size_t)p->rank * sizeof *a->begin) == 0 && p->file_dtype == q->file_dtype &&
            p->big_endian == q->big_endian && p->reversed == q->reversed && p->data_offset == q->data_offset &&
            p->file_bytes == q->file_bytes && p->digest == q->digest && !p->tally == !q->tally;
 }

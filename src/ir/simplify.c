@@ -25,7 +25,7 @@ static uint64_t hash_op(uint64_t hash, const struct fuse_ir *ir, const struct fu
     for (int x = 0; x < op->indices; x++)
         hash = fuse_hash_int(hash, op->extent[x]);
     for (int a = 0; op->out >= 0 && a < ir->values.at[op->out].rank; a++)
-        hash = fuse_hash_int(hash, op->out_index[a]);
+        hash = fuse_hash_int(fuse_hash_int(hash, op->out_index[a]), ir->values.at[op->out].extent[a]);
     for (int k = 0; k < op->inputs; k++) {
         const struct fuse_access *access = &op->input[k].access;
         hash = fuse_hash_int(hash, op->input[k].value);
@@ -59,7 +59,7 @@ static uint64_t fingerprint(const struct fuse_ir *ir) {
 
 /* Products are ordered before maps are fused, because a product that projects nothing becomes a map. Copies dissolve
  * before products are ordered, so that a transposed or sliced operand is what the order sees. Fusing counts users, so
- * the dead go first. */
+ * the dead go first. Values shrink before products are ordered, because extents decide the order. */
 static enum fuse_status run_round(struct fuse_ir *ir, struct fuse_error *err) {
     fuse_ir_fold(ir);
     CHECK_PASS(ir, "fold", err);
@@ -67,6 +67,8 @@ static enum fuse_status run_round(struct fuse_ir *ir, struct fuse_error *err) {
     CHECK_PASS(ir, "forward", err);
     fuse_ir_share(ir);
     CHECK_PASS(ir, "share", err);
+    fuse_ir_shrink(ir);
+    CHECK_PASS(ir, "shrink", err);
     FUSE_TRY(fuse_ir_order(ir, err));
     CHECK_PASS(ir, "order", err);
     fuse_ir_sweep(ir);

@@ -208,9 +208,9 @@ static enum fuse_status verify_source(struct verifier *v) {
         fuse_dtype_resident(probe->file_dtype) != out->dtype)
         return broken(v, "the probe's rank or dtype is not the value's");
     for (int a = 0; a < out->rank; a++)
-        if (probe->extent[a] != out->extent[a])
-            return broken(v, "axis %d has extent %" PRId64 ", %" PRId64 " in the file", a, out->extent[a],
-                          probe->extent[a]);
+        if (v->op->begin[a] < 0 || out->extent[a] > probe->extent[a] - v->op->begin[a])
+            return broken(v, "axis %d is %" PRId64 " elements from %" PRId64 " on, of %" PRId64 " in the file", a,
+                          out->extent[a], v->op->begin[a], probe->extent[a]);
     return FUSE_OK;
 }
 

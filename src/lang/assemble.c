@@ -340,11 +340,14 @@ static void lower_sink(struct fuse_checker *c, struct fuse_equation *eq) {
     if (value >= 0 && !l.failed && must_be_finite(c, type.dtype) && eq->root->kind != FUSE_NODE_REF)
         value = emit_finite(&l, value, axes, NULL);
     if (value >= 0 && !l.failed)
-        (void)fuse_emit_sink(&l, value, eq->item->text, NULL, axes);
+        (void)fuse_emit_sink(&l, value, eq->item->query ? NULL : eq->item->text,
+                             eq->item->query ? eq->item->text : NULL, axes);
 }
 
-static void lower_exports(struct fuse_checker *c) {
+static void lower_exports(struct fuse_checker *c, bool query) {
     for (int k = 0; k < c->exports.n; k++) {
+        if (c->exports.at[k].query != query)
+            continue;
         struct fuse_tensor *tensor = c->tensors.at[c->exports.at[k].tensor];
         struct fuse_lowering l;
         int axes[FUSE_MAX_AXES];
@@ -378,16 +381,25 @@ static void lower_tensors(struct fuse_checker *c, bool needed) {
     }
 }
 
+/* Sinks and exports: the queries, or those of the program. */
+static void lower_outlets(struct fuse_checker *c, bool query) {
+    fuse_spread_bad(c);
+    for (int e = 0; e < c->equations.n; e++) {
+        struct fuse_equation *eq = c->equations.at[e];
+        if (eq->kind == FUSE_EQUATION_SINK && !eq->bad && eq->item->query == query)
+            lower_sink(c, eq);
+    }
+    lower_exports(c, query);
+}
+
 void fuse_lower(struct fuse_checker *c) {
     lower_tensors(c, true);
-    fuse_spread_bad(c);
-    for (int e = 0; e < c->equations.n; e++)
-        if (c->equations.at[e]->kind == FUSE_EQUATION_SINK && !c->equations.at[e]->bad)
-            lower_sink(c, c->equations.at[e]);
-    lower_exports(c);
+    lower_outlets(c, c->settings.demand);
     /* What nothing needs does not run, but what is wrong with it is said: lower it and drop the result. */
     int values = c->ir->values.n, ops = c->ir->ops.n;
     lower_tensors(c, false);
+    if (c->settings.demand)
+        lower_outlets(c, false);
     c->ir->values.n = values;
     c->ir->ops.n = ops;
 }

@@ -215,6 +215,7 @@ struct fuse_item {
     const char **exported;   /* EXPORT: qualified names */
     struct fuse_span *exported_span;
     int exports;
+    bool query;              /* SINK, EXPORT: asked for from outside of the program; SINK: text is what was asked for */
     struct fuse_item **body; /* FN, BLOCK */
     int bodies;
 };

@@ -237,6 +237,7 @@ struct fuse_equation {
 
 struct fuse_export {
     int tensor;
+    bool query;
     struct fuse_span span;
 };
 

@@ -134,13 +134,16 @@ static void need(struct fuse_checker *c, int tensor) {
 }
 
 void fuse_mark_needed(struct fuse_checker *c) {
+    bool demand = c->settings.demand;
     int outlets = c->exports.n;
     for (int k = 0; k < c->exports.n; k++)
-        need(c, c->exports.at[k].tensor);
+        if (c->exports.at[k].query == demand)
+            need(c, c->exports.at[k].tensor);
     for (int e = 0; e < c->equations.n; e++) {
         const struct fuse_equation *eq = c->equations.at[e];
-        outlets += eq->kind == FUSE_EQUATION_SINK;
-        for (int k = 0; eq->kind == FUSE_EQUATION_SINK && k < eq->mentions.n; k++)
+        bool is_outlet = eq->kind == FUSE_EQUATION_SINK;
+        outlets += is_outlet;
+        for (int k = 0; is_outlet && eq->item->query == demand && k < eq->mentions.n; k++)
             need(c, eq->mentions.at[k]);
     }
     for (int k = c->order.n - 1; k >= 0; k--) {
@@ -157,7 +160,7 @@ void fuse_mark_needed(struct fuse_checker *c) {
         fuse_advise(c, d, "write \"y.npy\" = Y[..] or export Y");
         return;
     }
-    for (int t = 0; t < c->tensors.n; t++) {
+    for (int t = 0; t < c->tensors.n && !demand; t++) {
         const struct fuse_tensor *tensor = c->tensors.at[t];
         bool in_body = tensor->carried_name != NULL; /* of a fn, whose call may have gone wrong */
         /* Of an imported file one may well use a part. */

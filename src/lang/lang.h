@@ -26,6 +26,7 @@ struct fuse_settings {
     const struct fuse_define *define;
     int defines;
     bool has_precision;
+    bool demand; /* queries are computed, sinks and exports of the program are not */
     bool finite; /* infinities and NaN in a tensor or sink are errors of the run */
     enum fuse_dtype
         precision; /* of all reals: F16, BF16, F32 or F64; without, files keep theirs and literals are F32 */

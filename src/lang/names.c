@@ -474,9 +474,9 @@ static void collect_axis(struct fuse_checker *c, const struct fuse_item *item) {
     fuse_vec_push(c->arena, &c->axes, axis);
 }
 
-static bool is_exported(const struct fuse_checker *c, int tensor) {
+static bool is_exported(const struct fuse_checker *c, int tensor, bool query) {
     for (int k = 0; k < c->exports.n; k++)
-        if (c->exports.at[k].tensor == tensor)
+        if (c->exports.at[k].tensor == tensor && c->exports.at[k].query == query)
             return true;
     return false;
 }
@@ -485,8 +485,9 @@ static void collect_exports(struct fuse_checker *c, const struct fuse_item *item
     for (int k = 0; k < item->exports; k++) {
         struct fuse_symbol *symbol = fuse_find_symbol(c, 0, item->exported[k]);
         if (symbol && symbol->kind == FUSE_SYMBOL_TENSOR) {
-            struct fuse_export export = {.tensor = symbol->tensor, .span = item->exported_span[k]};
-            if (!is_exported(c, symbol->tensor)) /* twice is once */
+            struct fuse_export export = {
+                .tensor = symbol->tensor, .query = item->query, .span = item->exported_span[k]};
+            if (!is_exported(c, symbol->tensor, item->query)) /* twice is once */
                 fuse_vec_push(c->arena, &c->exports, export);
         } else if (symbol) {
             fuse_complain(c, item->exported_span[k], "'%s' is %s; only tensors are exported", symbol->name,

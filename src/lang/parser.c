@@ -336,28 +336,95 @@ static bool parse_statements(struct fuse_parser *p, bool in_block, uint32_t open
     }
 }
 
+static void append_items(struct fuse_ast *ast, struct fuse_arena *arena, struct fuse_item *const *more, int n) {
+    struct fuse_item **item = FUSE_NEW_ARRAY(arena, struct fuse_item *, ast->items + n);
+    if (ast->items)
+        memcpy(item, ast->item, (size_t)ast->items * sizeof *item);
+    if (n)
+        memcpy(item + ast->items, more, (size_t)n * sizeof *item);
+    ast->item = item;
+    ast->items += n;
+}
+
+static struct fuse_parser open_parser(struct fuse_ast *ast, struct fuse_arena *arena, int file,
+                                      struct fuse_diagnostics *diagnostics) {
+    return (struct fuse_parser){.arena = arena,
+                                .diagnostics = diagnostics,
+                                .ast = ast,
+                                .file = file,
+                                .guard_level = -1,
+                                .previous = FUSE_TOKEN_SEMICOLON};
+}
+
 bool fuse_parse(struct fuse_ast *ast, struct fuse_arena *arena, const struct fuse_files *files, int file,
                 struct fuse_diagnostics *diagnostics) {
     const struct fuse_program_file *text = &files->list.at[file];
-    struct fuse_parser p = {.arena = arena,
-                            .diagnostics = diagnostics,
-                            .ast = ast,
-                            .file = file,
-                            .guard_level = -1,
-                            .previous = FUSE_TOKEN_SEMICOLON};
+    struct fuse_parser p = open_parser(ast, arena, file, diagnostics);
     if (text->bytes > FUSE_MAX_BYTES)
         return fuse_syntax_error(&p, (struct fuse_span){.file = file}, NULL, "a program of more than 1 GiB");
     fuse_lexer_open(&p.lexer, arena, text->text, text->bytes);
     fuse_lexer_next(&p.lexer, &p.token);
     parse_statements(&p, false, 0);
     fuse_lexer_close(&p.lexer);
-
-    struct fuse_item **item = FUSE_NEW_ARRAY(arena, struct fuse_item *, ast->items + p.items.n);
-    if (ast->items)
-        memcpy(item, ast->item, (size_t)ast->items * sizeof *item);
-    if (p.items.n)
-        memcpy(item + ast->items, p.items.at, (size_t)p.items.n * sizeof *item);
-    ast->item = item;
-    ast->items += p.items.n;
+    append_items(ast, arena, p.items.at, p.items.n);
     return !p.failed;
+}
+
+/* ---- queries ---------------------------------------------------------------------------------------------------- */
+
+/* The axes of equal slices stay different ones: X[:,:] is all of X. */
+static void part_slices(struct fuse_arena *arena, struct fuse_index *index, int n) {
+    for (int k = 0; k < n; k++) {
+        if (index[k].kind != FUSE_INDEX_SLICE || index[k].named_slice)
+            continue;
+        for (int j = 0; j < k; j++)
+            if (index[j].kind == FUSE_INDEX_SLICE && strcmp(index[j].name, index[k].name) == 0) {
+                index[k].name = fuse_arena_printf(arena, "%s (axis %d)", index[k].name, k);
+                break;
+            }
+    }
+}
+
+static bool parse_query(struct fuse_parser *p, struct fuse_item *item) {
+    static const char form[] = "a query is a tensor with positions, X[3,:], or its name";
+    if (fuse_peek(p) != FUSE_TOKEN_NAME)
+        return fuse_expected(p, "the name of a tensor", form);
+    struct fuse_expr *expr = fuse_parse_primary(p);
+    if (!expr)
+        return false;
+    bool is_ref = expr->kind == FUSE_EXPR_REF || (expr->kind == FUSE_EXPR_APPLY && expr->apply.is_ref);
+    if (!is_ref)
+        return fuse_syntax_error(p, expr->span, form, "this is not a tensor with positions");
+    p->token.newline_before = false;
+    if (p->token.kind != FUSE_TOKEN_FILE_END)
+        return fuse_expected(p, "the end of the query", form);
+    *item = (struct fuse_item){.kind = FUSE_ITEM_SINK, .span = expr->span, .query = true, .value = expr};
+    item->text = fuse_arena_strndup(p->arena, p->lexer.text + expr->span.begin, expr->span.end - expr->span.begin);
+    item->text_span = expr->span;
+    if (expr->kind == FUSE_EXPR_APPLY)
+        part_slices(p->arena, expr->apply.index, expr->apply.indices);
+    else if (expr->ref.has_brackets)
+        part_slices(p->arena, expr->ref.index, expr->ref.n);
+    else {
+        item->kind = FUSE_ITEM_EXPORT;
+        item->exported = &expr->ref.name;
+        item->exported_span = &expr->ref.name_span;
+        item->exports = 1;
+    }
+    return true;
+}
+
+bool fuse_parse_query(struct fuse_ast *ast, struct fuse_arena *arena, const struct fuse_files *files, int file,
+                      struct fuse_diagnostics *diagnostics) {
+    const struct fuse_program_file *text = &files->list.at[file];
+    struct fuse_parser p = open_parser(ast, arena, file, diagnostics);
+    struct fuse_item *item = FUSE_NEW(arena, struct fuse_item);
+    fuse_lexer_open(&p.lexer, arena, text->text, text->bytes);
+    fuse_lexer_next(&p.lexer, &p.token);
+    p.token.newline_before = false;
+    bool good = parse_query(&p, item);
+    fuse_lexer_close(&p.lexer);
+    if (good)
+        append_items(ast, arena, &item, 1);
+    return good && !p.failed;
 }

@@ -12,6 +12,11 @@
 bool fuse_parse(struct fuse_ast *ast, struct fuse_arena *arena, const struct fuse_files *files, int file,
                 struct fuse_diagnostics *diagnostics);
 
+/* Parses file `file`, which is a query: a tensor with positions as on a right side, or its name alone. Appends a SINK or
+ * an EXPORT to *ast. Slices may be the same text. false when something is wrong, which is then reported. */
+bool fuse_parse_query(struct fuse_ast *ast, struct fuse_arena *arena, const struct fuse_files *files, int file,
+                      struct fuse_diagnostics *diagnostics);
+
 /* An S-expression per item, one line each, nested bodies indented: stable, for --dump=ast and golden tests. */
 void fuse_ast_print(struct fuse_text *text, const struct fuse_ast *ast);
 

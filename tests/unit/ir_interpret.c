@@ -127,11 +127,14 @@ static void write_element(void *data, enum fuse_dtype dtype, int64_t at, enum fu
 }
 
 /* Small integers, some fractions, some negative: products and sums of a few stay exact in F32. */
-static void fill_source(void *data, const struct fuse_value *value, const char *path) {
+static void fill_source(void *data, const struct fuse_value *value, const struct fuse_op *op) {
     uint64_t state = 1469598103934665603u;
-    for (const char *c = path; *c; c++)
+    for (const char *c = op->path; *c; c++)
         state = (state ^ (unsigned char)*c) * 1099511628211u;
-    for (int64_t i = 0; i < fuse_value_elems(value); i++) {
+    int64_t in_file = 1, at[FUSE_MAX_AXES] = {0}; /* position in the file, of which the value may be a part */
+    for (int a = 0; a < value->rank; a++)
+        in_file *= op->probe.extent[a];
+    for (int64_t i = 0; i < in_file; i++) {
         state ^= state << 13;
         state ^= state >> 7;
         state ^= state << 17;
@@ -140,7 +143,17 @@ static void fill_source(void *data, const struct fuse_value *value, const char *
             number.real += 0.5;
         if (value->dtype == FUSE_BOOL || fuse_dtype_class(value->dtype) == FUSE_CLASS_UINT)
             number.real = fabs(number.real);
-        write_element(data, value->dtype, i, FUSE_F64, number);
+        int64_t element = 0;
+        bool is_inside = true;
+        for (int a = 0; a < value->rank; a++) {
+            int64_t x = at[a] - op->begin[a];
+            is_inside = is_inside && x >= 0 && x < value->extent[a];
+            element = element * value->extent[a] + x;
+        }
+        if (is_inside)
+            write_element(data, value->dtype, element, FUSE_F64, number);
+        for (int a = value->rank - 1; a >= 0 && ++at[a] == op->probe.extent[a]; a--)
+            at[a] = 0;
     }
 }
 
@@ -272,7 +285,7 @@ bool interpret(struct interpreted *out, struct fuse_arena *arena, const struct f
     for (int i = 0; i < ir->ops.n; i++) {
         const struct fuse_op *op = ir->ops.at[i];
         switch (op->kind) {
-        case FUSE_OP_SOURCE: fill_source(s.data[op->out], &ir->values.at[op->out], op->path); break;
+        case FUSE_OP_SOURCE: fill_source(s.data[op->out], &ir->values.at[op->out], op); break;
         case FUSE_OP_LITERAL:
             memcpy(s.data[op->out], op->data, (size_t)fuse_value_bytes(&ir->values.at[op->out]));
             break;

@@ -257,10 +257,10 @@ static void random_programs_keep_their_meaning(void **state) {
 /* The rewrites one by one, so that none relies on another. */
 static void each_rewrite_stands_alone(void **state) {
     (void)state;
-    static void (*const rewrite[])(struct fuse_ir *) = {fuse_ir_fold, fuse_ir_forward, fuse_ir_share, fuse_ir_fuse,
-                                                        fuse_ir_sweep};
+    static void (*const rewrite[])(struct fuse_ir *) = {fuse_ir_fold,   fuse_ir_forward, fuse_ir_share,
+                                                        fuse_ir_shrink, fuse_ir_fuse,    fuse_ir_sweep};
     for (int seed = 1; seed <= 1000; seed++) {
-        for (int k = 0; k < 6; k++) {
+        for (int k = 0; k < 7; k++) {
             struct fuse_arena *arena = fuse_arena_open(NULL);
             struct fuse_error err = {0};
             struct interpreted before, after;
@@ -268,7 +268,7 @@ static void each_rewrite_stands_alone(void **state) {
             struct fuse_ir ir = draw_program(arena, 8);
             bool runs = interpret(&before, arena, &ir);
             const char *written = print(&ir);
-            if (k < 5)
+            if (k < 6)
                 rewrite[k](&ir);
             else
                 assert_int_equal(fuse_ir_order(&ir, &err), FUSE_OK);

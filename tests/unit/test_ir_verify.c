@@ -117,7 +117,7 @@ static void plant(struct fuse_ir *ir, int fault) {
     case 33: sink->inputs = 0; break;
     case 34: sink->path = NULL; break;
     case 35: ir->ops.at[0]->path = NULL; break;
-    case 36: ir->ops.at[0]->probe.extent[1] = 7; break;
+    case 36: ir->ops.at[0]->probe.extent[1] = 1; break; /* more than the file has */
     case 37: ir->ops.at[0]->probe.file_dtype = FUSE_F64; break;
     case 38: ir->ops.at[4]->data = NULL; break;
     case 39: ir->ops.at[4]->indices = 1; break;
@@ -128,11 +128,13 @@ static void plant(struct fuse_ir *ir, int fault) {
     case 44: product->input[0].access.at[0].divide = 3; break; /* half of a pair without the other */
     case 45: product->input[0].access.at[1].modulo = 3; break;
     case 46: sink->ranking = true; break; /* no pairs */
+    case 47: ir->ops.at[0]->begin[1] = -1; break;
+    case 48: ir->ops.at[0]->begin[1] = 1; break; /* behind the end of the file */
     default: fail();
     }
 }
 
-#define FAULTS 47
+#define FAULTS 49
 
 /* Fails when a program with one broken rule passes. */
 static void catches_every_planted_fault(void **state) {
