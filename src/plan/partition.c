@@ -71,23 +71,28 @@ static struct fuse_layout deal(const struct dealing *x, const int *order, const 
     int d = x->taken;
     for (int k = 0; k < n; k++)
         for (int j = 0; j < run[k]; j++)
-            fuse_layout_split(&layout, &x->plan->mesh, d++, order[k]);
+            layout.axis[d] = (int8_t)order[k], layout.level[d++] = (int8_t)j;
     return layout;
 }
 
-/* Every way to deal `left` dimensions to order[k .. n) in runs of at least one, with the layout of each. The indices that
+/* Every way to deal `left` dimensions to order[k .. n) in runs of at least one that the extents allow. The indices that
  * get none come last in increasing order, so that no layout is made twice. */
 static void compositions(struct dealing *x, const int *order, int *run, int k, int n, int left) {
     if (left == 0) {
         for (int j = k; j < n; j++)
             if (j > k && order[j] < order[j - 1])
                 return;
-        struct fuse_layout layout = deal(x, order, run, k);
-        if (x->count < x->limit && fits(x->plan, x->op, &layout))
-            x->out[x->count++] = layout;
+        if (x->count < x->limit)
+            x->out[x->count++] = deal(x, order, run, k);
         return;
     }
     for (int taken = left; k < n && taken > 0; taken--) {
+        int d = x->plan->mesh.dims - left;
+        int64_t parts = 1;
+        for (int j = 0; j < taken; j++)
+            parts *= x->plan->mesh.dim[d + j];
+        if (parts > x->op->extent[order[k]])
+            continue;
         run[k] = taken;
         compositions(x, order, run, k + 1, n, left - taken);
     }

@@ -27,28 +27,59 @@ static int by_time(const void *a, const void *b) {
     return by_size(a, b);
 }
 
-static int by_offset(const void *a, const void *b) {
-    const struct slot *x = *(struct slot *const *)a, *y = *(struct slot *const *)b;
-    if (x->offset != y->offset)
-        return x->offset < y->offset ? -1 : 1;
-    return x->buffer - y->buffer;
+/* Slots that have their place, in the order of their offsets. */
+struct placed {
+    struct slot **at;
+    int n;
+};
+
+/* The lowest gap between those placed that are alive with a slot. */
+static void place(struct placed *placed, struct slot *slot) {
+    int64_t at = 0;
+    for (int j = 0; j < placed->n && at + slot->bytes > placed->at[j]->offset; j++) {
+        const struct slot *other = placed->at[j];
+        if (other->first <= slot->last && slot->first <= other->last && other->offset + other->bytes > at)
+            at = other->offset + other->bytes;
+    }
+    slot->offset = at;
+    if (slot->bytes == 0)
+        return;
+    int to = placed->n++;
+    for (; to > 0 && placed->at[to - 1]->offset > at; to--)
+        placed->at[to] = placed->at[to - 1];
+    placed->at[to] = slot;
 }
 
-/* Each slot goes to the lowest gap between those already placed that are alive with it. */
-static int64_t place_in_order(struct slot *slot, int n, struct slot **meeting) {
+static int64_t place_by_size(struct slot *slot, int n, struct placed *placed) {
     int64_t peak = 0;
+    placed->n = 0;
+    qsort(slot, (size_t)n, sizeof *slot, by_size);
     for (int i = 0; i < n; i++) {
-        int meetings = 0;
-        for (int j = 0; j < i; j++)
-            if (slot[j].first <= slot[i].last && slot[i].first <= slot[j].last && slot[j].bytes > 0)
-                meeting[meetings++] = &slot[j];
-        qsort(meeting, (size_t)meetings, sizeof *meeting, by_offset);
-        int64_t at = 0;
-        for (int j = 0; j < meetings && at + slot[i].bytes > meeting[j]->offset; j++)
-            if (meeting[j]->offset + meeting[j]->bytes > at)
-                at = meeting[j]->offset + meeting[j]->bytes;
-        slot[i].offset = at;
-        peak = at + slot[i].bytes > peak ? at + slot[i].bytes : peak;
+        place(placed, &slot[i]);
+        peak = slot[i].offset + slot[i].bytes > peak ? slot[i].offset + slot[i].bytes : peak;
+    }
+    return peak;
+}
+
+/* Forgets slots as soon as nothing that comes meets them. *alive: the most bytes in use at once, which no placement
+ * undercuts. */
+static int64_t place_by_time(struct slot *slot, int n, struct placed *placed, int64_t *alive) {
+    int64_t peak = 0;
+    placed->n = 0;
+    *alive = 0;
+    qsort(slot, (size_t)n, sizeof *slot, by_time);
+    for (int i = 0; i < n; i++) {
+        int64_t bytes = slot[i].bytes;
+        int left = 0;
+        for (int j = 0; j < placed->n; j++)
+            if (placed->at[j]->last >= slot[i].first) {
+                bytes += placed->at[j]->bytes;
+                placed->at[left++] = placed->at[j];
+            }
+        placed->n = left;
+        *alive = bytes > *alive ? bytes : *alive;
+        place(placed, &slot[i]);
+        peak = slot[i].offset + slot[i].bytes > peak ? slot[i].offset + slot[i].bytes : peak;
     }
     return peak;
 }
@@ -56,7 +87,7 @@ static int64_t place_in_order(struct slot *slot, int n, struct slot **meeting) {
 void fuse_plan_place_buffers(struct fuse_plan *plan) {
     int n = plan->buffers.n;
     struct slot *slot = FUSE_NEW_ARRAY(plan->arena, struct slot, n + 1);
-    struct slot **meeting = FUSE_NEW_ARRAY(plan->arena, struct slot *, n + 1);
+    struct placed placed = {.at = FUSE_NEW_ARRAY(plan->arena, struct slot *, n + 1)};
     plan->peak_bytes = 0;
     for (int kind = 0; kind < FUSE_MEM_KINDS; kind++) {
         int count = 0;
@@ -70,12 +101,10 @@ void fuse_plan_place_buffers(struct fuse_plan *plan) {
                 bytes = INT64_MAX / 4096; /* a size that is refused anyway; keeps the sums below from overflowing */
             slot[count++] = (struct slot){.buffer = i, .bytes = bytes, .first = buffer->first, .last = buffer->last};
         }
-        qsort(slot, (size_t)count, sizeof *slot, by_time);
-        int64_t peak = place_in_order(slot, count, meeting), other;
+        int64_t alive, peak = place_by_time(slot, count, &placed, &alive);
         for (int i = 0; i < count; i++)
             plan->buffers.at[slot[i].buffer].offset = slot[i].offset;
-        qsort(slot, (size_t)count, sizeof *slot, by_size);
-        other = place_in_order(slot, count, meeting);
+        int64_t other = peak > alive ? place_by_size(slot, count, &placed) : peak;
         if (other < peak) {
             peak = other;
             for (int i = 0; i < count; i++)
