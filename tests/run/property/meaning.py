@@ -429,8 +429,8 @@ class Equation(Taken):
             if keep is not None:
                 gone = {n for n in self.free(actual, path + (k,)) if inner.get(n, n) not in keep | others
                         and n not in self.taken[path] and self.shared_in_product(actual, path + (k,), {n})}
-            if keep is None and any(self.shared_in_product(actual, path + (k,), {n}) for n in used[k]):
-                raise Fragile()  # contracted there, or an axis of the sink
+            if any(self.shared_in_product(actual, path + (k,), {n}) for n in (used[k] if keep is None else names)):
+                raise Fragile()  # contracted there, or an axis of the sink or of an enclosing reduction
             value = self.value(actual, path + (k,), used[k] - gone, inner, "closing")
             order = [inner.get(n, n) for n in self.free(actual, path + (k,)) if n not in gone]
             if set(order) != set(value.names):
