@@ -1,6 +1,7 @@
-/* Joins. A product of a relation and one dense operand, summed, is a sparse times a dense matrix: rows of the operand are
- * added up, times the tuples' values, along an index in which both lie close together. Everything else is gathered in blocks
- * of points, computed as a map, and reduced point by point. */
+/* Joins. A product of a relation and one dense operand, summed, is a sparse times a dense matrix, in one of two ways:
+ *   row by row    all tuples of a row add to the same part of the result, whose sums stay in registers, in double;
+ *   spread        a tuple adds to a part of its own, along an index in which result and operand both lie close together.
+ * Everything else is gathered in blocks of points, computed as a map, and reduced point by point. */
 #include "backend/call_check.h"
 #include "backend/cpu.h"
 
@@ -78,28 +79,112 @@ static void clear_result(const struct fuse_map_call *at) {
 /* ---- sparse times dense ---- */
 
 /* The body multiplies operand 0 by operand 1, converted to its dtype, and by nothing else. */
-static bool is_plain_product(const struct fuse_map_call *at) {
+static bool is_plain_product(const struct fuse_join_call *call) {
+    const struct fuse_map_call *at = &call->at;
     const struct fuse_scalar *body = at->body;
-    int loads = 0, products = 0;
-    for (int i = 0; i < body->n; i++) {
-        if (body->node[i].op == FUSE_SCALAR_LOAD)
-            loads += body->node[i].arg == 0 ? 1 : 16;
-        products += body->node[i].op == FUSE_SCALAR_MUL;
-        if (body->node[i].op != FUSE_SCALAR_LOAD && body->node[i].op != FUSE_SCALAR_MUL &&
-            body->node[i].op != FUSE_SCALAR_CAST)
-            return false;
-    }
     enum fuse_dtype dtype = at->out.dtype;
-    bool real = dtype == FUSE_F32 || dtype == FUSE_F64;
-    const struct fuse_operand_view *value = &at->operand[0];
-    if (loads != 17 || products != 1 || at->operands != 2 || !real || at->reduce != FUSE_REDUCE_SUM ||
-        body->node[body->n - 1].op != FUSE_SCALAR_MUL)
+    int loads[2] = {0}, products = 0;
+    if (at->operands != 2 || at->reduce != FUSE_REDUCE_SUM || (dtype != FUSE_F32 && dtype != FUSE_F64))
         return false;
-    /* A conversion through a third type would round. */
-    for (int i = 0; i < body->n; i++)
-        if (body->node[i].op == FUSE_SCALAR_CAST && body->node[i].dtype != dtype)
+    for (int i = 0; i < body->n; i++) {
+        const struct fuse_scalar_node *node = &body->node[i];
+        bool load = node->op == FUSE_SCALAR_LOAD;
+        if (!load && node->op != FUSE_SCALAR_MUL && node->op != FUSE_SCALAR_CAST)
             return false;
-    return at->operand[1].dtype == dtype && (value->dtype == dtype || value->dtype == FUSE_BOOL);
+        /* A conversion through a third type would round. */
+        if (node->dtype != dtype && !(load && node->dtype == at->operand[node->arg].dtype))
+            return false;
+        if (load)
+            loads[node->arg]++;
+        products += node->op == FUSE_SCALAR_MUL;
+    }
+    enum fuse_dtype value = call->value ? dtype : FUSE_BOOL;
+    return loads[0] == 1 && loads[1] == 1 && products == 1 && body->node[body->n - 1].op == FUSE_SCALAR_MUL &&
+           at->operand[0].dtype == value && at->operand[1].dtype == dtype;
+}
+
+static int threads_for_rows(const struct fuse_cpu_backend *cpu, const struct join *j) {
+    return fuse_cpu_threads(cpu, j->rows, fuse_sat_mul(j->call->row_begin[j->rows], j->other_points));
+}
+
+/* Every tuple of a row adds to the same part of the result, and the rows' parts are apart. *column: the relation's index that
+ * the operand has besides, or 0. */
+static bool is_row_by_row(const struct join *j, int *column) {
+    const struct fuse_join_call *call = j->call;
+    const struct fuse_map_call *at = &call->at;
+    *column = 0;
+    if (call->relation_indices == 0 || !(at->in_out >> call->relation_index[0] & 1))
+        return false;
+    for (int k = 0; k < j->others; k++)
+        if (!(at->in_out >> j->other[k] & 1)) /* sums of its own, which have no order among the tuples */
+            return false;
+    for (int k = 1; k < call->relation_indices; k++) {
+        int x = call->relation_index[k];
+        if ((at->in_out >> x & 1) || (at->operand[1].stride[x] != 0 && *column > 0))
+            return false;
+        if (at->operand[1].stride[x] != 0)
+            *column = k;
+    }
+    return true;
+}
+
+/* Part of a row of the result: `width` elements along the index `lane` from the offset `out` on, those of the operand from
+ * `in` on; lane -1: a single one. */
+static void add_part(const struct fuse_cpu_backend *cpu, const struct join *j, int column, int lane, int64_t width,
+                     int64_t out, int64_t in, int64_t row) {
+    const struct fuse_join_call *call = j->call;
+    const struct fuse_map_call *at = &call->at;
+    const bool narrow = at->out.dtype == FUSE_F32;
+    const int64_t size = narrow ? sizeof(float) : sizeof(double), begin = call->row_begin[row];
+    const int64_t to = lane < 0 ? 0 : at->out.stride[lane],
+                  stride = at->operand[1].stride[call->relation_index[column]];
+    const char *value = call->value ? (const char *)call->value + begin * size : NULL;
+    double sum[FUSE_TILE];
+    for (int64_t done = 0; done < width; done += FUSE_TILE) {
+        const int64_t n = width - done < FUSE_TILE ? width - done : FUSE_TILE;
+        char *y = (char *)at->out.data + (out + done * to) * size;
+        for (int64_t i = 0; i < n; i++)
+            sum[i] = !at->accumulate ? 0 : narrow ? (double)((float *)y)[i * to] : ((double *)y)[i * to];
+        (narrow ? cpu->tile->add_rows_f32
+                : cpu->tile->add_rows_f64)(sum, n, (const char *)at->operand[1].data + (in + done) * size, stride,
+                                           column > 0 ? call->column[column] + begin : NULL, value,
+                                           call->row_begin[row + 1] - begin, call->row_begin[j->rows] - begin);
+        for (int64_t i = 0; i < n; i++)
+            if (narrow)
+                ((float *)y)[i * to] = (float)sum[i];
+            else
+                ((double *)y)[i * to] = sum[i];
+    }
+}
+
+/* Sums of a row are kept in double. */
+static void add_row(const struct fuse_cpu_backend *cpu, const struct join *j, int column, int lane, int64_t row) {
+    const struct fuse_map_call *at = &j->call->at;
+    int first = j->call->relation_index[0];
+    int64_t extent[FUSE_MAX_AXES], here[FUSE_MAX_AXES] = {0};
+    for (int k = 0; k < j->others; k++)
+        extent[k] = j->other[k] == lane ? 1 : at->extent[j->other[k]];
+    do {
+        int64_t out = row * at->out.stride[first], in = row * at->operand[1].stride[first];
+        for (int k = 0; k < j->others; k++) {
+            out += here[k] * at->out.stride[j->other[k]];
+            in += here[k] * at->operand[1].stride[j->other[k]];
+        }
+        add_part(cpu, j, column, lane, lane < 0 ? 1 : at->extent[lane], out, in, row);
+    } while (fuse_step(j->others, extent, here));
+}
+
+static void add_rows(struct fuse_cpu_backend *cpu, const struct join *j, int column) {
+    const struct fuse_join_call *call = j->call;
+    int lane = -1, threads = threads_for_rows(cpu, j);
+    for (int k = 0; k < j->others; k++)
+        if (call->at.operand[1].stride[j->other[k]] == 1 &&
+            (lane < 0 || call->at.extent[j->other[k]] > call->at.extent[lane]))
+            lane = j->other[k];
+#pragma omp parallel for num_threads(threads) schedule(dynamic, 64)
+    for (int64_t row = 0; row < j->rows; row++)
+        if (!call->at.accumulate || call->row_begin[row] < call->row_begin[row + 1])
+            add_row(cpu, j, column, lane, row);
 }
 
 /* An index that both the result and the operand walk element by element; -1: none. */
@@ -115,12 +200,12 @@ static int find_lane(const struct join *j) {
     return lane;
 }
 
-#define DEFINE_PRODUCT(NAME, TYPE)                                                                                   \
+#define DEFINE_SPREAD(NAME, TYPE)                                                                                    \
     static void NAME##_row(const struct join *j, int lane, int64_t row) {                                            \
         const struct fuse_join_call *call = j->call;                                                                 \
         const struct fuse_map_call *at = &call->at;                                                                  \
         const TYPE *value = call->value;                                                                             \
-        int64_t n = lane < 0 ? 1 : at->extent[lane], extent[FUSE_MAX_AXES];                                          \
+        int64_t n = at->extent[lane], extent[FUSE_MAX_AXES];                                                         \
         for (int k = 0; k < j->others; k++)                                                                          \
             extent[k] = j->other[k] == lane ? 1 : at->extent[j->other[k]];                                           \
         for (uint32_t t = call->row_begin[row]; t < call->row_begin[row + 1]; t++) {                                 \
@@ -142,19 +227,17 @@ static int find_lane(const struct join *j) {
             } while (fuse_step(j->others, extent, here));                                                            \
         }                                                                                                            \
     }                                                                                                                \
-    static void NAME(struct fuse_cpu_backend *cpu, const struct join *j) {                                           \
+    static void NAME(struct fuse_cpu_backend *cpu, const struct join *j, int lane) {                                 \
         const struct fuse_join_call *call = j->call;                                                                 \
-        int lane = find_lane(j);                                                                                     \
         /* Rows are independent when each writes its own part of the result. */                                      \
         bool own = call->relation_indices > 0 && (call->at.in_out >> call->relation_index[0] & 1);                   \
-        int64_t steps = fuse_sat_mul(call->row_begin[j->rows], j->other_points);                                     \
-        int threads = own ? fuse_cpu_threads(cpu, j->rows, steps) : 1;                                               \
+        int threads = own ? threads_for_rows(cpu, j) : 1;                                                            \
         _Pragma("omp parallel for num_threads(threads) schedule(dynamic, 64)") for (int64_t row = 0; row < j->rows;  \
                                                                                     row++) NAME##_row(j, lane, row); \
     }
 
-DEFINE_PRODUCT(product_f32, float)
-DEFINE_PRODUCT(product_f64, double)
+DEFINE_SPREAD(spread_f32, float)
+DEFINE_SPREAD(spread_f64, double)
 
 /* ---- anything else ---- */
 
@@ -166,6 +249,10 @@ struct block {
     char *result;
     int64_t *target; /* [BLOCK] elements from the origin of the result */
     int n;
+    /* Sums of F32 stay in double while they meet the same target. */
+    bool has_sum;
+    double sum;
+    int64_t summed; /* its target */
 };
 
 static double smaller(double a, double b) {
@@ -197,9 +284,32 @@ static int64_t reduce_integer(enum fuse_reduce op, int64_t a, int64_t b, bool *o
     }
 }
 
+static void end_sum(struct block *b) {
+    if (b->has_sum)
+        ((float *)b->join->call->at.out.data)[b->summed] = (float)b->sum;
+    b->has_sum = false;
+}
+
+static void scatter_sums(struct block *b) {
+    const float *out = b->join->call->at.out.data, *result = (const float *)b->result;
+    for (int i = 0; i < b->n; i++) {
+        if (!b->has_sum || b->summed != b->target[i]) {
+            end_sum(b);
+            b->has_sum = true;
+            b->summed = b->target[i];
+            b->sum = (double)out[b->summed];
+        }
+        b->sum += (double)result[i];
+    }
+}
+
 static void scatter(struct block *b) {
     const struct fuse_map_call *at = &b->join->call->at;
     void *out = at->out.data;
+    if (at->out.dtype == FUSE_F32 && at->reduce == FUSE_REDUCE_SUM) {
+        scatter_sums(b);
+        return;
+    }
     for (int i = 0; i < b->n; i++) {
         int64_t t = b->target[i];
         switch (at->out.dtype) {
@@ -289,18 +399,26 @@ static enum fuse_status join_blocks(struct block *b, struct fuse_error *err) {
     for (int64_t row = 0; row < b->join->rows; row++)
         for (uint32_t t = call->row_begin[row]; t < call->row_begin[row + 1]; t++)
             FUSE_TRY(add_tuple(b, row, t, err));
-    return flush(b, err);
+    FUSE_TRY(flush(b, err));
+    end_sum(b);
+    return FUSE_OK;
 }
 
 enum fuse_status fuse_cpu_run_join(struct fuse_cpu_backend *cpu, const struct fuse_join_call *call,
                                    struct fuse_cpu_counts *counts, struct fuse_error *err) {
     struct join j = open_join(call);
+    const bool product = is_plain_product(call);
+    int column, lane = product ? find_lane(&j) : -1;
+    if (product && j.other_points > 0 && is_row_by_row(&j, &column)) {
+        add_rows(cpu, &j, column);
+        return FUSE_OK;
+    }
     if (!call->at.accumulate)
         clear_result(&call->at);
     if (j.other_points == 0 || j.rows == 0)
         return FUSE_OK;
-    if (is_plain_product(&call->at)) {
-        (call->at.out.dtype == FUSE_F32 ? product_f32 : product_f64)(cpu, &j);
+    if (lane >= 0) {
+        (call->at.out.dtype == FUSE_F32 ? spread_f32 : spread_f64)(cpu, &j, lane);
         return FUSE_OK;
     }
     struct block b = {.cpu = cpu, .counts = counts, .join = &j};

@@ -40,6 +40,11 @@ typedef void fuse_tile_accumulate(void *acc, const void *x, int64_t n, bool *ove
 /* *acc = op(*acc, x[0], .., x[n - 1]), any n; the order depends on n only. */
 typedef void fuse_tile_fold(void *acc, const void *x, int64_t n, bool *overflow);
 
+/* sum[i] += value[t] * x[row[t] * stride + i], i < width (any), t < n, one t after the other. value NULL: 1; row NULL: every
+ * t reads x. row may be read up to `readable` >= n, to fetch early. */
+typedef void fuse_tile_add_rows(double *sum, int64_t width, const void *x, int64_t stride, const uint32_t *row,
+                                const void *value, int64_t n, int64_t readable);
+
 struct fuse_tile_table {
     const char *isa;
     fuse_tile_load *load[FUSE_TILE_DTYPES][FUSE_TILE_CLASSES];
@@ -58,6 +63,7 @@ struct fuse_tile_table {
     uint64_t (*magnitude)(const int64_t *x, int64_t n);
     /* y[i] += a * x[i] in two's complement: the caller has shown that nothing overflows. */
     void (*axpy)(int64_t *y, int64_t a, const int64_t *x, int64_t n);
+    fuse_tile_add_rows *add_rows_f32, *add_rows_f64; /* by the type of x and value */
 };
 
 extern const struct fuse_tile_table fuse_tile_base;

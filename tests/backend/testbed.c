@@ -41,18 +41,24 @@ static void *rebase(const struct bed *bed, void *offset) {
 static enum fuse_status make_call(struct bed *bed, const struct call *call, struct fuse_error *err) {
     const struct fuse_backend_ops *ops = bed->backend->ops;
     struct call moved = *call;
+    moved.map.operand = moved.operand;
+    for (int o = 0; o < call->map.operands; o++)
+        moved.operand[o].data = rebase(bed, call->operand[o].data);
+    moved.map.out.data = rebase(bed, call->map.out.data);
     switch (call->kind) {
     case CALL_CONTRACT:
         moved.contract.a.data = rebase(bed, call->contract.a.data);
         moved.contract.b.data = rebase(bed, call->contract.b.data);
         moved.contract.c.data = rebase(bed, call->contract.c.data);
         return ops->contract(bed->queue, &moved.contract, err);
-    case CALL_MAP:
-        moved.map.operand = moved.operand;
-        for (int o = 0; o < call->map.operands; o++)
-            moved.operand[o].data = rebase(bed, call->operand[o].data);
-        moved.map.out.data = rebase(bed, call->map.out.data);
-        return ops->map(bed->queue, &moved.map, err);
+    case CALL_MAP: return ops->map(bed->queue, &moved.map, err);
+    case CALL_JOIN:
+        moved.join.at = moved.map;
+        moved.join.row_begin = rebase(bed, (void *)call->join.row_begin);
+        for (int k = 1; k < call->join.relation_indices; k++)
+            moved.join.column[k] = rebase(bed, (void *)call->join.column[k]);
+        moved.join.value = call->join.value ? rebase(bed, (void *)call->join.value) : NULL;
+        return ops->join(bed->queue, &moved.join, err);
     default: break;
     }
     moved.to.data = rebase(bed, call->to.data);
@@ -77,9 +83,9 @@ enum fuse_status bed_run(struct bed *bed, const struct call *call, char *image, 
 }
 
 struct fuse_view call_result(const struct call *call) {
-    if (call->kind != CALL_CONTRACT && call->kind != CALL_MAP)
+    if (call->kind != CALL_CONTRACT && call->kind != CALL_MAP && call->kind != CALL_JOIN)
         return call->to;
-    const bool map = call->kind == CALL_MAP;
+    const bool map = call->kind != CALL_CONTRACT;
     const struct fuse_operand_view *out = map ? &call->map.out : &call->contract.c;
     const int64_t *extent = map ? call->map.extent : call->contract.extent;
     const uint32_t in = map ? call->map.in_out : call->contract.in_c;
