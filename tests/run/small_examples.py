@@ -7,6 +7,7 @@ usage: small_examples.py --binary FUSE_DIST --ranks N     runs all; 1 rank witho
 """
 
 import argparse
+import concurrent.futures
 import os
 import shutil
 import sys
@@ -26,19 +27,25 @@ import compare  # noqa: E402
 
 
 def run_all(binary, ranks):
+    """Two at a time: mpirun mostly waits."""
+    def run(name, folder):
+        command = [binary, "--root", os.path.join(SMALL, name), "--output-root", folder,
+                   os.path.join(SMALL, name, name + ".fuse")]
+        return launch.run(launch.on_ranks(0 if ranks == 1 else ranks, command), folder, 60)
+
     failed = []
-    for name in compare.names():
-        with tempfile.TemporaryDirectory() as folder:
-            command = [binary, "--root", os.path.join(SMALL, name), "--output-root", folder,
-                       os.path.join(SMALL, name, name + ".fuse")]
-            result = launch.run(launch.on_ranks(0 if ranks == 1 else ranks, command), folder, 60)
+    names = compare.names()
+    with tempfile.TemporaryDirectory() as top, concurrent.futures.ThreadPoolExecutor(2) as pool:
+        folders = [os.path.join(top, name) for name in names]
+        for folder in folders:
+            os.mkdir(folder)
+        for name, folder, result in zip(names, folders, pool.map(run, names, folders)):
             print(result.tail())
+            good = result.status == 0 and not result.tail()  # neither warnings nor notes
             expected = sorted(os.listdir(os.path.join(SMALL, name, "expected")))
-            quiet = not result.tail()  # neither warnings nor notes
-            good = result.status == 0 and quiet and compare.compare(name, folder)
-            if not good or sorted(launch.files_below(folder)) != expected:
+            if not good or not compare.compare(name, folder) or sorted(launch.files_below(folder)) != expected:
                 failed.append(name)
-    print(f"{len(compare.names())} examples, failed: {' '.join(failed) or 'none'}")
+    print(f"{len(names)} examples, failed: {' '.join(failed) or 'none'}")
     return not failed
 
 
