@@ -121,6 +121,7 @@ static const char *hint_for_character(uint32_t character) {
     case '&': return "'&&' is the logical and";
     case '|': return "'||' is the logical or";
     case '^': return "'**' is the power";
+    case '%': return "what is left of a division by n is x - n floor(x / n)";
     case '~': return "'!' is the logical not";
     case '\'': return "strings stand in double quotes; a prime follows the name of an index without a blank";
     case '\\': return "a line that ends in an operator or a comma goes on in the next one";

@@ -82,6 +82,9 @@ static bool parse_assign(struct fuse_parser *p, struct fuse_item *item, const ch
         break;
     }
     case FUSE_TOKEN_COLON:
+        if (p->lexer.text[p->token.end] == '-')
+            return fuse_expected(p, what, "a rule is an equation: Aunt(x,z) = Sister(x,y) Parent(y,z)");
+        return fuse_expected(p, what, operators);
     case FUSE_TOKEN_MINUS:
     case FUSE_TOKEN_STAR:
     case FUSE_TOKEN_SLASH:
@@ -91,7 +94,10 @@ static bool parse_assign(struct fuse_parser *p, struct fuse_item *item, const ch
     case FUSE_TOKEN_ARROW: return fuse_expected(p, what, operators);
     case FUSE_TOKEN_WHEN:
         return fuse_expected(p, what, item->guard ? "a statement has one guard; join conditions with '&&'" : NULL);
-    default: return fuse_expected(p, what, item->guard ? "a guarded equation is Y[i] when G(i) = X[i]" : NULL);
+    default:
+        if (!item->guard && p->previous == FUSE_TOKEN_RPAREN)
+            return fuse_expected(p, what, "a statement is an equation, Y[i] = f(X[i]); a fact too: Parent(0,1) = true");
+        return fuse_expected(p, what, item->guard ? "a guarded equation is Y[i] when G(i) = X[i]" : NULL);
     }
     fuse_advance(p);
     item->assign_span = fuse_span_from(p, begin);

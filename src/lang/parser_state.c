@@ -173,6 +173,13 @@ static const char *usual_hint(const struct fuse_parser *p, enum fuse_token_kind 
     if (fuse_token_is_reserved(found) && !(found == FUSE_TOKEN_WHEN && after_operand))
         return "a reserved word names nothing else; choose another name";
     switch (found) {
+    case FUSE_TOKEN_LBRACKET:
+        if (innermost(p) != '[' || p->previous != FUSE_TOKEN_NAME)
+            return NULL;
+        return "an index is not computed; a look-up is a sum: for E[I[n],d] write E[w,d] Is(n,w), Is(n,w) = "
+               "one_hot(I[n], ..)";
+    case FUSE_TOKEN_COMMA:
+        return p->brackets.n || p->previous != FUSE_TOKEN_RPAREN ? NULL : "'and' is a product: Sister(x,y) Parent(y,z)";
     case FUSE_TOKEN_WHEN: return "a guard stands before the operator: Y[i] when G(i) = X[i]";
     case FUSE_TOKEN_ASSIGN:
         if (p->previous == FUSE_TOKEN_COLON && adjacent)

@@ -390,6 +390,26 @@ static struct fuse_node *resolve_truth(struct fuse_resolver *r, const struct fus
     return fuse_finish_node(r, node);
 }
 
+/* Words that other languages reserve or define. */
+static const char *foreign_word(const char *name) {
+    static const struct {
+        const char *word, *hint;
+    } words[] = {
+        {"and", "'&&' is the logical and; so is a product of truths"},
+        {"or", "'||' is the logical or"},
+        {"not", "'!' is the logical not"},
+        {"if", "a choice is c ? a : b; a condition on a whole equation: Y[i] when C(i) = .."},
+        {"then", "a choice is c ? a : b"},
+        {"else", "a choice is c ? a : b"},
+        {"mod", "what is left of a division by n is x - n floor(x / n)"},
+        {"pi", "declare it: const pi = 3.141592653589793"},
+    };
+    for (size_t k = 0; k < sizeof words / sizeof *words; k++)
+        if (strcmp(words[k].word, name) == 0)
+            return words[k].hint;
+    return NULL;
+}
+
 static struct fuse_node *unknown_name(struct fuse_resolver *r, const struct fuse_expr *expr) {
     const char *name = expr->ref.name;
     fail(r);
@@ -400,7 +420,10 @@ static struct fuse_node *unknown_name(struct fuse_resolver *r, const struct fuse
             return NULL;
         }
     const struct fuse_builtin *builtin = fuse_builtin_find(name);
-    if (builtin)
+    const char *foreign = foreign_word(name);
+    if (foreign)
+        fuse_advise(r->c, d, "%s", foreign);
+    else if (builtin)
         fuse_advise(r->c, d, "%s is a builtin: %s(%s)", name, builtin->name, builtin->signature);
     else
         fuse_suggest_tensor(r->c, d, name);

@@ -1,6 +1,8 @@
 /* Where sums land: language.md 5.2. Each node learns which indices are summed at it; nothing about extents or types. */
 #include "lang/check.h"
 
+#include <string.h>
+
 /* The innermost operand that closes. Outside of all, sums may land anywhere. */
 struct region {
     bool closing;
@@ -33,6 +35,12 @@ static bool is_wrapped(const char *text) {
 /* "(reduce(sum, j) X[i,j])" in the place of X[i,j] in the construct, and reduce around the construct. */
 static void spell_both(struct placer *p, struct fuse_diagnostic *d, const struct fuse_node *node, uint64_t set,
                        const struct region *region) {
+    for (int k = 0; k < p->eq->indices; k++)
+        if ((set & FUSE_BIT(k)) && strchr(p->eq->index[k].name, ':')) {
+            fuse_advise(p->c, d, "the axis of a slice is named by its text; to align it with others name it: i=%s",
+                        p->eq->index[k].name);
+            return;
+        }
     const char *construct = fuse_excerpt(p->c, region->construct), *operand = fuse_excerpt(p->c, node->span);
     struct fuse_span whole = region->construct, part = node->span;
     struct fuse_text names = {.arena = p->c->arena};
