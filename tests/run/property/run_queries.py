@@ -174,6 +174,33 @@ class Queries(unittest.TestCase):
                 numpy.testing.assert_array_equal(answers["X[1000:1002,:]"], array[1000:1002])
                 self.assertLessEqual(figures["file_bytes_max"], most)
 
+    def test_relations(self):
+        """Tuples stay where they are: what joins them shrinks, on the side of the result and of the dense operand."""
+        rng = numpy.random.default_rng(5)
+        x = rng.integers(-4, 5, (40, 6)).astype("f4")
+        edges, weights = numpy.zeros((40, 40), bool), numpy.zeros((40, 40), "f4")
+        with open(self.path("e.tsv"), "w", encoding="ascii") as file:
+            for a, b in [(39, 39), *rng.integers(0, 40, (300, 2))]:
+                edges[a, b] = True
+                file.write(f"{a}\t{b}\n")
+        with open(self.path("w.tsv"), "w", encoding="ascii") as file:
+            for k, (a, b) in enumerate([(39, 39), *rng.integers(0, 40, (300, 2))]):
+                weights[a, b] += k % 7 + 0.5
+                file.write(f"{a}\t{b}\t{k % 7 + 0.5}\n")
+        numpy.save(self.path("X.npy"), x)
+        self.write('E(x,y) = "e.tsv"\nW[x,y] = "w.tsv"\nX[y,d] = "X.npy"\nH[x,d] = E(x,y) X[y,d]\n'
+                   "V[x,d] = W[x,y] X[y,d]\nO[y,d] = W[x,y] X[x,d]\nT(x,z) = E(x,y) E(y,z)\n")
+        v, o, t = weights @ x, weights.T @ x, (edges.astype(int) @ edges.astype(int)) > 0
+        forms = {"H[3:9,2]": (edges @ x)[3:9, 2], "V[-4:,:]": v[-4:], "V[5,3]": v[5, 3], "O[4,:]": o[4],
+                 "T(5,:)": t[5], "T(3:6,7:20)": t[3:6, 7:20], "E(7,:)": edges[7], "W[2:9,30:]": weights[2:9, 30:]}
+        for ranks in RANKS:
+            answers, _ = self.ask(list(forms), ranks)
+            for query, want in forms.items():
+                numpy.testing.assert_array_equal(answers[query], want, f"{query} on {ranks} ranks")
+        for query in ("V[5,3]", "T(5,:)", "O[4,:]"):
+            answers, _ = self.ask([query], 3)
+            numpy.testing.assert_array_equal(answers[query], forms[query], query)
+
     def test_commands(self):
         self.write("X[i,j] = const([[1, 2], [3, 4]])\nY[i] = X[i,j]\n\"never.npy\" = Y[i]\n")
         result = self.run_it(["--mode", "demand", "--query", "Y[1]", "--query", "X[:,0]", "--query", "Y[1]"])
