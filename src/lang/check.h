@@ -3,6 +3,7 @@
  * fuse_check runs these passes, each a file of its own, over every equation, source and sink ("equations" below):
  *
  *   names     the symbols that the items define: tensors with their contributions, constants, axes
+ *   departures  notes on what older surfaces of the language meant otherwise
  *   axes      which indices each construct takes (axis=, its default, reduce), on the syntax tree
  *   resolve   syntax trees become nodes; index names become numbers of the equation; facts about domains are noted
  *   sums      where each sum lands (language.md 5.2)
@@ -377,6 +378,14 @@ const struct fuse_domain *fuse_domain_of(struct fuse_checker *c, int domain);
 void fuse_solve_domains(struct fuse_checker *c);
 /* First element and step of a sliced axis of extent n, and the number of elements: Python's rules. */
 void fuse_slice_range(const struct fuse_position *position, int64_t n, int64_t *first, int64_t *step, int64_t *count);
+
+/* Notes where older surfaces of the language were read otherwise, once for each kind. */
+void fuse_note_departures(struct fuse_checker *c);
+
+/* Gives bare names among the arguments of builtins their indices. */
+void fuse_spell_out_names(struct fuse_checker *c);
+/* Warns of axes along which a tensor only repeats itself. */
+void fuse_warn_of_broadcasts(struct fuse_checker *c);
 
 /* Marks what a bad equation makes bad. */
 void fuse_spread_bad(struct fuse_checker *c);

@@ -96,6 +96,8 @@ bool fuse_check(struct fuse_ir *ir, struct fuse_arena *arena, const struct fuse_
     c.named = fuse_arena_array(arena, exprs, sizeof *c.named);
 
     fuse_collect_names(&c);
+    fuse_note_departures(&c);
+    fuse_spell_out_names(&c);
     for (int e = 0; e < c.equations.n; e++)
         fuse_resolve(&c, c.equations.at[e]);
     int uncalled = c.equations.n;
@@ -109,6 +111,7 @@ bool fuse_check(struct fuse_ir *ir, struct fuse_arena *arena, const struct fuse_
     fuse_order_tensors(&c);
     fuse_spread_bad(&c);
     fuse_solve_domains(&c);
+    fuse_warn_of_broadcasts(&c);
     fuse_mark_needed(&c);
     fuse_lower(&c);
     if (diagnostics->list.n > first)

@@ -49,12 +49,22 @@ static void define_global(struct fuse_checker *c, const struct fuse_item *item, 
     symbol->disputed = kind == FUSE_SYMBOL_FN && !fuse_is_well_formed(c, item);
 }
 
+/* A `let` of some block has this name. */
+static bool is_local_somewhere(const struct fuse_checker *c, const char *name) {
+    for (int block = 1; block < c->block_parent.n && fuse_may_suggest(c); block++)
+        if (fuse_is_declared(c, block, name))
+            return true;
+    return false;
+}
+
 void fuse_suggest_tensor(struct fuse_checker *c, struct fuse_diagnostic *diagnostic, const char *name) {
     struct fuse_nearest nearest = {.wanted = name};
     for (int s = 0; s < c->symbols.n && fuse_may_suggest(c); s++)
         if (!strchr(c->symbols.at[s].name, '@')) /* a let of an imported file, which is not to be seen here */
             fuse_nearest_try(&nearest, c->symbols.at[s].name);
-    if (nearest.best)
+    if (is_local_somewhere(c, name))
+        fuse_advise(c, diagnostic, "a `let` or a fn defines '%s', for its own block only", name);
+    else if (nearest.best)
         fuse_advise(c, diagnostic, "did you mean '%s'?", nearest.best);
 }
 
@@ -197,8 +207,14 @@ static bool is_plain_source(const struct fuse_checker *c, const struct fuse_item
     return true;
 }
 
+static bool one_row(const struct fuse_source_request *request, int axis) {
+    return request && request->probed && !request->probe.tally && axis < request->probe.rank &&
+           request->probe.extent[axis] == 1;
+}
+
 /* The indices through which such a left side reads its file: all in order or, in a file of fewer axes, each name once. */
-static struct fuse_lhs file_indices(struct fuse_checker *c, const struct fuse_item *item, int rank) {
+static struct fuse_lhs file_indices(struct fuse_checker *c, const struct fuse_item *item, int rank,
+                                    const struct fuse_source_request *request) {
     struct fuse_lhs lhs = item->lhs;
     lhs.index = FUSE_NEW_ARRAY(c->arena, struct fuse_index, item->lhs.n);
     lhs.n = 0;
@@ -211,6 +227,8 @@ static struct fuse_lhs file_indices(struct fuse_checker *c, const struct fuse_it
             continue;
         index.offset = 0;
         index.dotted = false;
+        if (one_row(request, k) && is_fixed(c, &index)) /* the only row of the file is the one that is written */
+            index = (struct fuse_index){.kind = FUSE_INDEX_FIXED, .span = index.span};
         lhs.index[lhs.n++] = index;
     }
     return lhs;
@@ -243,7 +261,7 @@ static const struct fuse_item *name_file(struct fuse_checker *c, const struct fu
     struct fuse_expr *value = FUSE_NEW(c->arena, struct fuse_expr);
     const struct fuse_source_request *request = find_source(c, item->text);
     *source = *equation = *item;
-    source->lhs = file_indices(c, item, file_rank(item, request));
+    source->lhs = file_indices(c, item, file_rank(item, request), request);
     source->lhs.name = fuse_arena_printf(c->arena, "\"%s\"@%d", item->text, c->equations.n);
     const struct fuse_lhs read = source->lhs;
     source->lhs = file_left(c, read);

@@ -327,7 +327,7 @@ static struct fuse_node *resolve_reference(struct fuse_resolver *r, const struct
     int n = fuse_reference_indices(expr, &index);
     bool good = true;
     t->mentioned = true;
-    if (t->boolean && expr->kind == FUSE_EXPR_REF && expr->ref.n > 0)
+    if (t->boolean && expr->kind == FUSE_EXPR_REF && expr->ref.has_brackets)
         fuse_tell_brackets(c, t, expr->span);
     fuse_vec_push(c->arena, &r->eq->mentions, tensor);
     int rank = t->rank - t->carried;

@@ -222,8 +222,11 @@ struct fuse_node *fuse_resolve_list(struct fuse_resolver *r, const struct fuse_e
     if (l.integers)
         node->integer = l.integer.at ? l.integer.at : FUSE_NEW(r->c->arena, int64_t);
     node->cast = !l.integers ? FUSE_F64 : l.bools && l.real.n > 0 ? FUSE_BOOL : FUSE_I64;
-    for (int a = 0; a < l.rank; a++)
+    for (int a = 0; a < l.rank; a++) {
+        if (node->at[a].index < 0 && l.extent[a] == 1) /* W[1,h] = [[..]]: the only row is the one that is written */
+            node->at[a].offset = 0;
         fuse_note_extent(r, &node->at[a], l.extent[a], expr->span, "this literal");
+    }
     return fuse_finish_node(r, node);
 }
 

@@ -361,3 +361,41 @@ def constants_that_are_lists(rng):
         "z.npy" = Z[i,j]
         "w.npy" = W[i]
     """, {"x": x}, {"y": I64(x * [1, 2, 3]), "z": I64(numpy.eye(2, dtype=int)), "w": I64([1, 2, 3])}
+
+
+@program
+def bare_names_of_tensors_as_arguments(rng):
+    x, y = f32(rng, 7, 5), f32(rng, 5)
+    return """
+        Score[i,j] = "x.npy"
+        Bias[j] = "y.npy"
+        Temp = 2.0
+        A[i,j] = sig(Score, Temp)
+        B[j,i] = maximum(Score, Bias)
+        C[i] = sum(Score)
+        D[i,j] = abs(Score) + tanh(Bias)
+        "a.npy" = A[i,j]
+        "b.npy" = B[j,i]
+        "c.npy" = C[i]
+        "d.npy" = D[i,j]
+    """, {"x": x, "y": y}, {
+        "a": F32(1 / (1 + numpy.exp(-wide(x) / 2)), 8), "b": F32(numpy.maximum(wide(x), wide(y)).T),
+        "c": F32(wide(x).sum(1), 5, 20),
+        "d": F32(abs(wide(x)) + numpy.tanh(wide(y)), 8, 8)}
+
+
+@program
+def the_only_row_of_a_literal_or_file_at_a_position(rng):
+    x = ints(rng, -9, 9, 1, 3)
+    return """
+        W[1,h] = const([[1, 2, 3]])
+        W[2,h] = [4, 5, 6]
+        F[2,h] = "x.npy"
+        F[-1,h] = "x.npy"
+        Y[h] = W[1,h] F[2,h]
+        "w.npy" = W[r,h]
+        "f.npy" = F[r,h]
+        "y.npy" = Y[h]
+    """, {"x": x}, {
+        "w": I64(numpy.array([[0, 0, 0], [1, 2, 3], [4, 5, 6]])), "f": I64(numpy.vstack([0 * x, 0 * x, 2 * x])),
+        "y": I64(numpy.array([1, 2, 3]) * 2 * x[0])}
