@@ -31,6 +31,41 @@ static bool is_odd(const struct fuse_expr *exponent) {
     return exponent->kind == FUSE_EXPR_NUMBER && exponent->number.is_integer && exponent->number.integer % 2 == 1;
 }
 
+/* Two comparisons that cannot both be true: of the same with the same (x < 0, x > 0), or == with two integers. */
+static bool exclude_each_other(const struct fuse_checker *c, const struct fuse_expr *a, const struct fuse_expr *b) {
+    static const unsigned lt = 1, eq = 2, gt = 4;
+    static const unsigned truth[FUSE_BINARY_OR + 1] = {
+        [FUSE_BINARY_LT] = lt,      [FUSE_BINARY_EQ] = eq,      [FUSE_BINARY_GT] = gt,
+        [FUSE_BINARY_LE] = lt | eq, [FUSE_BINARY_NE] = lt | gt, [FUSE_BINARY_GE] = gt | eq};
+    if (a->kind != FUSE_EXPR_BINARY || b->kind != FUSE_EXPR_BINARY || !truth[a->binary.op] || !truth[b->binary.op])
+        return false;
+    const struct fuse_expr *x = a->binary.right, *y = b->binary.right;
+    const char *left = fuse_excerpt(c, a->binary.left->span), *other = fuse_excerpt(c, b->binary.left->span);
+    if (!left || !other || strcmp(left, other) != 0)
+        return false;
+    left = fuse_excerpt(c, x->span);
+    other = fuse_excerpt(c, y->span);
+    if (left && other && strcmp(left, other) == 0)
+        return !(truth[a->binary.op] & truth[b->binary.op]);
+    return x->kind == FUSE_EXPR_NUMBER && y->kind == FUSE_EXPR_NUMBER && x->number.real != y->number.real &&
+           a->binary.op == FUSE_BINARY_EQ && b->binary.op == FUSE_BINARY_EQ;
+}
+
+static const struct fuse_expr *condition(const struct fuse_expr *expr, int k) {
+    return expr->kind == FUSE_EXPR_CASE ? expr->cases.entry[k].condition : expr->apply.argument[2 * k].value;
+}
+
+/* Several conditions of the case{..} or case(..) may be true at once. */
+static bool may_overlap(const struct fuse_checker *c, const struct fuse_expr *expr) {
+    bool call = expr->kind == FUSE_EXPR_APPLY && expr->apply.is_call && strcmp(expr->apply.name, "case") == 0;
+    int n = expr->kind == FUSE_EXPR_CASE ? expr->cases.n : call ? expr->apply.arguments / 2 : 0;
+    for (int k = 1; k < n; k++)
+        for (int j = 0; j < k; j++)
+            if (!exclude_each_other(c, condition(expr, j), condition(expr, k)))
+                return true;
+    return false;
+}
+
 static void look_at(struct departures *d, const struct fuse_expr *expr) {
     const struct fuse_expr *operand = expr->kind == FUSE_EXPR_UNARY ? expr->unary.operand : NULL;
     if (expr->kind == FUSE_EXPR_BINARY && expr->binary.op == FUSE_BINARY_SUB &&
@@ -40,8 +75,7 @@ static void look_at(struct departures *d, const struct fuse_expr *expr) {
     if (operand && expr->unary.op == FUSE_UNARY_NEG && operand->kind == FUSE_EXPR_BINARY &&
         operand->binary.op == FUSE_BINARY_POW && !operand->binary.parenthesised && !is_odd(operand->binary.right))
         tell(d, MINUS_OF_POWER, expr->span, "'-x ** 2' is -(x ** 2)", "write (-x) ** 2 for the power of -x");
-    bool call = expr->kind == FUSE_EXPR_APPLY && expr->apply.is_call && strcmp(expr->apply.name, "case") == 0;
-    if ((expr->kind == FUSE_EXPR_CASE && expr->cases.n > 1) || (call && expr->apply.arguments > 3))
+    if (!d->told[FIRST_CASE] && may_overlap(d->c, expr))
         tell(d, FIRST_CASE, expr->span, "where several conditions are true, the first one counts",
              "put the narrower conditions first");
 }

@@ -76,7 +76,7 @@ def failures(example, binary, ranks):
         command = launch.on_ranks(ranks if ranks > 1 else 0, [binary, *example.options, "prog.fuse"])
         result = launch.run(command, folder, 60)
         wrong = "error:" in example.printed
-        said, silent = (result.err, result.out) if wrong else (result.out, result.err)
+        said, silent = (result.err, result.out) if wrong else (result.err + result.out, "")  # notes come first
         said, silent = (launch.MPIRUN_FRAME.sub("", text) for text in (said, silent))
         found = [] if result.status == (65 if wrong else 0) else [f"status {result.status}"]
         found += difference("what is printed", said.strip("\n") + "\n", example.printed)
