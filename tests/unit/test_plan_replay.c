@@ -2,6 +2,7 @@
  * wrong boxes, lost partials, stale panels, overlapping buffers and miscounted bytes all fail here. */
 #include "ir/ir.h"
 #include "plan/plan.h"
+#include "tests/unit/ir_interpret.h"
 #include "tests/unit/random_ir.h"
 
 #include <setjmp.h>
@@ -121,6 +122,36 @@ static void random_programs(int programs, bool device) {
     assert_int_equal(seen.caught, seen.perturbed);
 }
 
+/* Fails when partial sums of a chain with fewer slabs than ranks are scattered along its slabs, where a turn would have to
+ * hold other positions than it made: y[a] = sum over b of m[b,a] m[b+1,a], m[b,a] = 2 x[a,b], slabs along a. */
+static void test_fewer_slabs_than_ranks(void **unused) {
+    (void)unused;
+    memset(&seen, 0, sizeof seen);
+    for (int64_t b = 16; b <= 256; b *= 2)
+        for (int ranks = 1; ranks <= 16; ranks++) {
+            struct fuse_arena *arena = fuse_arena_open(NULL);
+            struct fuse_ir ir = {.arena = arena};
+            struct build_body body = {.arena = arena};
+            int x = build_source(&ir, "x", FUSE_F32, 2, (int64_t[]){3, b});
+            int load = body_load(&body, 0, FUSE_F32);
+            body_op(&body, FUSE_SCALAR_ADD, FUSE_F32, load, load, -1);
+            int m = build_map(&ir, FUSE_F32, "ba", "ba", (int64_t[]){b, 3}, 1, (struct build_use[]){{x, "ab"}},
+                              FUSE_REDUCE_NONE, body_end(&body));
+            int y = build_product(&ir, FUSE_F32, "a", "ab", (int64_t[]){3, b}, 2,
+                                  (struct build_use[]){{m, "ba"}, {m, "ba"}});
+            ir.ops.at[ir.values.at[y].op]->input[1].access.at[0].offset = 1;
+            build_sink(&ir, "y", y);
+            struct fuse_plan_request request = {.ranks = ranks,
+                                                .machine = fuse_machine_default(),
+                                                .replicate_below = 1,
+                                                .file_unit_bytes = 4,
+                                                .slab_bytes = 1};
+            check(&ir, &request);
+            fuse_arena_close(arena);
+        }
+    assert_true(seen.chains == seen.plans);
+}
+
 static void test_random_programs(void **unused) {
     (void)unused;
     random_programs(240, false);
@@ -133,6 +164,7 @@ static void test_random_programs_on_a_device(void **unused) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_fewer_slabs_than_ranks),
         cmocka_unit_test(test_random_programs),
         cmocka_unit_test(test_random_programs_on_a_device),
     };
