@@ -5,9 +5,9 @@ usage: mutate.py --check                            every fault still applies to
        mutate.py [--left] [--jobs N] [NAME...]      run all, or these, or those that nothing has seen yet
        mutate.py --table                            write the results so far into docs/testing.md
 
-The copy, its build and the results live in build/mutants. Tests run in the order of ORDER, the cheap ones first, and a run
-ends with the first that fails; at the end the tests that failed must pass on the unchanged copy. Exit status 1 when a
-fault survives, does not compile or no longer applies."""
+The copy, its build and the results live in build/mutants. The tests of the layer run first, then all in the order of
+ORDER, the cheap ones first, up to the first that fails; at the end the tests that failed must pass on the unchanged copy. Exit
+status 1 when a fault survives, does not compile or no longer applies."""
 
 import argparse
 import filecmp
@@ -28,6 +28,11 @@ RESULTS = os.path.join(SOURCE, "build", "mutants", "results.txt")
 ORDER = ["-L ^unit$ -LE heavy", "-L golden", "-R ^mpi[.].*n[14]$", "-R ^run[.]programs[.](spread[.]n3|slabs[.]n4|minmem[.]n3)$",
          "-R ^run[.](formats|json_lines|property)$", "-L errors", "-L launcher", "-R ^mpi", "-R ^run[.]programs[.]n[38]$",
          "-R ^run[.]programs", "-L ^run$", "-L fault", ""]
+# Where a fault of a layer is most likely seen.
+FIRST = {"core": "-R ^unit[.]core", "lang": "-R ^unit[.](lower|parser|diagnostics)$|^golden", "ir": "-R ^unit[.]ir_",
+         "plan": "-R ^unit[.]plan", "comm": "-R ^mpi[.]comm[.]n[34]", "backend": "-R ^unit[.]backend",
+         "exec": "-R ^mpi[.]execute[.]n[34]", "io": "-R ^unit[.](npy|npz|zip|crc|json|tsv)|^mpi[.]npy_sink[.]n3",
+         "launcher": "-R ^unit[.]options"}
 LEFT_OUT = "repo|cluster"
 FAILED = r"^\s*\d+ - (\S+) \((\w+)\)"
 
@@ -63,9 +68,9 @@ def prepare():
     subprocess.run(["ninja", "-C", BUILD], check=True, stdout=subprocess.DEVNULL)
 
 
-def first_failure(jobs):
+def first_failure(layer, jobs):
     """The first test that fails, or None."""
-    for selection in ORDER:
+    for selection in [FIRST[layer], *ORDER]:
         left_out = [] if "-LE" in selection else ["-LE", LEFT_OUT]
         result = run("ctest", "--test-dir", BUILD, "-j", str(jobs), "--stop-on-failure", *left_out, *selection.split())
         failed = re.findall(FAILED, result.stdout, flags=re.M)
@@ -79,7 +84,7 @@ def first_failure(jobs):
 
 def attempt(mutant, jobs):
     """What saw the fault; empty when nothing did."""
-    _, _, file, old, new, _ = mutant
+    file, old, new = mutant[2:5]
     path = os.path.join(TREE, file)
     text = read(TREE, file)
     try:
@@ -89,7 +94,7 @@ def attempt(mutant, jobs):
         if built.returncode:
             print(f"{mutant[0]} does not compile:\n{built.stdout[-3000:]}")
             return ""
-        return first_failure(jobs) or ""
+        return first_failure(mutant[1], jobs) or ""
     finally:
         with open(path, "w") as stream:
             stream.write(text)
