@@ -65,16 +65,15 @@ static bool same_tuples(const struct fuse_plan *plan, const struct fuse_step *ha
     const struct fuse_op *p = plan->ir->ops.at[have->op], *q = plan->ir->ops.at[number];
     if (p->input[0].value != q->input[0].value)
         return false;
-    struct fuse_tuples a = fuse_plan_tuples(plan, have->op, &have->partition);
-    struct fuse_tuples b = fuse_plan_tuples(plan, number, &plan->partition[number]);
-    if (a.indices != b.indices)
+    int a[FUSE_MAX_AXES], b[FUSE_MAX_AXES], indices = relation_indices(a, p);
+    if (relation_indices(b, q) != indices)
         return false;
     const struct fuse_access *f = &p->input[0].access, *g = &q->input[0].access;
     for (int axis = 0; axis < f->rank; axis++) {
         int i = 0, j = 0;
-        while (i < a.indices && a.index[i] != f->at[axis].index)
+        while (i < indices && a[i] != f->at[axis].index)
             i++;
-        while (j < b.indices && b.index[j] != g->at[axis].index)
+        while (j < indices && b[j] != g->at[axis].index)
             j++;
         if (i != j || f->at[axis].stride != g->at[axis].stride || f->at[axis].offset != g->at[axis].offset)
             return false;
@@ -84,8 +83,8 @@ static bool same_tuples(const struct fuse_plan *plan, const struct fuse_step *ha
         struct fuse_box y = fuse_iteration_box(plan, number, &plan->partition[number], -1, -1, rank, 0);
         if (fuse_box_is_empty(&x) || fuse_box_is_empty(&y))
             return false;
-        for (int k = 0; k < a.indices; k++)
-            if (x.lo[a.index[k]] != y.lo[b.index[k]] || x.hi[a.index[k]] != y.hi[b.index[k]])
+        for (int k = 0; k < indices; k++)
+            if (x.lo[a[k]] != y.lo[b[k]] || x.hi[a[k]] != y.hi[b[k]])
                 return false;
     }
     return true;
