@@ -12,17 +12,6 @@ static int relation_indices(int index[FUSE_MAX_AXES], const struct fuse_op *op) 
     return n;
 }
 
-/* A rank that has the first part of whatever the relation's indices do not run along: others have the same tuples. */
-static bool is_first_of_equals(const struct fuse_plan *plan, const struct fuse_op *op,
-                               const struct fuse_layout *partition, int rank) {
-    int coordinate[FUSE_MESH_MAX];
-    fuse_mesh_coordinates(coordinate, &plan->mesh, rank);
-    for (int d = 0; d < plan->mesh.dims; d++)
-        if (coordinate[d] > 0 && (partition->axis[d] < 0 || !fuse_build_reads_index(&op->input[0], partition->axis[d])))
-            return false;
-    return true;
-}
-
 static int64_t round_up(int64_t n, int64_t unit) {
     return fuse_sat_mul(fuse_sat_add(n, unit - 1) / unit, unit);
 }
@@ -34,8 +23,6 @@ struct fuse_tuples fuse_plan_tuples(const struct fuse_plan *plan, int number, co
     struct fuse_tuples t = {.rows = 1, .dtype = relation->dtype};
     t.indices = relation_indices(t.index, op);
     for (int rank = 0; rank < plan->mesh.used; rank++) {
-        if (!is_first_of_equals(plan, op, partition, rank))
-            continue;
         struct fuse_box box = fuse_iteration_box(plan, number, partition, -1, -1, rank, 0);
         if (fuse_box_is_empty(&box))
             continue;

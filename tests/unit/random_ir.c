@@ -11,13 +11,19 @@ int64_t random_below(struct random_state *state, int64_t n) {
 
 static const char *const index_names[] = {"a", "b", "c", "d", "e", "f", "g", "h"};
 
-static struct fuse_scalar *sum_body(struct fuse_arena *arena, int inputs) {
+/* The sum of the inputs; `facts`: the first one is BOOL. */
+static struct fuse_scalar *sum_body(struct fuse_arena *arena, int inputs, bool facts) {
     struct fuse_scalar *body = FUSE_NEW(arena, struct fuse_scalar);
-    body->node = FUSE_NEW_ARRAY(arena, struct fuse_scalar_node, 2 * inputs + 1);
+    body->node = FUSE_NEW_ARRAY(arena, struct fuse_scalar_node, 2 * inputs + 2);
     int last = -1;
     for (int k = 0; k < inputs; k++) {
         body->node[body->n] = (struct fuse_scalar_node){FUSE_SCALAR_LOAD, FUSE_F32, -1, -1, -1, k, 0, 0};
         int load = body->n++;
+        if (k == 0 && facts) {
+            body->node[load].dtype = FUSE_BOOL;
+            body->node[body->n] = (struct fuse_scalar_node){FUSE_SCALAR_CAST, FUSE_F32, load, -1, -1, -1, 0, 0};
+            load = body->n++;
+        }
         if (last >= 0) {
             body->node[body->n] = (struct fuse_scalar_node){FUSE_SCALAR_ADD, FUSE_F32, last, load, -1, -1, 0, 0};
             last = body->n++;
@@ -113,13 +119,62 @@ static bool read_pair(struct fuse_op *op, const struct fuse_value *value, struct
     return true;
 }
 
-/* An operation that reads some values through random index maps; with `rows`, some of those along their common axis,
- * which the result joins if it has it. */
-static void add_operation(struct fuse_ir *ir, struct random_state *state, struct rows *rows) {
+static const struct fuse_tally *random_tally(struct fuse_arena *arena, struct random_state *state, int rank,
+                                             const int64_t *extent, bool numeric) {
+    struct fuse_tally_part part;
+    int64_t id[FUSE_MAX_AXES] = {0};
+    fuse_tally_open(&part, arena, rank + numeric);
+    for (int64_t r = 0, n = random_below(state, 60); r < n; r++) {
+        for (int a = 0; a < rank; a++)
+            id[a] = random_below(state, extent[a]);
+        fuse_tally_add(&part, id, r);
+    }
+    return fuse_tally_finish(&part, arena, numeric ? FUSE_COLUMN_REALS : FUSE_COLUMN_IDS, numeric ? 0 : -1);
+}
+
+/* Facts or a numeric relation of 1 to 3 indices, sometimes of two files. */
+static int add_relation(struct fuse_ir *ir, struct random_state *state) {
+    int64_t extent[3];
+    int rank = 1 + (int)random_below(state, 3), files = 1 + (int)random_below(state, 2);
+    bool numeric = random_below(state, 2);
+    struct fuse_use before = {.access = {.rank = rank}};
+    for (int a = 0; a < rank; a++) {
+        extent[a] = random_extent(state);
+        before.access.at[a].index = -1;
+    }
+    for (int f = 0; f < files; f++) {
+        struct fuse_op op = {.kind = FUSE_OP_SOURCE,
+                             .span = FUSE_NO_SPAN,
+                             .path = fuse_arena_printf(ir->arena, "r%d.tsv", ir->values.n),
+                             .reduce = numeric ? FUSE_REDUCE_SUM : FUSE_REDUCE_OR,
+                             .inputs = f > 0,
+                             .input = FUSE_NEW(ir->arena, struct fuse_use)};
+        *op.input = before;
+        op.probe.tally = random_tally(ir->arena, state, rank, extent, numeric);
+        op.out = fuse_ir_add_value(ir, NULL, FUSE_NO_SPAN, numeric ? FUSE_F32 : FUSE_BOOL, rank, extent);
+        ir->values.at[op.out].storage = FUSE_STORAGE_RELATION;
+        fuse_ir_add_op(ir, &op);
+        before.value = op.out;
+    }
+    return before.value;
+}
+
+static int random_dense(const struct fuse_ir *ir, struct random_state *state) {
+    int v = (int)random_below(state, ir->values.n);
+    while (fuse_is_relation(ir, v))
+        v = (v + 1) % ir->values.n;
+    return v;
+}
+
+/* An operation that reads some values through random index maps: with `rows`, some of those along their common axis,
+ * which the result joins if it has it; with `relation` (else -1), a JOIN over it. */
+static void add_operation(struct fuse_ir *ir, struct random_state *state, struct rows *rows, int relation) {
     struct fuse_op op = {.span = FUSE_NO_SPAN};
-    bool einsum = random_below(state, 2);
-    op.kind = einsum ? FUSE_OP_EINSUM : FUSE_OP_MAP;
-    op.inputs = einsum ? 2 : (int)random_below(state, 3) + (ir->values.n == 0 || rows);
+    bool einsum = random_below(state, 2), join = relation >= 0;
+    op.kind = join ? FUSE_OP_JOIN : einsum ? FUSE_OP_EINSUM : FUSE_OP_MAP;
+    op.inputs = join     ? 1 + (int)random_below(state, 3)
+                : einsum ? 2
+                         : (int)random_below(state, 3) + (ir->values.n == 0 || rows);
     op.input = FUSE_NEW_ARRAY(ir->arena, struct fuse_use, 3);
     if (rows) {
         op.indices = 1;
@@ -129,14 +184,15 @@ static void add_operation(struct fuse_ir *ir, struct random_state *state, struct
     for (int k = 0; k < op.inputs; k++) {
         bool along = rows && (k == 0 || random_below(state, 2));
         int r = along ? (int)random_below(state, rows->values) : 0;
-        int v = along ? rows->value[r] : (int)random_below(state, ir->values.n);
+        int v = along ? rows->value[r] : join && k == 0 ? relation : random_dense(ir, state);
         struct fuse_use *use = &op.input[k];
         use->value = v;
         use->access = fuse_access_identity(ir->values.at[v].rank);
         const struct fuse_value *value = &ir->values.at[v];
         for (int a = 0; a < value->rank; a++) {
             bool apart = along && (a == rows->axis[r] || a + 1 == rows->axis[r]);
-            if (!apart && a + 1 < value->rank && random_below(state, 4) == 0 && read_pair(&op, value, &use->access, a))
+            if (!apart && v != relation && a + 1 < value->rank && random_below(state, 4) == 0 &&
+                read_pair(&op, value, &use->access, a))
                 a++;
             else
                 use->access.at[a] = along && a == rows->axis[r]
@@ -170,9 +226,9 @@ static void add_operation(struct fuse_ir *ir, struct random_state *state, struct
         extent[0] = extent[1];
         extent[1] = x;
     }
-    op.reduce = rank < op.indices ? FUSE_REDUCE_SUM : FUSE_REDUCE_NONE;
-    if (!einsum)
-        op.body = sum_body(ir->arena, op.inputs);
+    op.reduce = rank < op.indices || join ? FUSE_REDUCE_SUM : FUSE_REDUCE_NONE;
+    if (op.kind != FUSE_OP_EINSUM)
+        op.body = sum_body(ir->arena, op.inputs, join && ir->values.at[relation].dtype == FUSE_BOOL);
     op.out = fuse_ir_add_value(ir, NULL, FUSE_NO_SPAN, FUSE_F32, rank, extent);
     fuse_ir_add_op(ir, &op);
     for (int a = 0; rows && a < rank && rows->values < 8; a++)
@@ -186,13 +242,13 @@ static void add_operation(struct fuse_ir *ir, struct random_state *state, struct
 static void add_chain(struct fuse_ir *ir, struct random_state *state) {
     int v = (int)random_below(state, ir->values.n);
     const struct fuse_value *value = &ir->values.at[v];
-    if (value->rank == 0)
+    if (value->rank == 0 || fuse_is_relation(ir, v))
         return;
     struct rows rows = {.values = 1, .value = {v}, .axis = {(int)random_below(state, value->rank)}};
     rows.extent = value->extent[rows.axis[0]];
     int ops = 2 + (int)random_below(state, 4);
     for (int i = 0; i < ops; i++)
-        add_operation(ir, state, &rows);
+        add_operation(ir, state, &rows, -1);
 }
 
 static void add_sink(struct fuse_ir *ir, int value) {
@@ -212,11 +268,18 @@ void random_program(struct fuse_ir *ir, struct random_state *state) {
     for (int i = 0; i < sources; i++)
         add_source(ir, state, random_below(state, 4) == 0);
     int ops = 1 + (int)random_below(state, 5);
-    if (random_below(state, 3) == 0)
+    bool chain = random_below(state, 5) < 2;
+    if (chain)
         add_chain(ir, state);
+    for (int joins = chain ? 0 : (int)random_below(state, 3); joins > 0; joins--) {
+        int relation = add_relation(ir, state);
+        add_operation(ir, state, NULL, relation);
+        if (random_below(state, 2))
+            add_operation(ir, state, NULL, relation);
+    }
     for (int i = 0; i < ops; i++)
-        add_operation(ir, state, NULL);
+        add_operation(ir, state, NULL, -1);
     for (int v = 0; v < ir->values.n; v++)
-        if (v == ir->values.n - 1 || random_below(state, 3) == 0)
+        if (!fuse_is_relation(ir, v) && (v == ir->values.n - 1 || random_below(state, 3) == 0))
             add_sink(ir, v);
 }

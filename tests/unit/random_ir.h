@@ -1,4 +1,4 @@
-/* Random programs for the tests of the planner and the executor: sources, products and maps with every kind of index map,
+/* Random programs for the tests of the planner and the executor: sources, relations, products, maps and joins with every kind of index map,
  * sinks. The same seed gives the same program everywhere. */
 #ifndef FUSE_TESTS_RANDOM_IR_H
 #define FUSE_TESTS_RANDOM_IR_H

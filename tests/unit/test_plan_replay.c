@@ -15,13 +15,14 @@
 #include <cmocka.h>
 
 /* What the plans of a test contain, so that an empty test cannot pass. */
-static struct { int plans, moving, reducing, panels, slabs, chains, summed, refused, caught, perturbed; } seen;
+static struct { int plans, moving, reducing, panels, slabs, chains, summed, joining, refused, caught, perturbed; } seen;
 
 static void count(const struct fuse_plan *plan) {
-    bool moving = false, reducing = false, panels = false, slabs = false;
+    bool moving = false, reducing = false, panels = false, slabs = false, joining = false;
     for (int i = 0; i < plan->steps.n; i++) {
         moving |= plan->steps.at[i].kind == FUSE_STEP_MOVE && plan->steps.at[i].received_bytes_total > 0;
         reducing |= plan->steps.at[i].kind == FUSE_STEP_REDUCE;
+        joining |= plan->steps.at[i].kind == FUSE_STEP_TUPLES;
     }
     for (int i = 0; i < plan->regions.n; i++) {
         bool loop = plan->regions.at[i].kind == FUSE_REGION_LOOP;
@@ -31,6 +32,7 @@ static void count(const struct fuse_plan *plan) {
     seen.plans++;
     seen.moving += moving;
     seen.reducing += reducing;
+    seen.joining += joining;
     seen.panels += panels;
     seen.slabs += slabs;
     seen.chains += plan->chains.n > 0;
@@ -112,12 +114,12 @@ static void random_programs(int programs, bool device) {
         fuse_arena_close(arena);
     }
     print_message(
-        "%d plans: %d move, %d reduce, %d have panels, %d slabs, %d chains, %d that sum slabs; %d refused; %d of %d "
-        "planted faults caught\n",
-        seen.plans, seen.moving, seen.reducing, seen.panels, seen.slabs, seen.chains, seen.summed, seen.refused,
-        seen.caught, seen.perturbed);
+        "%d plans: %d move, %d reduce, %d have panels, %d slabs, %d chains, %d that sum slabs, %d join; %d refused; "
+        "%d of %d planted faults caught\n",
+        seen.plans, seen.moving, seen.reducing, seen.panels, seen.slabs, seen.chains, seen.summed, seen.joining,
+        seen.refused, seen.caught, seen.perturbed);
     assert_true(seen.moving > programs / 4 && seen.reducing > programs / 8 && seen.panels > programs / 20);
-    assert_true(seen.slabs > 0 && seen.refused > 0);
+    assert_true(seen.slabs > 0 && seen.refused > 0 && seen.joining > programs / 8);
     assert_true(seen.chains > programs / 10 && seen.summed > programs / 40);
     assert_int_equal(seen.caught, seen.perturbed);
 }
