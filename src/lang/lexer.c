@@ -138,7 +138,9 @@ static const char *hint_for_character(uint32_t character) {
     case 0x2264: return "write '<='";
     case 0x2265: return "write '>='";
     case 0x2032: return "a prime is the ASCII apostrophe: i'";
-    default: return character < 0x80 ? NULL : "names are made of ASCII letters, digits and '_'";
+    default:
+        return character < 0x80 ? "nothing is written with it; a comment begins with '#'"
+                                : "names are made of ASCII letters, digits and '_'";
     }
 }
 
