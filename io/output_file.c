@@ -95,8 +95,10 @@ static enum fuse_status reserve(const struct fuse_output_file *file, int64_t byt
         code = ftruncate(file->fd, (off_t)bytes) == 0 ? 0 : errno;
     if (code == 0)
         return FUSE_OK;
-    return fuse_fail(err, FUSE_EOUTPUT, "cannot write %s: no room for %lld bytes: %s", file->path, (long long)bytes,
-                     strerror(code));
+    enum fuse_status st = fuse_fail(err, FUSE_EOUTPUT, "cannot write %s: no room for %lld bytes: %s", file->path,
+                                    (long long)bytes, strerror(code));
+    fuse_rawfile_hint_room(code, err);
+    return st;
 }
 
 static enum fuse_status create(struct fuse_output_file *file, const void *head, size_t head_bytes, int64_t bytes,

@@ -64,6 +64,11 @@ enum fuse_status fuse_rawfile_read(int fd, void *to, size_t bytes, int64_t offse
     return FUSE_OK;
 }
 
+void fuse_rawfile_hint_room(int code, struct fuse_error *err) {
+    if (code == ENOSPC || code == EDQUOT)
+        fuse_hint(err, "make room there, or write to another file system");
+}
+
 enum fuse_status fuse_rawfile_write(int fd, const void *from, size_t bytes, int64_t offset, const char *path,
                                     struct fuse_error *err) {
     for (size_t done = 0; done < bytes;) {
@@ -71,8 +76,12 @@ enum fuse_status fuse_rawfile_write(int fd, const void *from, size_t bytes, int6
         ssize_t put = pwrite(fd, (const char *)from + done, part, (off_t)(offset + (int64_t)done));
         if (put < 0 && errno == EINTR)
             continue;
-        if (put <= 0)
-            return fuse_fail(err, FUSE_EIO, "writing %s failed: %s", path, strerror(put < 0 ? errno : ENOSPC));
+        if (put <= 0) {
+            int code = put < 0 ? errno : ENOSPC;
+            enum fuse_status st = fuse_fail(err, FUSE_EIO, "writing %s failed: %s", path, strerror(code));
+            fuse_rawfile_hint_room(code, err);
+            return st;
+        }
         done += (size_t)put;
     }
     return FUSE_OK;

@@ -16,6 +16,8 @@ enum fuse_status fuse_rawfile_read(int fd, void *to, size_t bytes, int64_t offse
                                    struct fuse_error *err) FUSE_CHECKED;
 enum fuse_status fuse_rawfile_write(int fd, const void *from, size_t bytes, int64_t offset, const char *path,
                                     struct fuse_error *err) FUSE_CHECKED;
+/* Sets the hint of a recorded error whose cause, `code` of errno, is that there is no room: a full disk or a quota. */
+void fuse_rawfile_hint_room(int code, struct fuse_error *err);
 
 /* Bytes that this process has read with fuse_rawfile_read so far. */
 int64_t fuse_rawfile_bytes_read(void);

@@ -82,7 +82,7 @@ static void write_commands_of(FILE *to, const struct launch_option_row *row) {
     fprintf(to, "  %-*s", COLUMN - 2, "goes with");
     for (int c = 0; c < LAUNCH_COMMANDS; c++)
         if (row->commands & 1u << c)
-            fprintf(to, "%s ", launch_commands[c].word);
+            fprintf(to, "%s%s", row->commands & ((1u << c) - 1) ? " " : "", launch_commands[c].word);
     fputc('\n', to);
 }
 

@@ -105,18 +105,27 @@ static const char *list_suffixes(struct fuse_arena *arena, bool is_sink) {
 
 /* The nearest suffix of the language, NULL when none is near. */
 static const char *nearest_suffix(const char *path) {
-    enum { NEAR = 2 };
+    enum { NEAR = 1 };
     const char *name = strrchr(path, '/'), *dot = strrchr(name ? name : path, '.'), *best = NULL;
     int least = NEAR + 1;
     for (int i = 0; dot && i < PLACES; i++) {
         int distance = fuse_text_distance(dot, places[i].suffix, NEAR);
-        /* ".x" is not near to ".md" */
-        if (distance < least && distance + 1 < (int)strlen(places[i].suffix)) {
+        /* ".m" is not near to ".md" */
+        if (distance < least && 3 * distance < (int)strlen(places[i].suffix)) {
             least = distance;
             best = places[i].suffix;
         }
     }
     return best;
+}
+
+static bool is_compressed(const char *path) {
+    static const char *const suffix[] = {".gz", ".bz2", ".xz", ".zst", ".Z", ".zip"};
+    const char *dot = strrchr(path, '.');
+    for (size_t i = 0; dot && i < sizeof suffix / sizeof *suffix; i++)
+        if (strcmp(dot, suffix[i]) == 0)
+            return true;
+    return false;
 }
 
 static void report_unknown(struct fuse_dist_program *program, const char *path, struct fuse_span span, bool is_sink) {
@@ -125,7 +134,10 @@ static void report_unknown(struct fuse_dist_program *program, const char *path, 
                                             "'%s' is in no format that the language knows", path);
     const char *near = nearest_suffix(path), *known = list_suffixes(arena, is_sink);
     const char *verb = is_sink ? "written" : "read";
-    if (near)
+    if (is_compressed(path))
+        hint(&program->diagnostics, d,
+             fuse_arena_printf(arena, "unpack or pack it outside of the program; %s can be %s", known, verb));
+    else if (near)
         hint(&program->diagnostics, d,
              fuse_arena_printf(arena, "did you mean '%s'? The suffix tells the format; %s can be %s", near, known,
                                verb));

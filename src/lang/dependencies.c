@@ -154,7 +154,9 @@ void fuse_mark_needed(struct fuse_checker *c) {
                 need(c, eq->mentions.at[m]);
         }
     }
-    if (outlets == 0 && c->diagnostics->errors == 0) {
+    if (c->diagnostics->errors > 0)
+        return; /* what seems to be unused may be used in a place that is not understood */
+    if (outlets == 0) {
         struct fuse_diagnostic *d = fuse_report(c->diagnostics, FUSE_SEVERITY_WARNING, FUSE_NO_SPAN,
                                                 "the program has no sink and no export: there is nothing to do");
         fuse_advise(c, d, "write \"y.npy\" = Y[..] or export Y");
@@ -162,10 +164,8 @@ void fuse_mark_needed(struct fuse_checker *c) {
     }
     for (int t = 0; t < c->tensors.n && !demand; t++) {
         const struct fuse_tensor *tensor = c->tensors.at[t];
-        bool in_body = tensor->carried_name != NULL; /* of a fn, whose call may have gone wrong */
         /* Of an imported file one may well use a part. */
-        if (tensor->span.file == 0 && !tensor->mentioned && !tensor->needed && !tensor->bad &&
-            !(in_body && c->diagnostics->errors > 0))
+        if (tensor->span.file == 0 && !tensor->mentioned && !tensor->needed)
             fuse_report(c->diagnostics, FUSE_SEVERITY_WARNING, tensor->span, "'%s' is never used", tensor->name);
     }
 }

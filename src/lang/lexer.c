@@ -87,21 +87,29 @@ static bool is_name_char(char c) {
     return is_name_start(c) || is_digit(c);
 }
 
+bool fuse_find_no_text(uint32_t *begin, uint32_t *end, const char *text, uint32_t bytes) {
+    for (uint32_t at = 0; at < bytes;) {
+        uint32_t character, length = (uint32_t)fuse_utf8_decode(&character, text + at, bytes - at);
+        if (length > 0 && character != 0) {
+            at += length;
+            continue;
+        }
+        *begin = at++;
+        if (length == 0) /* the whole run of stray bytes */
+            while (at < bytes && (text[at] & 0xC0) == 0x80)
+                at++;
+        *end = at;
+        return true;
+    }
+    return false;
+}
+
 /* What is wrong with the character at `at`, whose length goes to *length: 0 for a good one. Everything but tabs and line
  * ends below U+0020 is a control character, and so are U+007F to U+009F. */
 static const char *check_character(const struct fuse_lexer *lexer, uint32_t at, int *length) {
     uint32_t character;
     const char *text = lexer->text + at;
     *length = fuse_utf8_decode(&character, text, lexer->bytes - at);
-    if (*length == 0) {
-        /* The whole run of stray bytes is one mistake. */
-        do
-            *length += 1;
-        while (at + (uint32_t)*length < lexer->bytes && (text[*length] & 0xC0) == 0x80);
-        return "this is not UTF-8 text";
-    }
-    if (character == 0)
-        return "a NUL byte in the program";
     bool line_end = text[0] == '\r' && at + 1 < lexer->bytes && text[1] == '\n';
     if ((character < 0x20 && text[0] != '\t' && text[0] != '\n' && !line_end) ||
         (character >= 0x7F && character < 0xA0))

@@ -42,7 +42,10 @@ struct fuse_lexer {
     uint32_t problem_begin, problem_end;
 };
 
-/* The text is the caller's and outlives the lexer; bytes below 2^31. */
+/* The first place where bytes are no text: what is not UTF-8, or a NUL. False when they are one. */
+bool fuse_find_no_text(uint32_t *begin, uint32_t *end, const char *text, uint32_t bytes);
+
+/* The text is the caller's and outlives the lexer; bytes below 2^31; a text in the sense of fuse_find_no_text. */
 void fuse_lexer_open(struct fuse_lexer *lexer, struct fuse_arena *arena, const char *text, size_t bytes);
 void fuse_lexer_close(struct fuse_lexer *lexer);
 

@@ -368,6 +368,14 @@ bool fuse_parse(struct fuse_ast *ast, struct fuse_arena *arena, const struct fus
     struct fuse_parser p = open_parser(ast, arena, file, diagnostics);
     if (text->bytes > FUSE_MAX_BYTES)
         return fuse_syntax_error(&p, (struct fuse_span){.file = file}, NULL, "a program of more than 1 GiB");
+    struct fuse_span span = {.file = file};
+    if (fuse_find_no_text(&span.begin, &span.end, text->text, (uint32_t)text->bytes)) {
+        /* A fault of the file as a whole: the lines that follow would say the same. */
+        const char *hint = "a program is UTF-8 text";
+        if (text->text[span.begin])
+            return fuse_syntax_error(&p, span, hint, "this is not UTF-8 text");
+        return fuse_syntax_error(&p, span, hint, "a NUL byte in the program");
+    }
     fuse_lexer_open(&p.lexer, arena, text->text, text->bytes);
     fuse_lexer_next(&p.lexer, &p.token);
     parse_statements(&p, false, 0);

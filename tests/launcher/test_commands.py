@@ -190,7 +190,7 @@ class Help(Folder):
         self.assertIn("--ranks N[,N..]", self.run_it(0, "help", "plan").out)
         self.assertNotIn("--stall-timeout", self.run_it(0, "help", "plan").out)
         for word in ("--input", "input", "-o", "mem-per-rank", "SoftMax"):
-            self.assertNotEqual(self.run_it(0, "help", word).out, "")
+            self.assertRegex(self.run_it(0, "help", word).out, r"\S\n\Z")
         self.run_it(2, "help", "chek", mentions=["did you mean 'check'?"])
         self.run_it(2, "help", "qqqqqqqq")
         self.run_it(2, "chek", "prog.fuse", mentions=["did you mean 'check'?"])

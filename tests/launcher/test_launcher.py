@@ -330,9 +330,17 @@ class Messages(Folder):
         self.write("prog.fuse", PROGRAM + "Z[i) = 3\nA = )\n")
         self.bad_everywhere(65, "prog.fuse", errors=2, mentions=["prog.fuse:6:", "prog.fuse:7:"])
 
+    def test_no_text(self):
+        """What is no text has one error, not one a line: a source in place of the program, another encoding."""
+        self.bad_everywhere(65, "w.npy", mentions=["w.npy:1:1: error: this is not UTF-8 text"])
+        with open(self.path("prog.fuse"), "wb") as file:
+            file.write(b"{ # caf\xe9\n" + PROGRAM.encode() + b"} # th\xe9\n")
+        self.bad(65, "prog.fuse", mentions=["prog.fuse:1:8:"])
+
     def test_unknown_name(self):
         self.write("prog.fuse", PROGRAM.replace("= Y[i]", "= Why[i]"))
         self.bad_everywhere(65, "prog.fuse", mentions=["Why"])
+        self.assertNotIn("never used", self.bad(65, "prog.fuse").err) # Y may be what is meant
 
     def test_missing_source(self):
         os.remove(self.path("x.npy"))
@@ -343,7 +351,8 @@ class Messages(Folder):
                               ("w.txt.gz", ".txt.gz file is part"), ("w.SafeTensors:a", ".safetensors file is part"),
                               ("w.nyp", "did you mean '.npy'?"),
                               ("w.npy:coo", "':coo'"), ("w.npy:part", "':part'"), ("w.json:part", "has no parts"),
-                              ("w.jsn", "did you mean '.json'?"), ("w.png", "'w.png'"), ("w", "'w'")):
+                              ("w.jsn", "did you mean '.json'?"), ("w.png", "'w.png'"), ("w", "'w'"),
+                              ("w.npy.gz", "hint: unpack"), ("w.mat", "hint: the suffix"), ("w.pt", "hint: the suffix")):
             self.write("prog.fuse", PROGRAM.replace("w.npy", path))
             self.bad(65, "prog.fuse", ranks=4 if path == "w.png" else 0, mentions=["prog.fuse:2:10:", mention])
         for path, mention in (("y.h5:/a", ".h5 file is part of the language but cannot be written yet"),
