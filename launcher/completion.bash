@@ -4,7 +4,7 @@ _fuse_dist() {
     local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} before=${COMP_WORDS[COMP_CWORD - 2]:-}
     local commands="run plan check info help"
     local options="
-        --dump --explain --times --ranks --mem-per-rank --threads --backend --panel -D --define --input -o --out --mode --query --progress --precision --validate --werror
+        --dump --explain --times --ranks --mem-per-rank --threads --backend --panel -D --define --input -o --out --mode --query --progress --projection --samples --seed --precision --validate --werror
         -I --include --root --output-root --stall-timeout --replicate-below --slabs-above --workspace --file-unit
         -h --help --version --json"
 
@@ -20,6 +20,7 @@ _fuse_dist() {
         --times) mapfile -t COMPREPLY < <(compgen -W "json" -- "$current") ;;
         --backend) mapfile -t COMPREPLY < <(compgen -W "cpu ref fakedev" -- "$current") ;;
         --mode) mapfile -t COMPREPLY < <(compgen -W "all demand" -- "$current") ;;
+        --projection) mapfile -t COMPREPLY < <(compgen -W "exact monte_carlo" -- "$current") ;;
         --progress) mapfile -t COMPREPLY < <(compgen -W "auto bar lines off" -- "$current") ;;
         --out | -o)
             compopt -o filenames 2>/dev/null
@@ -30,7 +31,7 @@ _fuse_dist() {
             compopt -o filenames 2>/dev/null
             mapfile -t COMPREPLY < <(compgen -d -- "$current")
             ;;
-        --ranks | --mem-per-rank | --threads | --panel | -D | --define | --input | --query | --stall-timeout | --replicate-below | \
+        --ranks | --mem-per-rank | --threads | --panel | -D | --define | --input | --query | --samples | --seed | --stall-timeout | --replicate-below | \
             --slabs-above | --workspace | --file-unit) ;;
         *)
             if [[ $current == -* ]]; then

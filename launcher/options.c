@@ -238,6 +238,9 @@ static bool take_value(struct launch *out, enum launch_option option, char *text
     case LAUNCH_OPTION_BACKEND: out->options.backend = text; break;
     case LAUNCH_OPTION_VALIDATE: out->options.validate = text; break;
     case LAUNCH_OPTION_PRECISION: out->options.precision = text; break;
+    case LAUNCH_OPTION_PROJECTION: out->options.projection = text; break;
+    case LAUNCH_OPTION_SAMPLES: out->options.samples = number; break;
+    case LAUNCH_OPTION_SEED: out->options.seed = number; break;
     case LAUNCH_OPTION_PANEL: out->options.panels = number; break;
     case LAUNCH_OPTION_STALL: out->options.stall_seconds = number > 0 ? number : -1; break;
     case LAUNCH_OPTION_SLABS_ABOVE: out->options.slab_bytes = number > 0 ? number : -1; break;

@@ -54,6 +54,10 @@ struct fuse_dist_options {
     const char *precision;   /* of all reals: "fp32", "fp64", "bf16", "fp16"; NULL or "auto": files keep theirs */
     const char
         *validate; /* "finite": infinities and NaN are errors; "shapes" and "bounds" always hold. Comma between */
+    /* "monte_carlo": sums of reals over more points than `samples` (> 0) are estimated from so many, which `seed` chooses.
+     * NULL or "exact": all are exact. */
+    const char *projection;
+    int64_t samples, seed;
     int warnings_are_errors;
     const char *backend;       /* "cpu" (NULL), "ref", "fakedev" */
     int threads;               /* per rank; 0: cores that this rank may use */

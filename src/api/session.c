@@ -66,6 +66,7 @@ static uint64_t hash_options(const struct fuse_dist_options *options) {
     hash = hash_text(hash, options->backend);
     hash = hash_text(hash, options->precision);
     hash = hash_text(hash, options->validate);
+    hash = fuse_hash_int(fuse_hash_int(hash_text(hash, options->projection), options->samples), options->seed);
     hash = fuse_hash_int(hash, options->warnings_are_errors);
     for (int i = 0; i < options->includes; i++)
         hash = hash_text(hash, options->include[i]);
@@ -147,6 +148,26 @@ static enum fuse_status check_mode(const struct fuse_dist_options *options, stru
     return FUSE_OK;
 }
 
+static bool is_estimating(const struct fuse_dist_options *options) {
+    return options->projection && strcmp(options->projection, "monte_carlo") == 0;
+}
+
+static enum fuse_status check_projection(const struct fuse_dist_options *options, struct fuse_error *err) {
+    if (options->projection && !is_estimating(options) && strcmp(options->projection, "exact") != 0)
+        return fuse_fail(err, FUSE_EUSAGE, "there is no projection '%s'", options->projection);
+    if (is_estimating(options) && options->samples <= 0) {
+        fuse_fail(err, FUSE_EUSAGE, "--projection monte_carlo without --samples: how many points?");
+        fuse_hint(err, "the error of a sum shrinks as 1 / sqrt(N): --samples 10000");
+        return FUSE_EUSAGE;
+    }
+    if (!is_estimating(options) && (options->samples > 0 || options->seed > 0)) {
+        fuse_fail(err, FUSE_EUSAGE, "--samples and --seed go with --projection monte_carlo");
+        fuse_hint(err, "without it every sum is exact");
+        return FUSE_EUSAGE;
+    }
+    return FUSE_OK;
+}
+
 /* Local and pure: every rank comes to the same verdict. */
 static enum fuse_status check_options(struct fuse_dist_program *program, struct fuse_error *err) {
     const struct fuse_dist_options *options = &program->options;
@@ -169,6 +190,7 @@ static enum fuse_status check_options(struct fuse_dist_program *program, struct 
         }
     }
     FUSE_TRY(check_mode(options, err));
+    FUSE_TRY(check_projection(options, err));
     enum fuse_dtype dtype;
     if (options->precision && strcmp(options->precision, "auto") != 0 && !precision_of(&dtype, options->precision))
         return fuse_fail(err, FUSE_EUSAGE, "there is no precision '%s'", options->precision);
@@ -215,6 +237,8 @@ static bool check(struct fuse_dist_program *program) {
         define[i] = (struct fuse_define){.name = options->define[i].name, .value = options->define[i].value};
     struct fuse_settings settings = {.define = define, .defines = options->defines};
     settings.demand = is_demand(options);
+    settings.samples = is_estimating(options) ? options->samples : 0;
+    settings.seed = options->seed;
     settings.finite = options->validate && strstr(options->validate, "finite");
     settings.has_precision = options->precision && strcmp(options->precision, "auto") != 0;
     if (settings.has_precision)

@@ -1,5 +1,7 @@
 #include "core/relation.h"
 
+#include "core/scalar.h"
+
 #include <string.h>
 
 enum { PAIR_ROW = FUSE_TALLY_PAIR_BINS + 1 };
@@ -127,4 +129,28 @@ struct fuse_tally *fuse_tally_finish(struct fuse_tally_part *part, struct fuse_a
         tally->pair_below = sum_pairs(part->pair, arena);
     }
     return tally;
+}
+
+/* ---- draws ---- */
+
+void fuse_draw_row(int64_t *id, const struct fuse_draw *draw, int64_t n) {
+    id[0] = n;
+    for (int k = 0; k < draw->indices; k++) {
+        uint32_t x[4];
+        fuse_philox(x, (uint64_t)n * FUSE_MAX_AXES + (uint64_t)draw->number[k] / 2, (uint64_t)draw->seed);
+        int half = draw->number[k] % 2 * 2;
+        uint64_t fraction = x[half] | (uint64_t)x[half + 1] << 32;
+        id[k + 1] = (int64_t)((unsigned __int128)fraction * (uint64_t)draw->extent[k] >> 64);
+    }
+}
+
+struct fuse_tally *fuse_draw_tally(const struct fuse_draw *draw, struct fuse_arena *arena) {
+    struct fuse_tally_part part;
+    int64_t id[FUSE_MAX_AXES + 1];
+    fuse_tally_open(&part, arena, draw->indices + 1);
+    for (int64_t n = 0; n < draw->rows; n++) {
+        fuse_draw_row(id, draw, n);
+        fuse_tally_add(&part, id, n);
+    }
+    return fuse_tally_finish(&part, arena, FUSE_COLUMN_IDS, -1);
 }

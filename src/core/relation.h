@@ -48,6 +48,18 @@ struct fuse_rows {
     double *value;              /* [most], NULL: facts */
 };
 
+/* Points that are drawn rather than read: row n is n itself and a position along each of some indices, uniform and independent,
+ * Philox 4x32-10 on the seed and n. An index has the same positions in all draws of one seed and number. */
+struct fuse_draw {
+    int64_t rows, seed;
+    int indices, number[FUSE_MAX_AXES]; /* what tells the index from others */
+    int64_t extent[FUSE_MAX_AXES];      /* > 0 */
+};
+
+/* id[0 .. indices] of row n. */
+void fuse_draw_row(int64_t *id, const struct fuse_draw *draw, int64_t n);
+struct fuse_tally *fuse_draw_tally(const struct fuse_draw *draw, struct fuse_arena *arena);
+
 /* ---- making a tally: add the rows of a part, in any order, then the parts ---------------------------------------- */
 
 /* What is counted of one part of a file; zeroed, then opened. */

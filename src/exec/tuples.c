@@ -200,7 +200,8 @@ struct reader {
     int file; /* the one that is open, or files.n */
     struct fuse_row_source *source;
     struct fuse_rows rows;
-    int64_t next; /* of rows */
+    int64_t next;  /* of rows */
+    int64_t drawn; /* of this rank's share of drawn points */
 };
 
 static void list_files(struct files *files, const struct fuse_ir *ir, int value) {
@@ -220,11 +221,28 @@ static enum fuse_status open_file(struct reader *reader, struct fuse_exec *exec,
     return fuse_exec_blame(op, st, err);
 }
 
+/* The next drawn points of this rank's share. */
+static void draw_rows(struct reader *reader, const struct fuse_exec *exec, const struct fuse_draw *draw) {
+    int64_t begin = fuse_split_begin(draw->rows, exec->comm->size, exec->comm->rank);
+    int64_t end = fuse_split_begin(draw->rows, exec->comm->size, exec->comm->rank + 1), id[FUSE_MAX_AXES + 1];
+    struct fuse_rows *rows = &reader->rows;
+    for (rows->n = 0; rows->n < rows->most && begin + reader->drawn < end; rows->n++) {
+        fuse_draw_row(id, draw, begin + reader->drawn++);
+        for (int c = 0; c < rows->columns; c++)
+            rows->id[c][rows->n] = id[c];
+    }
+}
+
 /* The next rows of this rank's share of all files; rows.n 0 at the end. */
 static enum fuse_status read_rows(struct reader *reader, struct fuse_exec *exec, struct fuse_error *err) {
     reader->next = reader->rows.n = 0;
     while (reader->file < reader->files.n) {
         int o = reader->files.op[reader->file];
+        if (exec->plan->ir->ops.at[o]->draw) {
+            draw_rows(reader, exec, exec->plan->ir->ops.at[o]->draw);
+            reader->file += reader->rows.n == 0;
+            return FUSE_OK;
+        }
         if (fuse_exec_fault(exec, FUSE_FAULT_READ))
             return fuse_exec_blame(
                 exec->plan->ir->ops.at[o],

@@ -10,7 +10,7 @@ static int constant_input(const struct fuse_ir *ir, const struct fuse_use *use, 
     const struct fuse_value *value = &ir->values.at[use->value];
     const struct fuse_op *op = ir->ops.at[value->op];
     int64_t position = 0;
-    if (op->kind != FUSE_OP_LITERAL)
+    if (op->kind != FUSE_OP_LITERAL || op->draw)
         return -1;
     for (int a = 0; a < value->rank; a++) {
         int64_t offset = use->access.at[a].offset;

@@ -10,6 +10,7 @@
  *            F32 or F64. Its inputs are relations of the same shape and dtype whose tuples are added to the file's; `reduce`
  *            combines the values of equal tuples.
  *   LITERAL  numbers from the program text              no indices
+ *            Or a relation of drawn points, of type BOOL.
  *   EINSUM   out = sum over missing indices of the product of its inputs; out dtype F32, F64 or I64, the accumulator.
  *            Any number of inputs before fuse_ir_order, one or two after.
  *   MAP      out = reduce over missing indices of body(inputs), body in core/scalar.h; out converted to its dtype.
@@ -72,6 +73,7 @@ struct fuse_op {
     struct fuse_probe probe;      /* SOURCE */
     int64_t begin[FUSE_MAX_AXES]; /* SOURCE: where the value begins in the file, whose extents the probe has */
     const void *data;             /* LITERAL: dense, C order, of out's dtype */
+    const struct fuse_draw *draw; /* LITERAL that is a relation of drawn points: its rows; probe.tally counts them */
 };
 
 struct fuse_ir {

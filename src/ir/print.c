@@ -161,8 +161,11 @@ void fuse_ir_print_op(struct fuse_text *text, const struct fuse_ir *ir, int numb
         }
         break;
     case FUSE_OP_LITERAL:
-        fuse_text_add(text, "literal");
-        add_elements(text, out, op->data);
+        fuse_text_add(text, op->draw ? "draw" : "literal");
+        if (op->draw)
+            fuse_text_add(text, " %" PRId64 " points, seed %" PRId64, op->draw->rows, op->draw->seed);
+        else
+            add_elements(text, out, op->data);
         break;
     case FUSE_OP_EINSUM:
     case FUSE_OP_MAP:

@@ -110,6 +110,8 @@ static uint64_t hash_op(const struct fuse_ir *ir, const struct fuse_op *op) {
         }
     } else if (op->kind == FUSE_OP_SOURCE) {
         hash = fuse_hash_string(hash, op->path);
+    } else if (op->kind == FUSE_OP_LITERAL && op->draw) {
+        hash = hash_int(hash, op->draw->seed);
     } else if (op->kind == FUSE_OP_LITERAL) {
         hash = fuse_hash_bytes(hash, op->data, (size_t)fuse_value_bytes(out));
     }
@@ -153,7 +155,10 @@ static bool is_same_op(const struct fuse_ir *ir, const struct fuse_op *a, const 
             return false;
     switch (a->kind) {
     case FUSE_OP_SOURCE: return is_same_source(a, b);
-    case FUSE_OP_LITERAL: return memcmp(a->data, b->data, (size_t)fuse_value_bytes(x)) == 0;
+    case FUSE_OP_LITERAL:
+        if (a->draw || b->draw)
+            return a->draw && b->draw && memcmp(a->draw, b->draw, sizeof *a->draw) == 0;
+        return memcmp(a->data, b->data, (size_t)fuse_value_bytes(x)) == 0;
     case FUSE_OP_MAP:
     case FUSE_OP_JOIN: return is_same_body(a->body, b->body);
     case FUSE_OP_EINSUM: return true;

@@ -254,7 +254,10 @@ static enum fuse_status verify_op(struct verifier *v) {
             return broken(v, "%d inputs and %d indices", op->inputs, op->indices);
         if (op->kind == FUSE_OP_SOURCE)
             return verify_source(v);
-        return op->data ? FUSE_OK : broken(v, "no data");
+        if ((v->ir->values.at[op->out].storage == FUSE_STORAGE_RELATION) != (op->draw != NULL) ||
+            (op->draw && (!op->probe.tally || op->draw->indices + 1 != v->ir->values.at[op->out].rank)))
+            return broken(v, "drawn points in an array, or the reverse");
+        return op->data || op->draw ? FUSE_OK : broken(v, "no data");
     }
     FUSE_TRY(verify_projection(v));
     return op->kind == FUSE_OP_EINSUM ? verify_einsum(v) : verify_map(v);

@@ -29,15 +29,6 @@ struct fuse_term *fuse_assign_neutral(struct fuse_lowering *l, enum fuse_assign 
     return fuse_term_integer(l, isinf(real) ? real < 0 ? INT64_MIN : INT64_MAX : (int64_t)real);
 }
 
-/* Elements that a set of indices runs over. */
-static int64_t points(const struct fuse_lowering *l, uint64_t set) {
-    int64_t n = 1;
-    for (int k = 0; k < FUSE_MAX_INDICES; k++)
-        if (set & FUSE_BIT(k))
-            n = fuse_sat_mul(n, l->extent[k]);
-    return n;
-}
-
 static struct fuse_term *number(struct fuse_lowering *l, enum fuse_dtype dtype, int64_t value) {
     return dtype == FUSE_I64 ? fuse_term_integer(l, value) : fuse_term_real(l, dtype, (double)value);
 }
@@ -64,20 +55,20 @@ static struct fuse_term *average(struct fuse_lowering *l, struct fuse_term *guar
     value = choose(l, guard, value, number(l, value->node.dtype, 0));
     struct fuse_term *sum = value;
     if (!eq->root->sum) /* else the product is summed already, tuple by tuple if it can be */
-        sum = project(l, value, set, FUSE_REDUCE_SUM);
+        sum = l->driver || !set ? project(l, value, set, FUSE_REDUCE_SUM) : fuse_sum_term(l, value, set);
     else if (set & ~eq->root->sum)
         sum = fuse_project(l, value, set & ~eq->root->sum, FUSE_REDUCE_SUM);
     sum = fuse_term_cast(l, sum, dtype);
     if (!guard) {
-        int64_t n = points(l, set);
+        int64_t n = fuse_index_points(l, set);
         return n == 0 ? zero : n == 1 ? sum : fuse_term_op(l, FUSE_SCALAR_DIV, sum, number(l, dtype, n), NULL);
     }
     guard = fuse_at_tuples(l, fuse_term_cast(l, guard, FUSE_I64));
     uint64_t counted = set & guard->axes;
     struct fuse_term *count = project(l, guard, counted, FUSE_REDUCE_SUM);
     count = fuse_term_cast(l, count, dtype);
-    if (points(l, set & ~counted) != 1)
-        count = fuse_term_op(l, FUSE_SCALAR_MUL, count, number(l, dtype, points(l, set & ~counted)), NULL);
+    if (fuse_index_points(l, set & ~counted) != 1)
+        count = fuse_term_op(l, FUSE_SCALAR_MUL, count, number(l, dtype, fuse_index_points(l, set & ~counted)), NULL);
     struct fuse_term *some = fuse_term_op(l, FUSE_SCALAR_LT, zero, count, NULL);
     return choose(l, some, fuse_term_op(l, FUSE_SCALAR_DIV, sum, count, NULL), zero);
 }
@@ -114,7 +105,7 @@ struct fuse_cells fuse_lower_joint(struct fuse_lowering *l, const struct fuse_te
     cells.value = project(l, value, eq->projected, operators[tensor->assign].reduce);
     if (guard)
         cells.reached = project(l, guard, eq->projected & fuse_at_tuples(l, guard)->axes, FUSE_REDUCE_OR);
-    if (points(l, eq->projected) == 0)
+    if (fuse_index_points(l, eq->projected) == 0)
         cells.reached = fuse_term_bool(l, false);
     return cells;
 }

@@ -27,6 +27,8 @@ struct fuse_settings {
     int defines;
     bool has_precision;
     bool demand; /* queries are computed, sinks and exports of the program are not */
+    /* Monte-Carlo projection: real sums over more points than this are estimated from so many; 0: all are exact. */
+    int64_t samples, seed;
     bool finite; /* infinities and NaN in a tensor or sink are errors of the run */
     enum fuse_dtype
         precision; /* of all reals: F16, BF16, F32 or F64; without, files keep theirs and literals are F32 */

@@ -253,7 +253,7 @@ struct fuse_term *fuse_lower_node(struct fuse_lowering *l, const struct fuse_nod
     } else {
         term = lower_inner(l, node, inside);
         if (node->sum)
-            term = fuse_project(l, term, node->sum, FUSE_REDUCE_SUM);
+            term = fuse_sum_term(l, term, node->sum);
     }
     l->here = outer;
     l->driver = driver;

@@ -32,6 +32,7 @@ struct fuse_lowering {
         *driver; /* of a joint equation: the reference to the relation that it runs over; NULL: none */
     bool failed;
     int epoch;
+    int draws; /* of points, in this equation */
 };
 
 /* ---- terms.c: building terms; arguments have the types that core/scalar.h asks for ----------------------------- */
@@ -69,6 +70,15 @@ int fuse_whole_value(const struct fuse_lowering *l, const struct fuse_term *term
 bool fuse_is_load(const struct fuse_term *term);
 /* A sink; index names are those of the value's axes. Returns the operation. */
 struct fuse_op *fuse_emit_sink(struct fuse_lowering *l, int value, const char *path, const char *part, const int *axes);
+
+/* ---- lower_sample.c: sums, exact or estimated -------------------------------------------------------------------- */
+
+/* The sum of a term, and of a product of loads, over a set of indices. */
+struct fuse_term *fuse_sum_term(struct fuse_lowering *l, struct fuse_term *term, uint64_t set);
+struct fuse_term *fuse_sum_product(struct fuse_lowering *l, struct fuse_term *const *factor, int factors, uint64_t set,
+                                   enum fuse_dtype dtype);
+/* Elements that a set of indices runs over; saturating. */
+int64_t fuse_index_points(const struct fuse_lowering *l, uint64_t set);
 
 /* ---- lower_relation.c: files of rows ---------------------------------------------------------------------------- */
 

@@ -133,7 +133,7 @@ static struct fuse_term *sum_argument(struct fuse_lowering *l, const struct fuse
     const struct fuse_node *arg = node->arg[0];
     struct fuse_term *x = fuse_lower_node(l, arg, want);
     uint64_t left = arg->kind == FUSE_NODE_PRODUCT ? node->taken & ~arg->taken : node->taken;
-    return left ? fuse_project(l, x, left, FUSE_REDUCE_SUM) : x;
+    return left ? fuse_sum_term(l, x, left) : x;
 }
 
 static struct fuse_term *argmax(struct fuse_lowering *l, const struct fuse_node *node, enum fuse_reduce best,

@@ -102,7 +102,7 @@ static struct fuse_term *sum_in_one_sweep(struct product *p, const bool *summed)
     for (int k = 0; k < p->n; k++)
         if (summed[k] && p->factor[k]->axes != all)
             p->factor[k] = fuse_settle(p->l, p->factor[k], CHEAP_WEIGHT);
-    return fuse_project(p->l, multiply_all(p, NULL, summed), p->sum, FUSE_REDUCE_SUM);
+    return fuse_sum_term(p->l, multiply_all(p, NULL, summed), p->sum);
 }
 
 static struct fuse_term *sum_by_einsum(struct product *p, const bool *summed) {
@@ -119,7 +119,7 @@ static struct fuse_term *sum_by_einsum(struct product *p, const bool *summed) {
     }
     if (p->l->failed)
         return fuse_term_cast(p->l, fuse_term_integer(p->l, 0), dtype);
-    return fuse_emit_einsum(p->l, load, loads, p->sum, dtype);
+    return fuse_sum_product(p->l, load, loads, p->sum, dtype);
 }
 
 struct fuse_term *fuse_lower_product(struct fuse_lowering *l, const struct fuse_node *node, enum fuse_dtype want) {
