@@ -24,7 +24,9 @@ from values import Fragile, ProgramError  # noqa: E402
 
 NARROW = [numpy.dtype(t) for t in sample.DTYPES.values()]
 TYPES = {"b": "bool", "i": "int64", "d": "float64", "s": "float32"}
-SPELLINGS = r"`.*reduce\(.*\).*` or `.*reduce\(.*\).*`|say where the sum is taken"
+# reduce cannot name the axis of a slice by its text: there the hint says how to give it a name.
+SPELLINGS = (r"`.*reduce\(.*\).*` or `.*reduce\(.*\).*`|say where the sum is taken|"
+             r"the axis of a slice is named by its text; to align it with others name it: i=\S*:")
 # Programs so small are held by every rank unless told otherwise: two thirds of the files are cut into blocks of uneven
 # extents, and half of those are computed slab by slab as well.
 SPREAD = ["--replicate-below", "0", "--file-unit", "64", "--workspace", "512"]
