@@ -124,7 +124,7 @@ def recall():
 def write_table(results):
     path = os.path.join(SOURCE, "docs", "testing.md")
     rows = ["| fault | layer | what is wrong | seen by |", "|---|---|---|---|"]
-    rows += [f"| {m[0]} | {m[1]} | {m[5]} | {results.get(m[0]) or '**survives**'} |" for m in MUTANTS]
+    rows += [f"| {m[0]} | {m[1]} | {m[5]} | {results.get(m[0], 'not tried yet') or '**survives**'} |" for m in MUTANTS]
     with open(path) as stream:
         text = stream.read()
     begin, end = "<!-- mutants: begin -->", "<!-- mutants: end -->"
@@ -149,6 +149,9 @@ def main():
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("names", nargs="*")
     options = parser.parse_args()
+    if options.table:
+        write_table(recall())
+        return 0
     stale = [mutant[0] for mutant in MUTANTS if not applies(mutant)]
     for name in stale:
         print(f"{name}: its text does not occur exactly once in {next(m[2] for m in MUTANTS if m[0] == name)}")
@@ -156,9 +159,6 @@ def main():
         print(f"{len(MUTANTS)} faults, {len(stale)} do not apply")
         return len(stale) > 0
     results = recall()
-    if options.table:
-        write_table(results)
-        return 0
     chosen = choose(options, results)
     prepare()
     for mutant in chosen:
