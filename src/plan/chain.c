@@ -151,6 +151,8 @@ static bool join_what_lies_between(struct growth *g) {
 struct ordering {
     struct fuse_plan *plan;
     bool *done, *open; /* [ops]; [chains] being emitted */
+    int *last;         /* [chains] member */
+    int first;         /* operations before this one are done */
     int n;
     bool possible;
 };
@@ -166,14 +168,20 @@ static void emit_chain(struct ordering *o, int chain) {
         return;
     }
     o->open[chain] = true;
-    bool *needed = FUSE_NEW_ARRAY(plan->arena, bool, ir->ops.n + 1);
-    for (int i = ir->ops.n - 1; i >= 0; i--)
-        for (int k = 0; (needed[i] || plan->chain[i] == chain) && k < ir->ops.at[i]->inputs; k++)
-            needed[ir->values.at[ir->ops.at[i]->input[k].value].op] = true;
-    for (int i = 0; i < ir->ops.n && o->possible; i++)
-        if (needed[i] && plan->chain[i] != chain)
+    while (o->done[o->first])
+        o->first++;
+    int first = o->first, last = o->last[chain];
+    bool *needed = FUSE_NEW_ARRAY(plan->arena, bool, last - first + 1);
+    for (int i = last; i >= first; i--)
+        for (int k = 0; (needed[i - first] || plan->chain[i] == chain) && k < ir->ops.at[i]->inputs; k++) {
+            int maker = ir->values.at[ir->ops.at[i]->input[k].value].op;
+            if (maker >= first)
+                needed[maker - first] = true;
+        }
+    for (int i = first; i <= last && o->possible; i++)
+        if (needed[i - first] && plan->chain[i] != chain)
             emit(o, i);
-    for (int i = 0; i < ir->ops.n && o->possible; i++)
+    for (int i = first; i <= last && o->possible; i++)
         if (plan->chain[i] == chain) {
             o->done[i] = true;
             plan->order[o->n++] = i;
@@ -198,6 +206,10 @@ static bool put_in_order(struct fuse_plan *plan) {
     struct ordering o = {.plan = plan, .possible = true};
     o.done = FUSE_NEW_ARRAY(plan->arena, bool, ops + 1);
     o.open = FUSE_NEW_ARRAY(plan->arena, bool, plan->chains.n + 1);
+    o.last = FUSE_NEW_ARRAY(plan->arena, int, plan->chains.n + 1);
+    for (int i = 0; i < ops; i++)
+        if (plan->chain[i] >= 0)
+            o.last[plan->chain[i]] = i;
     for (int i = 0; i < ops; i++)
         emit(&o, i);
     for (int i = 0; i < o.n; i++)

@@ -71,8 +71,8 @@ def normalised():
     yield f'"a.npy" = A{EQUATIONS}[i]'
 
 
-def attention():
-    yield "axis p = 4096\naxis d = 512\nX0[p,d] = uniform(seed=1)"
+def attention(tokens):
+    yield f"axis p = {tokens}\naxis d = 512\nX0[p,d] = uniform(seed=1)"
     for n in range(EQUATIONS // 4):
         yield f"S{n}[p,q] = X{n}[p,d] X{n}[q,d]"
         yield f"P{n}[p,q.] = softmax(S{n}[p,q])"
@@ -83,7 +83,7 @@ def attention():
 
 PROGRAMS = {"layers": layers, "maps": maps, "products of one shape": lambda: products(1),
             "products of many shapes": lambda: products(10), "stencil": stencil, "normalised": normalised,
-            "attention": attention}
+            "attention": lambda: attention(4096), "attention in slabs": lambda: attention(32768)}
 
 
 def seconds(binary, ranks, path):
