@@ -35,8 +35,12 @@ static void see_name(struct survey *survey, const char *name) {
 
 static void see_use(struct survey *survey, const char *name, struct fuse_span span, int axes, bool is_boolean) {
     struct wanted *wanted = survey->wanted;
-    if (!wanted || strcmp(wanted->name, name) != 0 || wanted->is_used)
+    if (!wanted || strcmp(wanted->name, name) != 0)
         return;
+    if (wanted->is_used) {
+        wanted->is_boolean &= is_boolean; /* parentheses may also mean the support of a numeric relation */
+        return;
+    }
     wanted->is_used = true;
     wanted->is_boolean = is_boolean;
     wanted->axes = axes;

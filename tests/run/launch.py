@@ -2,9 +2,11 @@
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 
 MPIRUN_FRAME = re.compile(r"^-{40,}\n(?:Primary job|mpirun detected).*?^-{40,}\n", re.MULTILINE | re.DOTALL)
 SKIP = 77  # the exit status of a test that cannot run here
@@ -49,8 +51,20 @@ class Result:
 
 def run(command, folder, seconds, env=None):
     """Runs a command in a process group of its own, which ends with it or at the time limit."""
-    process = subprocess.Popen(command, cwd=folder, env=env or environment(), stdin=subprocess.DEVNULL,
-                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
+    env = dict(env or environment())
+    # Open MPI's session folders of one user have one parent, which an mpirun that ends removes while another begins.
+    session = tempfile.mkdtemp(prefix="fuse-mpi-") if command[0] == "mpirun" else None
+    if session:
+        env["OMPI_MCA_orte_tmpdir_base"] = session
+    try:
+        return wait(subprocess.Popen(command, cwd=folder, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                     stderr=subprocess.PIPE, start_new_session=True), seconds)
+    finally:
+        if session:
+            shutil.rmtree(session, ignore_errors=True)
+
+
+def wait(process, seconds):
     timed_out = False
     try:
         out, err = process.communicate(timeout=seconds)
