@@ -136,7 +136,7 @@ static void test_random_programs(void **unused) {
         random_seed(&state, seed);
         struct fuse_arena *arena = fuse_arena_open(NULL);
         struct fuse_ir ir = {.arena = arena};
-        random_program(&ir, &state);
+        random_program(&ir, &state, false);
         bool ready = true;
         for (int o = 0; o < ir.ops.n && comm->rank == 0; o++)
             if (ir.ops.at[o]->kind == FUSE_OP_SOURCE)

@@ -263,7 +263,7 @@ static void add_sink(struct fuse_ir *ir, int value) {
     fuse_ir_add_op(ir, &op);
 }
 
-void random_program(struct fuse_ir *ir, struct random_state *state) {
+void random_program(struct fuse_ir *ir, struct random_state *state, bool relations) {
     int sources = 1 + (int)random_below(state, 3);
     for (int i = 0; i < sources; i++)
         add_source(ir, state, random_below(state, 4) == 0);
@@ -271,7 +271,7 @@ void random_program(struct fuse_ir *ir, struct random_state *state) {
     bool chain = random_below(state, 5) < 2;
     if (chain)
         add_chain(ir, state);
-    for (int joins = chain ? 0 : (int)random_below(state, 3); joins > 0; joins--) {
+    for (int joins = chain || !relations ? 0 : (int)random_below(state, 3); joins > 0; joins--) {
         int relation = add_relation(ir, state);
         add_operation(ir, state, NULL, relation);
         if (random_below(state, 2))

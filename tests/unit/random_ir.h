@@ -12,7 +12,7 @@ struct random_state {
 void random_seed(struct random_state *state, int64_t seed);
 /* 0 <= result < n */
 int64_t random_below(struct random_state *state, int64_t n);
-/* Sources are called "s0.npy", "s1.npy", ..; sinks "y0.npy", .. */
-void random_program(struct fuse_ir *ir, struct random_state *state);
+/* Without relations where files of rows are not at hand. Sources are called "s0.npy", "s1.npy", ..; sinks "y0.npy", .. */
+void random_program(struct fuse_ir *ir, struct random_state *state, bool relations);
 
 #endif

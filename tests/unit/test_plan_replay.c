@@ -91,7 +91,7 @@ static void random_programs(int programs, bool device) {
         random_seed(&state, seed);
         struct fuse_arena *arena = fuse_arena_open(NULL);
         struct fuse_ir ir = {.arena = arena};
-        random_program(&ir, &state);
+        random_program(&ir, &state, true);
         struct fuse_error err = {0};
         if (fuse_ir_verify(&ir, &err) != FUSE_OK) {
             struct fuse_text text = {.arena = arena};
