@@ -360,8 +360,8 @@ static void store_value(char *to, enum fuse_dtype dtype, int64_t n, double value
 }
 
 /* Sorts what came into compressed rows at `to`; equal tuples become one. */
-static void compress(const struct traffic *t, const struct route *r, const struct fuse_box *box, enum fuse_reduce op,
-                     char *to) {
+static void compress(const struct traffic *t, const struct route *r, const struct fuse_box *box,
+                     const struct fuse_op *source, char *to) {
     const struct fuse_tuples *tuples = &r->tuples;
     struct order order = {t->rows, t->row_bytes, tuples->indices, tuples->dtype != FUSE_BOOL};
     uint32_t *begin = (uint32_t *)to;
@@ -384,10 +384,12 @@ static void compress(const struct traffic *t, const struct route *r, const struc
         begin[row] = n;
         while (from < end) {
             uint32_t x = t->order[from++];
-            double value = order.has_value ? value_of(&order, x) : 1;
-            for (; from < end && same_tuple(&order, x, t->order[from]); from++)
+            double value = order.has_value ? value_of(&order, x) : 1, equal = 1;
+            for (; from < end && same_tuple(&order, x, t->order[from]); from++, equal++)
                 if (order.has_value)
-                    value = combine(op, value, value_of(&order, t->order[from]));
+                    value = combine(source->reduce, value, value_of(&order, t->order[from]));
+            if (source->mean)
+                value /= equal;
             for (int k = 1; k < tuples->indices; k++)
                 ((uint32_t *)(to + tuples->column_offset[k]))[n] =
                     (uint32_t)(position_of(&order, x)[k] - box->lo[tuples->index[k]]);
@@ -435,9 +437,15 @@ static void store_tuples(struct fuse_exec *exec, const struct fuse_step *step, s
             fuse_exec_fail(exec, FUSE_EFAILED, &err);
             return;
         }
-    enum fuse_reduce op = ir->ops.at[ir->values.at[r->op->input[0].value].op]->reduce;
+    if (t->count > UINT32_MAX) {
+        fuse_fail_at(&err, FUSE_EFAILED, r->op->span, "a rank has more than 2^32 tuples of a relation");
+        fuse_hint(&err, "use more ranks");
+        fuse_exec_fail(exec, FUSE_EFAILED, &err);
+        return;
+    }
+    const struct fuse_op *source = ir->ops.at[ir->values.at[r->op->input[0].value].op];
     char *to = fuse_exec_data(exec, step->pinned >= 0 ? step->pinned : step->to);
-    compress(t, r, &box, op, to);
+    compress(t, r, &box, source, to);
     if (step->pinned >= 0)
         keep(exec,
              exec->backend->ops->transfer(exec->queue, fuse_exec_data(exec, step->to), FUSE_MEM_DEVICE, to,

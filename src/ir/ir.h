@@ -8,7 +8,7 @@
  *   SOURCE   a file                                     no indices
  *            A file of rows makes a relation: storage RELATION, BOOL for facts and for the support of a numeric relation, else
  *            F32 or F64. Its inputs are relations of the same shape and dtype whose tuples are added to the file's; `reduce`
- *            combines the values of equal tuples.
+ *            combines the values of equal tuples; `mean` divides their sum by their number.
  *   LITERAL  numbers from the program text              no indices
  *            Or a relation of drawn points, of type BOOL.
  *   EINSUM   out = sum over missing indices of the product of its inputs; out dtype F32, F64 or I64, the accumulator.
@@ -68,6 +68,7 @@ struct fuse_op {
     const char *owner;                     /* the tensor whose equation it is from; NULL: a sink. For messages */
     const char *overflow, *overflow_hint;  /* MAP: what an integer overflow in it stands for; NULL: itself */
     const char *path, *part;               /* SOURCE, SINK: as the program says it (not resolved) */
+    bool mean;                             /* SOURCE of rows */
     bool ranking;                 /* SINK: pairs (position, value) along the last axis, as topk ranks; F64 or I64 */
     enum fuse_dtype ranked;       /* .. with values of this type */
     struct fuse_probe probe;      /* SOURCE */

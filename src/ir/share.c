@@ -146,7 +146,7 @@ static bool is_same_source(const struct fuse_op *a, const struct fuse_op *b) {
 static bool is_same_op(const struct fuse_ir *ir, const struct fuse_op *a, const struct fuse_op *b) {
     const struct fuse_value *x = &ir->values.at[a->out], *y = &ir->values.at[b->out];
     if (a->kind != b->kind || x->dtype != y->dtype || x->rank != y->rank || a->indices != b->indices ||
-        a->inputs != b->inputs || a->reduce != b->reduce ||
+        a->inputs != b->inputs || a->reduce != b->reduce || a->mean != b->mean ||
         memcmp(x->extent, y->extent, (size_t)x->rank * sizeof *x->extent) != 0 ||
         memcmp(a->extent, b->extent, (size_t)a->indices * sizeof *a->extent) != 0)
         return false;

@@ -30,6 +30,7 @@ static int emit_files(struct fuse_checker *c, const struct fuse_tensor *tensor, 
                              .path = eq->item->text,
                              .probe = eq->source->probe,
                              .reduce = combine_rows(tensor, dtype == FUSE_BOOL),
+                             .mean = tensor->assign == FUSE_ASSIGN_AVG && dtype != FUSE_BOOL,
                              .inputs = k > 0,
                              .input = &before};
         bool is_last = k == tensor->contributions.n - 1;

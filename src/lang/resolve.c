@@ -230,10 +230,6 @@ static void resolve_rows(struct fuse_resolver *r, const struct fuse_tally *tally
         fuse_advise(r->c, d, "ids are integers from 0 on; with one index fewer, the last column is the value");
         fail(r);
     }
-    if (r->c->tensors.at[eq->tensor]->assign == FUSE_ASSIGN_AVG) {
-        fuse_later(r->c, item->span, "the mean of equal rows is");
-        fail(r);
-    }
     for (int a = 0; a < eq->lefts; a++)
         fuse_add_fact(r, (struct fuse_fact){.kind = FUSE_FACT_ROWS,
                                             .a = r->c->tensors.at[eq->tensor]->domain[a],

@@ -116,20 +116,25 @@ def duplicates_and_operators(rng):
     numpy.maximum.at(most, tuple(ids.T), w)
     numpy.minimum.at(least, tuple(ids.T), w)
     there = cells(ids, (12, 15)) > 0
+    mean = total / cells(ids, (12, 15)).clip(1)
     return """
         A[x,y] = "w.tsv"
         B[x,y] max= "w.tsv"
         C[x,y] min= "w.tsv"
+        M[x,y] avg= "w.tsv"
         "a.npy" = A[x,y]
         "b.npy" = B[x,y] + 0
         "c.npy" = C[x,y] + 0
+        "m.npy" = M[x,y] + 0
+        S[x] = M[x,y] A[x,y]
+        "s.npy" = S[x]
         P(x,y) = A(x,y)
         "p.npy" = P(x,y)
         Q(x) = A(x,7)
         "q.npy" = Q(x)
     """, {"w.tsv": tsv(ids, w)}, {
         "a": F32(total), "b": F32(numpy.where(there, most, 0)), "c": F32(numpy.where(there, least, 0)),
-        "p": Bool(there), "q": Bool(there[:, 7])}
+        "p": Bool(there), "q": Bool(there[:, 7]), "m": F32(mean, 3), "s": F32((mean * total).sum(1), 20, 400)}
 
 
 def near_in_f32(got, inputs):
