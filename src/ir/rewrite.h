@@ -8,7 +8,7 @@
 #define FUSE_MAX_COORDINATE ((int64_t)1 << 60)
 /* What a fused body may grow to: kernels keep one stream an input and one tile a node. */
 #define FUSE_FUSED_INPUTS 12
-#define FUSE_FUSED_NODES 256
+#define FUSE_FUSED_NODES 64
 
 /* Appends an operation that already lives in the IR's arena, without a copy. */
 int fuse_ir_push_op(struct fuse_ir *ir, struct fuse_op *op);
