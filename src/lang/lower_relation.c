@@ -104,13 +104,15 @@ static struct fuse_term *load_through(struct fuse_lowering *l, const struct fuse
 }
 
 static bool is_same_place(const struct fuse_node *a, const struct fuse_node *b) {
+    if (a->tensor != b->tensor)
+        return false;
     for (int k = 0; k < a->positions; k++) {
         const struct fuse_position *x = &a->at[k], *y = &b->at[k];
         if (x->index != y->index || x->offset != y->offset || x->slice != y->slice || x->has_start != y->has_start ||
             x->has_stop != y->has_stop || x->start != y->start || x->stop != y->stop || x->step != y->step)
             return false;
     }
-    return a->tensor == b->tensor;
+    return true;
 }
 
 bool fuse_reads_relation(const struct fuse_lowering *l, const struct fuse_node *node) {
@@ -166,7 +168,7 @@ int fuse_choose_factor(const struct fuse_lowering *l, const struct fuse_node *pr
 
 /* ---- joint equations ---- */
 
-static bool takes_indices(const struct fuse_node *node) {
+bool fuse_hides_driver(const struct fuse_node *node) {
     switch (node->kind) {
     case FUSE_NODE_REDUCE:
     case FUSE_NODE_NORMALISE:
@@ -181,15 +183,11 @@ static bool takes_indices(const struct fuse_node *node) {
     }
 }
 
-bool fuse_hides_driver(const struct fuse_node *node) {
-    return takes_indices(node);
-}
-
 /* Calls back for every reference to a numeric relation whose absence leaves a cell out. */
 static void each_numeric(struct fuse_lowering *l, const struct fuse_node *node,
                          void (*see)(struct fuse_lowering *l, const struct fuse_node *ref, void *context),
                          void *context) {
-    if (!node || takes_indices(node) || node->kind == FUSE_NODE_TRUTH)
+    if (!node || fuse_hides_driver(node) || node->kind == FUSE_NODE_TRUTH)
         return;
     if (fuse_reads_relation(l, node) && l->c->ir->values.at[l->c->tensors.at[node->tensor]->value].dtype != FUSE_BOOL)
         see(l, node, context);

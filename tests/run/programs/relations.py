@@ -427,6 +427,27 @@ def cells_that_several_relations_leave_out(rng):
 
 
 @program
+def relations_of_different_rank(rng):
+    files, _, v, _, b = two_relations(rng, 9)
+    triples = rows(rng, 90, 9, 9, 9)
+    weights = quarters(rng, len(triples))
+    t, a = cells(triples, (9, 9, 9)) > 0, cells(triples, (9, 9, 9), weights)
+    return """
+        T[x,y,z] = "t.tsv"
+        V[x,y] = "v.tsv"
+        Best[x] max= T[x,y,z] + V[x,y]
+        Least[x,z] min= V[x,y] * T[x,y,z]
+        Mean[z] avg= T[x,y,z] + V[x,y]
+        "best.npy" = Best[x]
+        "least.npy" = Least[x,z]
+        "mean.npy" = Mean[z]
+    """, {"t.tsv": tsv(triples, weights), "v.tsv": files["v.tsv"]}, {
+        "best": F32(largest(t & v[:, :, None], a + b[:, :, None], (1, 2))),
+        "least": F32(-largest(t & v[:, :, None], -(a * b[:, :, None]))),
+        "mean": F32(mean(t & v[:, :, None], a + b[:, :, None], (0, 1)), 100, 10)}
+
+
+@program
 def guards_of_several_kinds(rng):
     files, w, v, a, b = two_relations(rng, 13)
     d = f64(rng, 13)
