@@ -18,7 +18,14 @@ struct fuse_source;     /* an open source */
 struct fuse_sink;       /* a file being written, with one member or several */
 struct fuse_row_source; /* an open file of rows */
 
-/* One array of a file that is to be written. */
+/* How an array lies in a file that is to be written, for formats that leave a choice; zeroed: as suits the format. */
+struct fuse_sink_storage {
+    int64_t
+        chunk[FUSE_MAX_AXES]; /* extents of the pieces that are stored each on its own; 0 on all axes: not in pieces */
+    int gzip;                 /* level 1 to 9 of their compression, 0: none. Without chunks the format chooses them */
+};
+
+/* One array of a file that is to be written. What a format has no room for it leaves out. */
 struct fuse_sink_member {
     const char *part; /* NULL: the file's default one */
     enum fuse_dtype dtype;
@@ -26,6 +33,17 @@ struct fuse_sink_member {
     int64_t extent[FUSE_MAX_AXES];
     bool ranking;           /* pairs (position, value) along the last axis, for formats that have a form for rankings */
     enum fuse_dtype ranked; /* .. values of this type, here in dtype */
+    const char *tensor;     /* its name in the program, NULL: it has none */
+    const char *axis[FUSE_MAX_AXES]; /* names of its axes, NULL: that one has none */
+    struct fuse_sink_storage storage;
+};
+
+/* A file that is to be written, the same on every rank. Borrowed while it is opened. */
+struct fuse_sink_file {
+    const char *path;
+    const struct fuse_sink_member *member;
+    int members;                   /* several only for formats with parts; their parts are canonical and differ */
+    const char *program, *version; /* digest of the program's text, version of fuse-dist; NULL: unknown */
 };
 
 struct fuse_format {
@@ -67,16 +85,18 @@ struct fuse_format {
     enum fuse_status (*rows_next)(struct fuse_row_source *source, struct fuse_rows *rows, struct fuse_error *err);
     void (*rows_close)(struct fuse_row_source *source); /* NULL is fine */
 
-    /* Collective. Rank 0 creates a temporary file beside `path`, then all open it. One member, or several for a format
-     * with parts; their parts are canonical and differ. */
-    enum fuse_status (*sink_open)(struct fuse_sink **out, struct fuse_comm *comm, const char *path,
-                                  const struct fuse_sink_member *member, int members, struct fuse_error *err);
+    /* Collective. Rank 0 creates a temporary file beside the path, then all open it. */
+    enum fuse_status (*sink_open)(struct fuse_sink **out, struct fuse_comm *comm, const struct fuse_sink_file *file,
+                                  struct fuse_error *err);
     /* Local. Boxes of different calls and ranks do not overlap. */
     enum fuse_status (*sink_write)(struct fuse_sink *sink, int member, const struct fuse_box *box,
                                    const struct fuse_view *from, struct fuse_error *err);
     /* Collective, when all of every member was written. Completes, flushes and closes; after it only commit or discard.
      * Every rank takes part in its messages whatever fails; the statuses may differ: agree on them. */
     enum fuse_status (*sink_finish)(struct fuse_sink *sink, struct fuse_comm *comm, struct fuse_error *err);
+    /* Local, after sink_finish: what a user should know about how it was written, the same on every rank; NULL: nothing.
+     * Lives as long as the sink. NULL for formats that never have anything to say. */
+    const char *(*sink_note)(const struct fuse_sink *sink);
     /* Local; does something on rank 0 only: renames to the final name. Call when all ranks finished well. Frees. */
     enum fuse_status (*sink_commit)(struct fuse_sink *sink, struct fuse_error *err);
     /* Local. The name under which the sink lies until it is committed, the same on every rank; lives as long as the sink. */

@@ -20,8 +20,7 @@ struct fuse_json_form {
 enum fuse_status fuse_json_elements(struct fuse_text_runs *text, const struct fuse_text_shape *shape, const void *form,
                                     const void *from, int64_t first, int64_t count,
                                     struct fuse_error *err) FUSE_CHECKED;
-enum fuse_status fuse_json_sink_open(struct fuse_sink **out, struct fuse_comm *comm, const char *path,
-                                     const struct fuse_sink_member *member, int members,
+enum fuse_status fuse_json_sink_open(struct fuse_sink **out, struct fuse_comm *comm, const struct fuse_sink_file *want,
                                      struct fuse_error *err) FUSE_CHECKED;
 
 #endif

@@ -119,7 +119,7 @@ static enum fuse_dtype shown_as_it_is(const struct fuse_text_shape *shape, int64
 static const struct fuse_json_form form = {.before = write_gap, .behind = write_end, .shown = shown_as_it_is};
 static const struct fuse_text_layout lists = {.form = &form, .elements = fuse_json_elements, .nothing = write_empty};
 
-enum fuse_status fuse_json_sink_open(struct fuse_sink **out, struct fuse_comm *comm, const char *path,
-                                     const struct fuse_sink_member *member, int members, struct fuse_error *err) {
-    return fuse_text_sink_open(out, comm, FUSE_OK, path, member, members, &lists, err);
+enum fuse_status fuse_json_sink_open(struct fuse_sink **out, struct fuse_comm *comm, const struct fuse_sink_file *want,
+                                     struct fuse_error *err) {
+    return fuse_text_sink_open(out, comm, FUSE_OK, want, &lists, err);
 }

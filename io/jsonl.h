@@ -10,8 +10,7 @@
 #define FUSE_JSONL_VALUE "{\"value\":"
 
 /* As in struct fuse_format; the other functions of sinks are those of text_sink.h. */
-enum fuse_status fuse_jsonl_sink_open(struct fuse_sink **out, struct fuse_comm *comm, const char *path,
-                                      const struct fuse_sink_member *member, int members,
+enum fuse_status fuse_jsonl_sink_open(struct fuse_sink **out, struct fuse_comm *comm, const struct fuse_sink_file *want,
                                       struct fuse_error *err) FUSE_CHECKED;
 
 #endif

@@ -92,8 +92,8 @@ static const struct fuse_json_form ranking_form = {
 static const struct fuse_text_layout ranking = {
     .form = &ranking_form, .elements = fuse_json_elements, .nothing = nothing_ranked};
 
-enum fuse_status fuse_jsonl_sink_open(struct fuse_sink **out, struct fuse_comm *comm, const char *path,
-                                      const struct fuse_sink_member *member, int members, struct fuse_error *err) {
-    return fuse_text_sink_open(out, comm, FUSE_OK, path, member, members,
-                               members == 1 && member->ranking ? &ranking : &tensor, err);
+enum fuse_status fuse_jsonl_sink_open(struct fuse_sink **out, struct fuse_comm *comm, const struct fuse_sink_file *want,
+                                      struct fuse_error *err) {
+    return fuse_text_sink_open(out, comm, FUSE_OK, want,
+                               want->members == 1 && want->member->ranking ? &ranking : &tensor, err);
 }

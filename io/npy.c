@@ -108,9 +108,11 @@ static void free_sink(struct npy_sink *sink) {
 }
 
 /* This rank's share of opening: the header and the size of the file. */
-static enum fuse_status prepare_sink(struct npy_sink **out, char *header, int64_t *file_bytes, const char *path,
-                                     const struct fuse_sink_member *member, int members, struct fuse_error *err) {
-    if (members != 1)
+static enum fuse_status prepare_sink(struct npy_sink **out, char *header, int64_t *file_bytes,
+                                     const struct fuse_sink_file *want, struct fuse_error *err) {
+    const char *path = want->path;
+    const struct fuse_sink_member *member = want->member;
+    if (want->members != 1)
         return fuse_fail(err, FUSE_EBUG, "%s: an npy file holds one array", path);
     FUSE_TRY(check_part(path, member->part, FUSE_EOUTPUT, err));
     int64_t header_bytes;
@@ -128,15 +130,15 @@ static enum fuse_status prepare_sink(struct npy_sink **out, char *header, int64_
     return st;
 }
 
-static enum fuse_status open_sink(struct fuse_sink **out, struct fuse_comm *comm, const char *path,
-                                  const struct fuse_sink_member *member, int members, struct fuse_error *err) {
+static enum fuse_status open_sink(struct fuse_sink **out, struct fuse_comm *comm, const struct fuse_sink_file *want,
+                                  struct fuse_error *err) {
     char header[FUSE_NPY_WRITE_BYTES];
     int64_t file_bytes = 0;
     struct npy_sink *sink = NULL;
     struct fuse_output_file *file;
-    enum fuse_status st = prepare_sink(&sink, header, &file_bytes, path, member, members, err);
+    enum fuse_status st = prepare_sink(&sink, header, &file_bytes, want, err);
     size_t header_bytes = sink ? (size_t)sink->array.offset : 0;
-    st = fuse_output_file_open(&file, comm, st, path, header, header_bytes, file_bytes, err);
+    st = fuse_output_file_open(&file, comm, st, want->path, header, header_bytes, file_bytes, err);
     if (st != FUSE_OK) {
         free_sink(sink);
         return st;

@@ -328,8 +328,10 @@ static enum fuse_status place_member(struct npz_sink *sink, int i, const struct 
 }
 
 /* This rank's share of opening: where everything goes. */
-static enum fuse_status prepare_sink(struct npz_sink **out, int64_t *file_bytes, const char *path,
-                                     const struct fuse_sink_member *member, int members, struct fuse_error *err) {
+static enum fuse_status prepare_sink(struct npz_sink **out, int64_t *file_bytes, const struct fuse_sink_file *want,
+                                     struct fuse_error *err) {
+    const char *path = want->path;
+    int members = want->members;
     struct npz_sink *sink = calloc(1, sizeof *sink);
     struct fuse_arena *arena = fuse_arena_open(NULL);
     if (!sink || !arena) {
@@ -344,7 +346,7 @@ static enum fuse_status prepare_sink(struct npz_sink **out, int64_t *file_bytes,
     int64_t at = 0;
     enum fuse_status st = FUSE_OK;
     for (int i = 0; i < members && st == FUSE_OK; i++)
-        st = place_member(sink, i, &member[i], &at, path, err);
+        st = place_member(sink, i, &want->member[i], &at, path, err);
     if (st != FUSE_OK) {
         free_sink(sink);
         return st;
@@ -355,19 +357,19 @@ static enum fuse_status prepare_sink(struct npz_sink **out, int64_t *file_bytes,
     return FUSE_OK;
 }
 
-static enum fuse_status open_sink(struct fuse_sink **out, struct fuse_comm *comm, const char *path,
-                                  const struct fuse_sink_member *member, int members, struct fuse_error *err) {
+static enum fuse_status open_sink(struct fuse_sink **out, struct fuse_comm *comm, const struct fuse_sink_file *want,
+                                  struct fuse_error *err) {
     struct npz_sink *sink = NULL;
     struct fuse_output_file *file;
     int64_t file_bytes = 0;
-    enum fuse_status st = prepare_sink(&sink, &file_bytes, path, member, members, err);
-    st = fuse_output_file_open(&file, comm, st, path, NULL, 0, file_bytes, err);
+    enum fuse_status st = prepare_sink(&sink, &file_bytes, want, err);
+    st = fuse_output_file_open(&file, comm, st, want->path, NULL, 0, file_bytes, err);
     if (st != FUSE_OK) {
         free_sink(sink);
         return st;
     }
     sink->file = file;
-    for (int i = 0; i < members; i++) {
+    for (int i = 0; i < sink->directory.members; i++) {
         const struct fuse_zip_member *entry = &sink->directory.member[i];
         sink->member[i].bytes = checked_bytes(file->fd, entry->data, entry->bytes, file->path);
     }

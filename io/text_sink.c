@@ -55,9 +55,11 @@ static void free_sink(struct text_sink *sink) {
     free(sink);
 }
 
-static enum fuse_status prepare(struct text_sink **out, const char *path, const struct fuse_sink_member *member,
-                                int members, const struct fuse_text_layout *layout, struct fuse_error *err) {
-    if (members != 1 || member->part)
+static enum fuse_status prepare(struct text_sink **out, const struct fuse_sink_file *want,
+                                const struct fuse_text_layout *layout, struct fuse_error *err) {
+    const char *path = want->path;
+    const struct fuse_sink_member *member = want->member;
+    if (want->members != 1 || member->part)
         return fuse_fail(err, FUSE_EBUG, "%s: a text file holds one array", path);
     struct text_sink *sink = calloc(1, sizeof *sink);
     if (!sink)
@@ -78,12 +80,12 @@ static enum fuse_status prepare(struct text_sink **out, const char *path, const 
 }
 
 enum fuse_status fuse_text_sink_open(struct fuse_sink **out, struct fuse_comm *comm, enum fuse_status local,
-                                     const char *path, const struct fuse_sink_member *member, int members,
-                                     const struct fuse_text_layout *layout, struct fuse_error *err) {
+                                     const struct fuse_sink_file *want, const struct fuse_text_layout *layout,
+                                     struct fuse_error *err) {
     struct text_sink *sink = NULL;
     struct fuse_output_file *file;
-    enum fuse_status st = local == FUSE_OK ? prepare(&sink, path, member, members, layout, err) : local;
-    st = fuse_output_file_open(&file, comm, st, path, NULL, 0, 0, err);
+    enum fuse_status st = local == FUSE_OK ? prepare(&sink, want, layout, err) : local;
+    st = fuse_output_file_open(&file, comm, st, want->path, NULL, 0, 0, err);
     if (st != FUSE_OK) {
         free_sink(sink);
         return st;

@@ -34,8 +34,8 @@ char *fuse_text_place(char to[22 * FUSE_MAX_AXES + 1], const struct fuse_text_sh
 
 /* As in struct fuse_format. The layout outlives the sink. `local`: what this rank found about the member before. */
 enum fuse_status fuse_text_sink_open(struct fuse_sink **out, struct fuse_comm *comm, enum fuse_status local,
-                                     const char *path, const struct fuse_sink_member *member, int members,
-                                     const struct fuse_text_layout *layout, struct fuse_error *err) FUSE_CHECKED;
+                                     const struct fuse_sink_file *want, const struct fuse_text_layout *layout,
+                                     struct fuse_error *err) FUSE_CHECKED;
 enum fuse_status fuse_text_sink_write(struct fuse_sink *sink, int member, const struct fuse_box *box,
                                       const struct fuse_view *from, struct fuse_error *err) FUSE_CHECKED;
 enum fuse_status fuse_text_sink_finish(struct fuse_sink *sink, struct fuse_comm *comm,

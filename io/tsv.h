@@ -7,8 +7,7 @@
 /* As in struct fuse_format; the other functions of sinks are those of text_sink.h. A line for each cell that is true, or not
  * 0, in C order: its position, and unless the member is Boolean its value. OUTPUT for a Boolean of rank 0, which
  * has no ids. */
-enum fuse_status fuse_tsv_sink_open(struct fuse_sink **out, struct fuse_comm *comm, const char *path,
-                                    const struct fuse_sink_member *member, int members,
+enum fuse_status fuse_tsv_sink_open(struct fuse_sink **out, struct fuse_comm *comm, const struct fuse_sink_file *want,
                                     struct fuse_error *err) FUSE_CHECKED;
 
 #endif

@@ -100,8 +100,8 @@ static const struct tsv_form tabs = {'\t'}, commas = {','};
 static const struct fuse_text_layout tab_rows = {.form = &tabs, .elements = write_rows};
 static const struct fuse_text_layout comma_rows = {.form = &commas, .elements = write_rows};
 
-enum fuse_status fuse_tsv_sink_open(struct fuse_sink **out, struct fuse_comm *comm, const char *path,
-                                    const struct fuse_sink_member *member, int members, struct fuse_error *err) {
-    const struct fuse_text_layout *layout = fuse_tsv_separator(path) == ',' ? &comma_rows : &tab_rows;
-    return fuse_text_sink_open(out, comm, check_member(member, path, err), path, member, members, layout, err);
+enum fuse_status fuse_tsv_sink_open(struct fuse_sink **out, struct fuse_comm *comm, const struct fuse_sink_file *want,
+                                    struct fuse_error *err) {
+    const struct fuse_text_layout *layout = fuse_tsv_separator(want->path) == ',' ? &comma_rows : &tab_rows;
+    return fuse_text_sink_open(out, comm, check_member(want->member, want->path, err), want, layout, err);
 }

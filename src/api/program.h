@@ -44,6 +44,7 @@ struct fuse_dist_program {
     bool has_run;
     int threads;
     struct fuse_exec_report report;
+    struct fuse_text notes; /* lines about how files were written */
     double wall_seconds;
     struct fuse_watchdog *watchdog;
 };

@@ -402,6 +402,21 @@ static struct resolved resolve_places(struct fuse_dist_program *program) {
     return out;
 }
 
+/* "fnv1a64:0123456789abcdef" of the texts of the program's files, wherever they lie. */
+static const char *program_digest(struct fuse_dist_program *program) {
+    uint64_t digest = FUSE_HASH_SEED;
+    for (int i = 0; i < program->files.list.n; i++) {
+        const struct fuse_program_file *file = &program->files.list.at[i];
+        digest = fuse_hash_bytes(fuse_hash_int(digest, (int64_t)file->bytes), file->text, file->bytes);
+    }
+    return fuse_arena_printf(program->arena, "fnv1a64:%016llx", (unsigned long long)digest);
+}
+
+static void keep_note(void *context, const char *path, const char *text) {
+    struct fuse_dist_program *program = context;
+    fuse_text_add(&program->notes, "  %s: %s\n", path, text);
+}
+
 static enum fuse_status run(struct fuse_dist_program *program, struct fuse_error *err) {
     struct fuse_comm *comm = program->job->comm;
     if (program->plan->mesh.ranks != comm->size)
@@ -411,6 +426,7 @@ static enum fuse_status run(struct fuse_dist_program *program, struct fuse_error
     if (!program->threads)
         FUSE_TRY(fuse_api_cores(&program->threads, program->job, err));
     struct resolved place = resolve_places(program);
+    program->notes = (struct fuse_text){.arena = program->arena};
     int64_t prints = program->options.print != NULL; /* of those that speak for the others, one is enough */
     FUSE_TRY(comm->ops->reduce_int64(comm, FUSE_REDUCE_MAX, &prints, 1, err));
     struct fuse_exec_request request = {
@@ -420,11 +436,15 @@ static enum fuse_status run(struct fuse_dist_program *program, struct fuse_error
         .threads = program->threads,
         .path = place.path,
         .part = place.part,
+        .program = program_digest(program),
+        .version = fuse_dist_version(),
         .prints = prints != 0,
         .print = comm->rank == 0 ? program->options.print : NULL,
         .progress = program->options.progress ? fuse_progress_step : NULL,
         .temporary = program->options.temporary,
         .context = program->options.context,
+        .note = keep_note,
+        .note_context = program,
         .fault = program->fault,
     };
     if (request.progress)

@@ -7,6 +7,7 @@
 
 #include "backend/backend.h"
 #include "comm/comm.h"
+#include "io/format.h"
 #include "plan/plan.h"
 
 /* Planted faults, for tests: the n-th event of a kind on one rank fails. n == 0: none. */
@@ -32,6 +33,9 @@ struct fuse_exec_request {
     const char *const *path; /* [ops] resolved paths of SOURCE and SINK operations, NULL for the others */
     const char *const *part; /* [ops] what a path is followed by, "file.npz:part"; sinks of one path share a file, and
                                 their parts are canonical. NULL: no operation has any */
+    const struct fuse_sink_storage *storage; /* [ops] of SINK operations; NULL: each as suits its format */
+    const char *program,
+        *version; /* for what is written: digest of the program's text, version of fuse-dist; or NULL */
     /* Receives what `export` prints, on rank 0 only. prints: the same on every rank, false when nobody listens. */
     bool prints;
     void (*print)(void *context, const char *text);
@@ -41,6 +45,9 @@ struct fuse_exec_request {
     /* Told on every rank about each file that lies under a temporary name (exists 1) and when it no longer does (0), so
      * that whoever catches signals can remove it. NULL: nobody is told. */
     void (*temporary)(void *context, const char *path, int exists);
+    /* Told on every rank what a user should know about how a file was written. NULL: nobody is told. */
+    void (*note)(void *context, const char *path, const char *text);
+    void *note_context;
     void *context;
     struct fuse_fault fault;
 };

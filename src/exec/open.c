@@ -87,6 +87,14 @@ static bool is_file_sink(const struct fuse_op *op) {
     return op->kind == FUSE_OP_SINK && op->path;
 }
 
+/* Once the file is complete. */
+static void tell_note(const struct fuse_exec *exec, int op) {
+    const struct fuse_format *format = exec->format[op];
+    const char *text = exec->request->note && format->sink_note ? format->sink_note(exec->sink[op]) : NULL;
+    if (text)
+        exec->request->note(exec->request->note_context, exec->request->path[op], text);
+}
+
 static void tell_temporary(const struct fuse_exec *exec, int op, int exists) {
     if (exec->request->temporary)
         exec->request->temporary(exec->request->context, exec->format[op]->sink_temporary(exec->sink[op]), exists);
@@ -105,8 +113,12 @@ static int list_members(const struct fuse_exec *exec, struct fuse_sink_member *o
                                             .dtype = value->dtype,
                                             .rank = value->rank,
                                             .ranking = ir->ops.at[o]->ranking,
-                                            .ranked = ir->ops.at[o]->ranked};
+                                            .ranked = ir->ops.at[o]->ranked,
+                                            .tensor = value->name ? value->name : ir->ops.at[o]->part};
         memcpy(member->extent, value->extent, (size_t)value->rank * sizeof *value->extent);
+        memcpy(member->axis, ir->ops.at[o]->index_name, sizeof member->axis);
+        if (exec->request->storage)
+            member->storage = exec->request->storage[o];
         exec->place[o].member = members++;
     }
     return members;
@@ -120,8 +132,12 @@ static enum fuse_status open_sink(struct fuse_exec *exec, int file, struct fuse_
     struct fuse_sink_member *member = calloc((size_t)exec->plan->ir->ops.n, sizeof *member);
     enum fuse_status status = member ? FUSE_OK : fuse_fail(err, FUSE_EMEMORY, "no memory to open %s", path);
     FUSE_TRY_GOTO(status, fuse_agree(exec->comm, status, err), free_member);
-    int members = list_members(exec, member, file);
-    status = exec->format[file]->sink_open(&exec->sink[file], exec->comm, path, member, members, err);
+    struct fuse_sink_file want = {.path = path,
+                                  .member = member,
+                                  .members = list_members(exec, member, file),
+                                  .program = exec->request->program,
+                                  .version = exec->request->version};
+    status = exec->format[file]->sink_open(&exec->sink[file], exec->comm, &want, err);
 free_member:
     free(member);
     return status;
@@ -154,6 +170,7 @@ enum fuse_status fuse_exec_commit_sinks(struct fuse_exec *exec, struct fuse_erro
         if (exec->sink[o]) {
             status = exec->format[o]->sink_finish(exec->sink[o], exec->comm, err);
             FUSE_TRY(fuse_exec_blame(exec->plan->ir->ops.at[o], fuse_agree(exec->comm, status, err), err));
+            tell_note(exec, o);
         }
     for (int o = 0; o < ops && status == FUSE_OK; o++)
         if (exec->sink[o]) {

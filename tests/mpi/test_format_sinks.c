@@ -68,7 +68,8 @@ static enum fuse_status open_sink(struct fuse_sink **sink, const struct fuse_for
             (struct fuse_sink_member){.part = format->has_parts ? parts[m] : NULL, .dtype = FUSE_F32, .rank = 3};
         memcpy(member[m].extent, extent, sizeof extent);
     }
-    return format->sink_open(sink, comm, path, member, format->has_parts ? MEMBERS : 1, err);
+    struct fuse_sink_file want = {.path = path, .member = member, .members = format->has_parts ? MEMBERS : 1};
+    return format->sink_open(sink, comm, &want, err);
 }
 
 static bool write_file(const struct fuse_format *format, const char *path, int axis) {

@@ -203,7 +203,8 @@ static enum fuse_status do_write(struct fuse_comm *self, const char *path, struc
     memcpy(member.extent, extent, sizeof extent);
     if (format->has_parts && !(member.part = format->sink_part(arena, part, err)))
         return err->status;
-    FUSE_TRY(format->sink_open(&sink, self, path, &member, 1, err));
+    struct fuse_sink_file want = {.path = path, .member = &member, .members = 1};
+    FUSE_TRY(format->sink_open(&sink, self, &want, err));
     enum fuse_status st = write_boxes(sink, in, count, rank, dtype, err);
     if (st == FUSE_OK)
         st = format->sink_finish(sink, self, err);

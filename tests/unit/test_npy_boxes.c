@@ -30,7 +30,8 @@ static enum fuse_status open_sink(struct fuse_sink **sink, struct fuse_comm *on,
                                   enum fuse_dtype dtype, int rank, const int64_t *extent, struct fuse_error *err) {
     struct fuse_sink_member member = {.part = part, .dtype = dtype, .rank = rank};
     memcpy(member.extent, extent, (size_t)rank * sizeof *extent);
-    return fuse_format_npy.sink_open(sink, on, path, &member, 1, err);
+    struct fuse_sink_file want = {.path = path, .member = &member, .members = 1};
+    return fuse_format_npy.sink_open(sink, on, &want, err);
 }
 
 static bool misbehave(size_t *bytes) {
