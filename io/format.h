@@ -46,6 +46,23 @@ struct fuse_sink_file {
     const char *program, *version; /* digest of the program's text, version of fuse-dist; NULL: unknown */
 };
 
+/* What a file holds, for `info` and `convert`. */
+struct fuse_attribute {
+    const char *name, *text; /* text: any characters, one line or several */
+};
+struct fuse_part {
+    const char *name;     /* what follows the file in "file:name" */
+    const char *storage;  /* how its bytes lie, where that is a choice: "deflated", "chunks [64, 64], gzip 4"; NULL */
+    const char *refused;  /* why it cannot be a source; NULL: it can, and then the probe is set */
+    int64_t stored_bytes; /* in the file; -1: unknown */
+    struct fuse_probe probe; /* what `probe` says of "file:name" */
+    FUSE_VEC(struct fuse_attribute) attributes;
+};
+struct fuse_contents {
+    FUSE_VEC(struct fuse_part) parts; /* in the file's order */
+    FUSE_VEC(struct fuse_attribute) attributes;
+};
+
 struct fuse_format {
     const char *name;
     const char *const *suffixes; /* ".npy", NULL-terminated */
@@ -56,6 +73,10 @@ struct fuse_format {
 
     /* Local, O(1) in the file's size: header facts, every field bounded and checked against the file's size. */
     enum fuse_status (*probe)(struct fuse_probe *out, const char *path, const char *part, struct fuse_error *err);
+    /* Local; formats with parts only. All parts of the file, its strings in the arena. INPUT when the file is not of this
+     * format; a part that is bad has the reason in `refused`. Reads headers, not elements. */
+    enum fuse_status (*list_parts)(struct fuse_contents *out, struct fuse_arena *arena, const char *path,
+                                   struct fuse_error *err);
     /* Collective; NULL where the header tells everything. Completes the probe that rank 0 made by reading the file, each
      * rank a part of its bytes; the result is the same on every rank but for probe->index, which lives in the arena. */
     enum fuse_status (*scan)(struct fuse_probe *probe, struct fuse_arena *arena, struct fuse_comm *comm,

@@ -140,14 +140,9 @@ static struct fuse_bytes *member_bytes(struct npz_source *source) {
     return source->deflated ? (struct fuse_bytes *)source->deflated : &source->stored.bytes;
 }
 
-static enum fuse_status open_member(struct npz_source *source, const char *path, const char *part,
-                                    struct fuse_error *err) {
-    struct fuse_zip_directory directory;
-    struct fuse_zip_member *member = NULL;
-    FUSE_TRY(fuse_rawfile_open(&source->fd, &source->file_bytes, path, err));
+static enum fuse_status open_data(struct npz_source *source, struct fuse_zip_member *member, const char *path,
+                                  struct fuse_error *err) {
     struct fuse_file_bytes file = fuse_file_bytes(source->fd, 0, path);
-    FUSE_TRY(fuse_zip_read(&directory, source->arena, &file.bytes, source->file_bytes, path, err));
-    FUSE_TRY(find_member(&member, &directory, source->arena, path, part, err));
     FUSE_TRY(fuse_zip_locate(member, &file.bytes, path, err));
     source->member = *member;
     source->name = fuse_arena_printf(source->arena, "%s:%s", path, member->name);
@@ -155,6 +150,32 @@ static enum fuse_status open_member(struct npz_source *source, const char *path,
         return fuse_inflate_open(&source->deflated, source->fd, member->data, member->packed_bytes, member->bytes,
                                  member->crc, source->name, err);
     source->stored = checked_bytes(source->fd, member->data, member->bytes, source->name);
+    return FUSE_OK;
+}
+
+static enum fuse_status open_directory(struct npz_source *source, struct fuse_zip_directory *directory,
+                                       const char *path, struct fuse_error *err) {
+    FUSE_TRY(fuse_rawfile_open(&source->fd, &source->file_bytes, path, err));
+    struct fuse_file_bytes file = fuse_file_bytes(source->fd, 0, path);
+    return fuse_zip_read(directory, source->arena, &file.bytes, source->file_bytes, path, err);
+}
+
+static enum fuse_status open_member(struct npz_source *source, const char *path, const char *part,
+                                    struct fuse_error *err) {
+    struct fuse_zip_directory directory;
+    struct fuse_zip_member *member = NULL;
+    FUSE_TRY(open_directory(source, &directory, path, err));
+    FUSE_TRY(find_member(&member, &directory, source->arena, path, part, err));
+    return open_data(source, member, path, err);
+}
+
+static enum fuse_status probe_opened(struct fuse_probe *probe, struct npz_source *source, struct fuse_error *err) {
+    /* What is read here is read by every rank, and counts for the checksum once, at the end. */
+    struct fuse_file_bytes plain = source->stored.file;
+    struct fuse_bytes *bytes = source->deflated ? member_bytes(source) : &plain.bytes;
+    FUSE_TRY(fuse_npy_header_read(probe, bytes, source->member.bytes, source->name, err));
+    probe->file_bytes = source->file_bytes;
+    probe->digest = digest_member(&source->member);
     return FUSE_OK;
 }
 
@@ -172,12 +193,7 @@ static enum fuse_status open_and_probe(struct npz_source **out, struct fuse_prob
     source->arena = arena;
     enum fuse_status st;
     FUSE_TRY_GOTO(st, open_member(source, path, part, err), close_it);
-    /* What is read here is read by every rank, and counts for the checksum once, at the end. */
-    struct fuse_file_bytes plain = source->stored.file;
-    struct fuse_bytes *bytes = source->deflated ? member_bytes(source) : &plain.bytes;
-    FUSE_TRY_GOTO(st, fuse_npy_header_read(probe, bytes, source->member.bytes, source->name, err), close_it);
-    probe->file_bytes = source->file_bytes;
-    probe->digest = digest_member(&source->member);
+    FUSE_TRY_GOTO(st, probe_opened(probe, source, err), close_it);
     *out = source;
     return FUSE_OK;
 
@@ -191,6 +207,56 @@ static enum fuse_status probe_npz(struct fuse_probe *out, const char *path, cons
     FUSE_TRY(open_and_probe(&source, out, path, part, err));
     close_source((struct fuse_source *)source);
     return FUSE_OK;
+}
+
+/* "w.npy" is the part "w", as numpy.load shows it, unless there is a member of that name. */
+static const char *shown_name(const struct fuse_map *names, struct fuse_arena *arena, const char *name) {
+    size_t bytes = strlen(name);
+    int64_t times;
+    if (bytes <= 4 || strcmp(name + bytes - 4, ".npy") != 0)
+        return name;
+    const char *shown = fuse_arena_strndup(arena, name, bytes - 4);
+    return fuse_map_get(names, shown, &times) ? name : shown;
+}
+
+static void count_names(struct fuse_map *names, const struct fuse_zip_directory *directory) {
+    for (int i = 0; i < directory->members; i++) {
+        int64_t times = 0;
+        fuse_map_get(names, directory->member[i].name, &times);
+        fuse_map_put(names, directory->member[i].name, times + 1);
+    }
+}
+
+static struct fuse_part list_part(struct npz_source *source, struct fuse_zip_member *member,
+                                  const struct fuse_map *names, const char *path) {
+    struct fuse_part part = {.name = shown_name(names, source->arena, member->name),
+                             .storage = member->method == FUSE_ZIP_DEFLATED ? "deflated" : NULL,
+                             .stored_bytes = member->packed_bytes};
+    struct fuse_error why = {0};
+    int64_t times = 0;
+    fuse_map_get(names, member->name, &times);
+    if (times > 1)
+        part.refused = "there are several members of this name";
+    else if (open_data(source, member, path, &why) != FUSE_OK || probe_opened(&part.probe, source, &why) != FUSE_OK)
+        part.refused = fuse_arena_printf(source->arena, "%s", why.message);
+    fuse_inflate_close(source->deflated);
+    source->deflated = NULL;
+    return part;
+}
+
+static enum fuse_status list_parts(struct fuse_contents *out, struct fuse_arena *arena, const char *path,
+                                   struct fuse_error *err) {
+    struct npz_source source = {.fd = -1, .arena = arena};
+    struct fuse_zip_directory directory = {0};
+    struct fuse_map names = {.arena = arena};
+    enum fuse_status st = open_directory(&source, &directory, path, err);
+    if (st == FUSE_OK)
+        count_names(&names, &directory);
+    for (int i = 0; i < directory.members && st == FUSE_OK; i++)
+        fuse_vec_push(arena, &out->parts, list_part(&source, &directory.member[i], &names, path));
+    if (source.fd >= 0)
+        close(source.fd);
+    return st;
 }
 
 static enum fuse_status open_source(struct fuse_source **out, const char *path, const char *part,
@@ -445,6 +511,7 @@ const struct fuse_format fuse_format_npz = {
     .has_parts = true,
     .sink_part = sink_part,
     .probe = probe_npz,
+    .list_parts = list_parts,
     .source_open = open_source,
     .source_read = read_source,
     .source_finish = finish_source,

@@ -1,8 +1,41 @@
 #include "api/program.h"
 
 #include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
 
 static const char *const phase_name[FUSE_PHASES] = {"load", "run", "store"};
+
+/* ---- events ---- */
+
+void fuse_api_add_event(struct fuse_dist_program *program, const char *kind, const char *format, ...) {
+    char line[1024];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(line, sizeof line, format, args);
+    va_end(args);
+    struct fuse_api_event event = {.kind = kind, .text = fuse_arena_printf(program->arena, "%s", line)};
+    fuse_vec_push(program->arena, &program->events, event);
+}
+
+static void explain_events(struct fuse_text *text, const struct fuse_dist_program *program) {
+    if (program->events.n > 0)
+        fuse_text_add(text, "events\n");
+    for (int i = 0; i < program->events.n; i++)
+        fuse_text_add(text, "  %-6s %s\n", program->events.at[i].kind, program->events.at[i].text);
+}
+
+static void add_events(struct fuse_text *text, const struct fuse_dist_program *program) {
+    fuse_text_add(text, ",\"events\":[");
+    for (int i = 0; i < program->events.n; i++) {
+        fuse_text_add(text, "%s{\"kind\":", i ? "," : "");
+        fuse_text_add_json_string(text, program->events.at[i].kind);
+        fuse_text_add(text, ",\"text\":");
+        fuse_text_add_json_string(text, program->events.at[i].text);
+        fuse_text_add(text, "}");
+    }
+    fuse_text_add(text, "]");
+}
 
 /* ---- explain ---- */
 
@@ -16,6 +49,7 @@ static void explain(struct fuse_text *text, const struct fuse_dist_program *prog
     const struct fuse_plan *plan = program->plan;
     const struct fuse_exec_report *report = &program->report;
     fuse_plan_print(text, plan);
+    explain_events(text, program);
     int per_node = program->job->ranks_per_node;
     fuse_text_add(text, "\nmeasured: %d rank%s, ", plan->mesh.ranks, plan->mesh.ranks == 1 ? "" : "s");
     if (per_node)
@@ -33,10 +67,10 @@ static void explain(struct fuse_text *text, const struct fuse_dist_program *prog
                       report->received_bytes_total[p], plan->received_bytes_total[p]);
     }
     fuse_text_add(text,
-                  "  wall %.6f s; of the busiest rank: %" PRId64 " messages, %" PRId64 " control bytes, %" PRId64
-                  " kernel calls, %" PRId64 " of BLAS, %" PRId64 " bytes packed\n",
-                  program->wall_seconds, report->messages_max, report->control_bytes_max, report->kernel_calls,
-                  report->blas_calls, report->packed_bytes);
+                  "  compile %.6f s, wall %.6f s; of the busiest rank: %" PRId64 " messages, %" PRId64
+                  " control bytes, %" PRId64 " kernel calls, %" PRId64 " of BLAS, %" PRId64 " bytes packed\n",
+                  program->compile_seconds, program->wall_seconds, report->messages_max, report->control_bytes_max,
+                  report->kernel_calls, report->blas_calls, report->packed_bytes);
     fuse_text_add(text, "  read from files: %" PRId64 " bytes, %" PRId64 " of them by the busiest rank\n",
                   report->file_bytes_total, report->file_bytes_max);
     fuse_text_add(text, "memory of a rank, bytes\n");
@@ -64,7 +98,7 @@ static void times(struct fuse_text *text, const struct fuse_dist_program *progra
     fuse_text_add_json_string(text, program->backend->name);
     for (int p = 0; p < FUSE_PHASES; p++)
         fuse_text_add(text, ",\"%s\":%.9f", phase_name[p], report->seconds[p]);
-    fuse_text_add(text, ",\"wall\":%.9f", program->wall_seconds);
+    fuse_text_add(text, ",\"wall\":%.9f,\"compile\":%.9f", program->wall_seconds, program->compile_seconds);
     add_number(text, "received_bytes_max", report->received_bytes_max[FUSE_PHASE_RUN]);
     add_number(text, "received_bytes_total", report->received_bytes_total[FUSE_PHASE_RUN]);
     add_number(text, "load_received_bytes_max", report->received_bytes_max[FUSE_PHASE_LOAD]);
@@ -88,7 +122,9 @@ static void times(struct fuse_text *text, const struct fuse_dist_program *progra
     add_number(text, "blas_calls", report->blas_calls);
     add_number(text, "packed_bytes", report->packed_bytes);
     add_number(text, "kernel_calls", report->kernel_calls);
-    fuse_text_add(text, ",\"plan_hash\":\"%016" PRIx64 "\"}\n", plan->hash);
+    fuse_text_add(text, ",\"plan_hash\":\"%016" PRIx64 "\"", plan->hash);
+    add_events(text, program);
+    fuse_text_add(text, "}\n");
 }
 
 const char *fuse_dist_text(fuse_dist_program *program, enum fuse_dist_text what) {

@@ -18,6 +18,12 @@ struct fuse_dist_job {
     int ranks_per_node; /* 0 when nodes differ, or when neighbours in rank order are on different nodes */
 };
 
+/* What was decided about a program before it ran, in words: where its plan comes from, what a rule of the policy does. */
+struct fuse_api_event {
+    const char *kind; /* "cache", "policy", .. */
+    const char *text; /* one line */
+};
+
 struct fuse_dist_program {
     struct fuse_dist_job *job;
     struct fuse_arena *arena;
@@ -30,6 +36,7 @@ struct fuse_dist_program {
     struct fuse_files files;
     FUSE_VEC(const char *) real_path; /* of the files, links resolved; rank 0 only */
     struct fuse_diagnostics diagnostics;
+    FUSE_VEC(struct fuse_api_event) events;
     struct fuse_ast ast;
     struct fuse_sources sources;
     struct fuse_ir ir;
@@ -46,6 +53,7 @@ struct fuse_dist_program {
     struct fuse_exec_report report;
     struct fuse_text notes; /* lines about how files were written */
     double wall_seconds;
+    double compile_seconds; /* from text to plan, without the time of probing sources */
     struct fuse_watchdog *watchdog;
 };
 
@@ -60,6 +68,9 @@ enum fuse_status fuse_api_same(struct fuse_comm *comm, bool *same, uint64_t numb
 
 /* Local: adds the diagnostics that are not in the messages yet. */
 void fuse_api_render(struct fuse_dist_program *program);
+/* Local: adds a line to the events that --explain and --times show beside the steps. Equal calls on every rank. */
+void fuse_api_add_event(struct fuse_dist_program *program, const char *kind, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 /* Ends a stage: makes a local failure everybody's, adds its message to everybody's messages, keeps its status. Collective. */
 enum fuse_status fuse_api_end_stage(struct fuse_dist_program *program, enum fuse_status local, struct fuse_error *err);
 

@@ -271,7 +271,9 @@ static enum fuse_status open_program(struct fuse_dist_program *program) {
     if (program->diagnostics.errors > 0)
         return end_with_diagnostics(program, &err);
     fuse_list_sources(&program->sources, program->arena, &program->ast);
+    double probing = fuse_api_seconds();
     st = fuse_api_probe_sources(program, &err);
+    program->compile_seconds -= fuse_api_seconds() - probing;
     if (st != FUSE_OK)
         return fuse_api_end_stage(program, st, &err);
     fuse_api_check_sinks(program);
@@ -309,7 +311,10 @@ int fuse_dist_open(fuse_dist_program **out, fuse_dist_job *job, const char *path
     program->diagnostics.arena = arena;
     program->ir.arena = arena;
     *out = program;
-    return open_program(program);
+    double start = fuse_api_seconds();
+    st = open_program(program);
+    program->compile_seconds += fuse_api_seconds() - start;
+    return st;
 }
 
 const char *fuse_dist_messages(fuse_dist_program *program) {
@@ -379,7 +384,10 @@ int fuse_dist_plan(fuse_dist_program *program) {
     if (program->status != FUSE_OK || program->plan)
         return program->status;
     struct fuse_error err = {0};
-    return fuse_api_end_stage(program, make_plan(program, &err), &err);
+    double start = fuse_api_seconds();
+    enum fuse_status st = fuse_api_end_stage(program, make_plan(program, &err), &err);
+    program->compile_seconds += fuse_api_seconds() - start;
+    return st;
 }
 
 /* ---- running ---- */
