@@ -116,6 +116,6 @@ void fuse_ir_forward(struct fuse_ir *ir) {
             use->access = composed;
         }
         if (op->out >= 0)
-            copied[op->out] = is_copy(ir, op);
+            copied[op->out] = is_copy(ir, op) && ir->values.at[op->out].pin == 0;
     }
 }

@@ -107,7 +107,7 @@ static int count_reads(const struct fuse_ir *ir, const struct fuse_op *op, int v
 static bool is_worth_it(const struct fuser *f, const struct fuse_op *op, const struct fuse_op *producer) {
     const struct fuse_ir *ir = f->ir;
     int value = producer->out;
-    if (producer->kind != FUSE_OP_MAP || producer->reduce != FUSE_REDUCE_NONE ||
+    if (producer->kind != FUSE_OP_MAP || producer->reduce != FUSE_REDUCE_NONE || ir->values.at[value].pin > 0 ||
         !can_convert(producer->body->node[producer->body->n - 1].dtype, ir->values.at[value].dtype))
         return false;
     bool alone = f->users[value] == 1;

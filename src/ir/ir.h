@@ -46,6 +46,9 @@ struct fuse_value {
     int rank;
     int64_t extent[FUSE_MAX_AXES];
     int op; /* the operation that makes it */
+    /* 0, or one more than the number of what somebody says about its layout: rewrites then leave it a value of its own, and
+     * planning takes its layout from there (plan/plan.h). */
+    int pin;
 };
 
 struct fuse_use {

@@ -167,6 +167,11 @@ static bool is_same_op(const struct fuse_ir *ir, const struct fuse_op *a, const 
     return false;
 }
 
+/* Two values about whose layouts something is said stay two. */
+static bool may_be_one(const struct fuse_ir *ir, int first, int second) {
+    return ir->values.at[first].pin == 0 || ir->values.at[second].pin == 0;
+}
+
 void fuse_ir_share(struct fuse_ir *ir) {
     int slots = 64;
     while (slots < 2 * ir->ops.n)
@@ -185,16 +190,19 @@ void fuse_ir_share(struct fuse_ir *ir) {
             canonicalise(ir, op);
         uint64_t hash = hash_op(ir, op);
         int at = (int)(hash & (uint64_t)(slots - 1));
-        while (table[at] && (hashes[at] != hash || !is_same_op(ir, ir->ops.at[table[at] - 1], op)))
+        while (table[at] && (hashes[at] != hash || !is_same_op(ir, ir->ops.at[table[at] - 1], op) ||
+                             !may_be_one(ir, ir->ops.at[table[at] - 1]->out, op->out)))
             at = (at + 1) & (slots - 1);
         if (table[at]) {
             struct fuse_value *first = &ir->values.at[ir->ops.at[table[at] - 1]->out];
             const struct fuse_value *second = &ir->values.at[op->out];
             same[op->out] = ir->ops.at[table[at] - 1]->out;
-            if (!first->name && second->name) {
+            if ((!first->name && second->name) || second->pin > 0) {
                 first->name = second->name;
                 first->span = second->span;
             }
+            if (second->pin > 0)
+                first->pin = second->pin;
             continue;
         }
         table[at] = i + 1;

@@ -65,7 +65,7 @@ static bool draw_in(struct growth *g, int value, int axis) {
     const struct fuse_value *v = &g->plan->ir->values.at[value];
     if (g->axis[value] >= 0)
         return g->axis[value] == axis;
-    if (!computes(op_at(g, v->op)) || v->extent[axis] != g->extent)
+    if (!computes(op_at(g, v->op)) || v->extent[axis] != g->extent || v->pin > 0)
         return false;
     g->axis[value] = axis;
     if (!join(g, v->op, op_at(g, v->op)->out_index[axis]))
@@ -100,7 +100,8 @@ static bool join(struct growth *g, int number, int index) {
     const struct fuse_op *op = op_at(g, number);
     if (g->index[number] >= 0)
         return g->index[number] == index;
-    if (g->plan->chain[number] >= 0 || op->extent[index] != g->extent)
+    /* What a chain makes is split along its slabs; a layout that somebody wants may not be. */
+    if (g->plan->chain[number] >= 0 || op->extent[index] != g->extent || g->plan->ir->values.at[op->out].pin > 0)
         return false;
     g->index[number] = index;
     for (int k = 0; k < op->inputs; k++)

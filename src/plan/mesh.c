@@ -26,6 +26,40 @@ struct fuse_mesh fuse_mesh_make(int ranks, int used, int ranks_per_node) {
     return mesh;
 }
 
+struct fuse_mesh fuse_mesh_make_sized(int ranks, const int *size, int sizes) {
+    struct fuse_mesh mesh = {.ranks = ranks, .used = 1};
+    for (int i = 0; i < sizes; i++) {
+        mesh.used *= size[i];
+        add_factors(&mesh, size[i]);
+    }
+    return mesh;
+}
+
+/* The dimensions [*first, *end) of the mesh that size number `number` was split into. */
+static void find_run(int *first, int *end, const struct fuse_mesh *mesh, const struct fuse_plan_request *request,
+                     int number) {
+    *first = *end = 0;
+    for (int i = 0; i <= number; i++) {
+        *first = *end;
+        for (int product = 1; product < request->mesh_size[i]; (*end)++)
+            product *= mesh->dim[*end];
+    }
+}
+
+struct fuse_layout fuse_pin_layout(const struct fuse_mesh *mesh, const struct fuse_plan_request *request,
+                                   const struct fuse_plan_pin *pin) {
+    struct fuse_layout layout = fuse_layout_replicated();
+    for (int d = 0; pin->all >= 0 && d < mesh->dims; d++)
+        fuse_layout_split(&layout, mesh, d, pin->all);
+    for (int i = 0; pin->all < 0 && i < pin->splits; i++) {
+        int first, end;
+        find_run(&first, &end, mesh, request, pin->split[i].dim);
+        for (int d = first; d < end; d++)
+            fuse_layout_split(&layout, mesh, d, pin->split[i].axis);
+    }
+    return layout;
+}
+
 void fuse_mesh_coordinates(int coordinate[FUSE_MESH_MAX], const struct fuse_mesh *mesh, int rank) {
     for (int d = mesh->dims - 1; d >= 0; d--) {
         coordinate[d] = rank % mesh->dim[d];

@@ -42,7 +42,8 @@ static struct fuse_plan *start_plan(struct fuse_arena *arena, const struct fuse_
         plan->request.replicate_below = FUSE_PLAN_SMALL_BYTES;
     if (request->file_unit_bytes == 0)
         plan->request.file_unit_bytes = FUSE_PLAN_FILE_UNIT_BYTES;
-    plan->mesh = fuse_mesh_make(request->ranks, used, request->machine.ranks_per_node);
+    plan->mesh = request->mesh_sizes > 0 ? fuse_mesh_make_sized(request->ranks, request->mesh_size, request->mesh_sizes)
+                                         : fuse_mesh_make(request->ranks, used, request->machine.ranks_per_node);
     fuse_cost_choose_samples(plan);
     plan->exchanges = fuse_memo_open(arena, plan->mesh.dims);
     fuse_plan_find_chains(plan, effort->slab_bytes, effort->slabs_worth_it, effort->slab_dims);
@@ -79,7 +80,7 @@ static bool has_small_factors(int n) {
 static int choose_used(struct fuse_arena *arena, const struct fuse_ir *ir, const struct fuse_plan_request *request,
                        const struct fuse_plan_effort *effort) {
     int all = request->ranks;
-    if (has_small_factors(all))
+    if (request->mesh_sizes > 0 || has_small_factors(all))
         return all;
     int fewer = all;
     while (8 * (int64_t)fewer >= 7 * (int64_t)all && !has_small_factors(fewer))
@@ -301,7 +302,8 @@ static enum fuse_status refuse(struct fuse_arena *arena, const struct fuse_ir *i
         fuse_fail(err, FUSE_EMEMORY, "the program does not fit in %s per rank on %d rank%s: it needs at least %s",
                   given.at, request->ranks, request->ranks == 1 ? "" : "s", need.at);
     note_largest(err, arena, ir);
-    int ranks = ir->ops.n <= 200 && room > 0 ? ranks_that_fit(arena, ir, *request, room) : 0;
+    int ranks =
+        ir->ops.n <= 200 && room > 0 && request->mesh_sizes == 0 ? ranks_that_fit(arena, ir, *request, room) : 0;
     int64_t mib = (whole + ((int64_t)1 << 20) - 1) >> 20;
     if (ranks > 0)
         fuse_hint(err, "give it --mem-per-rank %lldM, or at least %d ranks", (long long)mib, ranks);

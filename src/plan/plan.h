@@ -41,9 +41,23 @@ struct fuse_machine fuse_machine_default(void);
 #define FUSE_PLAN_SMALL_BYTES ((int64_t)64 << 10)
 #define FUSE_PLAN_FILE_UNIT_BYTES ((int64_t)1 << 20)
 
+#define FUSE_MESH_MAX 32
+
+/* A layout that somebody wants for a value, in dimensions of the mesh that the request asks for. */
+struct fuse_plan_pin {
+    int all; /* the whole mesh splits this axis; -1: `split` says which dimensions split which axes, outermost first */
+    struct {
+        int axis, dim;
+    } split[FUSE_MESH_MAX];
+    int splits; /* with all -1 and no splits: replicated */
+};
+
 struct fuse_plan_request {
-    int ranks;            /* P >= 1 */
-    int64_t memory_bytes; /* per rank, base included; 0: unlimited */
+    int ranks; /* P >= 1 */
+    /* Sizes of the mesh's dimensions, outermost first, of product <= ranks; none: the planner makes a mesh. */
+    int mesh_size[FUSE_MESH_MAX], mesh_sizes;
+    const struct fuse_plan_pin *pin; /* number fuse_value.pin - 1 is the layout of that value, which is not searched */
+    int64_t memory_bytes;            /* per rank, base included; 0: unlimited */
     struct fuse_machine machine;
     int64_t panels;          /* 0: the planner chooses; else the number of turns of every panel loop */
     int64_t replicate_below; /* bytes: smaller tensors are replicated without search; < 0: FUSE_PLAN_SMALL_BYTES */
@@ -57,8 +71,6 @@ struct fuse_plan_request {
 
 /* ---- mesh and layouts ----------------------------------------------------------------------------------------- */
 
-#define FUSE_MESH_MAX 32
-
 /* The first `used` of `ranks` ranks as a grid; rank = mixed-radix number of its coordinates, the last dimension fastest.
  * Dimensions are prime. The other ranks hold nothing that is distributed; they read, write and agree. */
 struct fuse_mesh {
@@ -67,6 +79,8 @@ struct fuse_mesh {
 };
 
 struct fuse_mesh fuse_mesh_make(int ranks, int used, int ranks_per_node);
+/* The mesh of a request that gives sizes: each is the product of its own run of dimensions. */
+struct fuse_mesh fuse_mesh_make_sized(int ranks, const int *size, int sizes);
 /* coordinate[d] of a rank < used. */
 void fuse_mesh_coordinates(int coordinate[FUSE_MESH_MAX], const struct fuse_mesh *mesh, int rank);
 
@@ -83,6 +97,9 @@ struct fuse_layout fuse_layout_replicated(void);
 /* Puts mesh dimension d on an axis, innermost. d must be replicated or partial. */
 void fuse_layout_split(struct fuse_layout *layout, const struct fuse_mesh *mesh, int d, int axis);
 bool fuse_layout_equal(const struct fuse_layout *a, const struct fuse_layout *b);
+/* The layout that a request pins a value to. */
+struct fuse_layout fuse_pin_layout(const struct fuse_mesh *mesh, const struct fuse_plan_request *request,
+                                   const struct fuse_plan_pin *pin);
 /* Number of parts that an axis is split into, and the part that a rank (< used) holds. */
 int64_t fuse_layout_parts(const struct fuse_layout *layout, const struct fuse_mesh *mesh, int axis);
 int64_t fuse_layout_part(const struct fuse_layout *layout, const struct fuse_mesh *mesh, int axis,

@@ -62,8 +62,13 @@ static bool cheaper(struct price a, struct price b) {
     return a.time_ps != b.time_ps ? a.time_ps < b.time_ps : a.bytes < b.bytes;
 }
 
+/* The request says how it is laid out. */
+static bool is_pinned(const struct search *s, int value) {
+    return s->plan->ir->values.at[value].pin > 0;
+}
+
 static bool is_small(const struct search *s, int value) {
-    return fuse_value_bytes(&s->plan->ir->values.at[value]) < s->plan->request.replicate_below;
+    return !is_pinned(s, value) && fuse_value_bytes(&s->plan->ir->values.at[value]) < s->plan->request.replicate_below;
 }
 
 static const struct fuse_op *producer(const struct search *s, int value) {
@@ -74,6 +79,10 @@ static const struct fuse_op *producer(const struct search *s, int value) {
 static bool is_loaded(const struct search *s, int value) {
     enum fuse_op_kind kind = producer(s, value)->kind;
     return !fuse_is_relation(s->plan->ir, value) && (kind == FUSE_OP_SOURCE || kind == FUSE_OP_LITERAL);
+}
+
+static bool follows_users(const struct search *s, int value) {
+    return is_loaded(s, value) && !is_small(s, value) && !is_pinned(s, value);
 }
 
 /* About as many turns as the loop has that an operation is in. */
@@ -145,6 +154,7 @@ static int classify_value(const struct search *s, int value, int what) {
         word[n++] = s->plan->slab_axis[value];
         word[n++] = s->plan->inner[value];
         word[n++] = turns_of(s, v->op);
+        word[n++] = v->pin;
     } else {
         word[n++] = op->kind == FUSE_OP_LITERAL;
         word[n++] = op->kind == FUSE_OP_SOURCE && op->probe.reversed;
@@ -333,27 +343,53 @@ static int64_t place_loaded(const struct search *s, int op, int input, const str
 
 /* ---- finishing ------------------------------------------------------------------------------------------------ */
 
-/* Time to reduce the partial dimensions of `natural` onto an axis (or, with axis -1, everywhere); sets *reduced. */
+/* Time to reduce one partial dimension onto an axis (or, with axis -1, everywhere); changes *reduced. */
+static int64_t reduce_dim_ps(const struct search *s, int value, struct fuse_layout *reduced, int dim, int axis) {
+    const struct fuse_mesh *mesh = &s->plan->mesh;
+    int64_t turns = s->plan->slab_axis[value] < 0 ? 1 : turns_of(s, s->plan->ir->values.at[value].op);
+    if (axis >= 0)
+        fuse_layout_split(reduced, mesh, dim, axis);
+    else
+        reduced->axis[dim] = FUSE_REPLICATED;
+    int64_t bytes = fuse_sat_mul(fuse_cost_block_bytes(s->plan, value, reduced), mesh->dim[dim] - 1);
+    struct fuse_traffic in = {bytes, mesh->dim[dim] - 1};
+    return move_ps(s, in, 2 * bytes, turns); /* and combined */
+}
+
+/* The same for all partial dimensions of `natural`; sets *reduced. */
 static int64_t reduce_ps(const struct search *s, int value, const struct fuse_layout *natural, int axis,
                          struct fuse_layout *reduced) {
-    const struct fuse_mesh *mesh = &s->plan->mesh;
-    int64_t time = 0, turns = s->plan->slab_axis[value] < 0 ? 1 : turns_of(s, s->plan->ir->values.at[value].op);
+    int64_t time = 0;
     *reduced = *natural;
-    for (int d = 0; d < mesh->dims; d++) {
-        if (natural->axis[d] != FUSE_PARTIAL)
-            continue;
-        if (axis >= 0)
-            fuse_layout_split(reduced, mesh, d, axis);
-        else
-            reduced->axis[d] = FUSE_REPLICATED;
-        int64_t bytes = fuse_sat_mul(fuse_cost_block_bytes(s->plan, value, reduced), mesh->dim[d] - 1);
-        struct fuse_traffic in = {bytes, mesh->dim[d] - 1};
-        time = fuse_sat_add(time, move_ps(s, in, 2 * bytes, turns)); /* and combined */
-    }
+    for (int d = 0; d < s->plan->mesh.dims; d++)
+        if (natural->axis[d] == FUSE_PARTIAL)
+            time = fuse_sat_add(time, reduce_dim_ps(s, value, reduced, d, axis));
     return time;
 }
 
-#define MAX_OPTIONS (2 * FUSE_MAX_AXES + 4)
+#define MAX_OPTIONS (2 * FUSE_MAX_AXES + 5)
+
+/* However it is reduced, a pinned value ends in its layout; its partials may also be reduced straight to where that has
+ * them. */
+static int finish_pinned(const struct search *s, int value, const struct fuse_layout *natural,
+                         struct option out[MAX_OPTIONS], int n) {
+    const struct fuse_mesh *mesh = &s->plan->mesh;
+    const struct fuse_layout *pinned = &s->plan->layout[value];
+    struct fuse_layout reduced = *natural;
+    bool partial = false;
+    int64_t time = 0;
+    for (int d = 0; d < mesh->dims; d++) {
+        if (natural->axis[d] != FUSE_PARTIAL)
+            continue;
+        partial = true;
+        time = fuse_sat_add(time, reduce_dim_ps(s, value, &reduced, d, pinned->axis[d]));
+    }
+    if (partial)
+        out[n++] = (struct option){reduced, *pinned, time, 0};
+    for (int i = 0; i < n; i++)
+        out[i].final = *pinned;
+    return n;
+}
 
 /* The ways to finish an output: its partials scattered on one axis, or gathered everywhere; a small one also replicated.
  * What a chain makes slab by slab stays split along the slabs as it is. */
@@ -390,6 +426,8 @@ static int finish_options(const struct search *s, int value, const struct fuse_l
             n++;
         }
     }
+    if (is_pinned(s, value))
+        n = finish_pinned(s, value, natural, out, n);
     for (int i = 0, fewest = n; i < fewest && is_small(s, value) && slab_axis < 0; i++)
         out[n++] = (struct option){out[i].reduced, fuse_layout_replicated(), out[i].time_ps, 0};
     for (int i = 0; i < n; i++) {
@@ -457,7 +495,7 @@ static struct price price_partition(const struct search *s, int number, const st
             held_total = fuse_sat_add(held_total, held);
             continue;
         }
-        if (is_loaded(s, v) && !is_small(s, v) && !s->placed[v]) {
+        if (follows_users(s, v) && !s->placed[v]) {
             struct fuse_layout layout;
             price.time_ps = fuse_sat_add(price.time_ps, place_loaded(s, number, k, partition, &layout, &held, &block));
         } else {
@@ -509,7 +547,7 @@ static void choose(struct search *s, int number) {
     /* While this operation chooses, sources that nobody else uses are free to move with it. */
     for (int k = 0; k < op->inputs; k++) {
         int v = op->input[k].value;
-        if (is_loaded(s, v) && !is_small(s, v)) {
+        if (follows_users(s, v)) {
             bool only = true;
             for (int u = s->user_begin[v]; u < s->user_begin[v + 1]; u++)
                 only &= s->user[u] == number || !s->decided[s->user[u]];
@@ -555,7 +593,7 @@ static void choose(struct search *s, int number) {
     s->decided[number] = true;
     for (int k = 0; k < op->inputs; k++) {
         int v = op->input[k].value;
-        if (is_loaded(s, v) && !is_small(s, v) && !s->placed[v]) {
+        if (follows_users(s, v) && !s->placed[v]) {
             int64_t held, block;
             place_loaded(s, number, k, &plan->partition[number], &plan->layout[v], &held, &block);
             s->placed[v] = true;
@@ -593,7 +631,7 @@ static void place_rest(struct search *s) {
 static void place_shared(struct search *s) {
     struct fuse_plan *plan = s->plan;
     for (int v = 0; v < plan->ir->values.n; v++) {
-        if (!is_loaded(s, v) || is_small(s, v) || s->user_begin[v + 1] - s->user_begin[v] < 2)
+        if (!follows_users(s, v) || s->user_begin[v + 1] - s->user_begin[v] < 2)
             continue;
         int64_t lowest = INT64_MAX;
         for (int u = s->user_begin[v]; u < s->user_begin[v + 1]; u++) {
@@ -683,8 +721,12 @@ void fuse_plan_search(struct fuse_plan *plan, const struct fuse_plan_effort *eff
     list_users(&s, arena);
     fuse_plan_lifetime(plan, s.first, s.last);
     classify(&s, arena);
-    for (int v = 0; v < ir->values.n; v++)
-        plan->layout[v] = fuse_layout_replicated();
+    for (int v = 0; v < ir->values.n; v++) {
+        int pin = ir->values.at[v].pin;
+        plan->layout[v] = pin > 0 ? fuse_pin_layout(&plan->mesh, &plan->request, &plan->request.pin[pin - 1])
+                                  : fuse_layout_replicated();
+        s.placed[v] = pin > 0;
+    }
     for (int o = 0; o < ir->ops.n; o++) {
         plan->partition[o] = fuse_layout_replicated();
         choice[o].natural = choice[o].reduced = fuse_layout_replicated();

@@ -349,8 +349,61 @@ static void wide_maps_are_split(void **state) {
     fuse_arena_close(arena);
 }
 
+/* A copy, a map with one user and two equal products would all dissolve. Those that are pinned stay, under the name that
+ * the pin is about; where only one of two equal ones is pinned, they become that one. */
+static void pinned_values_stay(void **state) {
+    (void)state;
+    for (int pinned = 0; pinned < 16; pinned++) {
+        struct fuse_arena *arena = fuse_arena_open(NULL);
+        struct fuse_ir ir = {.arena = arena};
+        struct fuse_error err = {0};
+        struct interpreted before, after;
+        struct build_body copy = {.arena = arena}, active = {.arena = arena}, sum = {.arena = arena};
+        int64_t extent[3] = {4, 5, 6};
+        int x = build_source(&ir, "X", FUSE_F64, 2, extent), w = build_source(&ir, "W", FUSE_F64, 2, extent);
+        body_load(&copy, 0, FUSE_F64);
+        int t = build_map(&ir, FUSE_F64, "ji", "ij", extent, 1, (struct build_use[]){{x, "ij"}}, FUSE_REDUCE_NONE,
+                          body_end(&copy));
+        body_op(&active, FUSE_SCALAR_ABS, FUSE_F64, body_load(&active, 0, FUSE_F64), -1, -1);
+        int a = build_map(&ir, FUSE_F64, "ji", "ji", extent, 1, (struct build_use[]){{t, "ji"}}, FUSE_REDUCE_NONE,
+                          body_end(&active));
+        struct build_use factor[] = {{a, "ji"}, {w, "ik"}};
+        int64_t space[] = {4, 5, 5};
+        int p = build_product(&ir, FUSE_F64, "jk", "ijk", space, 2, factor);
+        int q = build_product(&ir, FUSE_F64, "jk", "ijk", space, 2, factor);
+        body_op(&sum, FUSE_SCALAR_SUB, FUSE_F64, body_load(&sum, 0, FUSE_F64), body_load(&sum, 1, FUSE_F64), -1);
+        int y = build_map(&ir, FUSE_F64, "jk", "jk", (int64_t[]){5, 5}, 2, (struct build_use[]){{p, "jk"}, {q, "jk"}},
+                          FUSE_REDUCE_NONE, body_end(&sum));
+        build_sink(&ir, "out", y);
+        const int value[] = {t, a, p, q};
+        static const char *const name[] = {"T", "A", "P", "Q"};
+        for (int k = 0; k < 4; k++)
+            if (pinned >> k & 1) {
+                ir.values.at[value[k]].name = name[k];
+                ir.values.at[value[k]].pin = k + 1;
+            }
+        assert_true(interpret(&before, arena, &ir));
+        assert_int_equal(fuse_ir_simplify(&ir, &err), FUSE_OK);
+        assert_true(interpret(&after, arena, &ir));
+        assert_true(interpreted_equal(&before, &after, 1e-14));
+        int there = 0, products = 0;
+        for (int v = 0; v < ir.values.n; v++) {
+            int pin = ir.values.at[v].pin;
+            there |= pin > 0 ? 1 << (pin - 1) : 0;
+            if (pin > 0)
+                assert_string_equal(ir.values.at[v].name, name[pin - 1]);
+        }
+        for (int o = 0; o < ir.ops.n; o++)
+            products += ir.ops.at[o]->kind == FUSE_OP_EINSUM;
+        assert_int_equal(there, pinned);
+        assert_int_equal(products, pinned >> 2 == 3 ? 2 : 1);
+        fuse_arena_close(arena);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(pinned_values_stay),
         cmocka_unit_test(wide_maps_are_split),
         cmocka_unit_test(random_programs_keep_their_meaning),
         cmocka_unit_test(each_rewrite_stands_alone),

@@ -57,6 +57,25 @@ static void check_perturbed(struct fuse_plan *plan) {
     plan->request.perturb = false;
 }
 
+/* Every pinned value lies as its pin says: counted from the pin, not by the planner's own function. */
+static void check_pins(const struct fuse_plan *plan) {
+    const struct fuse_plan_request *request = &plan->request;
+    for (int v = 0; v < plan->ir->values.n; v++) {
+        const struct fuse_value *value = &plan->ir->values.at[v];
+        int64_t parts[FUSE_MAX_AXES];
+        if (value->pin == 0)
+            continue;
+        const struct fuse_plan_pin *pin = &request->pin[value->pin - 1];
+        for (int a = 0; a < value->rank; a++)
+            parts[a] = a == pin->all ? plan->mesh.used : 1;
+        for (int k = 0; pin->all < 0 && k < pin->splits; k++)
+            parts[pin->split[k].axis] *= request->mesh_size[pin->split[k].dim];
+        for (int a = 0; a < value->rank; a++)
+            assert_int_equal(fuse_layout_parts(&plan->layout[v], &plan->mesh, a), parts[a]);
+        assert_int_equal(fuse_layout_parts(&plan->layout[v], &plan->mesh, FUSE_PARTIAL), 1);
+    }
+}
+
 static void check(const struct fuse_ir *ir, const struct fuse_plan_request *request) {
     struct fuse_arena *arena = fuse_arena_open(NULL);
     struct fuse_plan *plan = NULL;
@@ -79,13 +98,45 @@ static void check(const struct fuse_ir *ir, const struct fuse_plan_request *requ
             fail();
         }
         count(plan);
+        check_pins(plan);
         check_perturbed(plan);
     }
     fuse_arena_close(arena);
 }
 
-static void random_programs(int programs, bool device) {
+/* A mesh of one to three dimensions, and layouts on it for a third of the values. Returns how many. */
+static int random_pins(struct fuse_ir *ir, struct fuse_plan_request *request, struct random_state *state) {
+    struct fuse_plan_pin *pin = FUSE_NEW_ARRAY(ir->arena, struct fuse_plan_pin, ir->values.n);
+    int pins = 0, left = request->ranks;
+    for (int i = 0; random_below(state, 4) > 0 && i < 3; i++) {
+        int size = 1 + (int)random_below(state, left);
+        request->mesh_size[request->mesh_sizes++] = size;
+        left /= size;
+    }
+    for (int v = 0; v < ir->values.n; v++) {
+        struct fuse_value *value = &ir->values.at[v];
+        if (fuse_is_relation(ir, v) || random_below(state, 3) > 0)
+            continue;
+        struct fuse_plan_pin *one = &pin[pins++];
+        one->all = value->rank > 0 && random_below(state, 3) == 0 ? (int)random_below(state, value->rank) : -1;
+        bool taken[3] = {false};
+        for (int k = 0; one->all < 0 && value->rank > 0 && k < request->mesh_sizes; k++) {
+            int dim = (int)random_below(state, request->mesh_sizes);
+            if (taken[dim])
+                continue;
+            taken[dim] = true;
+            one->split[one->splits].axis = (int)random_below(state, value->rank);
+            one->split[one->splits++].dim = dim;
+        }
+        value->pin = pins;
+    }
+    request->pin = pin;
+    return pins;
+}
+
+static void random_programs(int programs, bool device, bool pinned) {
     memset(&seen, 0, sizeof seen);
+    int pins = 0;
     for (int seed = 0; seed < programs; seed++) {
         struct random_state state;
         random_seed(&state, seed);
@@ -107,6 +158,8 @@ static void random_programs(int programs, bool device) {
         request.slab_bytes = random_below(&state, 2) ? 1 + random_below(&state, 300) : 0;
         if (device)
             request.machine.kind = FUSE_MEM_DEVICE;
+        if (pinned)
+            pins += random_pins(&ir, &request, &state);
         check(&ir, &request);
         request.panels = random_below(&state, 3) == 0 ? 1 + random_below(&state, 5) : 0;
         request.memory_bytes = FUSE_PLAN_BASE_BYTES + (1 + random_below(&state, 40)) * 16 * 1024;
@@ -120,7 +173,8 @@ static void random_programs(int programs, bool device) {
         seen.refused, seen.caught, seen.perturbed);
     assert_true(seen.moving > programs / 4 && seen.reducing > programs / 8 && seen.panels > programs / 20);
     assert_true(seen.slabs > 0 && seen.refused > 0 && seen.joining > programs / 8);
-    assert_true(seen.chains > programs / 10 && seen.summed > programs / 40);
+    assert_true(seen.chains > programs / (pinned ? 40 : 10) && seen.summed > programs / (pinned ? 400 : 40));
+    assert_true(!pinned || pins > programs);
     assert_int_equal(seen.caught, seen.perturbed);
 }
 
@@ -156,12 +210,18 @@ static void test_fewer_slabs_than_ranks(void **unused) {
 
 static void test_random_programs(void **unused) {
     (void)unused;
-    random_programs(240, false);
+    random_programs(240, false, false);
 }
 
 static void test_random_programs_on_a_device(void **unused) {
     (void)unused;
-    random_programs(150, true);
+    random_programs(150, true, false);
+}
+
+/* Fails when the planner puts a pinned value elsewhere, or when what follows from it does not hold together. */
+static void test_random_programs_with_pinned_values(void **unused) {
+    (void)unused;
+    random_programs(80, false, true);
 }
 
 int main(void) {
@@ -169,6 +229,7 @@ int main(void) {
         cmocka_unit_test(test_fewer_slabs_than_ranks),
         cmocka_unit_test(test_random_programs),
         cmocka_unit_test(test_random_programs_on_a_device),
+        cmocka_unit_test(test_random_programs_with_pinned_values),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
