@@ -2,9 +2,9 @@
 
 _fuse_dist() {
     local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} before=${COMP_WORDS[COMP_CWORD - 2]:-}
-    local commands="run plan check info help"
+    local commands="run plan check convert info help"
     local options="
-        --dump --explain --times --ranks --mem-per-rank --threads --backend --panel -D --define --input -o --out --mode --query --progress --projection --samples --seed --precision --validate --werror
+        --dump --explain --times --ranks --mem-per-rank --threads --backend --panel -D --define --input -o --out --dtype --mode --query --progress --projection --samples --seed --precision --validate --werror
         -I --include --root --output-root --stall-timeout --replicate-below --slabs-above --workspace --file-unit
         -h --help --version --json"
 
@@ -19,6 +19,7 @@ _fuse_dist() {
         --dump) mapfile -t COMPREPLY < <(compgen -W "ast ir plan" -- "$current") ;;
         --times) mapfile -t COMPREPLY < <(compgen -W "json" -- "$current") ;;
         --backend) mapfile -t COMPREPLY < <(compgen -W "cpu ref fakedev" -- "$current") ;;
+        --dtype) mapfile -t COMPREPLY < <(compgen -W "f64 f32 bf16 f16 i64 i32 i16 i8 u8 bool" -- "$current") ;;
         --mode) mapfile -t COMPREPLY < <(compgen -W "all demand" -- "$current") ;;
         --projection) mapfile -t COMPREPLY < <(compgen -W "exact monte_carlo" -- "$current") ;;
         --progress) mapfile -t COMPREPLY < <(compgen -W "auto bar lines off" -- "$current") ;;
@@ -43,7 +44,10 @@ _fuse_dist() {
             local file
             while IFS= read -r file; do
                 COMPREPLY+=("$file")
-            done < <(compgen -d -- "$current" && compgen -f -X '!*.fuse' -- "$current")
+            done < <(compgen -d -- "$current" && case ${COMP_WORDS[1]} in
+                convert | info) compgen -f -- "$current" ;;
+                *) compgen -f -X '!*.fuse' -- "$current" ;;
+            esac)
             ;;
     esac
 }

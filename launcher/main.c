@@ -108,7 +108,9 @@ static int open_and_run(fuse_dist_job *job, const struct launch *launch, struct 
     signals_catch();
     size_t printed = 0;
     fuse_dist_program *program;
-    int status = fuse_dist_open(&program, job, launch->program, &options);
+    int status = launch->command == LAUNCH_CONVERT
+                     ? fuse_dist_open_convert(&program, job, launch->words[0], launch->words[1], &options)
+                     : fuse_dist_open(&program, job, launch->program, &options);
     if (!program) {
         if (output)
             fprintf(stderr, "error: %s\n", fuse_dist_status_text(status));
@@ -130,6 +132,32 @@ static int info(fuse_dist_job *job, const struct launch *launch, struct output *
         write_output(output, text);
     else if (output)
         fprintf(stderr, "error: %s\n", fuse_dist_status_text(status));
+    return status;
+}
+
+static int info_of_file(fuse_dist_job *job, const struct launch *launch, const char *path, struct output *output) {
+    fuse_dist_program *file;
+    int status = fuse_dist_open_file(&file, job, path, &launch->options);
+    if (!file) {
+        if (output)
+            fprintf(stderr, "error: %s\n", fuse_dist_status_text(status));
+        return status;
+    }
+    size_t printed = 0;
+    print_messages(file, output, &printed);
+    if (status == 0)
+        print_text(file, output, launch->json ? FUSE_DIST_CONTENTS_JSON : FUSE_DIST_CONTENTS);
+    fuse_dist_close(file);
+    return status;
+}
+
+/* The status of the first file that cannot be looked at; the others are shown. */
+static int info_of_files(fuse_dist_job *job, const struct launch *launch, struct output *output) {
+    int status = 0;
+    for (int i = 0; i < launch->word_count; i++) {
+        int one = info_of_file(job, launch, launch->words[i], output);
+        status = status ? status : one;
+    }
     return status;
 }
 
@@ -176,8 +204,10 @@ static int run(const struct launch *launch, const struct environment *env, uint6
             complain(launch->error, launch->hint);
         status = USAGE;
     } else {
-        status = launch->command == LAUNCH_INFO ? info(job, launch, speaks ? &output : NULL)
-                                                : open_and_run(job, launch, speaks ? &output : NULL);
+        struct output *told = speaks ? &output : NULL;
+        status = launch->command != LAUNCH_INFO ? open_and_run(job, launch, told)
+                 : launch->word_count > 0       ? info_of_files(job, launch, told)
+                                                : info(job, launch, told);
     }
     int flushed = speaks ? flush_output(&output) : 0;
     if (!fuse_dist_job_same(job, (uint64_t)flushed) || flushed != 0)
@@ -306,7 +336,7 @@ int main(int argc, char **argv) {
     launch.options.node_memory_bytes = env.node_memory_bytes;
 
     int status = 0;
-    bool is_run = launch.command == LAUNCH_RUN || launch.command == LAUNCH_INFO;
+    bool is_run = launch.command == LAUNCH_RUN || launch.command == LAUNCH_CONVERT || launch.command == LAUNCH_INFO;
     if (is_run || launch.error[0]) {
         status = run(&launch, &env, arguments);
     } else if (launch.command == LAUNCH_PLAN) {

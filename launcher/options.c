@@ -11,6 +11,7 @@ enum {
     ON_RUN = 1u << LAUNCH_RUN,
     ON_PLAN = 1u << LAUNCH_PLAN,
     ON_CHECK = 1u << LAUNCH_CHECK,
+    ON_CONVERT = 1u << LAUNCH_CONVERT,
     ON_INFO = 1u << LAUNCH_INFO,
     ON_ANY = LAUNCH_EXPERT - 1,
 };
@@ -19,6 +20,7 @@ const struct launch_option_row launch_options[LAUNCH_OPTIONS] = {
 #define RUN ON_RUN
 #define PLAN ON_PLAN
 #define CHECK ON_CHECK
+#define CONVERT ON_CONVERT
 #define INFO ON_INFO
 #define ANY ON_ANY
 #define EXPERT LAUNCH_EXPERT
@@ -29,6 +31,7 @@ const struct launch_option_row launch_options[LAUNCH_OPTIONS] = {
 #undef RUN
 #undef PLAN
 #undef CHECK
+#undef CONVERT
 #undef INFO
 #undef ANY
 #undef EXPERT
@@ -230,6 +233,7 @@ static bool take_value(struct launch *out, enum launch_option option, char *text
     case LAUNCH_OPTION_DUMP: out->dump = text; break;
     case LAUNCH_OPTION_MODE: out->options.mode = text; break;
     case LAUNCH_OPTION_QUERY: out->queries[out->options.queries++] = text; break;
+    case LAUNCH_OPTION_DTYPE: out->options.dtype = text; break;
     case LAUNCH_OPTION_OUT: out->options.out = text; break;
     case LAUNCH_OPTION_PROGRESS: out->progress = text; break;
     case LAUNCH_OPTION_TIMES: out->times = true; break;
@@ -338,10 +342,10 @@ static bool take_plain(struct launch *out, char **plain, int plains) {
     }
     out->words = plain;
     out->word_count = plains;
-    if (out->command == LAUNCH_HELP)
+    if (out->command == LAUNCH_HELP || out->command == LAUNCH_INFO)
         return true;
-    if (out->command == LAUNCH_INFO)
-        return plains == 0 || fail(out, "info takes no program: '%s' is too many", plain[0]);
+    if (out->command == LAUNCH_CONVERT)
+        return plains == 2 || fail(out, "convert takes two files: fuse-dist convert FROM TO");
     if (plains == 0 || plain[0][0] == '\0')
         return fail(out, "no program is given");
     if (plains > 1 && out->command != LAUNCH_CHECK)
@@ -355,7 +359,7 @@ static bool check_together(struct launch *out, const struct scan *scan) {
         if (!scan->seen[i] || (launch_options[i].commands & 1u << out->command))
             continue;
         for (int c = 0; c < LAUNCH_COMMANDS; c++) {
-            if (launch_options[i].commands & 1u << c)
+            if ((launch_options[i].commands & 1u << c) && !out->hint[0])
                 snprintf(out->hint, sizeof out->hint, "--%s goes with 'fuse-dist %s'", launch_options[i].word,
                          launch_commands[c].word);
         }

@@ -59,7 +59,7 @@ struct launch {
     enum launch_command command;
     const char *program; /* RUN, PLAN; CHECK: the first */
     char **plain;        /* owned: the words that are no options */
-    char **words;        /* of them: programs of CHECK, topics of HELP */
+    char **words;        /* of them: programs of CHECK, files of CONVERT and INFO, topics of HELP */
     int word_count;
     struct fuse_dist_options options; /* without ranks */
     struct fuse_dist_define *defines; /* owned; options.define points to it */

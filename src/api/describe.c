@@ -161,6 +161,12 @@ const char *fuse_dist_text(fuse_dist_program *program, enum fuse_dist_text what)
             return NULL;
         times(&text, program);
         break;
+    case FUSE_DIST_CONTENTS:
+    case FUSE_DIST_CONTENTS_JSON:
+        if (!program->contents)
+            return NULL;
+        fuse_api_print_contents(&text, program, what == FUSE_DIST_CONTENTS_JSON);
+        break;
     }
     return text.at ? text.at : "";
 }

@@ -85,6 +85,7 @@ struct fuse_dist_options {
     const char *mode;
     const char *const *query; /* "X[3,:]": a tensor with positions, or its name; treated as exports are */
     int queries;
+    const char *dtype;          /* conversions: of the result; NULL: as it is */
     const char *out;            /* file that exports are written to instead of being printed; NULL: they are printed */
     const char *const *include; /* folders for imports that are not beside the importing file */
     int includes;
@@ -114,6 +115,13 @@ FUSE_DIST_API void fuse_dist_job_abort(fuse_dist_job *job, int status);
  * for its messages; NULL only without memory. */
 FUSE_DIST_API int fuse_dist_open(fuse_dist_program **program, fuse_dist_job *job, const char *path,
                                  const struct fuse_dist_options *options);
+/* Collective. A program that writes what the file `from` holds to the file `to`: an array or a relation, or, where neither
+ * names a part, everything in the file. Both are what a program could say of a source and a sink. options.dtype counts. */
+FUSE_DIST_API int fuse_dist_open_convert(fuse_dist_program **program, fuse_dist_job *job, const char *from,
+                                         const char *to, const struct fuse_dist_options *options);
+/* Collective. No program, but a look at a file: of texts it has FUSE_DIST_CONTENTS, on rank 0. */
+FUSE_DIST_API int fuse_dist_open_file(fuse_dist_program **program, fuse_dist_job *job, const char *path,
+                                      const struct fuse_dist_options *options);
 /* Collective. Plans for the job's ranks, or options.ranks. */
 FUSE_DIST_API int fuse_dist_plan(fuse_dist_program *program);
 /* Collective. Plans if need be, runs, writes the sinks. */
@@ -123,12 +131,14 @@ FUSE_DIST_API int fuse_dist_run(fuse_dist_program *program);
 FUSE_DIST_API const char *fuse_dist_messages(fuse_dist_program *program);
 
 enum fuse_dist_text {
-    FUSE_DIST_AST,     /* after open */
-    FUSE_DIST_IR,      /* after open: simplified */
-    FUSE_DIST_SUMMARY, /* after open: tensors, equations, sources, sinks, exports */
-    FUSE_DIST_PLAN,    /* after plan: layouts, steps, bytes, flops, memory */
-    FUSE_DIST_EXPLAIN, /* after run: the plan beside what was measured */
-    FUSE_DIST_TIMES    /* after run: one JSON object */
+    FUSE_DIST_AST,          /* after open */
+    FUSE_DIST_IR,           /* after open: simplified */
+    FUSE_DIST_SUMMARY,      /* after open: tensors, equations, sources, sinks, exports */
+    FUSE_DIST_PLAN,         /* after plan: layouts, steps, bytes, flops, memory */
+    FUSE_DIST_EXPLAIN,      /* after run: the plan beside what was measured */
+    FUSE_DIST_TIMES,        /* after run: one JSON object */
+    FUSE_DIST_CONTENTS,     /* of fuse_dist_open_file: what the file holds, for people */
+    FUSE_DIST_CONTENTS_JSON /* .. as one JSON object */
 };
 /* A text form of the program, NULL before the stage that makes it. Local. */
 FUSE_DIST_API const char *fuse_dist_text(fuse_dist_program *program, enum fuse_dist_text what);

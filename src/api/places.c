@@ -146,9 +146,8 @@ static void report_unknown(struct fuse_dist_program *program, const char *path, 
              fuse_arena_printf(arena, "the suffix tells the format; %s can be %s", known, verb));
 }
 
-/* The format of a place, or NULL after a diagnostic. verb: "read", "written". */
-static const struct fuse_format *find_format(struct fuse_dist_program *program, const char *path, const char *part,
-                                             struct fuse_span span, bool is_sink) {
+const struct fuse_format *fuse_api_find_format(struct fuse_dist_program *program, const char *path, const char *part,
+                                               struct fuse_span span, bool is_sink) {
     struct fuse_diagnostics *diagnostics = &program->diagnostics;
     const char *verb = is_sink ? "written" : "read";
     const struct place *place = find_place(path, strlen(path));
@@ -203,8 +202,9 @@ static void report_failure(struct fuse_dist_program *program, const struct fuse_
         d->status = failure->status;
     hint(&program->diagnostics, d,
          failure->hint[0]                 ? failure->hint
-         : failure->status == FUSE_EINPUT ? "a source is a complete file of numbers; its path is relative to --root"
-                                          : "");
+         : failure->status != FUSE_EINPUT ? ""
+         : program->files.list.n > 0      ? "a source is a complete file of numbers; its path is relative to --root"
+                                          : "the file has to be whole; a relative path begins at the current folder");
 }
 
 /* Collective. What a header does not tell. */
@@ -215,6 +215,18 @@ static void scan_source(struct fuse_dist_program *program, struct fuse_source_re
     fuse_api_source_place(&path, &part, program, source->text);
     enum fuse_status st = format->scan(&source->probe, program->arena, comm, path, part, failure);
     source->probed = fuse_agree(comm, st, failure) == FUSE_OK;
+}
+
+static bool take_probed(struct fuse_source_request *source, const struct fuse_sources *probed) {
+    for (int k = 0; k < probed->list.n; k++) {
+        const struct fuse_source_request *known = &probed->list.at[k];
+        if (!known->probed || strcmp(known->text, source->text) != 0)
+            continue;
+        source->probed = true;
+        source->probe = known->probe;
+        return true;
+    }
+    return false;
 }
 
 /* The file system is asked by one rank; formats and spellings are judged by each. */
@@ -228,10 +240,12 @@ enum fuse_status fuse_api_probe_sources(struct fuse_dist_program *program, struc
     const struct fuse_format **format = FUSE_NEW_ARRAY(program->arena, const struct fuse_format *, n);
 
     for (int i = 0; i < n; i++) {
-        const struct fuse_source_request *source = &program->sources.list.at[i];
+        struct fuse_source_request *source = &program->sources.list.at[i];
         const char *path, *part;
+        if (take_probed(source, &program->probed))
+            continue;
         fuse_api_split_place(&path, &part, program->arena, source->text);
-        format[i] = find_format(program, path, part, source->span, false);
+        format[i] = fuse_api_find_format(program, path, part, source->span, false);
         if (!format[i] || comm->rank != 0)
             continue;
         path = fuse_api_resolve(program->arena, program->options.root, path);
@@ -241,6 +255,8 @@ enum fuse_status fuse_api_probe_sources(struct fuse_dist_program *program, struc
 
     for (int i = 0; i < n; i++) {
         struct fuse_source_request *source = &program->sources.list.at[i];
+        if (source->probed)
+            continue;
         source->failed = !format[i];
         if (!format[i])
             continue;
@@ -292,7 +308,7 @@ static void check_sink(struct fuse_dist_program *program, struct sinks_seen *see
     struct fuse_arena *arena = program->arena;
     const char *path, *part;
     fuse_api_split_place(&path, &part, arena, item->text);
-    const struct fuse_format *format = find_format(program, path, part, item->text_span, true);
+    const struct fuse_format *format = fuse_api_find_format(program, path, part, item->text_span, true);
     if (!format)
         return;
     struct fuse_error failure = {0};

@@ -5,6 +5,7 @@
 #include "api/fuse_dist.h"
 #include "comm/comm.h"
 #include "exec/exec.h"
+#include "io/format.h"
 #include "lang/import.h"
 #include "lang/lang.h"
 #include "lang/parser.h"
@@ -39,9 +40,12 @@ struct fuse_dist_program {
     FUSE_VEC(struct fuse_api_event) events;
     struct fuse_ast ast;
     struct fuse_sources sources;
+    struct fuse_sources probed; /* sources that are known before the program says that it has them */
     struct fuse_ir ir;
     bool is_parsed, is_checked;
-    int first_query; /* file from which on files are queries */
+    const char *converted_to; /* fuse_dist_open_convert: the program is made, and its places mean nothing to the user */
+    struct fuse_contents *contents; /* fuse_dist_open_file, on rank 0 */
+    int first_query;                /* file from which on files are queries */
 
     const struct fuse_backend_ops *backend;
     struct fuse_fault fault;
@@ -66,6 +70,8 @@ _Noreturn void fuse_api_out_of_memory(size_t bytes);
 enum fuse_status fuse_api_same(struct fuse_comm *comm, bool *same, uint64_t number,
                                struct fuse_error *err) FUSE_CHECKED;
 
+/* The files that messages show lines of; NULL: none. */
+const struct fuse_files *fuse_api_shown_files(const struct fuse_dist_program *program);
 /* Local: adds the diagnostics that are not in the messages yet. */
 void fuse_api_render(struct fuse_dist_program *program);
 /* Local: adds a line to the events that --explain and --times show beside the steps. Equal calls on every rank. */
@@ -97,6 +103,9 @@ void fuse_api_source_place(const char **path, const char **part, struct fuse_dis
 void fuse_api_sink_place(const char **path, const char **part, struct fuse_dist_program *program, const char *text);
 /* Collective: rank 0 probes the sources, all scan what a header does not tell, and every rank gets the facts, or the diagnostics. */
 enum fuse_status fuse_api_probe_sources(struct fuse_dist_program *program, struct fuse_error *err) FUSE_CHECKED;
+/* Local: the format of a place of the program, or NULL after a diagnostic. */
+const struct fuse_format *fuse_api_find_format(struct fuse_dist_program *program, const char *path, const char *part,
+                                               struct fuse_span span, bool is_sink);
 /* Local, pure: formats, places and doubles of the sinks. Reports what is wrong. */
 void fuse_api_check_sinks(struct fuse_dist_program *program);
 /* Local, pure: whether an export may be written to the place. USAGE, OUTPUT. */
@@ -111,6 +120,21 @@ void fuse_api_take_inputs(struct fuse_dist_program *program);
 void fuse_api_take_queries(struct fuse_dist_program *program);
 /* Makes exports sinks, when the options say so. */
 enum fuse_status fuse_api_export_to_file(struct fuse_dist_program *program, struct fuse_error *err) FUSE_CHECKED;
+
+/* ---- contents.c, convert.c: files without a program -------------------------------------------------------------- */
+
+/* Collective: probes a place and scans it, as a source of the program's `probed`. What is wrong is reported. */
+enum fuse_status fuse_api_probe_place(struct fuse_dist_program *program, const char *text,
+                                      struct fuse_error *err) FUSE_CHECKED;
+/* Collective: sets contents on rank 0: of a format with parts, or of any file as one part without a name. What is wrong is
+ * reported, or a failure. */
+enum fuse_status fuse_api_list_contents(struct fuse_dist_program *program, const char *text,
+                                        struct fuse_error *err) FUSE_CHECKED;
+/* FUSE_DIST_CONTENTS, on rank 0. */
+void fuse_api_print_contents(struct fuse_text *text, const struct fuse_dist_program *program, bool json);
+/* Collective: the text of a program that writes what the program's path holds to converted_to; NULL after diagnostics. */
+enum fuse_status fuse_api_make_conversion(struct fuse_program_file *out, struct fuse_dist_program *program,
+                                          struct fuse_error *err) FUSE_CHECKED;
 
 /* check_summary.c. Local. */
 void fuse_api_summarise(struct fuse_text *text, const struct fuse_dist_program *program);

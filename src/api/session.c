@@ -9,9 +9,14 @@
 
 /* ---- messages and statuses ---- */
 
+const struct fuse_files *fuse_api_shown_files(const struct fuse_dist_program *program) {
+    return program->converted_to ? NULL : &program->files;
+}
+
 void fuse_api_render(struct fuse_dist_program *program) {
     for (; program->reported < program->diagnostics.list.n; program->reported++)
-        fuse_diagnostic_print(&program->messages, &program->files, &program->diagnostics.list.at[program->reported]);
+        fuse_diagnostic_print(&program->messages, fuse_api_shown_files(program),
+                              &program->diagnostics.list.at[program->reported]);
 }
 
 enum fuse_status fuse_api_end_stage(struct fuse_dist_program *program, enum fuse_status local, struct fuse_error *err) {
@@ -19,7 +24,7 @@ enum fuse_status fuse_api_end_stage(struct fuse_dist_program *program, enum fuse
     enum fuse_status st = fuse_agree(comm, local, err);
     fuse_api_render(program);
     if (st != FUSE_OK)
-        fuse_error_print(&program->messages, &program->files, err);
+        fuse_error_print(&program->messages, fuse_api_shown_files(program), err);
     program->status = st;
     return st;
 }
@@ -30,6 +35,9 @@ static enum fuse_status end_with_diagnostics(struct fuse_dist_program *program, 
     for (int i = 0; i < program->diagnostics.list.n; i++) {
         struct fuse_diagnostic *d = &program->diagnostics.list.at[i];
         if (program->first_query > 0 && d->span.file >= program->first_query)
+            d->status = FUSE_EUSAGE;
+        /* Of files alone there is no program that could be wrong. */
+        if ((program->converted_to || program->files.list.n == 0) && d->status == FUSE_EPROGRAM)
             d->status = FUSE_EUSAGE;
         /* That a program is wrong matters more than that its inputs are missing. */
         if (d->severity == FUSE_SEVERITY_ERROR && (st == FUSE_OK || (st == FUSE_EINPUT && d->status == FUSE_EPROGRAM)))
@@ -83,7 +91,7 @@ static uint64_t hash_options(const struct fuse_dist_options *options) {
     hash = hash_text(hash, options->mode);
     for (int i = 0; i < options->queries; i++)
         hash = hash_text(hash, options->query[i]);
-    hash = hash_text(hash, options->out);
+    hash = hash_text(hash_text(hash, options->out), options->dtype);
     for (int i = 0; i < options->inputs; i++)
         hash = hash_text(hash_text(hash, options->input[i].name), options->input[i].value);
     for (int i = 0; i < options->defines; i++)
@@ -99,7 +107,7 @@ static enum fuse_status compare_ranks(struct fuse_dist_program *program, struct 
     } facts[] = {
         {"versions of fuse-dist", fuse_hash_string(FUSE_HASH_SEED, fuse_dist_version())},
         {"programs", fuse_hash_string(FUSE_HASH_SEED, program->path)},
-        {"options", hash_options(&program->options)},
+        {"options", hash_text(hash_options(&program->options), program->converted_to)},
     };
     enum fuse_status st = FUSE_OK;
     for (size_t i = 0; i < sizeof facts / sizeof *facts; i++) {
@@ -212,7 +220,8 @@ static enum fuse_status prepare(struct fuse_dist_program *program, struct fuse_e
     FUSE_TRY(compare_ranks(program, err));
     FUSE_TRY(check_options(program, err));
     struct fuse_program_file file;
-    FUSE_TRY(fuse_api_read_program(&file, program, err));
+    FUSE_TRY(program->converted_to ? fuse_api_make_conversion(&file, program, err)
+                                   : fuse_api_read_program(&file, program, err));
     fuse_vec_push(program->arena, &program->files.list, file);
     return FUSE_OK;
 }
@@ -257,6 +266,8 @@ static enum fuse_status open_program(struct fuse_dist_program *program) {
     struct fuse_error err = {0};
     enum fuse_status st = prepare(program, &err);
     FUSE_TRY(fuse_api_end_stage(program, st, &err));
+    if (program->diagnostics.errors > 0)
+        return end_with_diagnostics(program, &err);
 
     struct fuse_loader loader = {.find = fuse_api_find_import, .context = program};
     st = fuse_parse_program(&program->ast, &program->is_parsed, program->arena, &program->files, &loader,
@@ -289,8 +300,8 @@ static enum fuse_status open_program(struct fuse_dist_program *program) {
     return fuse_api_end_stage(program, simplify(program, &err), &err);
 }
 
-int fuse_dist_open(fuse_dist_program **out, fuse_dist_job *job, const char *path,
-                   const struct fuse_dist_options *options) {
+static enum fuse_status new_program(fuse_dist_program **out, fuse_dist_job *job, const char *path,
+                                    const struct fuse_dist_options *options) {
     *out = NULL;
     struct fuse_arena *arena = fuse_arena_open(fuse_api_out_of_memory);
     struct fuse_error err = {0};
@@ -311,10 +322,36 @@ int fuse_dist_open(fuse_dist_program **out, fuse_dist_job *job, const char *path
     program->diagnostics.arena = arena;
     program->ir.arena = arena;
     *out = program;
+    return FUSE_OK;
+}
+
+static enum fuse_status open_timed(struct fuse_dist_program *program) {
     double start = fuse_api_seconds();
-    st = open_program(program);
+    enum fuse_status st = open_program(program);
     program->compile_seconds += fuse_api_seconds() - start;
     return st;
+}
+
+int fuse_dist_open(fuse_dist_program **out, fuse_dist_job *job, const char *path,
+                   const struct fuse_dist_options *options) {
+    FUSE_TRY(new_program(out, job, path, options));
+    return open_timed(*out);
+}
+
+int fuse_dist_open_convert(fuse_dist_program **out, fuse_dist_job *job, const char *from, const char *to,
+                           const struct fuse_dist_options *options) {
+    FUSE_TRY(new_program(out, job, from, options));
+    (*out)->converted_to = fuse_arena_printf((*out)->arena, "%s", to);
+    return open_timed(*out);
+}
+
+int fuse_dist_open_file(fuse_dist_program **out, fuse_dist_job *job, const char *path,
+                        const struct fuse_dist_options *options) {
+    FUSE_TRY(new_program(out, job, path, options));
+    struct fuse_dist_program *program = *out;
+    struct fuse_error err = {0};
+    FUSE_TRY(fuse_api_end_stage(program, fuse_api_list_contents(program, path, &err), &err));
+    return end_with_diagnostics(program, &err);
 }
 
 const char *fuse_dist_messages(fuse_dist_program *program) {

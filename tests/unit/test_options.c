@@ -56,6 +56,8 @@ static void test_commands(void **state) {
         {"a.fuse", LAUNCH_RUN, "a.fuse"},
         {"run a.fuse", LAUNCH_RUN, "a.fuse"},
         {"run run", LAUNCH_RUN, "run"},
+        {"convert a.npy b.npy --mem-per-rank 1G", LAUNCH_CONVERT, NULL},
+        {"info a.npy b.npy --json", LAUNCH_INFO, NULL},
         {"-- --help", LAUNCH_RUN, "--help"},
         {"run -- -x", LAUNCH_RUN, "-x"},
         {"-", LAUNCH_RUN, "-"},
@@ -228,8 +230,10 @@ static void test_table(void **state) {
         if (row->kind == LAUNCH_CHOICE)
             snprintf(choice, sizeof choice, "%.*s", (int)strcspn(row->argument, "|"), row->argument);
         assert_true((row->kind == LAUNCH_FLAG) == !row->argument);
-        bool on_plan = row->commands == 1u << LAUNCH_PLAN;
-        snprintf(text, sizeof text, "%s a.fuse %s %s%s", on_plan ? "plan" : "run", word,
+        const char *command = row->commands == 1u << LAUNCH_PLAN      ? "plan a.fuse"
+                              : row->commands == 1u << LAUNCH_CONVERT ? "convert a.npy b.npy"
+                                                                      : "run a.fuse";
+        snprintf(text, sizeof text, "%s %s %s%s", command, word,
                  row->kind == LAUNCH_FLAG     ? ""
                  : row->kind == LAUNCH_CHOICE ? choice
                                               : value[row->kind],
