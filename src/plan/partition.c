@@ -114,6 +114,35 @@ static void orders(struct dealing *x, int *order, int k, int n) {
     }
 }
 
+/* Same grid: every index is cut into as many parts. */
+static bool is_known_grid(const struct dealing *x, const struct fuse_layout *layout) {
+    for (int c = 0; c < x->count; c++) {
+        bool same = true;
+        for (int i = 0; i < x->op->indices && same; i++)
+            same = fuse_layout_parts(layout, &x->plan->mesh, i) == fuse_layout_parts(&x->out[c], &x->plan->mesh, i);
+        if (same)
+            return true;
+    }
+    return false;
+}
+
+/* Runs of neighbours do not make every grid of a mesh of different primes: deals dimensions d .. one by one, equal ones to
+ * the indices in increasing order of k, so that each grid comes once; those that runs made are left out. */
+static void add_grids(struct dealing *x, const int *order, int n, struct fuse_layout layout, int d, int k) {
+    if (d == x->plan->mesh.dims) {
+        if (x->count < x->limit && !is_known_grid(x, &layout))
+            x->out[x->count++] = layout;
+        return;
+    }
+    bool is_new_prime = d == x->taken || x->plan->mesh.dim[d] != x->plan->mesh.dim[d - 1];
+    for (k = is_new_prime ? 0 : k; k < n; k++) {
+        struct fuse_layout longer = layout;
+        fuse_layout_split(&longer, &x->plan->mesh, d, order[k]);
+        if (fuse_layout_parts(&longer, &x->plan->mesh, order[k]) <= x->op->extent[order[k]])
+            add_grids(x, order, n, longer, d + 1, k);
+    }
+}
+
 /* All partitions of a chain's member have the same outermost dimensions on its slab index. */
 static struct fuse_layout chain_base(const struct fuse_plan *plan, int number, int *taken) {
     struct fuse_layout layout = fuse_layout_replicated();
@@ -155,6 +184,8 @@ int fuse_plan_partitions(struct fuse_layout *out, int limit, const struct fuse_p
     struct dealing deal = {
         .plan = plan, .op = op, .base = base, .taken = taken, .out = out, .limit = limit, .count = count};
     orders(&deal, order, 0, n);
+    if (plan->mesh.dim[taken] != plan->mesh.dim[plan->mesh.dims - 1])
+        add_grids(&deal, order, n, base, taken, 0);
     count = deal.count;
     if (count == 1) {
         /* No index is long enough for all dimensions together: use as many as fit, longest index first. */

@@ -63,6 +63,21 @@ static struct fuse_plan *try_plan(struct fuse_arena *arena, const struct fuse_ir
     return plan;
 }
 
+/* What plans are compared by: modelled time, with the exchanges of loads and stores at the side of their files, as the search
+ * reckons (search.c). */
+static int64_t elapsed_ps(const struct fuse_plan *plan) {
+    int64_t run = 0, file[FUSE_PHASES] = {0}, exchange[FUSE_PHASES] = {0};
+    for (int i = 0; i < plan->steps.n; i++) {
+        const struct fuse_step *step = &plan->steps.at[i];
+        bool moves = step->kind == FUSE_STEP_MOVE;
+        int64_t *sum = step->phase == FUSE_PHASE_RUN ? &run : moves ? &exchange[step->phase] : &file[step->phase];
+        *sum = fuse_sat_add(*sum, step->time_ps);
+    }
+    for (int phase = 0; phase < FUSE_PHASES; phase++)
+        run = fuse_sat_add(run, file[phase] > exchange[phase] ? file[phase] : exchange[phase]);
+    return run;
+}
+
 /* ---- ranks ---------------------------------------------------------------------------------------------------- */
 
 static bool has_factors_up_to(int n, int largest) {
@@ -90,8 +105,8 @@ static int choose_used(struct fuse_arena *arena, const struct fuse_ir *ir, const
     if (!has_factors_up_to(all, WIDEST_DIMENSION))
         return fewer;
     struct fuse_arena_mark mark = fuse_arena_mark(arena);
-    int64_t with_all = try_plan(arena, ir, request, all, effort)->time_ps;
-    int64_t with_fewer = try_plan(arena, ir, request, fewer, effort)->time_ps;
+    int64_t with_all = elapsed_ps(try_plan(arena, ir, request, all, effort));
+    int64_t with_fewer = elapsed_ps(try_plan(arena, ir, request, fewer, effort));
     fuse_arena_rewind(arena, mark);
     return with_fewer < with_all ? fewer : all;
 }
@@ -155,9 +170,10 @@ static void attempt(struct climb *c, const struct fuse_plan_effort *effort) {
     c->chains = plan->chains.n;
     c->dims = plan->mesh.dims;
     c->least = c->peak < c->least ? c->peak : c->least;
-    if (c->peak <= c->room && (c->best_ps < 0 || plan->time_ps < c->best_ps)) {
+    int64_t elapsed = elapsed_ps(plan);
+    if (c->peak <= c->room && (c->best_ps < 0 || elapsed < c->best_ps)) {
         c->best = *effort;
-        c->best_ps = plan->time_ps;
+        c->best_ps = elapsed;
         /* Without chains nothing else is tried. */
         c->plan = plan->chains.n == 0 ? plan : NULL;
     }

@@ -12,6 +12,7 @@
 
 #define MAX_PARTITIONS 2048
 #define SWEEPS 2
+#define HIDDEN 4096 /* what passes at the side of something slower counts for this part of its price */
 
 /* First keep to the memory budget, then be fast, then be small. */
 struct price {
@@ -235,15 +236,30 @@ static const struct space *space_of(struct search *s, int number) {
 
 /* ---- exchanges with files and neighbours ---- */
 
-/* Between a file's contiguous ranges and a layout. At a quarter of the price, for a file is slower than a network and
- * sources are laid out for their users, not the other way round. */
+/* A file, and the exchange between its contiguous ranges and a layout. While the file is read or written its bytes travel at
+ * its side, and only decide between layouts that are otherwise equal: sources are laid out for their users, not the other way
+ * round. What a layout takes beyond a share of the file, copies of it, counts in full. */
 static int64_t price_file(const struct search *s, int value, const struct fuse_layout *layout, bool store) {
     const struct fuse_op *op = producer(s, value);
     bool reversed = !store && op->kind == FUSE_OP_SOURCE && op->probe.reversed;
-    if ((!store && op->kind == FUSE_OP_LITERAL) || fuse_cost_file_direct(s->plan, value, layout, reversed))
+    if (!store && op->kind == FUSE_OP_LITERAL)
         return 0;
-    int64_t bytes = fuse_cost_block_bytes(s->plan, value, layout);
-    return move_ps(s, fuse_cost_file(s->plan, value, layout, reversed, store), bytes, 1) / 4;
+    const struct fuse_value *v = &s->plan->ir->values.at[value];
+    int64_t block = fuse_cost_block_bytes(s->plan, value, layout);
+    struct fuse_holding ranges = fuse_cost_file_ranges(s->plan, value, reversed);
+    int64_t range = fuse_value_bytes(v) / ranges.aggregators;
+    bool is_direct = fuse_cost_file_direct(s->plan, value, layout, reversed);
+    int64_t bytes = is_direct && block < range ? block : range;
+    int64_t time = fuse_sat_mul(bytes, s->plan->request.machine.file_ps_per_kib) / 1024;
+    if (is_direct)
+        return time;
+    struct fuse_traffic in = fuse_cost_file(s->plan, value, layout, reversed, store);
+    /* Ranges and blocks are not all of one size. */
+    int64_t share = fuse_value_bytes(v) / s->plan->mesh.used;
+    int64_t most = fuse_sat_mul(fuse_holding_max_elems(s->plan, &ranges), (int64_t)fuse_dtype_bytes(v->dtype));
+    most = most > share + share / 4 ? most : share + share / 4;
+    time = fuse_sat_add(time, fuse_cost_receive_ps(s->plan, in.bytes > most ? in.bytes - most : 0, in.messages));
+    return fuse_sat_add(time, fuse_cost_receive_ps(s->plan, in.bytes, 0) / HIDDEN);
 }
 
 static int64_t file_ps(const struct search *s, int value, const struct fuse_layout *layout, bool store) {

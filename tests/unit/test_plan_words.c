@@ -1,0 +1,130 @@
+/* What the plans of products receive, against an exhaustive search over integer grids, and against the tight bound (Al Daas,
+ * Ballard, Grigori, Kumar, Rouse, SPAA 2022: D - (mk + kn + mn) / P with m >= n >= k). The machine is one in which only
+ * traffic costs, and memory is unlimited. SHAPES=200 in the environment takes more shapes (15 s). */
+#include "core/scalar.h"
+#include "plan/plan.h"
+#include "tests/unit/ir_interpret.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+static const int more_ranks[] = {96, 127, 128, 509, 512, 1021, 1024, 4093, 4096};
+
+static struct fuse_plan *plan(struct fuse_arena *arena, struct fuse_ir *ir, const int64_t shape[3], int ranks) {
+    *ir = (struct fuse_ir){.arena = arena};
+    int64_t m = shape[0], n = shape[1], k = shape[2];
+    int a = build_source(ir, "a", FUSE_F32, 2, (int64_t[]){m, k});
+    int b = build_source(ir, "b", FUSE_F32, 2, (int64_t[]){k, n});
+    int c =
+        build_product(ir, FUSE_F32, "ij", "ijk", (int64_t[]){m, n, k}, 2, (struct build_use[]){{a, "ik"}, {b, "kj"}});
+    build_sink(ir, "c", c);
+    struct fuse_plan_request request = {
+        .ranks = ranks, .machine = {.node_ps_per_kib = 400000, .network_ps_per_kib = 400000}, .replicate_below = 0};
+    struct fuse_plan *made;
+    struct fuse_error err = {0};
+    if (fuse_plan_make(&made, arena, ir, &request, &err) != FUSE_OK)
+        fail_msg("%s", err.message);
+    return made;
+}
+
+static double pieces(int64_t extent, int64_t parts) {
+    return (double)((extent + parts - 1) / parts);
+}
+
+/* Words that a rank of a gm x gn x gk grid receives: of its blocks of A, B and the partial C, all but what it has. */
+static double grid_words(const int64_t shape[3], int64_t gm, int64_t gn, int64_t gk) {
+    double m = pieces(shape[0], gm), n = pieces(shape[1], gn), k = pieces(shape[2], gk);
+    return m * k * (1 - 1.0 / (double)gn) + k * n * (1 - 1.0 / (double)gm) + m * n * (1 - 1.0 / (double)gk);
+}
+
+static double best_grid_words(const int64_t shape[3], int64_t q) {
+    double best = INFINITY;
+    for (int64_t gm = 1; gm <= q; gm++)
+        for (int64_t gn = 1; q % gm == 0 && gn <= q / gm; gn++) {
+            if (q / gm % gn != 0)
+                continue;
+            int64_t gk = q / gm / gn;
+            if (gm > shape[0] || gn > shape[1] || gk > shape[2])
+                continue;
+            double words = grid_words(shape, gm, gn, gk);
+            best = words < best ? words : best;
+        }
+    return best;
+}
+
+static double bound_words(const int64_t shape[3], double p) {
+    double m = (double)shape[0], n = (double)shape[1], k = (double)shape[2], t;
+    if (m < n)
+        t = m, m = n, n = t;
+    if (n < k)
+        t = n, n = k, k = t;
+    if (m < n)
+        t = m, m = n, n = t;
+    double d = p <= m / n           ? (m * n + m * k) / p + n * k
+               : p <= m * n / k / k ? 2 * sqrt(m * n * k * k / p) + m * n / p
+                                    : 3 * cbrt(m * n * k / p * (m * n * k / p));
+    return d - (m * k + k * n + m * n) / p;
+}
+
+static void draw_shape(int64_t shape[3], uint32_t number) {
+    uint32_t bits[4];
+    fuse_philox(bits, 11, number);
+    for (int i = 0; i < 3; i++)
+        shape[i] = (int64_t)exp2(9.0 + 8.0 * (double)bits[i] / 4294967296.0);
+}
+
+/* A mesh of one wide prime dimension cuts an index into pieces that are far from equal: some 15 columns where others have 14. */
+static bool is_even(const struct fuse_mesh *mesh) {
+    return mesh->dim[0] < 29;
+}
+
+struct means {
+    double log_sum, worst;
+    int n;
+};
+
+static void add(struct means *means, double ratio) {
+    means->log_sum += log(ratio);
+    means->n++;
+    means->worst = ratio > means->worst ? ratio : means->worst;
+}
+
+static void test_grids(void **unused) {
+    (void)unused;
+    int shapes = getenv("SHAPES") ? atoi(getenv("SHAPES")) : 25;
+    struct means powers = {0}, others = {0};
+    for (int s = 0; s < shapes; s++) {
+        int64_t shape[3];
+        draw_shape(shape, (uint32_t)s);
+        for (int i = 2; i < 65 + (int)(sizeof more_ranks / sizeof *more_ranks); i++) {
+            int ranks = i < 65 ? i : more_ranks[i - 65];
+            struct fuse_arena *arena = fuse_arena_open(NULL);
+            struct fuse_ir ir;
+            struct fuse_plan *made = plan(arena, &ir, shape, ranks);
+            double words = (double)made->received_bytes_max[FUSE_PHASE_RUN] / 4;
+            double best = best_grid_words(shape, made->mesh.used), bound = bound_words(shape, ranks);
+            if (words > best * (is_even(&made->mesh) ? 1.025 : 1.07))
+                fail_msg("%lld x %lld x %lld on %d (%d) ranks: %.0f words, the best grid has %.0f", (long long)shape[0],
+                         (long long)shape[1], (long long)shape[2], ranks, made->mesh.used, words, best);
+            if ((ranks & (ranks - 1)) == 0)
+                add(&powers, words / bound);
+            else if (ranks >= 24)
+                add(&others, words / bound);
+            fuse_arena_close(arena);
+        }
+    }
+    double mean = exp(powers.log_sum / powers.n), other = exp(others.log_sum / others.n);
+    print_message("words over the bound: powers of two %.3f in the mean, %.3f at worst; from 24 ranks on %.3f\n", mean,
+                  powers.worst, other);
+    assert_true(mean <= 1.08 && powers.worst <= 1.30 && other <= 1.25);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_grids)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
