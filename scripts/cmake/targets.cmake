@@ -56,7 +56,7 @@ function(fuse_set_test_environment test)
     set(ranks 1)
     list(APPEND changes ASAN_OPTIONS=set:detect_leaks=1)
   endif()
-  # Ranks beyond two share the cores: ctest -j2 runs such a test alone, and a larger -j still overlaps them.
+  # Ranks beyond two share the cores: of such tests ctest -j4 runs two at a time.
   set(processors ${ranks})
   if(processors GREATER 2)
     set(processors 2)

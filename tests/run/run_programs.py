@@ -216,7 +216,7 @@ def parse_arguments():
                         help="integers, Booleans and random numbers have the same bits as on one rank")
     parser.add_argument("--min-memory", action="store_true",
                         help="with 1.05 x the smallest --mem-per-rank that `fuse-dist plan` accepts")
-    parser.add_argument("--jobs", type=int, default=1, help="programs that run at a time")
+    parser.add_argument("--jobs", type=int, default=2, help="programs that run at a time")
     parser.add_argument("--timeout", type=float, default=60, help="seconds for one run")
     parser.add_argument("--list", action="store_true", help="print the programs' names and stop")
     parser.add_argument("--write", metavar="FOLDER",
