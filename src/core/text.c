@@ -47,27 +47,33 @@ void fuse_text_add(struct fuse_text *text, const char *format, ...) {
     text->at[text->bytes] = '\0';
 }
 
-/* Length of the valid UTF-8 character at s (NUL-terminated), 0 when it is none: no overlong forms, no surrogates. */
-static size_t utf8_length(const unsigned char *s) {
-    if (s[0] < 0x80)
-        return 1;
-    size_t length = s[0] >= 0xf0 ? 4 : s[0] >= 0xe0 ? 3 : 2;
-    if (s[0] < 0xc2 || s[0] > 0xf4)
+int fuse_utf8_decode(uint32_t *character, const char *at, size_t bytes) {
+    const unsigned char *s = (const unsigned char *)at;
+    if (bytes == 0)
         return 0;
-    for (size_t i = 1; i < length; i++)
-        if ((s[i] & 0xc0) != 0x80)
+    uint32_t c = s[0];
+    int length = c < 0x80 ? 1 : c < 0xC2 ? 0 : c < 0xE0 ? 2 : c < 0xF0 ? 3 : c < 0xF5 ? 4 : 0;
+    if (length == 0 || (size_t)length > bytes)
+        return 0;
+    if (length > 1)
+        c &= 0x7FU >> length;
+    for (int k = 1; k < length; k++) {
+        if ((s[k] & 0xC0) != 0x80)
             return 0;
-    if ((s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] > 0x9f) || (s[0] == 0xf0 && s[1] < 0x90) ||
-        (s[0] == 0xf4 && s[1] > 0x8f))
+        c = c << 6 | (s[k] & 0x3FU);
+    }
+    if ((length == 3 && (c < 0x800 || (c >= 0xD800 && c <= 0xDFFF))) || (length == 4 && (c < 0x10000 || c > 0x10FFFF)))
         return 0;
+    if (character)
+        *character = c;
     return length;
 }
 
 void fuse_text_add_json_string(struct fuse_text *text, const char *at) {
     fuse_text_add_bytes(text, "\"", 1);
-    const unsigned char *s = (const unsigned char *)at;
+    const unsigned char *s = (const unsigned char *)at, *end = s + strlen(at);
     while (*s) {
-        size_t length = utf8_length(s);
+        size_t length = (size_t)fuse_utf8_decode(NULL, (const char *)s, (size_t)(end - s));
         switch (*s) {
         case '"': fuse_text_add_bytes(text, "\\\"", 2); break;
         case '\\': fuse_text_add_bytes(text, "\\\\", 2); break;

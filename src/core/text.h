@@ -33,6 +33,10 @@ void fuse_map_put(struct fuse_map *map, const char *key, int64_t value);
 /* false when absent; *value is set only on true. */
 bool fuse_map_get(const struct fuse_map *map, const char *key, int64_t *value);
 
+/* Length of the well-formed UTF-8 character at `at`, of which `bytes` bytes can be read; 0 when it is malformed. The
+ * character goes to *character unless that is NULL. */
+int fuse_utf8_decode(uint32_t *character, const char *at, size_t bytes);
+
 /* Optimal string alignment distance, capped at `limit` + 1; for "did you mean". A name above 127 bytes is
  * near to itself only. */
 int fuse_text_distance(const char *a, const char *b, int limit);

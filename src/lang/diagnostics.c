@@ -1,4 +1,5 @@
 #include "lang/diagnostics.h"
+#include "core/text.h"
 #include "lang/lexer.h"
 
 #include <stdarg.h>

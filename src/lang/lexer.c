@@ -1,5 +1,7 @@
 #include "lang/lexer.h"
 
+#include "core/text.h"
+
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -40,28 +42,6 @@ void fuse_lexer_close(struct fuse_lexer *lexer) {
     if (lexer->locale)
         freelocale(lexer->locale);
     lexer->locale = (locale_t)0;
-}
-
-int fuse_utf8_decode(uint32_t *character, const char *at, size_t bytes) {
-    const unsigned char *s = (const unsigned char *)at;
-    if (bytes == 0)
-        return 0;
-    uint32_t c = s[0];
-    int length = c < 0x80 ? 1 : c < 0xC2 ? 0 : c < 0xE0 ? 2 : c < 0xF0 ? 3 : c < 0xF5 ? 4 : 0;
-    if (length == 0 || (size_t)length > bytes)
-        return 0;
-    if (length > 1)
-        c &= 0x7FU >> length;
-    for (int k = 1; k < length; k++) {
-        if ((s[k] & 0xC0) != 0x80)
-            return 0;
-        c = c << 6 | (s[k] & 0x3FU);
-    }
-    if ((length == 3 && (c < 0x800 || (c >= 0xD800 && c <= 0xDFFF))) || (length == 4 && (c < 0x10000 || c > 0x10FFFF)))
-        return 0;
-    if (character)
-        *character = c;
-    return length;
 }
 
 /* ---- bad tokens ----------------------------------------------------------------------------------------------- */

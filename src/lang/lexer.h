@@ -63,8 +63,4 @@ const char *fuse_token_text(enum fuse_token_kind kind);
 bool fuse_token_continues(enum fuse_token_kind kind);
 bool fuse_token_is_reserved(enum fuse_token_kind kind);
 
-/* Length of the well-formed UTF-8 character at `at`, of which `bytes` bytes can be read; 0 when it is malformed. The
- * character goes to *character unless that is NULL. */
-int fuse_utf8_decode(uint32_t *character, const char *at, size_t bytes);
-
 #endif

@@ -23,6 +23,8 @@ REPORTERS = {
     "fuse_close_bracket": (3, "expected {}, found"),
     "fuse_parse_name": (3, "expected {}, found"),
     "fail_syntax": (1, "{} was expected"),
+    "fuse_document_fail": (3, "{}"),
+    "fuse_document_fail_key": (3, "{}"),
     "refuse_dtype": (2, "{}"),
     "fail_later": (1, "integer overflow in {}"),
     "make_bad": (4, "{}"),
