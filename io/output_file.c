@@ -85,8 +85,10 @@ static enum fuse_status fail_create(const struct fuse_output_file *file, struct 
     return FUSE_EOUTPUT;
 }
 
-static enum fuse_status reserve(const struct fuse_output_file *file, int64_t bytes, struct fuse_error *err) {
-    int code;
+enum fuse_status fuse_output_file_reserve(const struct fuse_output_file *file, int64_t bytes, struct fuse_error *err) {
+    int code = 0;
+    if (bytes == 0)
+        return FUSE_OK;
     /* Not posix_fallocate: where the file system cannot reserve space, it would write every block. */
     do
         code = fallocate(file->fd, 0, 0, (off_t)bytes) == 0 ? 0 : errno;
@@ -115,8 +117,7 @@ static enum fuse_status create(struct fuse_output_file *file, const void *head, 
         *token = random | 1;
     }
     file->is_created = true;
-    if (bytes > 0)
-        FUSE_TRY(reserve(file, bytes, err));
+    FUSE_TRY(fuse_output_file_reserve(file, bytes, err));
     return fuse_rawfile_write(file->fd, head, head_bytes, 0, file->path, err);
 }
 
@@ -158,6 +159,12 @@ enum fuse_status fuse_output_file_open(struct fuse_output_file **out, struct fus
     return FUSE_OK;
 }
 
+void fuse_output_file_forget(struct fuse_output_file *file) {
+    if (file->is_created)
+        unlink(file->temporary);
+    file->is_created = false;
+}
+
 enum fuse_status fuse_output_file_finish(struct fuse_output_file *file, struct fuse_error *err) {
     int fd = file->fd;
     file->fd = -1;
@@ -183,8 +190,7 @@ void fuse_output_file_discard(struct fuse_output_file *file) {
         return;
     if (file->fd >= 0)
         close(file->fd);
-    if (file->is_created)
-        unlink(file->temporary);
+    fuse_output_file_forget(file);
     free(file->path);
     free(file->temporary);
     free(file);

@@ -26,6 +26,11 @@ struct fuse_output_file {
 enum fuse_status fuse_output_file_open(struct fuse_output_file **out, struct fuse_comm *comm, enum fuse_status local,
                                        const char *path, const void *head, size_t head_bytes, int64_t bytes,
                                        struct fuse_error *err) FUSE_CHECKED;
+/* Local, on rank 0: gives the file its size and its room on the disk, for formats that know them only when it exists. */
+enum fuse_status fuse_output_file_reserve(const struct fuse_output_file *file, int64_t bytes,
+                                          struct fuse_error *err) FUSE_CHECKED;
+/* Local, on every rank after open: the file has no name from now on and ends with the last descriptor; then only discard. */
+void fuse_output_file_forget(struct fuse_output_file *file);
 /* Local. Closes; IO when the system reports a late write error. */
 enum fuse_status fuse_output_file_finish(struct fuse_output_file *file, struct fuse_error *err) FUSE_CHECKED;
 /* Local, after finish. Rank 0 renames. Frees, also on failure (OUTPUT). */

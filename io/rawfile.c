@@ -47,6 +47,10 @@ int64_t fuse_rawfile_bytes_read(void) {
     return atomic_load_explicit(&bytes_read, memory_order_relaxed);
 }
 
+void fuse_rawfile_count_read(int64_t bytes) {
+    atomic_fetch_add_explicit(&bytes_read, bytes, memory_order_relaxed);
+}
+
 enum fuse_status fuse_rawfile_read(int fd, void *to, size_t bytes, int64_t offset, const char *path,
                                    struct fuse_error *err) {
     for (size_t done = 0; done < bytes;) {
@@ -59,7 +63,7 @@ enum fuse_status fuse_rawfile_read(int fd, void *to, size_t bytes, int64_t offse
         if (got == 0)
             return fuse_fail(err, FUSE_EIO, "%s became shorter while it was read", path);
         done += (size_t)got;
-        atomic_fetch_add_explicit(&bytes_read, got, memory_order_relaxed);
+        fuse_rawfile_count_read(got);
     }
     return FUSE_OK;
 }

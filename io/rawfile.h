@@ -19,7 +19,8 @@ enum fuse_status fuse_rawfile_write(int fd, const void *from, size_t bytes, int6
 /* Sets the hint of a recorded error whose cause, `code` of errno, is that there is no room: a full disk or a quota. */
 void fuse_rawfile_hint_room(int code, struct fuse_error *err);
 
-/* Bytes that this process has read with fuse_rawfile_read so far. */
+/* Bytes that this process has read with fuse_rawfile_read so far, and others for it. */
 int64_t fuse_rawfile_bytes_read(void);
+void fuse_rawfile_count_read(int64_t bytes);
 
 #endif

@@ -95,6 +95,16 @@ def npz(compressed=False, **members):
     return file.getvalue()
 
 
+def h5(code):
+    """The bytes of an HDF5 file `f` that h5py makes by this code."""
+    import io
+    import h5py
+    file = io.BytesIO()
+    with h5py.File(file, "w") as f:
+        exec(code, {"f": f, "h5py": h5py, "numpy": numpy})
+    return file.getvalue()
+
+
 def zeros(count):
     """A file of that many zero bytes that takes no room."""
     def make(path):
@@ -104,7 +114,7 @@ def zeros(count):
 
 
 def evaluate(expression):
-    return eval(expression, {"numpy": numpy, "npy": npy, "npz": npz, "struct": struct, "pipe": os.mkfifo,
+    return eval(expression, {"numpy": numpy, "npy": npy, "npz": npz, "struct": struct, "h5": h5, "pipe": os.mkfifo,
                              "zeros": zeros})
 
 

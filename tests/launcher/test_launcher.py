@@ -347,16 +347,14 @@ class Messages(Folder):
         self.bad_everywhere(66, "prog.fuse", mentions=["prog.fuse:3:8:", "x.npy"])
 
     def test_formats(self):
-        for path, mention in (("w.h5:/a/b", ".h5 file is part of the language but cannot be read yet"),
-                              ("w.txt.gz", ".txt.gz file is part"), ("w.SafeTensors:a", ".safetensors file is part"),
+        for path, mention in (("w.txt.gz", ".txt.gz file is part"), ("w.SafeTensors:a", ".safetensors file is part"),
                               ("w.nyp", "did you mean '.npy'?"),
                               ("w.npy:coo", "':coo'"), ("w.npy:part", "':part'"), ("w.json:part", "has no parts"),
                               ("w.jsn", "did you mean '.json'?"), ("w.png", "'w.png'"), ("w", "'w'"),
                               ("w.npy.gz", "hint: unpack"), ("w.mat", "hint: the suffix"), ("w.pt", "hint: the suffix")):
             self.write("prog.fuse", PROGRAM.replace("w.npy", path))
             self.bad(65, "prog.fuse", ranks=4 if path == "w.png" else 0, mentions=["prog.fuse:2:10:", mention])
-        for path, mention in (("y.h5:/a", ".h5 file is part of the language but cannot be written yet"),
-                              ("y.txt", "cannot be written"), ("y.npy:coo", "':coo'"), ("y", "'y'")):
+        for path, mention in (("y.txt", "cannot be written"), ("y.npy:coo", "':coo'"), ("y", "'y'")):
             self.write("prog.fuse", PROGRAM.replace("y.npy", path))
             self.bad(65, "prog.fuse", ranks=4 if path == "y" else 0, mentions=["prog.fuse:5:1:", mention])
 

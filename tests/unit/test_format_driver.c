@@ -6,7 +6,8 @@
  *   rows PATH OUT SHARES VALUES                  reads a file of rows, share by share, with a column of values or without:
  *                                                a line of numbers (f64 as its bits) a row to OUT; prints the tally
  *   write PATH DTYPE RANK EXTENT.. IN COUNT      COUNT boxes "LO.. HI.." follow on one line each; their elements, C order,
- *                                                follow each other in IN */
+ *                                                follow each other in IN
+ *   storage - GZIP AXES CHUNK..                   how files written from now on store their arrays */
 #include "io/format.h"
 
 #include <inttypes.h>
@@ -40,6 +41,16 @@ static bool read_box(struct fuse_box *box, int rank) {
 }
 
 static struct fuse_arena *arena;
+static struct fuse_sink_storage storage;
+
+static enum fuse_status do_storage(struct fuse_error *err) {
+    int axes;
+    storage = (struct fuse_sink_storage){.gzip = 0};
+    if (scanf("%d %d", &storage.gzip, &axes) != 2 || !read_numbers(storage.chunk, axes))
+        return fuse_fail(err, FUSE_EUSAGE, "bad command");
+    printf("ok\n");
+    return FUSE_OK;
+}
 
 static enum fuse_status probe_path(struct fuse_probe *out, struct fuse_comm *self, const char *path,
                                    struct fuse_error *err) {
@@ -199,7 +210,7 @@ static enum fuse_status do_write(struct fuse_comm *self, const char *path, struc
     if (scanf("%15s %d", name, &rank) != 2 || !fuse_dtype_parse(&dtype, name) || !read_numbers(extent, rank) ||
         scanf("%255s %d", in, &count) != 2)
         return fuse_fail(err, FUSE_EUSAGE, "bad command");
-    struct fuse_sink_member member = {.dtype = dtype, .rank = rank};
+    struct fuse_sink_member member = {.dtype = dtype, .rank = rank, .storage = storage};
     memcpy(member.extent, extent, sizeof extent);
     if (format->has_parts && !(member.part = format->sink_part(arena, part, err)))
         return err->status;
@@ -220,21 +231,22 @@ static enum fuse_status do_write(struct fuse_comm *self, const char *path, struc
 int main(void) {
     struct fuse_comm *self;
     struct fuse_error err = {0};
-    char verb[16], path[256];
+    char verb[16], path[256]; /* "-" where there is none */
     if (fuse_comm_open_self(&self, &err) != FUSE_OK)
         return 1;
     arena = fuse_arena_open(NULL);
     while (scanf("%15s %255s", verb, path) == 2) {
         err = (struct fuse_error){0};
-        if (!split_path(path)) {
+        if (strcmp(verb, "storage") != 0 && !split_path(path)) {
             printf("USAGE no format\n");
             continue;
         }
-        enum fuse_status st = strcmp(verb, "probe") == 0  ? do_probe(self, path, &err)
-                              : strcmp(verb, "all") == 0  ? do_all(self, path, &err)
-                              : strcmp(verb, "rows") == 0 ? do_rows(self, path, &err)
-                              : strcmp(verb, "read") == 0 ? do_read(self, path, &err)
-                                                          : do_write(self, path, &err);
+        enum fuse_status st = strcmp(verb, "probe") == 0     ? do_probe(self, path, &err)
+                              : strcmp(verb, "all") == 0     ? do_all(self, path, &err)
+                              : strcmp(verb, "rows") == 0    ? do_rows(self, path, &err)
+                              : strcmp(verb, "read") == 0    ? do_read(self, path, &err)
+                              : strcmp(verb, "storage") == 0 ? do_storage(&err)
+                                                             : do_write(self, path, &err);
         if (st != FUSE_OK)
             printf("%s %s\n", fuse_status_name(st), err.message);
     }
