@@ -66,6 +66,7 @@ struct fuse_contents {
 struct fuse_format {
     const char *name;
     const char *const *suffixes; /* ".npy", NULL-terminated */
+    bool stores_chunks;          /* sinks follow struct fuse_sink_storage */
     bool has_parts;              /* "file:part" selects, and several sinks share a file */
     /* Local, pure; only formats with parts. The canonical spelling of a part of a sink (NULL: the default one), equal for
      * two parts that are the same place; NULL with a reason in *err (OUTPUT) when nothing can be written there. */

@@ -292,6 +292,33 @@ static int check(const struct launch *launch, const struct environment *env) {
     return status ? status : flushed;
 }
 
+/* In a job of several ranks one of them does it. */
+static int policies(const struct launch *launch, const struct environment *env) {
+    fuse_dist_job *job;
+    int status = fuse_dist_job_open(&job, FUSE_DIST_SELF);
+    if (status != 0)
+        return status;
+    struct output standard = {0}, *output = env->rank == 0 ? &standard : NULL;
+    struct fuse_dist_options options = launch->options;
+    options.ranks = launch->rank_counts > 0 ? launch->ranks[0] : 0;
+    fuse_dist_program *program;
+    status = fuse_dist_open(&program, job, launch->program, &options);
+    if (program) {
+        size_t printed = 0;
+        if (status == 0 && options.ranks > 0)
+            status = fuse_dist_plan(program);
+        if (status == 0)
+            print_text(program, output, FUSE_DIST_POLICY);
+        print_messages(program, output, &printed);
+        fuse_dist_close(program);
+    } else if (output) {
+        fprintf(stderr, "error: %s\n", fuse_dist_status_text(status));
+    }
+    fuse_dist_job_close(job);
+    int flushed = output ? flush_output(output) : 0;
+    return status ? status : flushed;
+}
+
 static int help(const struct launch *launch) {
     if (launch->word_count == 0)
         launch_help(stdout);
@@ -343,6 +370,8 @@ int main(int argc, char **argv) {
         status = plan(&launch, &env);
     } else if (launch.command == LAUNCH_CHECK) {
         status = check(&launch, &env);
+    } else if (launch.command == LAUNCH_POLICIES) {
+        status = policies(&launch, &env);
     } else if (env.rank == 0) {
         struct output output = {0};
         if (launch.command == LAUNCH_HELP)

@@ -12,6 +12,7 @@ enum {
     ON_PLAN = 1u << LAUNCH_PLAN,
     ON_CHECK = 1u << LAUNCH_CHECK,
     ON_CONVERT = 1u << LAUNCH_CONVERT,
+    ON_POLICIES = 1u << LAUNCH_POLICIES,
     ON_INFO = 1u << LAUNCH_INFO,
     ON_ANY = LAUNCH_EXPERT - 1,
 };
@@ -21,6 +22,7 @@ const struct launch_option_row launch_options[LAUNCH_OPTIONS] = {
 #define PLAN ON_PLAN
 #define CHECK ON_CHECK
 #define CONVERT ON_CONVERT
+#define POLICIES ON_POLICIES
 #define INFO ON_INFO
 #define ANY ON_ANY
 #define EXPERT LAUNCH_EXPERT
@@ -32,6 +34,7 @@ const struct launch_option_row launch_options[LAUNCH_OPTIONS] = {
 #undef PLAN
 #undef CHECK
 #undef CONVERT
+#undef POLICIES
 #undef INFO
 #undef ANY
 #undef EXPERT
@@ -252,6 +255,7 @@ static bool take_value(struct launch *out, enum launch_option option, char *text
     case LAUNCH_OPTION_WORKSPACE: out->options.workspace_bytes = number; break;
     case LAUNCH_OPTION_FILE_UNIT: out->options.file_unit_bytes = number; break;
     case LAUNCH_OPTION_INCLUDE: out->includes[out->options.includes++] = text; break;
+    case LAUNCH_OPTION_POLICY: out->options.policy = text; break;
     case LAUNCH_OPTION_ROOT: out->options.root = text; break;
     case LAUNCH_OPTION_OUTPUT_ROOT: out->options.output_root = text; break;
     default: break;
@@ -344,6 +348,14 @@ static bool take_plain(struct launch *out, char **plain, int plains) {
     out->word_count = plains;
     if (out->command == LAUNCH_HELP || out->command == LAUNCH_INFO)
         return true;
+    if (out->command == LAUNCH_POLICIES && plains != 2)
+        return fail(out, "policies takes a policy and a program: fuse-dist policies FILE PROG");
+    if (out->command == LAUNCH_POLICIES) {
+        out->options.policy = plain[0];
+        out->options.policy_report = true;
+        out->program = plain[1];
+        return plain[0][0] && plain[1][0] ? true : fail(out, "no program is given");
+    }
     if (out->command == LAUNCH_CONVERT)
         return plains == 2 || fail(out, "convert takes two files: fuse-dist convert FROM TO");
     if (plains == 0 || plain[0][0] == '\0')
@@ -367,6 +379,8 @@ static bool check_together(struct launch *out, const struct scan *scan) {
     }
     if (scan->seen[LAUNCH_OPTION_JSON] && out->command != LAUNCH_INFO)
         return fail(out, "--json goes with --version and info only");
+    if (out->command == LAUNCH_POLICIES && out->rank_counts > 1)
+        return fail(out, "policies looks at one number of ranks at a time");
     if (out->command == LAUNCH_PLAN && !out->rank_counts)
         return fail(out, "plan needs a number of ranks: --ranks N");
     return true;

@@ -1,3 +1,4 @@
+#include "api/policy_apply.h"
 #include "api/program.h"
 
 #include <inttypes.h>
@@ -145,6 +146,11 @@ const char *fuse_dist_text(fuse_dist_program *program, enum fuse_dist_text what)
         if (program->status != FUSE_OK)
             return NULL;
         fuse_api_summarise(&text, program);
+        break;
+    case FUSE_DIST_POLICY:
+        if (program->status != FUSE_OK || !program->policy.path)
+            return NULL;
+        fuse_api_describe_policy(&text, program);
         break;
     case FUSE_DIST_PLAN:
         if (!program->plan)

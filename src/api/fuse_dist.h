@@ -51,6 +51,8 @@ struct fuse_dist_progress {
 struct fuse_dist_options {
     const char *root;        /* folder for relative source paths; NULL: the current one */
     const char *output_root; /* folder for relative sink paths; NULL: the current one */
+    const char *policy;      /* file that says where tensors lie, how files are written, and more; NULL: none */
+    int policy_report;       /* rules of the policy that match nothing are no errors: FUSE_DIST_POLICY tells of them */
     const char *precision;   /* of all reals: "fp32", "fp64", "bf16", "fp16"; NULL or "auto": files keep theirs */
     const char
         *validate; /* "finite": infinities and NaN are errors; "shapes" and "bounds" always hold. Comma between */
@@ -134,6 +136,7 @@ enum fuse_dist_text {
     FUSE_DIST_AST,          /* after open */
     FUSE_DIST_IR,           /* after open: simplified */
     FUSE_DIST_SUMMARY,      /* after open: tensors, equations, sources, sinks, exports */
+    FUSE_DIST_POLICY,       /* after open: what each rule of the policy does; with a plan, what they cost */
     FUSE_DIST_PLAN,         /* after plan: layouts, steps, bytes, flops, memory */
     FUSE_DIST_EXPLAIN,      /* after run: the plan beside what was measured */
     FUSE_DIST_TIMES,        /* after run: one JSON object */

@@ -3,6 +3,7 @@
 #define FUSE_API_PROGRAM_H
 
 #include "api/fuse_dist.h"
+#include "api/policy_program.h"
 #include "comm/comm.h"
 #include "exec/exec.h"
 #include "io/format.h"
@@ -37,6 +38,9 @@ struct fuse_dist_program {
     struct fuse_files files;
     FUSE_VEC(const char *) real_path; /* of the files, links resolved; rank 0 only */
     struct fuse_diagnostics diagnostics;
+    struct fuse_policy policy;                 /* path NULL: there is none */
+    struct fuse_policy_program policy_program; /* what its rules are about */
+    FUSE_VEC(struct fuse_plan_pin) pins;       /* what they say about layouts */
     FUSE_VEC(struct fuse_api_event) events;
     struct fuse_ast ast;
     struct fuse_sources sources;
@@ -80,12 +84,12 @@ void fuse_api_add_event(struct fuse_dist_program *program, const char *kind, con
 /* Ends a stage: makes a local failure everybody's, adds its message to everybody's messages, keeps its status. Collective. */
 enum fuse_status fuse_api_end_stage(struct fuse_dist_program *program, enum fuse_status local, struct fuse_error *err);
 
-/* Collective: rank 0 reads a file and every rank gets its bytes, NUL-terminated, in the arena. INPUT when it cannot be
- * read. */
 /* A fuse_loader for imports. Collective. */
 enum fuse_status fuse_api_find_import(void *program, int *file, const char *text, int from, struct fuse_error *err);
-enum fuse_status fuse_api_read_program(struct fuse_program_file *out, struct fuse_dist_program *program,
-                                       struct fuse_error *err) FUSE_CHECKED;
+/* Collective: rank 0 reads a file and every rank gets its bytes, NUL-terminated, in the arena. INPUT when it cannot be
+ * read. what: "program", "policy", for messages. */
+enum fuse_status fuse_api_read_text(struct fuse_program_file *out, struct fuse_dist_program *program, const char *what,
+                                    const char *path, struct fuse_error *err) FUSE_CHECKED;
 
 /* "kind:n@rank" or "plan". USAGE when it is something else, or when fault points are not compiled in. */
 enum fuse_status fuse_api_parse_fault(struct fuse_fault *fault, bool *perturb, const char *text,

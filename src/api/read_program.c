@@ -10,7 +10,9 @@
 /* Places in a program are 32 bits wide; a program beyond this is a mistaken file name. */
 #define MAX_PROGRAM_BYTES ((size_t)1 << 30)
 
-static enum fuse_status read_all(char **out, size_t *out_bytes, int file, const char *path, struct fuse_error *err) {
+/* what: "program", .. for messages. */
+static enum fuse_status read_all(char **out, size_t *out_bytes, int file, const char *what, const char *path,
+                                 struct fuse_error *err) {
     size_t capacity = 1 << 16, bytes = 0;
     char *text = malloc(capacity);
     while (text) {
@@ -18,7 +20,7 @@ static enum fuse_status read_all(char **out, size_t *out_bytes, int file, const 
         if (got < 0 && errno == EINTR)
             continue;
         if (got < 0) {
-            fuse_fail(err, FUSE_EINPUT, "cannot read program '%s': %s", path, strerror(errno));
+            fuse_fail(err, FUSE_EINPUT, "cannot read %s '%s': %s", what, path, strerror(errno));
             break;
         }
         if (got == 0) {
@@ -28,7 +30,7 @@ static enum fuse_status read_all(char **out, size_t *out_bytes, int file, const 
         }
         bytes += (size_t)got;
         if (bytes > MAX_PROGRAM_BYTES) {
-            fuse_fail(err, FUSE_EINPUT, "cannot read program '%s': it is larger than 1 GiB", path);
+            fuse_fail(err, FUSE_EINPUT, "cannot read %s '%s': it is larger than 1 GiB", what, path);
             break;
         }
         if (bytes == capacity) {
@@ -39,36 +41,38 @@ static enum fuse_status read_all(char **out, size_t *out_bytes, int file, const 
         }
     }
     free(text);
-    return fuse_fail(err, FUSE_EMEMORY, "no memory for program '%s'", path); /* unless another cause was recorded */
+    return fuse_fail(err, FUSE_EMEMORY, "no memory for %s '%s'", what, path); /* unless another cause was recorded */
 }
 
-static enum fuse_status read_file(char **out, size_t *bytes, const char *path, struct fuse_error *err) {
+static enum fuse_status read_file(char **out, size_t *bytes, const char *what, const char *path,
+                                  struct fuse_error *err) {
     int file = open(path, O_RDONLY | O_CLOEXEC);
     if (file < 0) {
-        fuse_fail(err, FUSE_EINPUT, "cannot read program '%s': %s", path, strerror(errno));
+        fuse_fail(err, FUSE_EINPUT, "cannot read %s '%s': %s", what, path, strerror(errno));
         fuse_hint(err, "its path is relative to the folder that fuse-dist was started in, on rank 0's node");
         return FUSE_EINPUT;
     }
     struct stat status;
     enum fuse_status st;
     if (fstat(file, &status) == 0 && S_ISREG(status.st_mode) && (size_t)status.st_size > MAX_PROGRAM_BYTES)
-        st = fuse_fail(err, FUSE_EINPUT, "cannot read program '%s': it is larger than 1 GiB", path);
+        st = fuse_fail(err, FUSE_EINPUT, "cannot read %s '%s': it is larger than 1 GiB", what, path);
     else
-        st = read_all(out, bytes, file, path, err);
+        st = read_all(out, bytes, file, what, path, err);
     if (st == FUSE_EINPUT)
-        fuse_hint(err, "a program is a text file of equations");
+        fuse_hint(err, strcmp(what, "program") == 0 ? "a program is a text file of equations"
+                                                    : "a policy is a JSON document");
     close(file);
     return st;
 }
 
-enum fuse_status fuse_api_read_program(struct fuse_program_file *out, struct fuse_dist_program *program,
-                                       struct fuse_error *err) {
+enum fuse_status fuse_api_read_text(struct fuse_program_file *out, struct fuse_dist_program *program, const char *what,
+                                    const char *path, struct fuse_error *err) {
     struct fuse_comm *comm = program->job->comm;
     char *read = NULL;
     size_t bytes = 0;
     enum fuse_status st = FUSE_OK;
     if (comm->rank == 0)
-        st = read_file(&read, &bytes, program->path, err);
+        st = read_file(&read, &bytes, what, path, err);
     FUSE_TRY(fuse_agree(comm, st, err));
     int64_t length = (int64_t)bytes;
     char *text = NULL;
@@ -78,7 +82,7 @@ enum fuse_status fuse_api_read_program(struct fuse_program_file *out, struct fus
         memcpy(text, read, bytes);
     FUSE_TRY_GOTO(st, comm->ops->broadcast(comm, text, (size_t)length, 0, err), free_read);
     text[length] = '\0';
-    *out = (struct fuse_program_file){.path = program->path, .text = text, .bytes = (size_t)length};
+    *out = (struct fuse_program_file){.path = path, .text = text, .bytes = (size_t)length};
 
 free_read:
     free(read);
@@ -133,7 +137,7 @@ static enum fuse_status find_and_read(struct fuse_dist_program *program, struct 
             return FUSE_OK;
         }
     size_t bytes;
-    FUSE_TRY(read_file(read, &bytes, *path, err));
+    FUSE_TRY(read_file(read, &bytes, "program", *path, err));
     fuse_vec_push(program->arena, &program->real_path, kept);
     *found =
         (struct found){.file = program->files.list.n, .bytes = (int64_t)bytes, .path_bytes = (int64_t)strlen(*path)};

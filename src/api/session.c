@@ -1,3 +1,4 @@
+#include "api/policy_apply.h"
 #include "api/program.h"
 #include "api/run_progress.h"
 #include "api/watchdog.h"
@@ -71,6 +72,7 @@ static uint64_t hash_options(const struct fuse_dist_options *options) {
     uint64_t hash = FUSE_HASH_SEED;
     hash = hash_text(hash, options->root);
     hash = hash_text(hash, options->output_root);
+    hash = hash_text(hash, options->policy);
     hash = hash_text(hash, options->backend);
     hash = hash_text(hash, options->precision);
     hash = hash_text(hash, options->validate);
@@ -221,7 +223,7 @@ static enum fuse_status prepare(struct fuse_dist_program *program, struct fuse_e
     FUSE_TRY(check_options(program, err));
     struct fuse_program_file file;
     FUSE_TRY(program->converted_to ? fuse_api_make_conversion(&file, program, err)
-                                   : fuse_api_read_program(&file, program, err));
+                                   : fuse_api_read_text(&file, program, "program", program->path, err));
     fuse_vec_push(program->arena, &program->files.list, file);
     return FUSE_OK;
 }
@@ -277,8 +279,12 @@ static enum fuse_status open_program(struct fuse_dist_program *program) {
     if (!program->is_parsed)
         return end_with_diagnostics(program, &err);
 
+    st = fuse_api_read_policy(program, &err);
+    if (st != FUSE_OK)
+        return fuse_api_end_stage(program, st, &err);
     fuse_api_take_queries(program);
     fuse_api_take_inputs(program);
+    fuse_api_follow_policy(program);
     if (program->diagnostics.errors > 0)
         return end_with_diagnostics(program, &err);
     fuse_list_sources(&program->sources, program->arena, &program->ast);
@@ -289,6 +295,8 @@ static enum fuse_status open_program(struct fuse_dist_program *program) {
         return fuse_api_end_stage(program, st, &err);
     fuse_api_check_sinks(program);
     program->is_checked = check(program) && program->diagnostics.errors == 0;
+    if (program->is_checked)
+        fuse_api_pin_values(program);
     if (program->options.warnings_are_errors && program->diagnostics.warnings > 0) {
         promote_warnings(&program->diagnostics);
         program->is_checked = false;
@@ -297,6 +305,10 @@ static enum fuse_status open_program(struct fuse_dist_program *program) {
     st = fuse_api_export_to_file(program, &err);
     if (st != FUSE_OK)
         return fuse_api_end_stage(program, st, &err);
+    if (program->policy.io.n > 0) {
+        fuse_api_choose_storage(program);
+        FUSE_TRY(end_with_diagnostics(program, &err));
+    }
     return fuse_api_end_stage(program, simplify(program, &err), &err);
 }
 
@@ -404,6 +416,7 @@ static enum fuse_status make_plan(struct fuse_dist_program *program, struct fuse
     if (program->backend->kind == FUSE_MEM_DEVICE)
         request.machine.kind = FUSE_MEM_DEVICE;
 
+    FUSE_TRY(fuse_api_constrain(&request, program, err));
     struct fuse_plan *plan = NULL;
     enum fuse_status st = fuse_plan_make(&plan, program->arena, &program->ir, &request, err);
     if (st == FUSE_EMEMORY && share.bytes > 0)
@@ -481,6 +494,7 @@ static enum fuse_status run(struct fuse_dist_program *program, struct fuse_error
         .threads = program->threads,
         .path = place.path,
         .part = place.part,
+        .storage = fuse_api_storage(program),
         .program = program_digest(program),
         .version = fuse_dist_version(),
         .prints = prints != 0,
