@@ -59,12 +59,9 @@ enum fuse_status fuse_api_read_policy(struct fuse_dist_program *program, struct 
 
 /* ---- rules in general ---- */
 
-static struct fuse_diagnostic *complain(struct fuse_dist_program *program, struct fuse_diagnostic *d,
-                                        const char *hint) {
-    (void)program;
+static void advise(struct fuse_diagnostic *d, const char *hint) {
     if (d && hint)
         d->hint = hint;
-    return d;
 }
 
 /* For names that do not exist: the nearest that does. */
@@ -90,8 +87,7 @@ static void report_idle(struct fuse_dist_program *program, const struct fuse_pol
         return;
     for (int t = 0; t < known->tensors.n; t++)
         offer(&nearest, known->tensors.at[t].name);
-    complain(
-        program,
+    advise(
         fuse_report(&program->diagnostics, FUSE_SEVERITY_ERROR, pattern->span, "'%s' matches no %s", pattern->at, what),
         nearest.best ? fuse_arena_printf(program->arena, "did you mean '%s'?", nearest.best) : NULL);
 }
@@ -129,10 +125,9 @@ static const char *list_axes(struct fuse_dist_program *program, const struct fus
 
 static void report_axis(struct fuse_dist_program *program, const struct fuse_policy_tensor *tensor, const char *axis,
                         struct fuse_span span) {
-    complain(program,
-             fuse_report(&program->diagnostics, FUSE_SEVERITY_ERROR, span, "tensor '%s' has no axis '%s'", tensor->name,
-                         axis),
-             list_axes(program, tensor));
+    advise(fuse_report(&program->diagnostics, FUSE_SEVERITY_ERROR, span, "tensor '%s' has no axis '%s'", tensor->name,
+                       axis),
+           list_axes(program, tensor));
 }
 
 static bool pin_split(struct fuse_dist_program *program, struct fuse_plan_pin *pin,
@@ -162,11 +157,10 @@ static bool make_pin(struct fuse_dist_program *program, struct fuse_plan_pin *pi
             pin->all = rule->shape == FUSE_POLICY_COLUMN ? tensor->rank - 1 : 0;
             return true;
         }
-        complain(program,
-                 fuse_report(&program->diagnostics, FUSE_SEVERITY_ERROR, rule->pattern.span,
-                             "tensor '%s' of rank %d has no %s", tensor->name, tensor->rank,
-                             rule->shape == FUSE_POLICY_ROW ? "rows" : "columns"),
-                 list_axes(program, tensor));
+        advise(fuse_report(&program->diagnostics, FUSE_SEVERITY_ERROR, rule->pattern.span,
+                           "tensor '%s' of rank %d has no %s", tensor->name, tensor->rank,
+                           rule->shape == FUSE_POLICY_ROW ? "rows" : "columns"),
+               list_axes(program, tensor));
         return false;
     case FUSE_POLICY_AXES: break;
     }

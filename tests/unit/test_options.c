@@ -58,6 +58,7 @@ static void test_commands(void **state) {
         {"run run", LAUNCH_RUN, "run"},
         {"convert a.npy b.npy --mem-per-rank 1G", LAUNCH_CONVERT, NULL},
         {"info a.npy b.npy --json", LAUNCH_INFO, NULL},
+        {"policies p.json a.fuse --ranks 4", LAUNCH_POLICIES, "a.fuse"},
         {"-- --help", LAUNCH_RUN, "--help"},
         {"run -- -x", LAUNCH_RUN, "-x"},
         {"-", LAUNCH_RUN, "-"},
@@ -230,9 +231,9 @@ static void test_table(void **state) {
         if (row->kind == LAUNCH_CHOICE)
             snprintf(choice, sizeof choice, "%.*s", (int)strcspn(row->argument, "|"), row->argument);
         assert_true((row->kind == LAUNCH_FLAG) == !row->argument);
-        const char *command = row->commands == 1u << LAUNCH_PLAN      ? "plan a.fuse"
-                              : row->commands == 1u << LAUNCH_CONVERT ? "convert a.npy b.npy"
-                                                                      : "run a.fuse";
+        const char *command = row->commands & 1u << LAUNCH_RUN    ? "run a.fuse"
+                              : row->commands & 1u << LAUNCH_PLAN ? "plan a.fuse --ranks 3"
+                                                                  : "convert a.npy b.npy";
         snprintf(text, sizeof text, "%s %s %s%s", command, word,
                  row->kind == LAUNCH_FLAG     ? ""
                  : row->kind == LAUNCH_CHOICE ? choice
