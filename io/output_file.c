@@ -9,13 +9,23 @@
 #include <string.h>
 #include <sys/random.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 enum {
     NAME_BYTES = 200,                        /* of the final name: the temporary one must fit in 255 */
     TEMPORARY_EXTRA = sizeof "/..part" + 16, /* and 16 hexadecimal digits */
-    CREATE_ATTEMPTS = 16,
 };
+
+static struct {
+    void (*told)(void *context, const char *temporary);
+    void *context;
+} announcement;
+
+void fuse_output_file_announce(void (*told)(void *context, const char *temporary), void *context) {
+    announcement.told = told;
+    announcement.context = context;
+}
 
 /* Where the file name starts. */
 static size_t folder_length(const char *path) {
@@ -103,26 +113,25 @@ enum fuse_status fuse_output_file_reserve(const struct fuse_output_file *file, i
     return st;
 }
 
+/* Never 0. */
+static uint64_t draw_token(void) {
+    uint64_t random = 0;
+    if (getrandom(&random, sizeof random, 0) != (ssize_t)sizeof random)
+        random = (uint64_t)getpid() << 32 ^ (uint64_t)time(NULL);
+    return random | 1;
+}
+
 static enum fuse_status create(struct fuse_output_file *file, const void *head, size_t head_bytes, int64_t bytes,
-                               uint64_t *token, struct fuse_error *err) {
-    FUSE_TRY(check_target(file->path, err));
-    for (int attempt = 0; file->fd < 0; attempt++) {
-        uint64_t random = 0;
-        if (getrandom(&random, sizeof random, 0) != (ssize_t)sizeof random)
-            random = ((uint64_t)getpid() << 16) + (uint64_t)attempt;
-        name_temporary(file, random | 1);
-        file->fd = open(file->temporary, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-        if (file->fd < 0 && (errno != EEXIST || attempt == CREATE_ATTEMPTS))
-            return fail_create(file, err);
-        *token = random | 1;
-    }
+                               struct fuse_error *err) {
+    file->fd = open(file->temporary, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    if (file->fd < 0)
+        return fail_create(file, err);
     file->is_created = true;
     FUSE_TRY(fuse_output_file_reserve(file, bytes, err));
     return fuse_rawfile_write(file->fd, head, head_bytes, 0, file->path, err);
 }
 
-static enum fuse_status open_created(struct fuse_output_file *file, uint64_t token, struct fuse_error *err) {
-    name_temporary(file, token);
+static enum fuse_status open_created(struct fuse_output_file *file, struct fuse_error *err) {
     file->fd = open(file->temporary, O_RDWR | O_CLOEXEC);
     if (file->fd >= 0)
         return FUSE_OK;
@@ -139,17 +148,25 @@ enum fuse_status fuse_output_file_open(struct fuse_output_file **out, struct fus
                                        const char *path, const void *head, size_t head_bytes, int64_t bytes,
                                        struct fuse_error *err) {
     struct fuse_output_file *file = NULL;
-    uint64_t token = 0; /* stays 0 when rank 0 created nothing */
     if (local == FUSE_OK)
         local = new_file(&file, path, comm->rank == 0, err);
     if (local == FUSE_OK && comm->rank == 0)
-        local = create(file, head, head_bytes, bytes, &token, err);
-
+        local = check_target(path, err);
+    uint64_t token = draw_token(); /* rank 0's counts */
     enum fuse_status sent = comm->ops->broadcast(comm, &token, sizeof token, 0, err);
-    if (local == FUSE_OK)
-        local = sent;
-    if (local == FUSE_OK && comm->rank != 0 && token != 0)
-        local = open_created(file, token, err);
+    local = fuse_agree(comm, local == FUSE_OK ? sent : local, err);
+    if (local == FUSE_OK) {
+        name_temporary(file, token);
+        if (announcement.told)
+            announcement.told(announcement.context, file->temporary);
+        /* Everybody has announced the name before there is such a file. */
+        local = fuse_agree(comm, FUSE_OK, err);
+    }
+    if (local == FUSE_OK && comm->rank == 0)
+        local = create(file, head, head_bytes, bytes, err);
+    local = fuse_agree(comm, local, err);
+    if (local == FUSE_OK && comm->rank != 0)
+        local = open_created(file, err);
     local = fuse_agree(comm, local, err);
     if (local != FUSE_OK) {
         fuse_output_file_discard(file);

@@ -20,6 +20,10 @@ struct fuse_output_file {
     bool is_created; /* there is a temporary file to remove */
 };
 
+/* `told` is called on every rank with the temporary name of each file, before there is one: whoever survives rank 0 can
+ * remove it. NULL: nobody is told. Local, and one for the process, as signals are. */
+void fuse_output_file_announce(void (*told)(void *context, const char *temporary), void *context);
+
 /* Collective. `local` is what this rank did before: a failure becomes everybody's here. head[0 .. head_bytes) is written
  * at the start of the file and `bytes` is its full size. On failure nothing is left and all ranks return the same status:
  * OUTPUT when the file cannot be created. */

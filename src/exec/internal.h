@@ -24,6 +24,10 @@ struct fuse_exec {
     enum fuse_status status; /* sticky: the first local failure since the last agreement */
     struct fuse_error error;
     int64_t events; /* of the planted fault's kind so far */
+    struct fuse_exec_name {
+        struct fuse_exec_name *next;
+        char text[];
+    } * temporary; /* names of files that are not complete */
 };
 
 /* Keeps the first failure; the rank goes on in the schedule. */

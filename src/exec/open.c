@@ -1,5 +1,6 @@
 /* Files from their opening to their end. Sinks of one path are members of one file. */
 #include "exec/internal.h"
+#include "io/output_file.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -95,9 +96,25 @@ static void tell_note(const struct fuse_exec *exec, int op) {
         exec->request->note(exec->request->note_context, exec->request->path[op], text);
 }
 
-static void tell_temporary(const struct fuse_exec *exec, int op, int exists) {
-    if (exec->request->temporary)
-        exec->request->temporary(exec->request->context, exec->format[op]->sink_temporary(exec->sink[op]), exists);
+/* Names are told of until all files of the run have their own: a rank that survives the one that renames removes them. */
+static void keep_temporary(void *context, const char *temporary) {
+    struct fuse_exec *exec = context;
+    struct fuse_exec_name *name = malloc(sizeof *name + strlen(temporary) + 1);
+    if (!name)
+        return;
+    strcpy(name->text, temporary);
+    name->next = exec->temporary;
+    exec->temporary = name;
+    exec->request->temporary(exec->request->context, temporary, 1);
+}
+
+static void forget_temporary(struct fuse_exec *exec) {
+    for (struct fuse_exec_name *name = exec->temporary, *next; name; name = next) {
+        next = name->next;
+        exec->request->temporary(exec->request->context, name->text, 0);
+        free(name);
+    }
+    exec->temporary = NULL;
 }
 
 /* Operations whose file is that of operation `file`, as its members. Returns their number. */
@@ -143,7 +160,7 @@ free_member:
     return status;
 }
 
-enum fuse_status fuse_exec_open_sinks(struct fuse_exec *exec, struct fuse_error *err) {
+static enum fuse_status open_sinks(struct fuse_exec *exec, struct fuse_error *err) {
     const struct fuse_ir *ir = exec->plan->ir;
     for (int o = 0; o < ir->ops.n; o++) {
         if (!is_file_sink(ir->ops.at[o]))
@@ -157,9 +174,16 @@ enum fuse_status fuse_exec_open_sinks(struct fuse_exec *exec, struct fuse_error 
         if (!is_file_sink(ir->ops.at[o]) || exec->place[o].file != o)
             continue;
         FUSE_TRY(fuse_exec_blame(ir->ops.at[o], open_sink(exec, o, err), err));
-        tell_temporary(exec, o, 1);
     }
     return FUSE_OK;
+}
+
+enum fuse_status fuse_exec_open_sinks(struct fuse_exec *exec, struct fuse_error *err) {
+    if (exec->request->temporary)
+        fuse_output_file_announce(keep_temporary, exec);
+    enum fuse_status status = open_sinks(exec, err);
+    fuse_output_file_announce(NULL, NULL);
+    return status;
 }
 
 /* All sinks are finished everywhere before the first gets its name. */
@@ -174,7 +198,6 @@ enum fuse_status fuse_exec_commit_sinks(struct fuse_exec *exec, struct fuse_erro
         }
     for (int o = 0; o < ops && status == FUSE_OK; o++)
         if (exec->sink[o]) {
-            tell_temporary(exec, o, 0);
             status = exec->format[o]->sink_commit(exec->sink[o], err);
             exec->sink[o] = NULL;
         }
@@ -185,9 +208,8 @@ void fuse_exec_close_files(struct fuse_exec *exec) {
     for (int o = 0; o < exec->plan->ir->ops.n; o++) {
         if (exec->source[o])
             exec->format[o]->source_close(exec->source[o]);
-        if (exec->sink[o]) {
-            tell_temporary(exec, o, 0);
+        if (exec->sink[o])
             exec->format[o]->sink_discard(exec->sink[o]);
-        }
     }
+    forget_temporary(exec);
 }
