@@ -50,6 +50,7 @@ static void explain(struct fuse_text *text, const struct fuse_dist_program *prog
     const struct fuse_plan *plan = program->plan;
     const struct fuse_exec_report *report = &program->report;
     fuse_plan_print(text, plan);
+    fuse_api_describe_cost(text, program);
     explain_events(text, program);
     int per_node = program->job->ranks_per_node;
     fuse_text_add(text, "\nmeasured: %d rank%s, ", plan->mesh.ranks, plan->mesh.ranks == 1 ? "" : "s");
@@ -124,6 +125,7 @@ static void times(struct fuse_text *text, const struct fuse_dist_program *progra
     add_number(text, "packed_bytes", report->packed_bytes);
     add_number(text, "kernel_calls", report->kernel_calls);
     fuse_text_add(text, ",\"plan_hash\":\"%016" PRIx64 "\"", plan->hash);
+    fuse_api_add_cost_json(text, program);
     add_events(text, program);
     fuse_text_add(text, "}\n");
 }
@@ -151,11 +153,13 @@ const char *fuse_dist_text(fuse_dist_program *program, enum fuse_dist_text what)
         if (program->status != FUSE_OK || !program->policy.path)
             return NULL;
         fuse_api_describe_policy(&text, program);
+        fuse_api_describe_cost(&text, program);
         break;
     case FUSE_DIST_PLAN:
         if (!program->plan)
             return NULL;
         fuse_plan_print(&text, program->plan);
+        fuse_api_describe_cost(&text, program);
         break;
     case FUSE_DIST_EXPLAIN:
         if (!program->has_run)

@@ -22,6 +22,19 @@ const struct fuse_sink_storage *fuse_api_storage(struct fuse_dist_program *progr
 /* Asks for the mesh and the pins. PROGRAM when there are too few ranks for the mesh. */
 enum fuse_status fuse_api_constrain(struct fuse_plan_request *request, struct fuse_dist_program *program,
                                     struct fuse_error *err) FUSE_CHECKED;
+/* ---- policy_cost.c: what layouts cost against the planner's own choice ---- */
+
+bool fuse_api_is_constrained(const struct fuse_dist_program *program);
+/* Simplifies a copy of the IR as if nothing were pinned. */
+enum fuse_status fuse_api_simplify_free(struct fuse_dist_program *program, struct fuse_error *err) FUSE_CHECKED;
+/* Plans that copy without mesh and pins, and keeps what the plan costs. */
+void fuse_api_plan_free(struct fuse_dist_program *program, const struct fuse_plan_request *request);
+/* Adds to an error that the program does not fit, if it would without the policy. */
+void fuse_api_blame_policy(const struct fuse_dist_program *program, struct fuse_error *err);
+/* A table of both costs, and the pinned tensors; nothing without constraints or a plan. */
+void fuse_api_describe_cost(struct fuse_text *text, const struct fuse_dist_program *program);
+void fuse_api_add_cost_json(struct fuse_text *text, const struct fuse_dist_program *program);
+
 /* What every rule does, in words. */
 void fuse_api_describe_policy(struct fuse_text *text, const struct fuse_dist_program *program);
 

@@ -26,6 +26,11 @@ struct fuse_api_event {
     const char *text; /* one line */
 };
 
+/* Of a plan, all phases together. */
+struct fuse_policy_cost {
+    int64_t time_ps, received_bytes_max, received_bytes_total, peak_bytes;
+};
+
 struct fuse_dist_program {
     struct fuse_dist_job *job;
     struct fuse_arena *arena;
@@ -41,6 +46,9 @@ struct fuse_dist_program {
     struct fuse_policy policy;                 /* path NULL: there is none */
     struct fuse_policy_program policy_program; /* what its rules are about */
     FUSE_VEC(struct fuse_plan_pin) pins;       /* what they say about layouts */
+    struct fuse_ir free_ir;                    /* with pins or a mesh: simplified as if there were none */
+    bool free_fits;                            /* .. and a plan for it exists, which costs: */
+    struct fuse_policy_cost free_cost;
     FUSE_VEC(struct fuse_api_event) events;
     struct fuse_ast ast;
     struct fuse_sources sources;

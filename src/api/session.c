@@ -260,6 +260,7 @@ static bool check(struct fuse_dist_program *program) {
 
 static enum fuse_status simplify(struct fuse_dist_program *program, struct fuse_error *err) {
     FUSE_TRY(fuse_ir_verify(&program->ir, err));
+    FUSE_TRY(fuse_api_simplify_free(program, err));
     FUSE_TRY(fuse_ir_simplify(&program->ir, err));
     return fuse_ir_verify(&program->ir, err);
 }
@@ -419,6 +420,9 @@ static enum fuse_status make_plan(struct fuse_dist_program *program, struct fuse
     FUSE_TRY(fuse_api_constrain(&request, program, err));
     struct fuse_plan *plan = NULL;
     enum fuse_status st = fuse_plan_make(&plan, program->arena, &program->ir, &request, err);
+    fuse_api_plan_free(program, &request);
+    if (st == FUSE_EMEMORY)
+        fuse_api_blame_policy(program, err);
     if (st == FUSE_EMEMORY && share.bytes > 0)
         note_limit(program, &share, err);
     FUSE_TRY(fuse_agree(comm, st, err));

@@ -37,6 +37,14 @@ int fuse_ir_add_op(struct fuse_ir *ir, const struct fuse_op *op) {
     return fuse_ir_push_op(ir, copy);
 }
 
+/* Bodies, texts and data are never written to. */
+void fuse_ir_copy(struct fuse_ir *out, const struct fuse_ir *ir) {
+    for (int v = 0; v < ir->values.n; v++)
+        fuse_vec_push(out->arena, &out->values, ir->values.at[v]);
+    for (int o = 0; o < ir->ops.n; o++)
+        (void)fuse_ir_add_op(out, ir->ops.at[o]);
+}
+
 int64_t fuse_relation_most(const struct fuse_ir *ir, int value, const struct fuse_box *box) {
     const struct fuse_op *source = ir->ops.at[ir->values.at[value].op];
     int64_t most = fuse_tally_most(source->probe.tally, box);

@@ -93,6 +93,9 @@ int fuse_ir_add_value(struct fuse_ir *ir, const char *name, struct fuse_span spa
                       const int64_t *extent);
 int fuse_ir_add_op(struct fuse_ir *ir, const struct fuse_op *op);
 
+/* A copy that can be rewritten on its own, in out->arena, which lives as long as the arena of `ir`. */
+void fuse_ir_copy(struct fuse_ir *out, const struct fuse_ir *ir);
+
 /* The most tuples of a relation whose ids lie in the box, from the tallies of its files; saturating. */
 int64_t fuse_relation_most(const struct fuse_ir *ir, int value, const struct fuse_box *box);
 static inline bool fuse_is_relation(const struct fuse_ir *ir, int value) {
