@@ -131,6 +131,7 @@ static void run(const struct fuse_ir *ir, struct fuse_arena *arena, const struct
 
 static void test_random_programs(void **unused) {
     (void)unused;
+    int pins = 0;
     for (int seed = first_seed; seed < first_seed + seeds; seed++) {
         struct random_state state;
         random_seed(&state, seed);
@@ -148,7 +149,7 @@ static void test_random_programs(void **unused) {
                 ready &= fuse_format_npy.probe(&ir.ops.at[o]->probe, file_of(arena, ir.ops.at[o]->path), NULL, &err) ==
                          FUSE_OK;
         assert_all(ready);
-        const struct fuse_backend_ops *backend = fuse_backend_find(backends[seed % 3]);
+        const struct fuse_backend_ops *backend = fuse_backend_find(backends[seed / 3 % 3]);
         struct fuse_plan_request request = {.ranks = comm->size,
                                             .machine = fuse_machine_default(),
                                             .replicate_below = random_below(&state, 4) == 0 ? 400 : 1,
@@ -156,6 +157,8 @@ static void test_random_programs(void **unused) {
         request.workspace_bytes = random_below(&state, 2) ? 64 + random_below(&state, 4000) : 0;
         request.slab_bytes = random_below(&state, 2) ? 1 + random_below(&state, 300) : 0;
         request.machine.kind = backend->kind;
+        if (seed % 3 == 2)
+            pins += random_pins(&ir, &request, &state);
         run(&ir, arena, &request, backend, seed);
         request.panels = random_below(&state, 3) == 0 ? 1 + random_below(&state, 5) : 0;
         request.memory_bytes = FUSE_PLAN_BASE_BYTES + (1 + random_below(&state, 40)) * 16 * 1024;
@@ -165,6 +168,7 @@ static void test_random_programs(void **unused) {
                 unlink(file_of(arena, ir.ops.at[o]->path));
         fuse_arena_close(arena);
     }
+    assert_all(pins > 0 || seeds < 3);
 }
 
 /* With one box of the first exchange made wrong, values or counts must be wrong too, and nothing may hang. */

@@ -104,36 +104,6 @@ static void check(const struct fuse_ir *ir, const struct fuse_plan_request *requ
     fuse_arena_close(arena);
 }
 
-/* A mesh of one to three dimensions, and layouts on it for a third of the values. Returns how many. */
-static int random_pins(struct fuse_ir *ir, struct fuse_plan_request *request, struct random_state *state) {
-    struct fuse_plan_pin *pin = FUSE_NEW_ARRAY(ir->arena, struct fuse_plan_pin, ir->values.n);
-    int pins = 0, left = request->ranks;
-    for (int i = 0; random_below(state, 4) > 0 && i < 3; i++) {
-        int size = 1 + (int)random_below(state, left);
-        request->mesh_size[request->mesh_sizes++] = size;
-        left /= size;
-    }
-    for (int v = 0; v < ir->values.n; v++) {
-        struct fuse_value *value = &ir->values.at[v];
-        if (fuse_is_relation(ir, v) || random_below(state, 3) > 0)
-            continue;
-        struct fuse_plan_pin *one = &pin[pins++];
-        one->all = value->rank > 0 && random_below(state, 3) == 0 ? (int)random_below(state, value->rank) : -1;
-        bool taken[3] = {false};
-        for (int k = 0; one->all < 0 && value->rank > 0 && k < request->mesh_sizes; k++) {
-            int dim = (int)random_below(state, request->mesh_sizes);
-            if (taken[dim])
-                continue;
-            taken[dim] = true;
-            one->split[one->splits].axis = (int)random_below(state, value->rank);
-            one->split[one->splits++].dim = dim;
-        }
-        value->pin = pins;
-    }
-    request->pin = pin;
-    return pins;
-}
-
 static void random_programs(int programs, bool device, bool pinned) {
     memset(&seen, 0, sizeof seen);
     int pins = 0;
