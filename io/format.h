@@ -130,6 +130,7 @@ struct fuse_format {
 extern const struct fuse_format fuse_format_npy;
 extern const struct fuse_format fuse_format_npz;
 extern const struct fuse_format fuse_format_hdf5;
+extern const struct fuse_format fuse_format_safetensors;
 extern const struct fuse_format fuse_format_json;
 extern const struct fuse_format fuse_format_jsonl;
 extern const struct fuse_format fuse_format_tsv;

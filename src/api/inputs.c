@@ -2,7 +2,6 @@
 #include "api/program.h"
 
 #include <string.h>
-#include <strings.h>
 
 /* ---- what the program knows of a tensor ---- */
 
@@ -237,8 +236,8 @@ enum fuse_status fuse_api_export_to_file(struct fuse_dist_program *program, stru
         return FUSE_EUSAGE;
     }
     fuse_api_split_place(&path, &part, program->arena, out);
-    const char *dot = strrchr(path, '.');
-    bool has_members = dot && strcasecmp(dot, ".npz") == 0;
+    const struct fuse_format *format = fuse_format_find(path);
+    bool has_members = format && format->has_parts;
     if (exports > 1 && (!has_members || part)) {
         fuse_fail(err, FUSE_EUSAGE, "--out %s: the program exports %d tensors, and there is room for one", out,
                   exports);

@@ -28,6 +28,7 @@ A file of cases: "= Title" and a paragraph; then for each case
 import argparse
 import concurrent.futures
 import glob
+import json
 import os
 import re
 import shlex
@@ -105,6 +106,13 @@ def h5(code):
     return file.getvalue()
 
 
+def safetensors(header, data=b"", length=None):
+    """A .safetensors file with any header."""
+    header = json.dumps(header).encode()
+    header += b" " * (-len(header) % 8)
+    return struct.pack("<Q", len(header) if length is None else length) + header + data
+
+
 def zeros(count):
     """A file of that many zero bytes that takes no room."""
     def make(path):
@@ -114,8 +122,8 @@ def zeros(count):
 
 
 def evaluate(expression):
-    return eval(expression, {"numpy": numpy, "npy": npy, "npz": npz, "struct": struct, "h5": h5, "pipe": os.mkfifo,
-                             "zeros": zeros})
+    return eval(expression, {"numpy": numpy, "npy": npy, "npz": npz, "safetensors": safetensors, "struct": struct, "h5": h5,
+                             "pipe": os.mkfifo, "zeros": zeros})
 
 
 class Case:
