@@ -4,7 +4,7 @@ _fuse_dist() {
     local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} before=${COMP_WORDS[COMP_CWORD - 2]:-}
     local commands="run plan check policies convert info help"
     local options="
-        --dump --explain --times --ranks --mem-per-rank --threads --backend --panel -D --define --input -o --out --dtype --mode --query --progress --projection --samples --seed --precision --validate --werror
+        --dump --explain --times --ranks --mem-per-rank --threads --backend --panel -D --define --input -o --out --dtype --mode --query --progress --projection --samples --seed --precision --validate --cache --werror
         -I --include --policy --root --output-root --stall-timeout --replicate-below --slabs-above --workspace --file-unit
         -h --help --version --json"
 
@@ -28,7 +28,7 @@ _fuse_dist() {
             mapfile -t COMPREPLY < <(compgen -f -- "$current")
             ;;
         --precision) mapfile -t COMPREPLY < <(compgen -W "auto fp32 fp64 bf16 fp16" -- "$current") ;;
-        --root | --output-root | --include | -I)
+        --root | --output-root | --cache | --include | -I)
             compopt -o filenames 2>/dev/null
             mapfile -t COMPREPLY < <(compgen -d -- "$current")
             ;;

@@ -105,6 +105,8 @@ static int open_and_run(fuse_dist_job *job, const struct launch *launch, struct 
     options.context = output;
     options.temporary = signals_keep;
     options.stalled = give_up;
+    if (launch->dump && strcmp(launch->dump, "plan") != 0)
+        options.cache = NULL; /* forms that come before the plan */
     signals_catch();
     size_t printed = 0;
     fuse_dist_program *program;

@@ -236,6 +236,7 @@ static bool take_value(struct launch *out, enum launch_option option, char *text
     case LAUNCH_OPTION_DUMP: out->dump = text; break;
     case LAUNCH_OPTION_MODE: out->options.mode = text; break;
     case LAUNCH_OPTION_QUERY: out->queries[out->options.queries++] = text; break;
+    case LAUNCH_OPTION_CACHE: out->options.cache = text; break;
     case LAUNCH_OPTION_DTYPE: out->options.dtype = text; break;
     case LAUNCH_OPTION_OUT: out->options.out = text; break;
     case LAUNCH_OPTION_PROGRESS: out->progress = text; break;

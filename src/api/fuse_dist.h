@@ -61,6 +61,7 @@ struct fuse_dist_options {
     const char *projection;
     int64_t samples, seed;
     int warnings_are_errors;
+    const char *cache;         /* folder where plans are kept for later starts of the same program; NULL: none are */
     const char *backend;       /* "cpu" (NULL), "ref", "fakedev" */
     int threads;               /* per rank; 0: cores that this rank may use */
     int64_t memory_bytes;      /* per rank, everything included; 0: what the machine has, shared by the ranks on it */

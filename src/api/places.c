@@ -304,6 +304,18 @@ static bool leaves_folder(const char *path) {
     return false;
 }
 
+bool fuse_api_may_write(struct fuse_dist_program *program, const char *text) {
+    struct fuse_error ignored = {0};
+    const char *path, *part;
+    fuse_api_split_place(&path, &part, program->arena, text);
+    const struct fuse_format *format = fuse_format_find(path);
+    if (!format || !format->sink_open || (part && !format->has_parts))
+        return false;
+    if (format->has_parts && !format->sink_part(program->arena, part, &ignored))
+        return false;
+    return !program->options.output_root || !leaves_folder(path);
+}
+
 static void check_sink(struct fuse_dist_program *program, struct sinks_seen *seen, const struct fuse_item *item) {
     struct fuse_arena *arena = program->arena;
     const char *path, *part;

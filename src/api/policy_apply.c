@@ -45,10 +45,11 @@ static void check_weights(struct fuse_dist_program *program) {
 }
 
 enum fuse_status fuse_api_read_policy(struct fuse_dist_program *program, struct fuse_error *err) {
-    struct fuse_program_file file;
+    struct fuse_program_file file = program->policy_file;
     if (!program->options.policy)
         return FUSE_OK;
-    FUSE_TRY(fuse_api_read_text(&file, program, "policy", program->options.policy, err));
+    if (!file.path)
+        FUSE_TRY(fuse_api_read_text(&file, program, "policy", program->options.policy, err));
     fuse_vec_push(program->arena, &program->files.list, file);
     FUSE_TRY(fuse_policy_parse(&program->policy, program->arena, &program->files, program->files.list.n - 1,
                                &program->diagnostics, err));
@@ -397,8 +398,8 @@ static void choose_chunk(struct fuse_sink_storage *out, const struct fuse_value 
 
 const struct fuse_sink_storage *fuse_api_storage(struct fuse_dist_program *program) {
     const struct fuse_policy *policy = &program->policy;
-    if (policy->io.n == 0)
-        return NULL;
+    if (program->storage || policy->io.n == 0)
+        return program->storage;
     struct fuse_sink_storage *storage = FUSE_NEW_ARRAY(program->arena, struct fuse_sink_storage, program->ir.ops.n + 1);
     for (int o = 0; o < program->ir.ops.n; o++) {
         const struct fuse_op *op = program->ir.ops.at[o];

@@ -31,6 +31,12 @@ struct fuse_policy_cost {
     int64_t time_ps, received_bytes_max, received_bytes_total, peak_bytes;
 };
 
+/* An import statement that was followed. */
+struct fuse_api_lookup {
+    const char *text; /* as written */
+    int from, file;   /* numbers of files: where it stands, and what it means */
+};
+
 struct fuse_dist_program {
     struct fuse_dist_job *job;
     struct fuse_arena *arena;
@@ -42,6 +48,7 @@ struct fuse_dist_program {
 
     struct fuse_files files;
     FUSE_VEC(const char *) real_path; /* of the files, links resolved; rank 0 only */
+    FUSE_VEC(struct fuse_api_lookup) lookups;
     struct fuse_diagnostics diagnostics;
     struct fuse_policy policy;                 /* path NULL: there is none */
     struct fuse_policy_program policy_program; /* what its rules are about */
@@ -64,6 +71,11 @@ struct fuse_dist_program {
     bool perturb;
 
     struct fuse_plan *plan;
+    const void *cache_key; /* what an entry of the cache must be about; NULL: no cache */
+    size_t cache_key_bytes;
+    const char *cache_complaint;             /* why an entry of the cache was not used, NULL */
+    struct fuse_program_file policy_file;    /* read already, when it has a path */
+    const struct fuse_sink_storage *storage; /* [ops] of a plan from the cache: what the policy says; NULL: ask it */
     bool has_run;
     int threads;
     struct fuse_exec_report report;
@@ -99,6 +111,14 @@ enum fuse_status fuse_api_find_import(void *program, int *file, const char *text
 enum fuse_status fuse_api_read_text(struct fuse_program_file *out, struct fuse_dist_program *program, const char *what,
                                     const char *path, struct fuse_error *err) FUSE_CHECKED;
 
+/* Rank 0: the number of the file that an import means now, -1: none. A file that is not in program->files yet has the next
+ * number, and its path and text are in *found. */
+int fuse_api_look_up(struct fuse_dist_program *program, struct fuse_program_file *found,
+                     const struct fuse_api_lookup *lookup);
+
+/* The build that this process runs, as digits; NULL when the linker has left none. */
+const char *fuse_api_build_id(struct fuse_arena *arena);
+
 /* "kind:n@rank" or "plan". USAGE when it is something else, or when fault points are not compiled in. */
 enum fuse_status fuse_api_parse_fault(struct fuse_fault *fault, bool *perturb, const char *text,
                                       struct fuse_error *err) FUSE_CHECKED;
@@ -120,6 +140,8 @@ const struct fuse_format *fuse_api_find_format(struct fuse_dist_program *program
                                                struct fuse_span span, bool is_sink);
 /* Local, pure: formats, places and doubles of the sinks. Reports what is wrong. */
 void fuse_api_check_sinks(struct fuse_dist_program *program);
+/* Local, pure: the same verdict on one place, for sinks that come from elsewhere. */
+bool fuse_api_may_write(struct fuse_dist_program *program, const char *text);
 /* Local, pure: whether an export may be written to the place. USAGE, OUTPUT. */
 enum fuse_status fuse_api_check_out(struct fuse_dist_program *program, const char *text,
                                     struct fuse_error *err) FUSE_CHECKED;

@@ -144,6 +144,28 @@ static enum fuse_status find_and_read(struct fuse_dist_program *program, struct 
     return FUSE_OK;
 }
 
+int fuse_api_look_up(struct fuse_dist_program *program, struct fuse_program_file *found,
+                     const struct fuse_api_lookup *lookup) {
+    struct found at = {0};
+    const char *path = NULL;
+    char *read = NULL;
+    struct fuse_error err = {0};
+    if (find_and_read(program, &at, &path, &read, lookup->text, lookup->from, &err) != FUSE_OK)
+        at.file = -1;
+    if (at.file >= 0 && read)
+        *found = (struct fuse_program_file){.path = path,
+                                            .text = fuse_arena_strndup(program->arena, read, (size_t)at.bytes),
+                                            .bytes = (size_t)at.bytes};
+    free(read);
+    return (int)at.file;
+}
+
+static void note_lookup(struct fuse_dist_program *program, const char *text, int from, int file) {
+    struct fuse_api_lookup lookup = {.text = fuse_arena_printf(program->arena, "%s", text), .from = from, .file = file};
+    if (file >= 0)
+        fuse_vec_push(program->arena, &program->lookups, lookup);
+}
+
 enum fuse_status fuse_api_find_import(void *context, int *file, const char *text, int from, struct fuse_error *err) {
     struct fuse_dist_program *program = context;
     struct fuse_comm *comm = program->job->comm;
@@ -156,6 +178,7 @@ enum fuse_status fuse_api_find_import(void *context, int *file, const char *text
     FUSE_TRY_GOTO(st, fuse_agree(comm, st, err), free_read);
     FUSE_TRY_GOTO(st, comm->ops->broadcast(comm, &found, sizeof found, 0, err), free_read);
     *file = (int)found.file;
+    note_lookup(program, text, from, *file);
     if (found.file < program->files.list.n)
         goto free_read;
     own_path = fuse_arena_alloc(program->arena, (size_t)found.path_bytes + 1);

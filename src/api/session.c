@@ -1,3 +1,4 @@
+#include "api/cache.h"
 #include "api/policy_apply.h"
 #include "api/program.h"
 #include "api/run_progress.h"
@@ -94,6 +95,7 @@ static uint64_t hash_options(const struct fuse_dist_options *options) {
     for (int i = 0; i < options->queries; i++)
         hash = hash_text(hash, options->query[i]);
     hash = hash_text(hash_text(hash, options->out), options->dtype);
+    hash = hash_text(hash, options->cache);
     for (int i = 0; i < options->inputs; i++)
         hash = hash_text(hash_text(hash, options->input[i].name), options->input[i].value);
     for (int i = 0; i < options->defines; i++)
@@ -265,12 +267,61 @@ static enum fuse_status simplify(struct fuse_dist_program *program, struct fuse_
     return fuse_ir_verify(&program->ir, err);
 }
 
+/* Collective. What asks for the plan; *share is what the machine gives, when nobody says how much memory a rank has. */
+static enum fuse_status make_request(struct fuse_plan_request *out, struct fuse_memory *share,
+                                     struct fuse_dist_program *program, struct fuse_error *err) {
+    const struct fuse_dist_options *options = &program->options;
+    *share = (struct fuse_memory){0};
+    *out = (struct fuse_plan_request){
+        .ranks = options->ranks ? options->ranks : program->job->comm->size,
+        .memory_bytes = options->memory_bytes,
+        .machine = fuse_machine_default(),
+        .panels = options->panels,
+        /* The planner's 0 means that nothing is small; its own choice is a negative number. */
+        .replicate_below = options->replicate_below < 0    ? 0
+                           : options->replicate_below == 0 ? -1
+                                                           : options->replicate_below,
+        .slab_bytes = options->slab_bytes,
+        .workspace_bytes = options->workspace_bytes,
+        .file_unit_bytes = options->file_unit_bytes,
+        .perturb = program->perturb,
+    };
+    if (program->backend->kind == FUSE_MEM_DEVICE)
+        out->machine.kind = FUSE_MEM_DEVICE;
+    /* Of a job that is only imagined, nothing is known but its size. */
+    if (options->ranks)
+        return FUSE_OK;
+    out->machine.ranks_per_node = program->job->ranks_per_node;
+    if (out->memory_bytes)
+        return FUSE_OK;
+    FUSE_TRY(fuse_api_share_memory(share, program->job, options->node_memory_bytes, err));
+    out->memory_bytes = share->bytes;
+    return FUSE_OK;
+}
+
+/* Collective. */
+static enum fuse_status load_plan(bool *hit, struct fuse_dist_program *program, struct fuse_error *err) {
+    struct fuse_plan_request request;
+    struct fuse_memory share;
+    *hit = false;
+    if (!program->options.cache)
+        return FUSE_OK;
+    FUSE_TRY(make_request(&request, &share, program, err));
+    return fuse_api_load_plan(hit, program, &request, err);
+}
+
 static enum fuse_status open_program(struct fuse_dist_program *program) {
     struct fuse_error err = {0};
     enum fuse_status st = prepare(program, &err);
     FUSE_TRY(fuse_api_end_stage(program, st, &err));
     if (program->diagnostics.errors > 0)
         return end_with_diagnostics(program, &err);
+
+    bool hit;
+    st = load_plan(&hit, program, &err);
+    program->is_checked = hit;
+    if (st != FUSE_OK || hit)
+        return fuse_api_end_stage(program, st, &err);
 
     struct fuse_loader loader = {.find = fuse_api_find_import, .context = program};
     st = fuse_parse_program(&program->ast, &program->is_parsed, program->arena, &program->files, &loader,
@@ -390,33 +441,9 @@ static void note_limit(struct fuse_dist_program *program, const struct fuse_memo
 
 static enum fuse_status make_plan(struct fuse_dist_program *program, struct fuse_error *err) {
     struct fuse_comm *comm = program->job->comm;
-    const struct fuse_dist_options *options = &program->options;
-    struct fuse_memory share = {0};
-    struct fuse_plan_request request = {
-        .ranks = options->ranks ? options->ranks : comm->size,
-        .memory_bytes = options->memory_bytes,
-        .machine = fuse_machine_default(),
-        .panels = options->panels,
-        /* The planner's 0 means that nothing is small; its own choice is a negative number. */
-        .replicate_below = options->replicate_below < 0    ? 0
-                           : options->replicate_below == 0 ? -1
-                                                           : options->replicate_below,
-        .slab_bytes = options->slab_bytes,
-        .workspace_bytes = options->workspace_bytes,
-        .file_unit_bytes = options->file_unit_bytes,
-        .perturb = program->perturb,
-    };
-    /* Of a job that is only imagined, nothing is known but its size. */
-    if (!options->ranks) {
-        request.machine.ranks_per_node = program->job->ranks_per_node;
-        if (!request.memory_bytes)
-            FUSE_TRY(fuse_api_share_memory(&share, program->job, options->node_memory_bytes, err));
-        if (!request.memory_bytes)
-            request.memory_bytes = share.bytes;
-    }
-    if (program->backend->kind == FUSE_MEM_DEVICE)
-        request.machine.kind = FUSE_MEM_DEVICE;
-
+    struct fuse_memory share;
+    struct fuse_plan_request request;
+    FUSE_TRY(make_request(&request, &share, program, err));
     FUSE_TRY(fuse_api_constrain(&request, program, err));
     struct fuse_plan *plan = NULL;
     enum fuse_status st = fuse_plan_make(&plan, program->arena, &program->ir, &request, err);
@@ -431,7 +458,7 @@ static enum fuse_status make_plan(struct fuse_dist_program *program, struct fuse
     if (!same)
         return fuse_fail(err, FUSE_EBUG, "the ranks made different plans");
     program->plan = plan;
-    return FUSE_OK;
+    return fuse_api_keep_plan(program, err);
 }
 
 int fuse_dist_plan(fuse_dist_program *program) {

@@ -6,6 +6,8 @@
 #include "plan/cost.h"
 
 #include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
 
 struct checker {
     const struct fuse_plan *plan;
@@ -15,7 +17,14 @@ struct checker {
     struct fuse_error *err;
 };
 
-#define BROKEN(c, ...) fuse_fail((c)->err, FUSE_EBUG, "plan: " __VA_ARGS__)
+__attribute__((format(printf, 2, 3))) static enum fuse_status broken(const struct checker *c, const char *format, ...) {
+    char what[128];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(what, sizeof what, format, args);
+    va_end(args);
+    return fuse_fail(c->err, FUSE_EBUG, "plan: %s", what);
+}
 
 static bool is_buffer(const struct checker *c, int buffer) {
     return buffer >= 0 && buffer < c->plan->buffers.n;
@@ -68,19 +77,19 @@ static enum fuse_status check_buffers(const struct checker *c) {
     for (int k = 0; k < FUSE_MEM_KINDS; k++)
         sum = fuse_sat_add(sum, c->plan->arena_bytes[k]);
     if (sum != c->plan->peak_bytes)
-        return BROKEN(c, "its memory does not add up");
+        return broken(c, "its memory does not add up");
     for (int i = 0; i < c->plan->buffers.n; i++) {
         const struct fuse_buffer *b = &c->plan->buffers.at[i];
         if (b->offset % 16 != 0 || fuse_sat_add(b->offset, b->bytes) > c->plan->arena_bytes[b->kind])
-            return BROKEN(c, "buffer %d lies outside of its arena", i);
+            return broken(c, "buffer %d lies outside of its arena", i);
         if (b->value < 0)
             continue;
         if (b->value >= c->ir->values.n || !is_holding(c, &b->holding) || b->holding.value != b->value)
-            return BROKEN(c, "buffer %d holds nothing that there is", i);
+            return broken(c, "buffer %d holds nothing that there is", i);
         if (fuse_dtype_bytes(b->dtype) != fuse_dtype_bytes(c->ir->values.at[b->value].dtype) && b->role != 'p')
-            return BROKEN(c, "buffer %d is of another type than its value", i);
+            return broken(c, "buffer %d is of another type than its value", i);
         if (holding_bytes(c, &b->holding, b->dtype) > b->bytes)
-            return BROKEN(c, "buffer %d is too small", i);
+            return broken(c, "buffer %d is too small", i);
     }
     return FUSE_OK;
 }
@@ -197,39 +206,54 @@ static bool is_step(const struct checker *c, const struct fuse_step *s) {
 
 /* ---- regions ---- */
 
+/* No more turns than there are elements to cut: somebody waits for them. */
+static bool is_cut(const struct checker *c, const struct fuse_region *loop) {
+    if (loop->op >= 0)
+        return loop->turns <= 1 || loop->turns <= c->ir->ops.at[loop->op]->extent[loop->index];
+    for (int i = 0; i < loop->count; i++) {
+        const struct fuse_step *step = &c->plan->steps.at[c->plan->regions.at[c->plan->child.at[loop->first + i]].step];
+        int value = step->need.value >= 0 ? step->need.value : step->have.value;
+        if (value >= 0 && loop->turns > 1 && loop->turns > fuse_value_elems(&c->ir->values.at[value]))
+            return false;
+    }
+    return true;
+}
+
 static enum fuse_status walk(struct checker *c, int number, int depth) {
     const struct fuse_plan *plan = c->plan;
     if (number < 0 || number >= plan->regions.n || c->seen[number])
-        return BROKEN(c, "region %d is in no place or in two", number);
+        return broken(c, "region %d is in no place or in two", number);
     c->seen[number] = true;
     const struct fuse_region *region = &plan->regions.at[number];
     if (region->kind == FUSE_REGION_STEP) {
         if (region->step < 0 || region->step >= plan->steps.n || !is_step(c, &plan->steps.at[region->step]))
-            return BROKEN(c, "step %d cannot be run", region->step);
+            return broken(c, "step %d cannot be run", region->step);
         return FUSE_OK;
     }
     bool is_loop = region->kind == FUSE_REGION_LOOP;
     if (depth > 1 || (is_loop && region->turns < 1) || region->first > plan->child.n - region->count ||
         (is_loop && region->count == 0) || (!is_loop && depth > 0))
-        return BROKEN(c, "region %d has no such children", number);
+        return broken(c, "region %d has no such children", number);
     if (is_loop && region->op >= 0) {
         const struct fuse_op *op = region->op < c->ir->ops.n ? c->ir->ops.at[region->op] : NULL;
         if (!op || region->index < 0 || region->index >= op->indices ||
             !is_layout(c, &region->partition, op->indices) || region->skew_input >= op->inputs)
-            return BROKEN(c, "loop %d cuts nothing that there is", number);
+            return broken(c, "loop %d cuts nothing that there is", number);
         const struct fuse_use *skewed = region->skew_input >= 0 ? &op->input[region->skew_input] : NULL;
         if (skewed && !is_layout(c, &region->skew_layout, skewed->access.rank))
-            return BROKEN(c, "loop %d starts nowhere", number);
+            return broken(c, "loop %d starts nowhere", number);
     } else if (is_loop && region->skew_input >= 0) {
-        return BROKEN(c, "loop %d starts nowhere", number);
+        return broken(c, "loop %d starts nowhere", number);
     }
     for (int i = 0; i < region->count; i++) {
         int child = plan->child.at[region->first + i];
         c->loop = is_loop ? number : -1;
         if (is_loop && (child >= plan->regions.n || plan->regions.at[child].kind != FUSE_REGION_STEP))
-            return BROKEN(c, "loop %d has more than steps in it", number);
+            return broken(c, "loop %d has more than steps in it", number);
         FUSE_TRY(walk(c, child, depth + 1));
     }
+    if (is_loop && !is_cut(c, region))
+        return broken(c, "loop %d turns too often", number);
     return FUSE_OK;
 }
 
@@ -237,12 +261,12 @@ enum fuse_status fuse_plan_check(const struct fuse_plan *plan, struct fuse_error
     struct checker c = {.plan = plan, .ir = plan->ir, .loop = -1, .err = err};
     c.seen = FUSE_NEW_ARRAY(plan->arena, bool, plan->regions.n + 1);
     if (plan->mesh.ranks != plan->request.ranks)
-        return BROKEN(&c, "it is for %d ranks of %d", plan->mesh.ranks, plan->request.ranks);
+        return broken(&c, "it is for %d ranks of %d", plan->mesh.ranks, plan->request.ranks);
     FUSE_TRY(check_buffers(&c));
     FUSE_TRY(walk(&c, plan->root, 0));
     if (plan->regions.at[plan->root].kind == FUSE_REGION_STEP)
-        return BROKEN(&c, "a step alone is no plan");
+        return broken(&c, "a step alone is no plan");
     if (fuse_plan_hash(plan) != plan->hash)
-        return BROKEN(&c, "its hash is not %016" PRIx64, plan->hash);
+        return broken(&c, "its hash is not %016" PRIx64, plan->hash);
     return FUSE_OK;
 }
