@@ -183,6 +183,7 @@ static const char *const suffixes[] = {".h5", ".hdf5", NULL};
 const struct fuse_format fuse_format_hdf5 = {
     .name = "hdf5",
     .suffixes = suffixes,
+    .stores_chunks = true,
     .has_parts = true,
     .sink_part = fuse_hdf5_sink_part,
     .probe = probe_hdf5,
