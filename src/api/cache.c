@@ -48,6 +48,8 @@ struct head {
     FUSE_VEC(struct fuse_api_event) events;
     FUSE_VEC(struct fuse_sink_storage) storage; /* [ops], or none */
     const char *output_root;                    /* where the policy has the last word */
+    bool is_constrained, free_fits;             /* what its layouts cost */
+    struct fuse_policy_cost free_cost;
     const char *messages;
 };
 
@@ -70,6 +72,13 @@ static void pack_storage(struct fuse_pack *pack, struct fuse_sink_storage *stora
     for (int a = 0; a < FUSE_MAX_AXES; a++)
         fuse_pack_range(pack, &storage->chunk[a], 0, FUSE_MAX_EXTENT);
     FUSE_PACK(pack, storage->gzip, 0, 9);
+}
+
+static void pack_cost(struct fuse_pack *pack, struct fuse_policy_cost *cost) {
+    fuse_pack_int64(pack, &cost->time_ps);
+    fuse_pack_int64(pack, &cost->received_bytes_max);
+    fuse_pack_int64(pack, &cost->received_bytes_total);
+    fuse_pack_int64(pack, &cost->peak_bytes);
 }
 
 static void pack_head(struct fuse_pack *pack, struct head *head) {
@@ -100,6 +109,9 @@ static void pack_head(struct fuse_pack *pack, struct head *head) {
     pack_storage(pack, storage);
     END_EACH;
     fuse_pack_string(pack, &head->output_root);
+    fuse_pack_bool(pack, &head->is_constrained);
+    fuse_pack_bool(pack, &head->free_fits);
+    pack_cost(pack, &head->free_cost);
     fuse_pack_string(pack, &head->messages);
 }
 
@@ -476,6 +488,9 @@ enum fuse_status fuse_api_load_plan(bool *hit, struct fuse_dist_program *program
         return FUSE_OK;
     for (int i = 0; i < l.head.events.n; i++)
         fuse_vec_push(program->arena, &program->events, l.head.events.at[i]);
+    program->is_constrained = l.head.is_constrained;
+    program->free_fits = l.head.free_fits;
+    program->free_cost = l.head.free_cost;
     program->storage = l.head.storage.n > 0 ? l.head.storage.at : NULL;
     if (l.head.messages)
         fuse_text_add(&program->messages, "%s", l.head.messages);
@@ -492,6 +507,9 @@ static void write_head(struct fuse_pack *pack, struct loading *l) {
                         .key = program->cache_key,
                         .key_bytes = program->cache_key_bytes,
                         .output_root = program->options.output_root,
+                        .is_constrained = fuse_api_is_constrained(program),
+                        .free_fits = program->free_fits,
+                        .free_cost = program->free_cost,
                         .first_query = program->first_query,
                         .messages = program->messages.at};
     for (int i = 0; i < program->lookups.n; i++)

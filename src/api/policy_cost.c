@@ -18,7 +18,7 @@ static struct fuse_policy_cost cost_of(const struct fuse_plan *plan) {
 }
 
 bool fuse_api_is_constrained(const struct fuse_dist_program *program) {
-    return program->pins.n > 0 || program->policy.mesh.n > 0;
+    return program->is_constrained || program->pins.n > 0 || program->policy.mesh.n > 0;
 }
 
 enum fuse_status fuse_api_simplify_free(struct fuse_dist_program *program, struct fuse_error *err) {

@@ -54,6 +54,7 @@ struct fuse_dist_program {
     struct fuse_policy_program policy_program; /* what its rules are about */
     FUSE_VEC(struct fuse_plan_pin) pins;       /* what they say about layouts */
     struct fuse_ir free_ir;                    /* with pins or a mesh: simplified as if there were none */
+    bool is_constrained;                       /* of a plan from the cache: its policy said where things lie */
     bool free_fits;                            /* .. and a plan for it exists, which costs: */
     struct fuse_policy_cost free_cost;
     FUSE_VEC(struct fuse_api_event) events;

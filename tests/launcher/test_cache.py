@@ -241,6 +241,19 @@ class Policy(Cached):
         self.hits(*words, ranks=3)
         self.misses(ranks=3)
 
+    def test_explain(self):
+        """But for times, places and what was measured, both starts explain the same."""
+        self.say(mesh={"rows": 2}, sharding={"W": {"i": "rows"}})
+        texts = []
+        for _ in range(2):
+            result = launch.run(launch.on_ranks(2, [BINARY, "prog.fuse", "--cache", "cache", "--policy", "policy.json",
+                                                    "--explain"]), self.folder, 60, launch.environment())
+            self.assertEqual(result.status, 0, result.tail())
+            self.assertIn("layouts of the policy on 2 ranks", result.out)
+            texts.append([line for line in result.out[:result.out.index("measured:")].splitlines()
+                          if not line.startswith("  cache ")])
+        self.assertEqual(texts[0], texts[1])
+
     def test_storage(self):
         self.write("prog.fuse", PROGRAM + '"y.h5:/y" = W[i,j]\n')
         self.say(io={"y.h5:/y": {"chunks": [2, 3], "gzip": 6}})

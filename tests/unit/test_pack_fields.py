@@ -23,6 +23,7 @@ PACKED = {
     ("src/core/probe.h", "fuse_probe"): ("src/ir/ir_pack.c", "fuse_probe_pack"),
     ("src/core/error.h", "fuse_span"): ("src/ir/ir_pack.c", "fuse_span_pack"),
     ("io/format.h", "fuse_sink_storage"): ("src/api/cache.c", "pack_storage"),
+    ("src/api/program.h", "fuse_policy_cost"): ("src/api/cache.c", "pack_cost"),
     ("src/ir/ir.h", "fuse_op"): ("src/ir/ir_pack.c", "pack_op"),
     ("src/ir/ir.h", "fuse_ir"): ("src/ir/ir_pack.c", "fuse_ir_pack"),
     ("src/plan/plan.h", "fuse_machine"): ("src/plan/plan_pack.c", "pack_machine"),
