@@ -148,7 +148,7 @@ static enum fuse_status read_chunks(struct hdf5_source *source, const struct fus
     for (int64_t n = 0; n <= blocks.blocks; n++) {
         if (n < blocks.blocks) {
             struct fuse_box next = fuse_chunk_block(&blocks, n);
-            FUSE_TRY(fuse_hdf5_child_ask(source->child, &next, (size_t)(fuse_box_elems(&next) * elem_bytes), err));
+            fuse_hdf5_child_ask(source->child, &next, (size_t)(fuse_box_elems(&next) * elem_bytes));
         }
         if (n > 0) {
             struct fuse_box block = fuse_chunk_block(&blocks, n - 1);

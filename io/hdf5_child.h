@@ -1,8 +1,8 @@
 /* A process that looks at an HDF5 file for this one, with libhdf5: what a broken file does to it, a crash, a loop, too much
- * memory, is an INPUT error here. Its processor time and memory are bounded, and it ends with this process.
+ * memory, is an INPUT error here. (child_process.h)
  *
- * Elements come through shared memory, two slots: while one answer is used the next can be under way. fork, with nothing
- * of MPI used on the other side; so it is cheapest before much memory was touched. Local. */
+ * Elements come through shared memory, two slots: while one answer is used the next can be under way. It is
+ * cheapest before much memory was touched. Local. */
 #ifndef FUSE_IO_HDF5_CHILD_H
 #define FUSE_IO_HDF5_CHILD_H
 
@@ -23,8 +23,7 @@ enum fuse_status fuse_hdf5_child_reserve(struct fuse_hdf5_child *child, size_t b
                                          struct fuse_error *err) FUSE_CHECKED;
 /* Asks for the elements of a box, `bytes` in all; at most FUSE_HDF5_SLOTS questions are open. Its answer takes the place of
  * the last but one. */
-enum fuse_status fuse_hdf5_child_ask(struct fuse_hdf5_child *child, const struct fuse_box *box, size_t bytes,
-                                     struct fuse_error *err) FUSE_CHECKED;
+void fuse_hdf5_child_ask(struct fuse_hdf5_child *child, const struct fuse_box *box, size_t bytes);
 /* Waits for the oldest question's answer: packed, in C order. After a failure the child is of no more use. */
 enum fuse_status fuse_hdf5_child_answer(struct fuse_hdf5_child *child, const void **elements,
                                         struct fuse_error *err) FUSE_CHECKED;

@@ -4,19 +4,23 @@
 #include "io/hdf5_reason.h"
 #include "io/rawfile.h"
 
+#include <errno.h>
 #include <hdf5.h>
 #include <mpi.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 
 /* Elements of a rank in one collective call; a larger chunk goes as a whole. */
 enum { BLOCK_BYTES = 8 << 20 };
+/* Room for what libhdf5 writes beside elements. */
+enum { INDEX_BYTES = 1 << 20 };
 
 struct writing {
     struct fuse_comm *comm;
-    const char *name;
+    struct fuse_output_file *output;
     hid_t file, transfer;
     char *note;
     size_t note_bytes;
@@ -33,7 +37,7 @@ static void wait_for_all(struct fuse_comm *comm, bool waits) {
 
 static enum fuse_status fail_write(const struct writing *writing, struct fuse_error *err) {
     struct fuse_hdf5_reason reason = fuse_hdf5_last_reason();
-    enum fuse_status st = fuse_fail(err, FUSE_EIO, "writing %s failed: %s", writing->name, reason.text);
+    enum fuse_status st = fuse_fail(err, FUSE_EIO, "writing %s failed: %s", writing->output->path, reason.text);
     fuse_rawfile_hint_room(reason.code, err);
     return st;
 }
@@ -91,14 +95,29 @@ static bool write_block(const struct writing *writing, hid_t set, hid_t type, co
     return is_fine;
 }
 
-/* Round by round, every rank one block of chunks, or none in the last: the file is the same for every number of ranks. */
+/* On rank 0, for a round: elements never take more than they do unpacked, and the rest is for their index. */
+static enum fuse_status keep_room(const struct writing *writing, const struct fuse_chunk_blocks *blocks,
+                                  int64_t elem_bytes, struct fuse_error *err) {
+    struct stat now;
+    if (writing->comm->rank != 0)
+        return FUSE_OK;
+    if (fstat(writing->output->fd, &now) != 0)
+        return fuse_fail(err, FUSE_EIO, "writing %s failed: %s", writing->output->path, strerror(errno));
+    int64_t bytes = fuse_sat_mul(blocks->most_elems * elem_bytes, writing->comm->size);
+    return fuse_output_file_keep_room(writing->output, fuse_sat_add(now.st_size, bytes + bytes / 16 + INDEX_BYTES),
+                                      err);
+}
+
+/* Round by round, every rank one block of chunks, or none in the last. */
 static enum fuse_status write_rounds(struct writing *writing, hid_t set, hid_t type, struct fuse_hdf5_chunked *member,
                                      const struct fuse_chunk_blocks *blocks, char *buffer, struct fuse_error *err) {
     struct fuse_comm *comm = writing->comm;
     int rank = blocks->box.rank;
+    int64_t elem_bytes = (int64_t)fuse_dtype_bytes(member->elements->dtype);
     for (int64_t first = 0; first < blocks->blocks; first += comm->size) {
-        enum fuse_status local = FUSE_OK;
+        enum fuse_status local = keep_room(writing, blocks, elem_bytes, err);
         struct fuse_box block = {.rank = rank};
+        FUSE_TRY(fuse_agree(comm, local, err));
         if (first + comm->rank < blocks->blocks) {
             block = fuse_chunk_block(blocks, first + comm->rank);
             struct fuse_view view = fuse_box_view(buffer, member->elements->dtype, &block, false, &block);
@@ -121,7 +140,7 @@ static enum fuse_status write_member(struct writing *writing, struct fuse_hdf5_c
     fuse_chunk_blocks_init(&blocks, &full, member->chunk, BLOCK_BYTES / elem_bytes);
     char *buffer = malloc((size_t)(blocks.most_elems * elem_bytes));
     hid_t set = H5Dopen2(writing->file, member->part, H5P_DEFAULT), type = set >= 0 ? H5Dget_type(set) : -1;
-    enum fuse_status local = !buffer    ? fuse_fail(err, FUSE_EMEMORY, "no memory to write %s", writing->name)
+    enum fuse_status local = !buffer    ? fuse_fail(err, FUSE_EMEMORY, "no memory to write %s", writing->output->path)
                              : type < 0 ? fail_write(writing, err)
                                         : FUSE_OK;
     enum fuse_status st = fuse_agree(writing->comm, local, err);
@@ -134,7 +153,7 @@ static enum fuse_status write_member(struct writing *writing, struct fuse_hdf5_c
     return fuse_agree(writing->comm, st, err);
 }
 
-static enum fuse_status open_file(struct writing *writing, const char *temporary, struct fuse_error *err) {
+static enum fuse_status open_file(struct writing *writing, struct fuse_error *err) {
     hid_t access = H5Pcreate(H5P_FILE_ACCESS);
     bool is_fine = H5Pset_file_locking(access, 0, 1) >= 0;
     writing->transfer = H5Pcreate(H5P_DATASET_XFER);
@@ -143,21 +162,21 @@ static enum fuse_status open_file(struct writing *writing, const char *temporary
         is_fine = H5Pset_fapl_mpio(access, comm, MPI_INFO_NULL) >= 0 && is_fine;
         is_fine = H5Pset_dxpl_mpio(writing->transfer, H5FD_MPIO_COLLECTIVE) >= 0 && is_fine;
     }
-    writing->file = is_fine ? H5Fopen(temporary, H5F_ACC_RDWR, access) : -1;
+    writing->file = is_fine ? H5Fopen(writing->output->temporary, H5F_ACC_RDWR, access) : -1;
     enum fuse_status st = writing->file >= 0 ? FUSE_OK : fail_write(writing, err);
     H5Pclose(access);
     return fuse_agree(writing->comm, st, err);
 }
 
-enum fuse_status fuse_hdf5_write_chunks(const char *temporary, const char *name, struct fuse_comm *comm,
+enum fuse_status fuse_hdf5_write_chunks(struct fuse_output_file *file, struct fuse_comm *comm,
                                         struct fuse_hdf5_chunked *member, int members, char *note, size_t note_bytes,
                                         struct fuse_error *err) {
-    struct writing writing = {.comm = comm, .name = name, .file = -1, .note = note, .note_bytes = note_bytes};
+    struct writing writing = {.comm = comm, .output = file, .file = -1, .note = note, .note_bytes = note_bytes};
     enum fuse_status st;
     note[0] = '\0';
     H5open();
     H5E_BEGIN_TRY {
-        st = open_file(&writing, temporary, err);
+        st = open_file(&writing, err);
         for (int m = 0; m < members && st == FUSE_OK; m++)
             st = write_member(&writing, &member[m], err);
         if (writing.file >= 0 && H5Fclose(writing.file) < 0 && st == FUSE_OK)

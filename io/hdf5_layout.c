@@ -1,15 +1,19 @@
 #include "io/hdf5_write.h"
 
+#include "io/child_process.h"
 #include "io/hdf5_reason.h"
 #include "io/rawfile.h"
 
 #include <hdf5.h>
+#include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 enum {
     CHUNK_BYTES = 1 << 20,    /* of chunks that the format chooses: whole rows where they fit */
     ALIGNED_BYTES = 64 << 10, /* arrays from this size on begin .. */
-    ALIGNMENT = 4096,         /* .. at a page */
+    WALL_SECONDS = 60,
+    ALIGNMENT = 4096, /* .. at a page */
 };
 
 bool fuse_hdf5_chunks(int64_t chunk[FUSE_MAX_AXES], const struct fuse_sink_member *member) {
@@ -147,8 +151,8 @@ static bool make_set(int64_t *offset, hid_t file, const struct fuse_sink_member 
     return is_fine;
 }
 
-enum fuse_status fuse_hdf5_lay_out(int64_t *offset, const char *temporary, const struct fuse_sink_file *want,
-                                   struct fuse_error *err) {
+static enum fuse_status lay_out(int64_t *offset, const char *temporary, const struct fuse_sink_file *want,
+                                struct fuse_error *err) {
     enum fuse_status st = FUSE_OK;
     H5open();
     H5E_BEGIN_TRY {
@@ -169,5 +173,57 @@ enum fuse_status fuse_hdf5_lay_out(int64_t *offset, const char *temporary, const
         H5Pclose(access);
     }
     H5E_END_TRY;
+    return st;
+}
+
+struct errand {
+    int64_t *offset;
+    const char *temporary;
+    const struct fuse_sink_file *want;
+};
+
+struct outcome {
+    enum fuse_status status;
+    struct fuse_error error;
+};
+
+/* Offsets go through the shared memory: there may be any number. */
+static void run_errand(int socket, int memory, void *context) {
+    const struct errand *errand = context;
+    struct outcome outcome = {.status = FUSE_OK};
+    size_t bytes = (size_t)errand->want->members * sizeof *errand->offset;
+    outcome.status = lay_out(errand->offset, errand->temporary, errand->want, &outcome.error);
+    if (outcome.status == FUSE_OK)
+        outcome.status = fuse_rawfile_write(memory, errand->offset, bytes, 0, errand->want->path, &outcome.error);
+    (void)fuse_child_send(socket, &outcome, sizeof outcome);
+}
+
+enum fuse_status fuse_hdf5_lay_out(int64_t *offset, const char *temporary, const struct fuse_sink_file *want,
+                                   struct fuse_error *err) {
+    struct errand errand = {.offset = offset, .temporary = temporary, .want = want};
+    struct outcome outcome;
+    struct fuse_child child;
+    char what[256];
+    int number;
+    snprintf(what, sizeof what, "write %s", want->path);
+    FUSE_TRY(fuse_child_start(&child, run_errand, &errand, what, err));
+    enum fuse_status st;
+    switch (fuse_child_receive(&child, &outcome, sizeof outcome, WALL_SECONDS + want->members, &number)) {
+    case FUSE_CHILD_ANSWERED:
+        st = outcome.status;
+        if (st != FUSE_OK)
+            *err = outcome.error;
+        break;
+    case FUSE_CHILD_SILENT:
+        st = fuse_fail(err, FUSE_EOUTPUT, "cannot write %s: its file system does not answer", want->path);
+        break;
+    default:
+        st = fuse_fail(err, FUSE_EOUTPUT, "cannot write %s: the HDF5 library failed to make it (signal %d)", want->path,
+                       number);
+        fuse_hint(err, "is the disk full, or a limit of file sizes reached?");
+    }
+    if (st == FUSE_OK)
+        st = fuse_rawfile_read(child.memory, offset, (size_t)want->members * sizeof *offset, 0, want->path, err);
+    fuse_child_end(&child);
     return st;
 }

@@ -221,8 +221,10 @@ static enum fuse_status write_chunks(struct hdf5_sink *sink, struct fuse_comm *c
         memcpy(chunked[n].chunk, sink->member[m].chunk, sizeof chunked[n].chunk);
         n++;
     }
-    return fuse_hdf5_write_chunks(sink->file->temporary, sink->file->path, comm, chunked, n, sink->note,
-                                  sizeof sink->note, err);
+    enum fuse_status st = fuse_hdf5_write_chunks(sink->file, comm, chunked, n, sink->note, sizeof sink->note, err);
+    if (comm->rank == 0)
+        fuse_output_file_release(sink->file);
+    return st;
 }
 
 enum fuse_status fuse_hdf5_sink_finish(struct fuse_sink *handle, struct fuse_comm *comm, struct fuse_error *err) {

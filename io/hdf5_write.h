@@ -4,11 +4,12 @@
 
 #include "io/array.h"
 #include "io/format.h"
+#include "io/output_file.h"
 
 /* Local and pure: whether a member is stored in chunks, and if so in which. */
 bool fuse_hdf5_chunks(int64_t chunk[FUSE_MAX_AXES], const struct fuse_sink_member *member);
 
-/* Local, on one rank. Makes the file `temporary`, which exists, with groups, datasets, labels of axes and attributes; no
+/* Local, on one rank, by a process of its own: a full disk crashes libhdf5. Makes the file `temporary`, which exists, with groups, datasets, labels of axes and attributes; no
  * time stands in it. offset[m]: where the elements of member m go, -1 when it is stored in chunks or has none. The file
  * reaches to their end. OUTPUT. */
 enum fuse_status fuse_hdf5_lay_out(int64_t *offset, const char *temporary, const struct fuse_sink_file *want,
@@ -21,10 +22,10 @@ struct fuse_hdf5_chunked {
     int64_t chunk[FUSE_MAX_AXES];
 };
 
-/* Collective. Compresses and writes members, each rank a share of the chunks, in collective calls of libhdf5; `name` is for
- * messages. A failure of one rank is everybody's. note receives a line when libhdf5 wrote otherwise than collectively,
+/* Collective. Compresses and writes members, each rank a share of the chunks, in collective calls of libhdf5; rank 0 keeps
+ * room for each before, because libhdf5 does not survive a full disk. A failure of one rank is everybody's. note receives a line when libhdf5 wrote otherwise than collectively,
  * else "". */
-enum fuse_status fuse_hdf5_write_chunks(const char *temporary, const char *name, struct fuse_comm *comm,
+enum fuse_status fuse_hdf5_write_chunks(struct fuse_output_file *file, struct fuse_comm *comm,
                                         struct fuse_hdf5_chunked *member, int members, char *note, size_t note_bytes,
                                         struct fuse_error *err) FUSE_CHECKED;
 

@@ -95,22 +95,43 @@ static enum fuse_status fail_create(const struct fuse_output_file *file, struct 
     return FUSE_EOUTPUT;
 }
 
-enum fuse_status fuse_output_file_reserve(const struct fuse_output_file *file, int64_t bytes, struct fuse_error *err) {
-    int code = 0;
-    if (bytes == 0)
-        return FUSE_OK;
-    /* Not posix_fallocate: where the file system cannot reserve space, it would write every block. */
+/* Not posix_fallocate: where the file system cannot reserve space, it would write every block. */
+static int allocate(int fd, int mode, int64_t bytes) {
+    int code;
     do
-        code = fallocate(file->fd, 0, 0, (off_t)bytes) == 0 ? 0 : errno;
+        code = fallocate(fd, mode, 0, (off_t)bytes) == 0 ? 0 : errno;
     while (code == EINTR);
-    if (code == EOPNOTSUPP || code == ENOSYS)
-        code = ftruncate(file->fd, (off_t)bytes) == 0 ? 0 : errno;
+    return code;
+}
+
+static enum fuse_status check_room(int code, const struct fuse_output_file *file, int64_t bytes,
+                                   struct fuse_error *err) {
     if (code == 0)
         return FUSE_OK;
     enum fuse_status st = fuse_fail(err, FUSE_EOUTPUT, "cannot write %s: no room for %lld bytes: %s", file->path,
                                     (long long)bytes, strerror(code));
     fuse_rawfile_hint_room(code, err);
     return st;
+}
+
+enum fuse_status fuse_output_file_reserve(const struct fuse_output_file *file, int64_t bytes, struct fuse_error *err) {
+    if (bytes == 0)
+        return FUSE_OK;
+    int code = allocate(file->fd, 0, bytes);
+    if (code == EOPNOTSUPP || code == ENOSYS)
+        code = ftruncate(file->fd, (off_t)bytes) == 0 ? 0 : errno;
+    return check_room(code, file, bytes, err);
+}
+
+enum fuse_status fuse_output_file_keep_room(const struct fuse_output_file *file, int64_t end, struct fuse_error *err) {
+    int code = allocate(file->fd, FALLOC_FL_KEEP_SIZE, end);
+    return check_room(code == EOPNOTSUPP || code == ENOSYS ? 0 : code, file, end, err);
+}
+
+void fuse_output_file_release(const struct fuse_output_file *file) {
+    struct stat info;
+    if (fstat(file->fd, &info) == 0 && ftruncate(file->fd, info.st_size) != 0)
+        return; /* then the room stays with the file */
 }
 
 /* Never 0. */
