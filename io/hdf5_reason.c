@@ -11,7 +11,7 @@ static herr_t note_reason(unsigned n, const H5E_error2_t *entry, void *context) 
     if (code)
         reason->code = atoi(code + strlen("errno = "));
     if (n == 0 && entry->desc)
-        snprintf(reason->text, sizeof reason->text, "%.*s", (int)strcspn(entry->desc, ":"), entry->desc);
+        snprintf(reason->text, sizeof reason->text, "%.*s", (int)strcspn(entry->desc, ":\n"), entry->desc);
     return 0;
 }
 

@@ -154,7 +154,12 @@ static enum fuse_status lay_out(struct hdf5_sink *sink, const struct fuse_sink_f
             sink->offset[m] = offset[m];
     if (fstat(sink->file->fd, &info) != 0)
         return fuse_fail(err, FUSE_EOUTPUT, "cannot write %s: its temporary file is gone", want->path);
-    return fuse_output_file_reserve(sink->file, info.st_size, err);
+    /* Also what is to come, for a moment: a file that may not grow so far shows now, not inside of libhdf5. */
+    int64_t most = fuse_sat_add(info.st_size, sink->spool_bytes + sink->spool_bytes / 16);
+    FUSE_TRY(fuse_output_file_reserve(sink->file, most, err));
+    if (most > info.st_size && ftruncate(sink->file->fd, info.st_size) != 0)
+        return fuse_fail(err, FUSE_EOUTPUT, "cannot write %s: its size cannot be set", want->path);
+    return FUSE_OK;
 }
 
 static void point_members(struct hdf5_sink *sink) {
