@@ -81,10 +81,17 @@ static void hint_sets(const struct fuse_hdf5_look *look, struct fuse_error *err)
         fuse_hint(err, "no dataset was found in the file; h5dump -n lists what it holds");
 }
 
+/* As a message may have it: a name that comes from the file may hold anything. */
+static const char *shown_name(char to[NAME_BYTES], const char *name, bool by_link) {
+    snprintf(to, NAME_BYTES, "%.200s", name);
+    return by_link ? fuse_hdf5_printable(to) : to;
+}
+
 static enum fuse_status fail_missing(const struct fuse_hdf5_look *look, const char *name, bool by_link,
                                      struct fuse_error *err) {
+    char shown[NAME_BYTES];
     fuse_fail(err, FUSE_EINPUT, by_link ? "%s is a link to '%.200s', and nothing is there" : "%s: there is no '%.200s'",
-              by_link ? look->where : look->path, name);
+              by_link ? look->where : look->path, shown_name(shown, name, by_link));
     hint_sets(look, err);
     return FUSE_EINPUT;
 }
@@ -108,8 +115,10 @@ static enum fuse_status splice_link(const struct fuse_hdf5_look *look, hid_t gro
 static enum fuse_status follow(const struct fuse_hdf5_look *look, hid_t *at, const char *name, char rest[NAME_BYTES],
                                int *links, struct fuse_error *err) {
     H5L_info_t info;
+    char shown[NAME_BYTES];
     if (H5Iget_type(*at) != H5I_GROUP) {
-        fuse_fail(err, FUSE_EINPUT, "%s: what '%.200s' is looked for in is no group", look->where, name);
+        fuse_fail(err, FUSE_EINPUT, "%s: what '%.200s' is looked for in is no group", look->where,
+                  shown_name(shown, name, *links > 0));
         hint_sets(look, err);
         return FUSE_EINPUT;
     }
