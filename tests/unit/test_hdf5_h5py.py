@@ -38,7 +38,7 @@ def add_reads(script):
         for order in "<>" if np.dtype(code).itemsize > 1 else "|":
             path = f"s{code}{'b' if order == '>' else 'l'}.h5"
             with h5py.File(path, "w", userblock_size=512 if number % 3 == 1 else 0) as file:
-                for shape in SHAPES[number % 2::2]:
+                for shape in SHAPES[number % 3::3]:
                     name = list(LAYOUTS)[number % len(LAYOUTS)]
                     number += 1
                     options = dict(LAYOUTS[name])
@@ -55,14 +55,14 @@ def add_reads(script):
 
 def add_read(script, path, array, code, order):
     want = words("ok", NAMES[code], int(order == ">"), 0, array.ndim, list(array.shape))
-    script.add(f"probe {path}", lambda answer: equal(answer, want))
-    for turn in range(2):
-        low, high = random_box(array.shape) if turn else ([0] * array.ndim, list(array.shape))
-        out = f"{path.replace('/', '_')}.{turn}"
-        part = array[tuple(slice(a, b) for a, b in zip(low, high))]
-        expected = part.astype(RESIDENT.get(code, code)).tobytes("F" if turn % 2 else "C")
-        script.add(words("read", path, out, turn % 2, low, high),
-                   lambda answer, out=out, expected=expected: same_bytes(answer, out, expected))
+    out = path.replace("/", "_")
+    resident = RESIDENT.get(code, code)
+    script.add(f"all {path} {out}.all", lambda answer: equal(answer, want) or same_bytes(
+        answer, f"{out}.all", array.astype(resident).tobytes()))
+    low, high = random_box(array.shape)
+    part = array[tuple(slice(a, b) for a, b in zip(low, high))]
+    script.add(words("read", path, f"{out}.box", 1, low, high), lambda answer: same_bytes(
+        answer, f"{out}.box", part.astype(resident).tobytes("F")))
 
 
 def add_unusual_reads(script):
@@ -107,7 +107,8 @@ STORAGE = [(0, []), (0, [7]), (1, []), (6, [5, 301, 2])]
 
 
 def add_writes(script):
-    for number, (code, shape) in enumerate((c, s) for c in [*NAMES, "bf16"] for s in SHAPES):
+    every = [(code, shape) for code in [*NAMES, "bf16"] for shape in SHAPES]
+    for number, (code, shape) in enumerate(every[::2] + every[1:2]):
         if code == "bf16":
             raw = random.integers(0, 0x7F80, np.prod(shape, dtype=int)).astype("<u2")
             array = (raw.astype("<u4") << 16).view("f4").reshape(shape)
@@ -155,11 +156,13 @@ def add_damaged(script):
     with open("good.h5", "rb") as stream:
         good = stream.read()
     answers = []
+    with h5py.File("good.h5") as file:
+        headers = [h5py.h5o.get_info(file[name].id).addr for name in ("g/plain", "soft")]
     for number in range(DAMAGED):
         bad = bytearray(good)
         for _ in range(random.integers(1, 4)):
-            at = int(random.integers(0, 3000 if random.random() < 0.7 else len(bad)))
-            bad[at] = int(random.choice([0, 1, 0x7F, 0x80, 0xFF, bad[at] ^ 1 << int(random.integers(8))]))
+            at = int(headers[number % 2] + random.integers(300) if random.random() < 0.8 else random.integers(len(bad)))
+            bad[at] = int(random.choice([0, 1, 3, 9, 0x10, 0x7F, 0x80, 0xFF, bad[at] ^ 1 << int(random.integers(8))]))
         if number % 10 == 0:
             bad = bad[:int(random.integers(0, len(bad)))]
         with open(f"bad{number}.h5", "wb") as stream:
@@ -168,7 +171,7 @@ def add_damaged(script):
     return answers
 
 
-DAMAGED = 120
+DAMAGED = 100
 
 
 def main():
@@ -181,10 +184,10 @@ def main():
         add_writes(script)
         answers = add_damaged(script)
         print(f"{script.run(driver)} comparisons with h5py {h5py.__version__}")
-        kinds = {kind: sum(answer.startswith(kind) for answer in answers) for kind in ("ok ", "INPUT ")}
+        kinds = {kind: sum(answer.startswith(kind) for answer in answers) for kind in ("ok ", "INPUT ", "MEMORY ")}
         crashes = sum("crashes" in answer for answer in answers)
         print(f"of {len(answers)} reads of damaged files {kinds['ok ']} gave an array, {crashes} crashed libhdf5")
-        assert sum(kinds.values()) == len(answers), [a for a in answers if not a.startswith(("ok ", "INPUT "))]
+        assert sum(kinds.values()) == len(answers), [a for a in answers if not a.startswith(tuple(kinds))]
         assert kinds["INPUT "] > 20, "too few errors: the changes miss the headers"
         os.chdir("/")
 
