@@ -1,6 +1,8 @@
 #include "api/program.h"
 #include "io/format.h"
+#include "io/sandbox.h"
 
+#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
@@ -284,11 +286,9 @@ struct sinks_seen {
     FUSE_VEC(struct sink_seen) list;
 };
 
-/* true when following the path step by step leaves the folder that it starts in. */
+/* true when following the path step by step, were there no links, leaves the folder that it starts in. */
 static bool leaves_folder(const char *path) {
     int depth = 0;
-    if (*path == '/')
-        return true;
     while (*path) {
         size_t n = strcspn(path, "/");
         if (n == 2 && memcmp(path, "..", 2) == 0)
@@ -304,8 +304,36 @@ static bool leaves_folder(const char *path) {
     return false;
 }
 
+struct verdict {
+    int64_t outside;
+    char reason[600];
+};
+
+/* Local: whether a sink would lie outside the output folder. Only rank 0 looks at the links. */
+static bool is_outside(struct verdict *out, const struct fuse_dist_program *program, const char *path) {
+    const char *root = program->options.output_root;
+    *out = (struct verdict){0};
+    if (!root)
+        return false;
+    out->outside = path[0] != '/' && leaves_folder(path);
+    if (out->outside)
+        snprintf(out->reason, sizeof out->reason, "'..' leads out of it");
+    else if (path[0] == '/' || program->job->comm->rank == 0)
+        out->outside = fuse_path_escapes(out->reason, sizeof out->reason, root, path, false);
+    return out->outside;
+}
+
+/* Collective: the verdict of rank 0. */
+static enum fuse_status find_outside(struct verdict *out, struct fuse_dist_program *program, const char *path,
+                                     struct fuse_error *err) {
+    struct fuse_comm *comm = program->job->comm;
+    (void)is_outside(out, program, path);
+    return program->options.output_root ? comm->ops->broadcast(comm, out, sizeof *out, 0, err) : FUSE_OK;
+}
+
 bool fuse_api_may_write(struct fuse_dist_program *program, const char *text) {
     struct fuse_error ignored = {0};
+    struct verdict verdict;
     const char *path, *part;
     fuse_api_split_place(&path, &part, program->arena, text);
     const struct fuse_format *format = fuse_format_find(path);
@@ -313,16 +341,17 @@ bool fuse_api_may_write(struct fuse_dist_program *program, const char *text) {
         return false;
     if (format->has_parts && !format->sink_part(program->arena, part, &ignored))
         return false;
-    return !program->options.output_root || !leaves_folder(path);
+    return !is_outside(&verdict, program, path);
 }
 
-static void check_sink(struct fuse_dist_program *program, struct sinks_seen *seen, const struct fuse_item *item) {
+static enum fuse_status check_sink(struct fuse_dist_program *program, struct sinks_seen *seen,
+                                   const struct fuse_item *item, struct fuse_error *err) {
     struct fuse_arena *arena = program->arena;
     const char *path, *part;
     fuse_api_split_place(&path, &part, arena, item->text);
     const struct fuse_format *format = fuse_api_find_format(program, path, part, item->text_span, true);
     if (!format)
-        return;
+        return FUSE_OK;
     struct fuse_error failure = {0};
     const char *shown = format->has_parts ? format->sink_part(arena, part, &failure) : "";
     if (!shown) {
@@ -331,16 +360,17 @@ static void check_sink(struct fuse_dist_program *program, struct sinks_seen *see
         if (d)
             d->status = failure.status;
         hint(&program->diagnostics, d, failure.hint);
-        return;
+        return FUSE_OK;
     }
-    if (program->options.output_root && leaves_folder(path)) {
-        struct fuse_diagnostic *d =
-            fuse_report(&program->diagnostics, FUSE_SEVERITY_ERROR, item->text_span,
-                        "'%s' lies outside the output folder '%s'", path, program->options.output_root);
+    struct verdict verdict;
+    FUSE_TRY(find_outside(&verdict, program, path, err));
+    if (verdict.outside) {
+        struct fuse_diagnostic *d = fuse_report(&program->diagnostics, FUSE_SEVERITY_ERROR, item->text_span,
+                                                "'%s' lies outside the output folder '%s': %s", path,
+                                                program->options.output_root, verdict.reason);
         if (d)
             d->status = FUSE_EOUTPUT;
-        hint(&program->diagnostics, d, "sinks stay under --output-root: write a relative path without '..'");
-        return;
+        return FUSE_OK;
     }
     const char *place = fuse_arena_printf(arena, "%s:%s", normalise(arena, path), shown);
     for (int i = 0; i < seen->list.n; i++) {
@@ -352,24 +382,26 @@ static void check_sink(struct fuse_dist_program *program, struct sinks_seen *see
             d->other = seen->list.at[i].span;
             d->other_message = "the first time here";
         }
-        return;
+        return FUSE_OK;
     }
     fuse_vec_push(arena, &seen->list, ((struct sink_seen){.place = place, .span = item->text_span}));
+    return FUSE_OK;
 }
 
-static void check_items(struct fuse_dist_program *program, struct sinks_seen *seen, struct fuse_item *const *item,
-                        int items) {
+static enum fuse_status check_items(struct fuse_dist_program *program, struct sinks_seen *seen,
+                                    struct fuse_item *const *item, int items, struct fuse_error *err) {
     for (int i = 0; i < items; i++) {
         if (item[i]->kind == FUSE_ITEM_SINK && !item[i]->query)
-            check_sink(program, seen, item[i]);
+            FUSE_TRY(check_sink(program, seen, item[i], err));
         else if (item[i]->kind == FUSE_ITEM_BLOCK)
-            check_items(program, seen, item[i]->body, item[i]->bodies);
+            FUSE_TRY(check_items(program, seen, item[i]->body, item[i]->bodies, err));
     }
+    return FUSE_OK;
 }
 
-void fuse_api_check_sinks(struct fuse_dist_program *program) {
+enum fuse_status fuse_api_check_sinks(struct fuse_dist_program *program, struct fuse_error *err) {
     struct sinks_seen seen = {0};
-    check_items(program, &seen, program->ast.item, program->ast.items);
+    return check_items(program, &seen, program->ast.item, program->ast.items, err);
 }
 
 /* ---- a file for exports ---- */
@@ -386,10 +418,12 @@ enum fuse_status fuse_api_check_out(struct fuse_dist_program *program, const cha
     }
     if (format->has_parts && !format->sink_part(arena, part, err))
         return err->status;
-    if (program->options.output_root && leaves_folder(path)) {
-        fuse_fail(err, FUSE_EOUTPUT, "--out %s lies outside the output folder '%s'", text,
-                  program->options.output_root);
-        fuse_hint(err, "sinks stay under --output-root: give a relative path without '..'");
+    struct verdict verdict;
+    FUSE_TRY(find_outside(&verdict, program, path, err));
+    if (verdict.outside) {
+        fuse_fail(err, FUSE_EOUTPUT, "--out %s lies outside the output folder '%s': %s", text,
+                  program->options.output_root, verdict.reason);
+        fuse_hint(err, "sinks stay under --output-root: give a relative path without '..' and links");
         return FUSE_EOUTPUT;
     }
     const char *other_path, *other_part;

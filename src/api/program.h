@@ -139,11 +139,11 @@ enum fuse_status fuse_api_probe_sources(struct fuse_dist_program *program, struc
 /* Local: the format of a place of the program, or NULL after a diagnostic. */
 const struct fuse_format *fuse_api_find_format(struct fuse_dist_program *program, const char *path, const char *part,
                                                struct fuse_span span, bool is_sink);
-/* Local, pure: formats, places and doubles of the sinks. Reports what is wrong. */
-void fuse_api_check_sinks(struct fuse_dist_program *program);
-/* Local, pure: the same verdict on one place, for sinks that come from elsewhere. */
+/* Collective: formats, places and doubles of the sinks. Reports what is wrong. */
+enum fuse_status fuse_api_check_sinks(struct fuse_dist_program *program, struct fuse_error *err) FUSE_CHECKED;
+/* Local: the same verdict on one place, for sinks that come from elsewhere; only rank 0 follows links. */
 bool fuse_api_may_write(struct fuse_dist_program *program, const char *text);
-/* Local, pure: whether an export may be written to the place. USAGE, OUTPUT. */
+/* Collective: whether an export may be written to the place. USAGE, OUTPUT. */
 enum fuse_status fuse_api_check_out(struct fuse_dist_program *program, const char *text,
                                     struct fuse_error *err) FUSE_CHECKED;
 

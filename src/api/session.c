@@ -345,7 +345,9 @@ static enum fuse_status open_program(struct fuse_dist_program *program) {
     program->compile_seconds -= fuse_api_seconds() - probing;
     if (st != FUSE_OK)
         return fuse_api_end_stage(program, st, &err);
-    fuse_api_check_sinks(program);
+    st = fuse_api_check_sinks(program, &err);
+    if (st != FUSE_OK)
+        return fuse_api_end_stage(program, st, &err);
     program->is_checked = check(program) && program->diagnostics.errors == 0;
     if (program->is_checked)
         fuse_api_pin_values(program);

@@ -121,9 +121,13 @@ def zeros(count):
     return make
 
 
+def link(target):
+    return lambda path: os.symlink(target, path)
+
+
 def evaluate(expression):
     return eval(expression, {"numpy": numpy, "npy": npy, "npz": npz, "safetensors": safetensors, "struct": struct, "h5": h5,
-                             "pipe": os.mkfifo, "zeros": zeros})
+                             "pipe": os.mkfifo, "zeros": zeros, "link": link})
 
 
 class Case:
