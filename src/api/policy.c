@@ -2,7 +2,6 @@
 #include "api/policy.h"
 #include "io/json_document.h"
 
-#include <fnmatch.h>
 #include <limits.h>
 #include <string.h>
 
@@ -625,17 +624,63 @@ enum fuse_status fuse_policy_parse(struct fuse_policy *out, struct fuse_arena *a
 
 /* ---- patterns ---- */
 
+/* The end of a set "[a-c_]" or "[!x]" that begins here, NULL: the bracket stands for itself. */
+static const char *end_of_set(const char *at) {
+    const char *from = at + 1 + (at[1] == '!');
+    const char *end = *from ? strchr(from + 1, ']') : NULL;
+    return end ? end + 1 : NULL;
+}
+
+static bool is_in_set(const char *at, const char *end, char c) {
+    bool negated = at[1] == '!', found = false;
+    for (at += 1 + negated; at < end - 1; at++) {
+        bool is_range = at + 2 < end - 1 && at[1] == '-';
+        found |= is_range ? c >= at[0] && c <= at[2] : c == *at;
+        at += is_range ? 2 : 0;
+    }
+    return found != negated;
+}
+
+/* One character against one piece of a pattern; *next is the piece behind it. */
+static bool fits_one(const char *at, char c, const char **next) {
+    const char *end = *at == '[' ? end_of_set(at) : NULL;
+    *next = end ? end : at + 1;
+    if (!c || !*at)
+        return false;
+    return end ? is_in_set(at, end, c) : *at == '?' || *at == c;
+}
+
+/* Only the last '*' is ever tried again: time is at most the product of the lengths. (fnmatch takes exponential time.) */
+static bool fits(const char *at, const char *name) {
+    const char *star = NULL, *again = NULL, *next;
+    for (;;) {
+        if (*at == '*') {
+            star = ++at;
+            again = name;
+        } else if (fits_one(at, *name, &next)) {
+            at = next;
+            name++;
+        } else if (!*at && !*name) {
+            return true;
+        } else if (star && *again) {
+            at = star;
+            name = ++again;
+        } else {
+            return false;
+        }
+    }
+}
+
 int fuse_policy_fit(const char *pattern, const char *name) {
     int letters = 1;
     if (strcmp(pattern, name) == 0)
         return INT_MAX;
-    if (fnmatch(pattern, name, FNM_NOESCAPE) != 0)
+    if (!fits(pattern, name))
         return 0;
-    for (const char *at = pattern; *at; at++) {
-        if (*at == '[' && strchr(at, ']'))
-            at = strchr(at, ']');
-        else
-            letters += *at != '*' && *at != '?';
+    for (const char *at = pattern, *end; *at; at = end) {
+        end = *at == '[' ? end_of_set(at) : NULL;
+        letters += !end && *at != '*' && *at != '?';
+        end = end ? end : at + 1;
     }
     return letters;
 }

@@ -1,7 +1,7 @@
 /* Policies: a JSON document that says where the user knows better than the planner, what a program leaves open (weights,
  * temperatures), and how its files are written. docs/policies.md describes it for users.
  *
- * Rules are objects whose keys are patterns (fnmatch) over names. The keys of a JSON object have no order, so the most
+ * Rules are objects whose keys are patterns over names. The keys of a JSON object have no order, so the most
  * specific pattern that matches a name decides: the name itself, else the pattern with the most letters that are no
  * wildcards; two that are equally specific and say different things are an error. */
 #ifndef FUSE_API_POLICY_H
@@ -119,7 +119,8 @@ struct fuse_policy_choice {
     int rival; /* one that fits as well, or -1 */
 };
 struct fuse_policy_choice fuse_policy_choose(const void *rules, int n, size_t rule_bytes, const char *name);
-/* How well a pattern fits a name: 0 not at all, more the more specific it is, INT_MAX when it is the name. */
+/* How well a pattern ('*', '?', "[a-c]", "[!x]") fits a name: 0 not at all, more the more specific it is, INT_MAX when it is
+ * the name. */
 int fuse_policy_fit(const char *pattern, const char *name);
 
 #endif
