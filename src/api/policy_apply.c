@@ -297,27 +297,35 @@ void fuse_api_follow_policy(struct fuse_dist_program *program) {
 
 /* ---- how sinks are stored ---- */
 
-static const char *sink_tensor(const struct fuse_item *const *item, int items, const char *text) {
+/* The tensor that a sink of the program writes as it is, or NULL. */
+static const char *written_tensor(const struct fuse_item *sink) {
+    const struct fuse_expr *expr = sink->value;
+    if (expr->kind == FUSE_EXPR_REF)
+        return expr->ref.name;
+    return expr->kind == FUSE_EXPR_APPLY && expr->apply.is_ref ? expr->apply.name : NULL;
+}
+
+static const struct fuse_item *find_sink(struct fuse_item *const *item, int items, const char *text) {
     for (int i = 0; i < items; i++) {
-        const char *inside = item[i]->kind == FUSE_ITEM_BLOCK
-                                 ? sink_tensor((const struct fuse_item *const *)item[i]->body, item[i]->bodies, text)
-                                 : NULL;
+        if (item[i]->kind == FUSE_ITEM_SINK && !item[i]->query && strcmp(item[i]->text, text) == 0)
+            return item[i];
+        const struct fuse_item *inside =
+            item[i]->kind == FUSE_ITEM_BLOCK ? find_sink(item[i]->body, item[i]->bodies, text) : NULL;
         if (inside)
             return inside;
-        if (item[i]->kind != FUSE_ITEM_SINK || strcmp(item[i]->text, text) != 0)
-            continue;
-        const struct fuse_expr *expr = item[i]->value;
-        return expr->kind == FUSE_EXPR_REF                           ? expr->ref.name
-               : expr->kind == FUSE_EXPR_APPLY && expr->apply.is_ref ? expr->apply.name
-                                                                     : NULL;
     }
     return NULL;
 }
 
+/* An export that is written to a file has the tensor's name as its part. */
+static const char *sink_tensor(const struct fuse_dist_program *program, const struct fuse_op *sink) {
+    const struct fuse_item *item = find_sink(program->ast.item, program->ast.items, sink->path);
+    return sink->part ? sink->part : item ? written_tensor(item) : NULL;
+}
+
 int fuse_api_storage_rule(const struct fuse_dist_program *program, const struct fuse_op *sink, int *rival) {
     const struct fuse_policy *policy = &program->policy;
-    const struct fuse_item *const *item = (const struct fuse_item *const *)program->ast.item;
-    const char *tensor = sink->part ? sink->part : sink_tensor(item, program->ast.items, sink->path);
+    const char *tensor = sink_tensor(program, sink);
     struct fuse_policy_choice place, name = {-1, -1};
     place = fuse_policy_choose(policy->io.at, policy->io.n, sizeof *policy->io.at, sink->path);
     if (tensor)
@@ -331,13 +339,22 @@ int fuse_api_storage_rule(const struct fuse_dist_program *program, const struct 
     return best.rule;
 }
 
-static void mark_matches(const struct fuse_dist_program *program, bool *matched, const struct fuse_op *sink) {
+static void mark(const struct fuse_dist_program *program, bool *matched, const char *place, const char *tensor) {
     const struct fuse_policy *policy = &program->policy;
-    const struct fuse_item *const *item = (const struct fuse_item *const *)program->ast.item;
-    const char *tensor = sink->part ? sink->part : sink_tensor(item, program->ast.items, sink->path);
     for (int r = 0; r < policy->io.n; r++)
-        matched[r] |= fuse_policy_fit(policy->io.at[r].pattern.at, sink->path) > 0 ||
+        matched[r] |= fuse_policy_fit(policy->io.at[r].pattern.at, place) > 0 ||
                       (tensor && fuse_policy_fit(policy->io.at[r].pattern.at, tensor) > 0);
+}
+
+/* Sinks of the program, also those that this run does not write. */
+static void mark_sinks(const struct fuse_dist_program *program, bool *matched, struct fuse_item *const *item,
+                       int items) {
+    for (int i = 0; i < items; i++) {
+        if (item[i]->kind == FUSE_ITEM_SINK && !item[i]->query)
+            mark(program, matched, item[i]->text, written_tensor(item[i]));
+        else if (item[i]->kind == FUSE_ITEM_BLOCK)
+            mark_sinks(program, matched, item[i]->body, item[i]->bodies);
+    }
 }
 
 static void check_storage(struct fuse_dist_program *program, const struct fuse_op *sink,
@@ -362,12 +379,13 @@ void fuse_api_choose_storage(struct fuse_dist_program *program) {
     bool *matched = FUSE_NEW_ARRAY(program->arena, bool, policy->io.n + 1);
     if (policy->io.n == 0)
         return;
+    mark_sinks(program, matched, program->ast.item, program->ast.items);
     for (int o = 0; o < program->ir.ops.n; o++) {
         const struct fuse_op *op = program->ir.ops.at[o];
         int rival;
         if (op->kind != FUSE_OP_SINK || !op->path)
             continue;
-        mark_matches(program, matched, op);
+        mark(program, matched, op->path, sink_tensor(program, op));
         int rule = fuse_api_storage_rule(program, op, &rival);
         if (rule >= 0 && rival >= 0)
             report_tie(program, &policy->io.at[rule].pattern, &policy->io.at[rival].pattern, op->path);

@@ -35,6 +35,8 @@ void fuse_api_blame_policy(const struct fuse_dist_program *program, struct fuse_
 void fuse_api_describe_cost(struct fuse_text *text, const struct fuse_dist_program *program);
 void fuse_api_add_cost_json(struct fuse_text *text, const struct fuse_dist_program *program);
 
+/* The rules that decide about something, as events of the plan. */
+void fuse_api_add_policy_events(struct fuse_dist_program *program);
 /* What every rule does, in words. */
 void fuse_api_describe_policy(struct fuse_text *text, const struct fuse_dist_program *program);
 

@@ -221,3 +221,39 @@ void fuse_api_describe_policy(struct fuse_text *text, const struct fuse_dist_pro
     if (policy->io.n > 0)
         describe_io(text, program);
 }
+
+/* ---- beside the steps of a plan ---- */
+
+static void add_mesh_event(struct fuse_dist_program *program) {
+    const struct fuse_policy *policy = &program->policy;
+    const struct fuse_plan *plan = program->plan;
+    struct fuse_text text = {.arena = program->arena};
+    for (int i = 0; i < policy->mesh.n; i++)
+        fuse_text_add(&text, "%s%s %d", i ? " x " : "", policy->mesh.at[i].name, plan->request.mesh_size[i]);
+    fuse_api_add_event(program, "policy", "mesh %s: %d of %d rank%s compute", text.at, plan->mesh.used,
+                       plan->mesh.ranks, plan->mesh.ranks == 1 ? "" : "s");
+}
+
+void fuse_api_add_policy_events(struct fuse_dist_program *program) {
+    const struct fuse_policy *policy = &program->policy;
+    const struct fuse_policy_program *known = &program->policy_program;
+    if (policy->mesh.n > 0)
+        add_mesh_event(program);
+    for (int t = 0; t < known->tensors.n; t++) {
+        const struct fuse_policy_tensor *tensor = &known->tensors.at[t];
+        struct fuse_text text = {.arena = program->arena};
+        add_tensor(&text, tensor);
+        if (tensor->pin > 0) {
+            fuse_text_add(&text, ": ");
+            add_layout(&text, policy, &program->pins.at[tensor->pin - 1], tensor);
+            fuse_api_add_event(program, "policy", "%s", text.at);
+        }
+        struct fuse_policy_choice choice = fuse_policy_choose(policy->temperatures.at, policy->temperatures.n,
+                                                              sizeof *policy->temperatures.at, tensor->name);
+        if (tensor->cold_calls == 0 || choice.rule < 0)
+            continue;
+        text = (struct fuse_text){.arena = program->arena};
+        add_temperature(&text, &policy->temperatures.at[choice.rule]);
+        fuse_api_add_event(program, "policy", "%s: sig with %s", tensor->name, text.at);
+    }
+}

@@ -460,6 +460,7 @@ static enum fuse_status make_plan(struct fuse_dist_program *program, struct fuse
     if (!same)
         return fuse_fail(err, FUSE_EBUG, "the ranks made different plans");
     program->plan = plan;
+    fuse_api_add_policy_events(program);
     return fuse_api_keep_plan(program, err);
 }
 
