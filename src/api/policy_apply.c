@@ -397,20 +397,13 @@ void fuse_api_choose_storage(struct fuse_dist_program *program) {
             report_idle(program, &policy->io.at[r].pattern, "sink of the program");
 }
 
-/* Halves the longest extent until a chunk has about a mebibyte: the same for every number of ranks. */
+/* Whole rows where they fit: the same for every number of ranks. */
 static void choose_chunk(struct fuse_sink_storage *out, const struct fuse_value *value) {
-    memcpy(out->chunk, value->extent, (size_t)value->rank * sizeof *value->extent);
-    for (;;) {
-        int longest = 0;
-        int64_t bytes = (int64_t)fuse_dtype_bytes(value->dtype);
-        for (int a = 0; a < value->rank; a++) {
-            out->chunk[a] += out->chunk[a] == 0;
-            bytes = fuse_sat_mul(bytes, out->chunk[a]);
-            longest = out->chunk[a] > out->chunk[longest] ? a : longest;
-        }
-        if (bytes <= CHUNK_BYTES || out->chunk[longest] == 1)
-            return;
-        out->chunk[longest] = (out->chunk[longest] + 1) / 2;
+    int64_t left = CHUNK_BYTES / (int64_t)fuse_dtype_bytes(value->dtype);
+    for (int a = value->rank - 1; a >= 0; a--) {
+        int64_t extent = value->extent[a] > 0 ? value->extent[a] : 1;
+        out->chunk[a] = left < 1 ? 1 : left < extent ? left : extent;
+        left /= out->chunk[a];
     }
 }
 

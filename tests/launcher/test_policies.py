@@ -19,6 +19,7 @@ import launch  # noqa: E402
 
 launch.require_numpy()
 
+import h5py  # noqa: E402
 import numpy  # noqa: E402
 
 BINARY = SOURCE = None
@@ -158,6 +159,21 @@ class Policies(unittest.TestCase):
                               "io": {"*.h5": {"gzip": 3}}})
         result = self.run_on(0, "policies", "p.json", "prog.fuse")
         self.assertEqual(result.out.count("matches nothing") + result.out.count("decides about nothing"), 2, result.out)
+
+    def test_storage(self):
+        """h5py sees the chunks and the compression that the rules ask for; the place of a sink is as good as its tensor."""
+        self.write("prog.fuse", 'axis i = 300\naxis j = 70\nA[i,j] = uniform(seed=1)\nB[j,i] = A[i,j]\nC[i] = A[i,j]\n'
+                                '"y.h5:/a" = A[i,j]\n"y.h5:/b" = B[j,i]\n"y.h5:/c" = C[i]\n"y.h5:/d" = 2 A[i,j]\n')
+        self.write("p.json", {"io": {"A": {"chunks": [64, 1000], "gzip": 4}, "*:/b": {"chunks": "auto"},
+                                     "*": {"gzip": 0}, "y.h5:/d": {"chunks": "auto", "gzip": 1}}})
+        for n in (0, 3):
+            self.run_on(n, "--policy", "p.json", "prog.fuse")
+            with h5py.File(self.path("y.h5")) as file:
+                found = {name: (file[name].chunks, file[name].compression_opts) for name in file}
+                numpy.testing.assert_array_equal(file["a"][()], file["b"][()].T)
+                numpy.testing.assert_array_equal(2 * file["a"][()], file["d"][()])
+            self.assertEqual(found, {"a": ((64, 70), 4), "b": ((70, 300), None), "c": (None, None), "d": ((300, 70), 1)})
+            os.remove(self.path("y.h5"))
 
     def test_output_root(self):
         self.layer([1])
