@@ -68,6 +68,7 @@ struct fuse_format {
     const char *const *suffixes; /* ".npy", NULL-terminated */
     bool stores_chunks;          /* sinks follow struct fuse_sink_storage */
     bool has_parts;              /* "file:part" selects, and several sinks share a file */
+    bool is_flat; /* the elements lie in the file as they do in memory, but perhaps for their byte order */
     /* Local, pure; only formats with parts. The canonical spelling of a part of a sink (NULL: the default one), equal for
      * two parts that are the same place; NULL with a reason in *err (OUTPUT) when nothing can be written there. */
     const char *(*sink_part)(struct fuse_arena *arena, const char *part, struct fuse_error *err);

@@ -185,6 +185,7 @@ static const char *const suffixes[] = {".npy", NULL};
 const struct fuse_format fuse_format_npy = {
     .name = "npy",
     .suffixes = suffixes,
+    .is_flat = true,
     .probe = probe_npy,
     .source_open = open_source,
     .source_read = read_source,

@@ -245,6 +245,7 @@ static const char *const suffixes[] = {".safetensors", NULL};
 const struct fuse_format fuse_format_safetensors = {
     .name = "safetensors",
     .suffixes = suffixes,
+    .is_flat = true,
     .has_parts = true,
     .sink_part = sink_part,
     .probe = probe_safetensors,

@@ -4,8 +4,8 @@ _fuse_dist() {
     local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} before=${COMP_WORDS[COMP_CWORD - 2]:-}
     local commands="run plan check policies convert info help"
     local options="
-        --dump --explain --times --ranks --mem-per-rank --threads --backend --panel -D --define --input -o --out --dtype --mode --query --progress --projection --samples --seed --precision --validate --cache --werror
-        -I --include --policy --root --output-root --stall-timeout --replicate-below --slabs-above --workspace --file-unit
+        --dump --explain --times --ranks --mem-per-rank --threads --backend --panel -D --define --input --weights --adapter -o --out --dtype --mode --query --progress --projection --samples --seed --precision --validate --cache --werror
+        -I --include --policy --root --output-root --weights-anywhere --stall-timeout --replicate-below --slabs-above --workspace --file-unit
         -h --help --version --json"
 
     # bash splits words at '=': --dump=a is the three words --dump = a
@@ -23,7 +23,7 @@ _fuse_dist() {
         --mode) mapfile -t COMPREPLY < <(compgen -W "all demand" -- "$current") ;;
         --projection) mapfile -t COMPREPLY < <(compgen -W "exact monte_carlo" -- "$current") ;;
         --progress) mapfile -t COMPREPLY < <(compgen -W "auto bar lines off" -- "$current") ;;
-        --out | -o | --policy)
+        --out | -o | --policy | --weights)
             compopt -o filenames 2>/dev/null
             mapfile -t COMPREPLY < <(compgen -f -- "$current")
             ;;
@@ -32,7 +32,7 @@ _fuse_dist() {
             compopt -o filenames 2>/dev/null
             mapfile -t COMPREPLY < <(compgen -d -- "$current")
             ;;
-        --ranks | --mem-per-rank | --threads | --panel | -D | --define | --input | --query | --samples | --seed | --stall-timeout | --replicate-below | \
+        --ranks | --mem-per-rank | --threads | --panel | -D | --define | --input | --adapter | --query | --samples | --seed | --stall-timeout | --replicate-below | \
             --slabs-above | --workspace | --file-unit) ;;
         *)
             if [[ $current == -* ]]; then

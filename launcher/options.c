@@ -200,6 +200,18 @@ static bool add_input(struct launch *out, const struct fuse_dist_define *pair) {
     return true;
 }
 
+static bool add_adapter(struct launch *out, char *text) {
+    char *equals = strchr(text, '=');
+    if (!equals || equals == text || !equals[1])
+        return fail(out, "'%s' chooses no adapter: write --adapter SLOT=NAME", text);
+    *equals = '\0';
+    for (int i = 0; i < out->options.adapters; i++)
+        if (strcmp(out->adapters[i].name, text) == 0)
+            return fail(out, "--adapter %s is given twice", text);
+    out->adapters[out->options.adapters++] = (struct fuse_dist_define){.name = text, .value = equals + 1};
+    return true;
+}
+
 static bool parse_define(struct launch *out, enum launch_option option, char *text) {
     size_t name = strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_:");
     if (name == 0 || text[name] != '=')
@@ -227,7 +239,8 @@ static bool take_value(struct launch *out, enum launch_option option, char *text
     case LAUNCH_SIZE: ok = parse_size(&number, text); break;
     case LAUNCH_SIZE_OR_0: ok = strcmp(text, "0") == 0 || parse_size(&number, text); break;
     case LAUNCH_TEXT: ok = *text != '\0'; break;
-    case LAUNCH_DEFINE: return parse_define(out, option, text);
+    case LAUNCH_DEFINE:
+        return option == LAUNCH_OPTION_ADAPTER ? add_adapter(out, text) : parse_define(out, option, text);
     case LAUNCH_INCLUDE: ok = *text != '\0'; break;
     }
     if (!ok)
@@ -238,6 +251,7 @@ static bool take_value(struct launch *out, enum launch_option option, char *text
     case LAUNCH_OPTION_QUERY: out->queries[out->options.queries++] = text; break;
     case LAUNCH_OPTION_CACHE: out->options.cache = text; break;
     case LAUNCH_OPTION_DTYPE: out->options.dtype = text; break;
+    case LAUNCH_OPTION_WEIGHTS: out->options.weights = text; break;
     case LAUNCH_OPTION_OUT: out->options.out = text; break;
     case LAUNCH_OPTION_PROGRESS: out->progress = text; break;
     case LAUNCH_OPTION_TIMES: out->times = true; break;
@@ -404,6 +418,7 @@ static bool parse(struct launch *out, struct scan *scan, char **plain) {
     }
     out->explain = scan->seen[LAUNCH_OPTION_EXPLAIN];
     out->options.warnings_are_errors = scan->seen[LAUNCH_OPTION_WERROR];
+    out->options.weights_anywhere = scan->seen[LAUNCH_OPTION_WEIGHTS_ANYWHERE];
     out->json = scan->seen[LAUNCH_OPTION_JSON];
     if (scan->seen[LAUNCH_OPTION_HELP]) {
         out->command = LAUNCH_HELP;
@@ -423,14 +438,16 @@ void launch_parse(struct launch *out, int argc, char **argv) {
     out->defines = calloc((size_t)argc + 1, sizeof *out->defines);
     out->includes = calloc((size_t)argc + 1, sizeof *out->includes);
     out->inputs = calloc((size_t)argc + 1, sizeof *out->inputs);
+    out->adapters = calloc((size_t)argc + 1, sizeof *out->adapters);
     out->queries = calloc((size_t)argc + 1, sizeof *out->queries);
     out->plain = plain;
-    if (!plain || !out->defines || !out->queries || !out->inputs || !out->includes)
+    if (!plain || !out->defines || !out->queries || !out->inputs || !out->includes || !out->adapters)
         fail(out, "out of memory");
     else
         parse(out, &scan, plain);
     out->options.define = out->defines;
     out->options.input = out->inputs;
+    out->options.adapter = out->adapters;
     out->options.query = out->queries;
     out->options.include = out->includes;
 }
@@ -439,6 +456,7 @@ void launch_close(struct launch *launch) {
     free(launch->plain);
     free(launch->defines);
     free(launch->inputs);
+    free(launch->adapters);
     free(launch->queries);
     free(launch->includes);
 }

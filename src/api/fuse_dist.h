@@ -84,6 +84,11 @@ struct fuse_dist_options {
      * not defined. */
     const struct fuse_dist_define *input;
     int inputs;
+    /* A weight manifest: where tensors come from that are used and not defined; NULL: the policy's, or none. */
+    const char *weights;
+    int weights_anywhere;                   /* its files may lie outside of its folder */
+    const struct fuse_dist_define *adapter; /* which adapter of a slot is used, "none" for none */
+    int adapters;
     /* "demand": the queries are computed, and of everything else what they need; NULL or "all": sinks and exports. */
     const char *mode;
     const char *const *query; /* "X[3,:]": a tensor with positions, or its name; treated as exports are */

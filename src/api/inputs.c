@@ -5,18 +5,10 @@
 
 /* ---- what the program knows of a tensor ---- */
 
-struct wanted {
-    const char *name;
-    struct fuse_item *source; /* the first */
-    int sources, equations;
-    bool is_used, is_boolean;
-    int axes; /* as it is used the first time */
-    struct fuse_span use;
-};
-
 struct survey {
     struct fuse_arena *arena;
-    struct wanted *wanted; /* what is looked for, or NULL: names are offered */
+    struct fuse_wanted *wanted; /* what is looked for, or NULL: names are offered */
+    struct fuse_map number;     /* .. by name */
     const char *looked_for, *nearest;
     int distance;
 };
@@ -32,9 +24,14 @@ static void see_name(struct survey *survey, const char *name) {
     }
 }
 
+static struct fuse_wanted *find_wanted(const struct survey *survey, const char *name) {
+    int64_t number;
+    return survey->wanted && fuse_map_get(&survey->number, name, &number) ? &survey->wanted[number] : NULL;
+}
+
 static void see_use(struct survey *survey, const char *name, struct fuse_span span, int axes, bool is_boolean) {
-    struct wanted *wanted = survey->wanted;
-    if (!wanted || strcmp(wanted->name, name) != 0)
+    struct fuse_wanted *wanted = find_wanted(survey, name);
+    if (!wanted)
         return;
     if (wanted->is_used) {
         wanted->is_boolean &= is_boolean; /* parentheses may also mean the support of a numeric relation */
@@ -88,16 +85,16 @@ static void see_expr(struct survey *survey, const struct fuse_expr *expr) {
 /* Tensors of a fn are its own. */
 static void see_items(struct survey *survey, struct fuse_item *const *item, int items) {
     for (int i = 0; i < items; i++) {
-        struct wanted *wanted = survey->wanted;
         bool is_source = item[i]->kind == FUSE_ITEM_SOURCE;
         bool is_equation = item[i]->kind == FUSE_ITEM_EQUATION || item[i]->kind == FUSE_ITEM_LET;
         if (item[i]->kind == FUSE_ITEM_BLOCK)
             see_items(survey, item[i]->body, item[i]->bodies);
         if (item[i]->kind == FUSE_ITEM_FN)
             continue;
-        if (!wanted && is_source)
+        struct fuse_wanted *wanted = is_source || is_equation ? find_wanted(survey, item[i]->lhs.name) : NULL;
+        if (!survey->wanted && is_source)
             see_name(survey, item[i]->lhs.name);
-        if (wanted && (is_source || is_equation) && strcmp(item[i]->lhs.name, wanted->name) == 0) {
+        if (wanted) {
             wanted->sources += is_source;
             wanted->equations += is_equation;
             if (is_source && !wanted->source)
@@ -106,10 +103,21 @@ static void see_items(struct survey *survey, struct fuse_item *const *item, int 
         see_expr(survey, item[i]->guard);
         if (is_equation || item[i]->kind == FUSE_ITEM_SINK)
             see_expr(survey, item[i]->value);
-        for (int k = 0; wanted && item[i]->kind == FUSE_ITEM_EXPORT && k < item[i]->exports; k++)
-            if (strcmp(item[i]->exported[k], wanted->name) == 0 && !wanted->is_used)
+        for (int k = 0; item[i]->kind == FUSE_ITEM_EXPORT && k < item[i]->exports; k++) {
+            wanted = find_wanted(survey, item[i]->exported[k]);
+            if (wanted && !wanted->is_used)
                 wanted->use = item[i]->exported_span[k];
+        }
     }
+}
+
+void fuse_api_survey(struct fuse_dist_program *program, struct fuse_wanted *wanted, int n) {
+    struct survey survey = {.arena = program->arena, .wanted = wanted, .number = {.arena = program->arena}};
+    for (int i = 0; i < n; i++) {
+        wanted[i].use = FUSE_NO_SPAN;
+        fuse_map_put(&survey.number, wanted[i].name, i);
+    }
+    see_items(&survey, program->ast.item, program->ast.items);
 }
 
 /* ---- inputs ---- */
@@ -133,7 +141,7 @@ static void refuse_unknown(struct fuse_dist_program *program, const char *name) 
 }
 
 /* NAME[NAME.0, NAME.1, ..] = "FILE" at the end of the program, with indices that no program can write. */
-static void add_source(struct fuse_dist_program *program, const struct wanted *wanted, const char *file) {
+static void add_source(struct fuse_dist_program *program, const struct fuse_wanted *wanted, const char *file) {
     struct fuse_arena *arena = program->arena;
     struct fuse_item *item = FUSE_NEW(arena, struct fuse_item);
     struct fuse_index *index = FUSE_NEW_ARRAY(arena, struct fuse_index, wanted->axes);
@@ -165,9 +173,8 @@ static void add_source(struct fuse_dist_program *program, const struct wanted *w
 void fuse_api_take_inputs(struct fuse_dist_program *program) {
     for (int i = 0; i < program->options.inputs; i++) {
         const struct fuse_dist_define *input = &program->options.input[i];
-        struct wanted wanted = {.name = input->name, .use = FUSE_NO_SPAN};
-        struct survey survey = {.arena = program->arena, .wanted = &wanted, .looked_for = input->name};
-        see_items(&survey, program->ast.item, program->ast.items);
+        struct fuse_wanted wanted = {.name = input->name};
+        fuse_api_survey(program, &wanted, 1);
         struct fuse_diagnostic *d = NULL;
         if (wanted.sources > 1) {
             d = refuse(program, wanted.source->text_span, input->name, "the tensor has several sources");
@@ -214,6 +221,7 @@ void fuse_api_take_queries(struct fuse_dist_program *program) {
         if (fuse_parse_query(&program->ast, program->arena, &program->files, number, &program->diagnostics))
             import_program(program, number);
     }
+    program->end_query = program->files.list.n;
 }
 
 /* ---- exports to a file ---- */

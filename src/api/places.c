@@ -1,4 +1,5 @@
 #include "api/program.h"
+#include "api/weights.h"
 #include "io/format.h"
 #include "io/sandbox.h"
 
@@ -205,8 +206,10 @@ static void report_failure(struct fuse_dist_program *program, const struct fuse_
     hint(&program->diagnostics, d,
          failure->hint[0]                 ? failure->hint
          : failure->status != FUSE_EINPUT ? ""
-         : program->files.list.n > 0      ? "a source is a complete file of numbers; its path is relative to --root"
-                                          : "the file has to be whole; a relative path begins at the current folder");
+         : program->weights && source->span.file == program->weights->file
+             ? "the file of a weight is whole; its path is relative to the manifest's folder"
+         : program->files.list.n > 0 ? "a source is a complete file of numbers; its path is relative to --root"
+                                     : "the file has to be whole; a relative path begins at the current folder");
 }
 
 /* Collective. What a header does not tell. */

@@ -36,12 +36,9 @@ static void check_weights(struct fuse_dist_program *program) {
         {"lora", policy->lora_span, policy->lora_given},
     };
     for (size_t i = 0; i < sizeof others / sizeof *others; i++)
-        if (others[i].given && !policy->weights.at)
+        if (others[i].given && !policy->weights.at && !program->options.weights)
             fuse_report(&program->diagnostics, FUSE_SEVERITY_ERROR, others[i].span,
                         "'%s' is about weights, and there are none", others[i].key);
-    if (policy->weights.at)
-        fuse_report(&program->diagnostics, FUSE_SEVERITY_ERROR, policy->weights.span,
-                    "%s part of the language but cannot be run yet", "weights from a manifest are");
 }
 
 enum fuse_status fuse_api_read_policy(struct fuse_dist_program *program, struct fuse_error *err) {

@@ -181,7 +181,8 @@ static void describe_io(struct fuse_text *text, const struct fuse_dist_program *
     }
 }
 
-static void describe_weights(struct fuse_text *text, const struct fuse_policy *policy) {
+static void describe_weights(struct fuse_text *text, const struct fuse_dist_program *program) {
+    const struct fuse_policy *policy = &program->policy;
     fuse_text_add(text, "weights\n");
     if (policy->weights.at)
         fuse_text_add(text, "  tensors that the program uses and does not define come from %s\n", policy->weights.at);
@@ -202,6 +203,7 @@ static void describe_weights(struct fuse_text *text, const struct fuse_policy *p
         else
             fuse_text_add(text, "  slot \"%s\" has no adapter\n", rule->slot.at);
     }
+    fuse_api_describe_weights(text, program);
 }
 
 void fuse_api_describe_policy(struct fuse_text *text, const struct fuse_dist_program *program) {
@@ -213,7 +215,7 @@ void fuse_api_describe_policy(struct fuse_text *text, const struct fuse_dist_pro
         describe_sharding(text, program);
     if (policy->weights.at || policy->strict_weights.given || policy->strict_mmap.given || policy->quantization.n > 0 ||
         policy->lora.n > 0)
-        describe_weights(text, policy);
+        describe_weights(text, program);
     if (policy->temperatures.n > 0)
         describe_temperatures(text, program);
     if (policy->output_root.at)

@@ -59,13 +59,14 @@ struct fuse_dist_program {
     struct fuse_policy_cost free_cost;
     FUSE_VEC(struct fuse_api_event) events;
     struct fuse_ast ast;
+    struct fuse_weights *weights; /* NULL: no manifest */
     struct fuse_sources sources;
     struct fuse_sources probed; /* sources that are known before the program says that it has them */
     struct fuse_ir ir;
     bool is_parsed, is_checked;
     const char *converted_to; /* fuse_dist_open_convert: the program is made, and its places mean nothing to the user */
     struct fuse_contents *contents; /* fuse_dist_open_file, on rank 0 */
-    int first_query;                /* file from which on files are queries */
+    int first_query, end_query;     /* files that are queries */
 
     const struct fuse_backend_ops *backend;
     struct fuse_fault fault;
@@ -147,8 +148,33 @@ bool fuse_api_may_write(struct fuse_dist_program *program, const char *text);
 enum fuse_status fuse_api_check_out(struct fuse_dist_program *program, const char *text,
                                     struct fuse_error *err) FUSE_CHECKED;
 
+/* ---- weights.c --------------------------------------------------------------------------------------------------- */
+
+/* Collective: reads the weight manifest that the options or the policy name, if they do, as one more file of the program,
+ * and changes it as the policy says. INPUT when it is no manifest; what is wrong with rules about it is reported. */
+enum fuse_status fuse_api_read_manifest(struct fuse_dist_program *program, struct fuse_error *err) FUSE_CHECKED;
+/* Local, pure: finds the weights that the program uses and does not define, and makes rules of the policy of where the
+ * manifest places them. Reports what is wrong. */
+void fuse_api_find_weights(struct fuse_dist_program *program);
+/* Collective: probes the files of those weights and adds to the program what defines them. What is wrong is reported. */
+enum fuse_status fuse_api_take_weights(struct fuse_dist_program *program, struct fuse_error *err) FUSE_CHECKED;
+
+/* What is known of each weight, a line each; nothing without a manifest. */
+void fuse_api_describe_weights(struct fuse_text *text, const struct fuse_dist_program *program);
+
 /* ---- inputs.c: what options change in a program; local, pure ----------------------------------------------------- */
 
+/* What the program knows of tensors of some names. Those of a fn are its own. */
+struct fuse_wanted {
+    const char *name;
+    struct fuse_item *source; /* the first */
+    int sources, equations;
+    bool is_used, is_boolean; /* boolean: in parentheses wherever it is used */
+    int axes;                 /* as it is used the first time */
+    struct fuse_span use;
+};
+/* Fills in the rest for names that differ. */
+void fuse_api_survey(struct fuse_dist_program *program, struct fuse_wanted *wanted, int n);
 /* Gives tensors the sources that the options say. Reports what is wrong. */
 void fuse_api_take_inputs(struct fuse_dist_program *program);
 /* Parses the queries, files of their own, into the program. Reports what is wrong. */

@@ -3,6 +3,7 @@
 #include "api/program.h"
 #include "api/run_progress.h"
 #include "api/watchdog.h"
+#include "api/weights.h"
 #include "core/hash.h"
 
 #include <string.h>
@@ -36,7 +37,7 @@ static enum fuse_status end_with_diagnostics(struct fuse_dist_program *program, 
     enum fuse_status st = FUSE_OK;
     for (int i = 0; i < program->diagnostics.list.n; i++) {
         struct fuse_diagnostic *d = &program->diagnostics.list.at[i];
-        if (program->first_query > 0 && d->span.file >= program->first_query)
+        if (d->span.file >= program->first_query && d->span.file < program->end_query)
             d->status = FUSE_EUSAGE;
         /* Of files alone there is no program that could be wrong. */
         if ((program->converted_to || program->files.list.n == 0) && d->status == FUSE_EPROGRAM)
@@ -96,6 +97,10 @@ static uint64_t hash_options(const struct fuse_dist_options *options) {
         hash = hash_text(hash, options->query[i]);
     hash = hash_text(hash_text(hash, options->out), options->dtype);
     hash = hash_text(hash, options->cache);
+    hash = hash_text(hash, options->weights);
+    hash = fuse_hash_int(hash, options->weights_anywhere);
+    for (int i = 0; i < options->adapters; i++)
+        hash = hash_text(hash_text(hash, options->adapter[i].name), options->adapter[i].value);
     for (int i = 0; i < options->inputs; i++)
         hash = hash_text(hash_text(hash, options->input[i].name), options->input[i].value);
     for (int i = 0; i < options->defines; i++)
@@ -249,6 +254,10 @@ static bool check(struct fuse_dist_program *program) {
     for (int i = 0; i < options->defines; i++)
         define[i] = (struct fuse_define){.name = options->define[i].name, .value = options->define[i].value};
     struct fuse_settings settings = {.define = define, .defines = options->defines};
+    if (program->weights) {
+        settings.adapter = program->weights->adapters.at;
+        settings.adapters = program->weights->adapters.n;
+    }
     settings.demand = is_demand(options);
     settings.samples = is_estimating(options) ? options->samples : 0;
     settings.seed = options->seed;
@@ -334,9 +343,18 @@ static enum fuse_status open_program(struct fuse_dist_program *program) {
     st = fuse_api_read_policy(program, &err);
     if (st != FUSE_OK)
         return fuse_api_end_stage(program, st, &err);
+    st = fuse_api_read_manifest(program, &err);
+    if (st != FUSE_OK)
+        return fuse_api_end_stage(program, st, &err);
     fuse_api_take_queries(program);
     fuse_api_take_inputs(program);
+    fuse_api_find_weights(program);
     fuse_api_follow_policy(program);
+    if (program->diagnostics.errors > 0)
+        return end_with_diagnostics(program, &err);
+    st = fuse_api_take_weights(program, &err);
+    if (st != FUSE_OK)
+        return fuse_api_end_stage(program, st, &err);
     if (program->diagnostics.errors > 0)
         return end_with_diagnostics(program, &err);
     fuse_list_sources(&program->sources, program->arena, &program->ast);

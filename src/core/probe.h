@@ -6,6 +6,8 @@
 #include "core/dtype.h"
 #include "core/relation.h"
 
+struct fuse_shards;
+
 struct fuse_probe {
     int rank;
     int64_t extent[FUSE_MAX_AXES];
@@ -18,6 +20,19 @@ struct fuse_probe {
     /* A file of rows: what a scan counted; rank, extents and dtype are then for its user to decide. NULL: an array. */
     const struct fuse_tally *tally;
     const void *index; /* what a scan found out about where elements lie, in the format's own terms; not compared */
+    const struct fuse_shards *shards; /* NULL: the tensor is one array of one file */
+};
+
+/* A tensor in several files, one behind the other along an axis; at least one, none of them in shards itself. */
+struct fuse_shard {
+    const char *path, *part; /* resolved */
+    struct fuse_probe probe;
+    int64_t begin; /* its first position along the axis */
+};
+
+struct fuse_shards {
+    int n, axis;
+    struct fuse_shard *at;
 };
 
 #endif

@@ -1,6 +1,7 @@
 /* Files from their opening to their end. Sinks of one path are members of one file. */
 #include "exec/internal.h"
 #include "io/output_file.h"
+#include "io/shards.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -45,7 +46,7 @@ enum fuse_status fuse_exec_open_sources(struct fuse_exec *exec, struct fuse_erro
         const struct fuse_op *op = plan->ir->ops.at[o];
         if (op->kind != FUSE_OP_SOURCE)
             continue;
-        exec->format[o] = fuse_format_find(request->path[o]);
+        exec->format[o] = op->probe.shards ? &fuse_format_shards : fuse_format_find(request->path[o]);
         enum fuse_status status = FUSE_OK;
         if (!exec->format[o])
             status = fuse_fail(err, FUSE_EBUG, "%s: no format reads this", request->path[o]);

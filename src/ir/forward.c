@@ -22,14 +22,23 @@ static void find_axes(int axis[FUSE_MAX_AXES], const struct fuse_op *op) {
         axis[op->out_index[a]] = a;
 }
 
-bool fuse_access_compose(struct fuse_access *out, const struct fuse_access *outer, const struct fuse_op *producer,
-                         const struct fuse_access *inner) {
+bool fuse_access_compose(struct fuse_access *out, const struct fuse_op *user, const struct fuse_access *outer,
+                         const struct fuse_op *producer, const struct fuse_access *inner) {
     int axis[FUSE_MAX_AXES];
     find_axes(axis, producer);
     struct fuse_access result = {.rank = inner->rank};
     for (int a = 0; a < inner->rank; a++) {
-        if (fuse_access_is_paired(&inner->at[a]) ||
-            (inner->at[a].index >= 0 && fuse_access_is_paired(&outer->at[axis[inner->at[a].index]])))
+        if (fuse_access_is_paired(&inner->at[a])) {
+            int walked = inner->at[a].index;
+            const struct fuse_access_axis *at = &outer->at[axis[walked]];
+            if (user->kind != FUSE_OP_MAP || at->index < 0 || at->stride != 1 || at->offset != 0 ||
+                fuse_access_is_paired(at) || user->extent[at->index] != producer->extent[walked])
+                return false;
+            result.at[a] = inner->at[a];
+            result.at[a].index = at->index;
+            continue;
+        }
+        if ((inner->at[a].index >= 0 && fuse_access_is_paired(&outer->at[axis[inner->at[a].index]])))
             return false;
         int64_t stride = inner->at[a].stride, shift;
         result.at[a].index = -1;
@@ -110,7 +119,7 @@ void fuse_ir_forward(struct fuse_ir *ir) {
             const struct fuse_op *copy = ir->ops.at[ir->values.at[use->value].op];
             struct fuse_access composed;
             if (!keeps_padding(ir, op, &use->access, copy) ||
-                !fuse_access_compose(&composed, &use->access, copy, &copy->input[0].access))
+                !fuse_access_compose(&composed, op, &use->access, copy, &copy->input[0].access))
                 continue;
             use->value = copy->input[0].value;
             use->access = composed;

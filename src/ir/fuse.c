@@ -153,16 +153,16 @@ static int coordinate(struct fuse_body *body, const struct fuse_op *producer, in
     return fuse_body_binary(body, FUSE_SCALAR_ADD, FUSE_I64, scaled, offset);
 }
 
-/* Adds the producer's body, read through `access`, and its inputs. -1 when an index map does not compose. */
-static int inline_body(struct fuser *f, struct target *target, const struct fuse_op *producer,
-                       const struct fuse_access *access) {
+/* Adds the producer's body, which `user` reads through `access`, and its inputs. -1 when an index map does not compose. */
+static int inline_body(struct fuser *f, struct target *target, const struct fuse_op *user,
+                       const struct fuse_op *producer, const struct fuse_access *access) {
     struct fuse_arena *arena = f->ir->arena;
     const struct fuse_scalar *body = producer->body;
     int *number = FUSE_NEW_ARRAY(arena, int, body->n);
     int *input = FUSE_NEW_ARRAY(arena, int, producer->inputs);
     for (int k = 0; k < producer->inputs; k++) {
         struct fuse_use use = {.value = producer->input[k].value};
-        if (!fuse_access_compose(&use.access, access, producer, &producer->input[k].access))
+        if (!fuse_access_compose(&use.access, user, access, producer, &producer->input[k].access))
             return -1;
         input[k] = find_input(target, arena, &use);
     }
@@ -212,7 +212,7 @@ static bool take_in(struct fuser *f, struct fuse_op *op, const struct fuse_op *p
         struct fuse_scalar_node node = op->body->node[i];
         int *argument[3] = {&node.a, &node.b, &node.c};
         if (node.op == FUSE_SCALAR_LOAD && op->input[node.arg].value == producer->out) {
-            number[i] = inline_body(f, &target, producer, &op->input[node.arg].access);
+            number[i] = inline_body(f, &target, op, producer, &op->input[node.arg].access);
             if (number[i] < 0)
                 return false;
             continue;

@@ -16,9 +16,10 @@ int fuse_ir_push_op(struct fuse_ir *ir, struct fuse_op *op);
 bool fuse_access_equal(const struct fuse_access *a, const struct fuse_access *b);
 /* *out = the index map by which a user that reads the output of `producer` (a MAP without reduction) through `outer`
  * would read the operand that the producer reads through `inner`. Says nothing about coordinates outside the output.
- * false when the coefficients do not fit, or when one of the two reads a pair of axes as one. */
-bool fuse_access_compose(struct fuse_access *out, const struct fuse_access *outer, const struct fuse_op *producer,
-                         const struct fuse_access *inner);
+ * false when the coefficients do not fit, or when one reads a pair of axes as one, unless `user` is a
+ * MAP that walks all of what the other reads. */
+bool fuse_access_compose(struct fuse_access *out, const struct fuse_op *user, const struct fuse_access *outer,
+                         const struct fuse_op *producer, const struct fuse_access *inner);
 
 /* A scalar expression under construction. Equal nodes are one node, and every node is simplified as it is added, by
  * identities that keep each bit of the result (signed zeros and NaN included, the payload of a NaN excepted). Integer

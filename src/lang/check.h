@@ -7,6 +7,7 @@
  *   axes      which indices each construct takes (axis=, its default, reduce), on the syntax tree
  *   resolve   syntax trees become nodes; index names become numbers of the equation; facts about domains are noted
  *   sums      where each sum lands (language.md 5.2)
+ *   adapters  products with a weight that has a low-rank adapter
  *   domains   unification, extents, slices, bounds
  *   dependencies  what depends on what, recursion, what is needed
  *   types     element types
@@ -179,6 +180,7 @@ struct fuse_node {
 
     struct fuse_number number; /* NUMBER; LEFT: the seed; ATTENTION: causal; tucker_dense: the rank */
     int tensor;                /* REF */
+    bool adapted;              /* REF: the tensor alone is meant, without its adapter */
     struct fuse_position *at;  /* REF: per axis of the tensor; LEFT: per position of the left side */
     int positions;
     enum fuse_binary_op compare;
@@ -372,6 +374,9 @@ void fuse_resolve(struct fuse_checker *c, struct fuse_equation *eq);
 /* The bodies of fns that nothing calls, for the names in them. */
 void fuse_resolve_uncalled(struct fuse_checker *c);
 void fuse_place_sums(struct fuse_checker *c, struct fuse_equation *eq);
+
+/* Products with adapted weights become sums of two products. */
+void fuse_apply_adapters(struct fuse_checker *c);
 
 int fuse_new_domain(struct fuse_checker *c);
 const struct fuse_domain *fuse_domain_of(struct fuse_checker *c, int domain);

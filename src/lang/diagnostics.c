@@ -165,6 +165,10 @@ static void add_message(struct fuse_text *text, const char *kind, const char *me
 static void add_place(struct fuse_text *text, const struct fuse_files *files, struct fuse_span span,
                       const char *severity, const char *message) {
     const struct fuse_program_file *file = find_file(files, span);
+    if (file && file->is_made) {
+        span = file->origin;
+        file = find_file(files, span);
+    }
     if (file) {
         int line, column;
         fuse_locate(file, span.begin, &line, &column);

@@ -11,6 +11,8 @@ struct fuse_program_file {
     const char *path; /* as the user wrote it, for messages */
     const char *text;
     size_t bytes;
+    bool is_made; /* from another file: what is wrong with it is said of that place, `origin` */
+    struct fuse_span origin;
 };
 
 struct fuse_files {

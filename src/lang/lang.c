@@ -108,6 +108,7 @@ bool fuse_check(struct fuse_ir *ir, struct fuse_arena *arena, const struct fuse_
     for (int e = 0; e < c.equations.n; e++)
         if (c.equations.at[e]->root)
             fuse_place_sums(&c, c.equations.at[e]);
+    fuse_apply_adapters(&c);
     fuse_order_tensors(&c);
     fuse_spread_bad(&c);
     fuse_solve_domains(&c);

@@ -21,10 +21,19 @@ struct fuse_define { /* -D name=value */
     const char *name, *value;
 };
 
-/* What the command line says about a program. */
+/* The tensor `weight`, [out,in], stands for weight + factor b a in every product that sums one of its axes; `a` is
+ * [rank,in], `b` [out,rank]. Used elsewhere it is an error. */
+struct fuse_adapter {
+    const char *weight, *a, *b;
+    double factor;
+};
+
+/* What the command line and the policy say about a program. */
 struct fuse_settings {
     const struct fuse_define *define;
     int defines;
+    const struct fuse_adapter *adapter;
+    int adapters;
     bool has_precision;
     bool demand; /* queries are computed, sinks and exports of the program are not */
     /* Monte-Carlo projection: real sums over more points than this are estimated from so many; 0: all are exact. */

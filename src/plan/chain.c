@@ -9,7 +9,8 @@
 #define SLAB_BYTES ((int64_t)32 << 20)       /* what a rank likes to hold of a chain at once */
 #define SLAB_MOST_BYTES ((int64_t)256 << 20) /* and what it accepts for the sake of ROWS positions a turn */
 #define ROWS 64
-#define WORTH 4 /* times as many bytes kept from being stored as go in and come out */
+#define WORTH 4    /* times as many bytes kept from being stored as go in and come out */
+#define UNPACKED 2 /* times as many bytes as what it is made from: stored small, it should be small in memory too */
 
 struct growth {
     struct fuse_plan *plan;
@@ -17,6 +18,8 @@ struct growth {
     int64_t extent, large_bytes;
     int *index; /* [ops] along the axis, -1: no member */
     int *axis;  /* [values] inner: along the axis, -1: not inner */
+    int64_t
+        *made_from; /* [values] bytes that it is made from element by element; its own when it is computed otherwise */
     int *user_begin, *user;
 };
 
@@ -51,9 +54,29 @@ static int walking_index(const struct growth *g, const struct fuse_op *op, int v
     return index;
 }
 
+/* A dequantised weight, a vector along all rows: what it was made from is a small form of it. */
+static bool is_unpacked(const struct growth *g, int value) {
+    return fuse_value_bytes(&g->plan->ir->values.at[value]) / UNPACKED >= g->made_from[value];
+}
+
 static bool is_large(const struct growth *g, int value) {
     const struct fuse_value *v = &g->plan->ir->values.at[value];
     return computes(op_at(g, v->op)) && fuse_value_bytes(v) / g->plan->mesh.used >= g->large_bytes;
+}
+
+static void trace_bytes(struct growth *g) {
+    const struct fuse_ir *ir = g->plan->ir;
+    for (int o = 0; o < ir->ops.n; o++) {
+        const struct fuse_op *op = op_at(g, o);
+        int v = op->out;
+        if (v < 0)
+            continue;
+        int64_t own = fuse_value_bytes(&ir->values.at[v]), bytes = 0;
+        bool is_map = op->kind == FUSE_OP_MAP && op->reduce == FUSE_REDUCE_NONE && op->inputs > 0;
+        for (int k = 0; k < op->inputs && is_map; k++)
+            bytes = fuse_sat_add(bytes, g->made_from[op->input[k].value]);
+        g->made_from[v] = is_map && bytes < own ? bytes : own;
+    }
 }
 
 /* ---- growing -------------------------------------------------------------------------------------------------- */
@@ -292,7 +315,7 @@ static void find_chain(struct growth *g, int value, bool worth_it, int dims) {
         if (!draw_in(g, value, a) || !join_what_lies_between(g))
             continue;
         weigh(g, &inner, &edge);
-        if (worth_it && inner / WORTH < edge)
+        if (worth_it && inner / (is_unpacked(g, value) ? 1 : WORTH) < edge)
             continue;
         inner -= inner / v->extent[a]; /* one position of it is there at least */
         if (inner > most || (inner == most && v->extent[a] > longest)) {
@@ -347,6 +370,8 @@ void fuse_plan_find_chains(struct fuse_plan *plan, int64_t large_bytes, bool wor
         list_users(&g);
         g.index = FUSE_NEW_ARRAY(plan->arena, int, ir->ops.n + 1);
         g.axis = FUSE_NEW_ARRAY(plan->arena, int, ir->values.n + 1);
+        g.made_from = FUSE_NEW_ARRAY(plan->arena, int64_t, ir->values.n + 1);
+        trace_bytes(&g);
         /* the largest first: what it draws in is settled */
         bool *tried = FUSE_NEW_ARRAY(plan->arena, bool, ir->values.n + 1);
         for (;;) {

@@ -27,6 +27,7 @@ REPORTERS = {
     "fuse_document_fail_key": (3, "{}"),
     "refuse_dtype": (2, "{}"),
     "refuse_set": (1, "{}"),  # io/hdf5_look.c
+    "fuse_weight_complain": (2, "{}"),
     "fail_later": (1, "integer overflow in {}"),
     "make_bad": (4, "{}"),
     "FAIL": (0, "{}"),  # io/zip_directory.c
