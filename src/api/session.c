@@ -313,7 +313,7 @@ static enum fuse_status load_plan(bool *hit, struct fuse_dist_program *program, 
     struct fuse_plan_request request;
     struct fuse_memory share;
     *hit = false;
-    if (!program->options.cache)
+    if (!program->options.cache || program->options.weights)
         return FUSE_OK;
     FUSE_TRY(make_request(&request, &share, program, err));
     return fuse_api_load_plan(hit, program, &request, err);
@@ -346,6 +346,10 @@ static enum fuse_status open_program(struct fuse_dist_program *program) {
     st = fuse_api_read_manifest(program, &err);
     if (st != FUSE_OK)
         return fuse_api_end_stage(program, st, &err);
+    if (program->weights && program->options.cache) { /* an entry knows nothing of manifests */
+        program->cache_key = NULL;
+        fuse_api_add_event(program, "cache", "not used for a program with weights from a manifest");
+    }
     fuse_api_take_queries(program);
     fuse_api_take_inputs(program);
     fuse_api_find_weights(program);

@@ -42,6 +42,7 @@ PACKED = {
 LEFT_OUT = {
     "fuse_probe.tally": "scanned anew by every start, and compared",
     "fuse_probe.index": "made by every start's scan",
+    "fuse_probe.shards": "of weights, and programs with weights from a manifest are not kept",
     "fuse_op.data": "packed by pack_literal, where its size is known",
     "fuse_ir.arena": "memory of the reader",
     "fuse_plan.arena": "memory of the reader",
