@@ -228,7 +228,7 @@ static enum fuse_status prepare(struct fuse_dist_program *program, struct fuse_e
     FUSE_TRY(fuse_agree(program->job->comm, open_watchdog(program, err), err));
     FUSE_TRY(compare_ranks(program, err));
     FUSE_TRY(check_options(program, err));
-    struct fuse_program_file file;
+    struct fuse_program_file file = {0};
     FUSE_TRY(program->converted_to ? fuse_api_make_conversion(&file, program, err)
                                    : fuse_api_read_text(&file, program, "program", program->path, err));
     fuse_vec_push(program->arena, &program->files.list, file);

@@ -51,7 +51,7 @@ static void probe_sources(struct fuse_sources *sources, const char *program, str
 /* Programs and what they import are in one folder. */
 static enum fuse_status find_beside(void *context, int *file, const char *text, int from, struct fuse_error *err) {
     struct fuse_files *files = context;
-    struct fuse_program_file read;
+    struct fuse_program_file read = {0};
     (void)from;
     (void)err;
     for (*file = 0; *file < files->list.n; ++*file)
