@@ -5,6 +5,7 @@
 #include "io/array.h"
 #include "io/chunk_blocks.h"
 #include "io/hdf5_child.h"
+#include "io/hdf5_list.h"
 #include "io/rawfile.h"
 
 #include "core/hash.h"
@@ -52,17 +53,17 @@ static void close_source(struct fuse_source *handle) {
     free(source);
 }
 
-static void fill_probe(struct fuse_probe *out, const struct hdf5_source *source) {
-    const struct fuse_hdf5_facts *facts = &source->facts;
-    *out = (struct fuse_probe){
+struct fuse_probe fuse_hdf5_probe_of(const struct fuse_hdf5_facts *facts, int64_t file_bytes) {
+    struct fuse_probe probe = {
         .rank = (int)facts->rank,
         .file_dtype = (enum fuse_dtype)facts->dtype,
         .big_endian = facts->big_endian != 0,
         .data_offset = facts->offset >= 0 ? facts->offset : 0,
-        .file_bytes = source->file_bytes,
+        .file_bytes = file_bytes,
         .digest = fuse_hash_bytes(FUSE_HASH_SEED, facts, sizeof *facts),
     };
-    memcpy(out->extent, facts->extent, sizeof facts->extent);
+    memcpy(probe.extent, facts->extent, sizeof facts->extent);
+    return probe;
 }
 
 static enum fuse_status open_and_probe(struct hdf5_source **out, struct fuse_probe *probe, const char *path,
@@ -77,7 +78,7 @@ static enum fuse_status open_and_probe(struct hdf5_source **out, struct fuse_pro
     enum fuse_status st;
     FUSE_TRY_GOTO(st, fuse_rawfile_open(&source->fd, &source->file_bytes, path, err), close_it);
     FUSE_TRY_GOTO(st, fuse_hdf5_child_open(&source->child, &source->facts, path, part, err), close_it);
-    fill_probe(probe, source);
+    *probe = fuse_hdf5_probe_of(&source->facts, source->file_bytes);
     *out = source;
     return FUSE_OK;
 
@@ -187,6 +188,7 @@ const struct fuse_format fuse_format_hdf5 = {
     .has_parts = true,
     .sink_part = fuse_hdf5_sink_part,
     .probe = probe_hdf5,
+    .list_parts = fuse_hdf5_list_parts,
     .source_open = open_source,
     .source_read = read_source,
     .source_close = close_source,

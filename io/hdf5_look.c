@@ -401,7 +401,7 @@ static enum fuse_status read_layout(struct fuse_hdf5_look *look, struct fuse_hdf
 static enum fuse_status open_file(struct fuse_hdf5_look *look, struct fuse_error *err) {
     /* Nothing that the file names is loaded or opened. */
     if (H5open() < 0 || H5Eset_auto2(H5E_DEFAULT, NULL, NULL) < 0 || H5PLset_loading_state(0) < 0 ||
-        H5Lunregister(H5L_TYPE_EXTERNAL) < 0)
+        (H5Lis_registered(H5L_TYPE_EXTERNAL) > 0 && H5Lunregister(H5L_TYPE_EXTERNAL) < 0))
         return fail_look(look, err);
     hid_t access = H5Pcreate(H5P_FILE_ACCESS);
     /* A chunk that several boxes want is decoded once, as long as it fits. Locks fail on some file systems. */
@@ -411,15 +411,27 @@ static enum fuse_status open_file(struct fuse_hdf5_look *look, struct fuse_error
     return look->file < 0 ? fail_look(look, err) : FUSE_OK;
 }
 
-enum fuse_status fuse_hdf5_look_open(struct fuse_hdf5_look **out, struct fuse_hdf5_facts *facts, const char *path,
-                                     const char *part, struct fuse_error *err) {
+enum fuse_status fuse_hdf5_look_file(struct fuse_hdf5_look **out, const char *path, struct fuse_error *err) {
     struct fuse_hdf5_look *look = calloc(1, sizeof *look);
     if (!look)
         return fuse_fail(err, FUSE_EMEMORY, "no memory to open %s", path);
-    *facts = (struct fuse_hdf5_facts){.offset = -1};
     look->path = path;
+    look->set = -1;
     snprintf(look->where, sizeof look->where, "%s", path);
     FUSE_TRY(open_file(look, err));
+    *out = look;
+    return FUSE_OK;
+}
+
+int64_t fuse_hdf5_look_handle(const struct fuse_hdf5_look *look) {
+    return look->set >= 0 ? look->set : look->file;
+}
+
+enum fuse_status fuse_hdf5_look_open(struct fuse_hdf5_look **out, struct fuse_hdf5_facts *facts, const char *path,
+                                     const char *part, struct fuse_error *err) {
+    struct fuse_hdf5_look *look;
+    *facts = (struct fuse_hdf5_facts){.offset = -1};
+    FUSE_TRY(fuse_hdf5_look_file(&look, path, err));
     FUSE_TRY(open_set(look, part, err));
     look->type = H5Dget_type(look->set);
     if (look->type < 0)

@@ -26,6 +26,10 @@ struct fuse_hdf5_look;
 /* part: "/group/set"; NULL: /data, or the only dataset. The facts are checked against the file's size. */
 enum fuse_status fuse_hdf5_look_open(struct fuse_hdf5_look **out, struct fuse_hdf5_facts *facts, const char *path,
                                      const char *part, struct fuse_error *err) FUSE_CHECKED;
+/* Only the file: for those that look at all of it. Then fuse_hdf5_look_handle is the file, else the dataset; a hid_t. */
+enum fuse_status fuse_hdf5_look_file(struct fuse_hdf5_look **out, const char *path,
+                                     struct fuse_error *err) FUSE_CHECKED;
+int64_t fuse_hdf5_look_handle(const struct fuse_hdf5_look *look);
 /* The elements of a box that lies in the dataset, packed in C order, as they are stored but for the filters. */
 enum fuse_status fuse_hdf5_look_read(struct fuse_hdf5_look *look, const struct fuse_box *box, void *to,
                                      struct fuse_error *err) FUSE_CHECKED;

@@ -20,6 +20,7 @@ import checked_run
 
 checked_run.launch.require_numpy()
 
+import h5py  # noqa: E402
 import numpy  # noqa: E402
 
 RANKS = 4
@@ -30,13 +31,15 @@ OLD = b"an older output, to be kept\n"
 # Large enough to be distributed, to need messages in every equation, and to be read and written by several ranks.
 PROGRAM = """\
 A[i,k] = "a.npz"
-B[k,j] = "b.npy"
+B[k,j] = "b.h5:/deep/b"
 C[i,j] = A[i,k] B[k,j]
 D[j,i] = relu(C[i,j]) - C[i+1,j]
 E[j] = D[j,i] A[i,0]
 "d.npz" = D[j,i]
 "d.npz:e" = E[j]
 "e.npy" = E[j]
+"e.h5:/x/e" = E[j]
+"e.h5:/x/d" = D[j,i]
 "e.json" = E[j]
 R[i,k] = "r.tsv"
 F[j] = R[j,k]
@@ -51,7 +54,8 @@ def make_inputs(folder):
     rng = numpy.random.default_rng(4)
     a, b = rng.standard_normal((M, K), numpy.float32), rng.standard_normal((K, N), numpy.float32)
     numpy.savez_compressed(os.path.join(folder, "a.npz"), a)
-    numpy.save(os.path.join(folder, "b.npy"), b)
+    with h5py.File(os.path.join(folder, "b.h5"), "w") as file:
+        file.create_dataset("deep/b", data=b, chunks=(70, 300), compression="gzip", compression_opts=1)
     with open(os.path.join(folder, "prog.fuse"), "w", encoding="utf-8") as file:
         file.write(PROGRAM)
     r = numpy.where(rng.random((ROWS, K)) < 0.3, rng.integers(1, 9, (ROWS, K)), 0)
@@ -61,7 +65,7 @@ def make_inputs(folder):
     c = a.astype(numpy.float64) @ b
     d = (numpy.maximum(c, 0) - numpy.vstack([c[1:], numpy.zeros((1, N))])).T
     e = d @ a[:, 0]
-    return {"d.npz": d, "d.npz:e": e, "e.npy": e, "e.json": e, "f.tsv": r.sum(1)}
+    return {"d.npz": d, "d.npz:e": e, "e.npy": e, "e.json": e, "e.h5:x/e": e, "e.h5:x/d": d, "f.tsv": r.sum(1)}
 
 
 def load(folder, name):
@@ -73,6 +77,9 @@ def load(folder, name):
     if file.endswith(".tsv"):  # no row is empty
         ids, values = numpy.loadtxt(path, unpack=True)
         return numpy.where(ids == numpy.arange(len(ids)), values, numpy.nan)
+    if file.endswith(".h5"):
+        with h5py.File(path) as archive:
+            return archive[part][()]
     if file.endswith(".npz"):
         with numpy.load(path) as archive:
             return archive[part or "arr_0"]

@@ -107,6 +107,19 @@ def run(binary, folder, program, ranks, status, mentions=(), env=None):
     return result, time.monotonic() - begin
 
 
+def check_info(binary, folder):
+    """The names and attributes that h5py sees, and everything once more as an archive of NumPy's."""
+    listed = launch.run([binary, "info", "out.h5"], folder, 60)
+    assert listed.status == 0, listed.tail()
+    for text in ("deep/er/same", "sums/rows", 'fuse_tensor = "D"', 'DIMENSION_LABELS = "j, i"'):
+        assert text in listed.out, f"'{text}' is not listed: {listed.tail()}"
+    done = launch.run(launch.on_ranks(3, [binary, "convert", "out.h5", "back.npz"]), folder, 60)
+    assert done.status == 0, done.tail()
+    with h5py.File(os.path.join(folder, "out.h5")) as file, numpy.load(os.path.join(folder, "back.npz")) as archive:
+        for name in ("sums/all", "turned", "mask"):
+            assert numpy.array_equal(archive[name], file[name][()]), name
+
+
 def read_bytes(folder, name):
     with open(os.path.join(folder, name), "rb") as file:
         return file.read()
@@ -122,6 +135,7 @@ def check_values(binary, ranks):
             first = first or read_bytes(folder, "out.h5")
             assert read_bytes(folder, "out.h5") == first, f"other bytes on {count} ranks"
             assert not [name for name in os.listdir(folder) if name.endswith(".part")], "a temporary file is left"
+        check_info(binary, folder)
 
 
 # ---- files that break things ----
@@ -182,6 +196,8 @@ def check_crashes(binary, ranks):
                 assert seconds < 30, f"{files}: {seconds} s"
                 assert not os.path.exists(os.path.join(folder, "y.h5"))
             crashes += "crashes" in result.err
+            listed = launch.run([binary, "info", "x.h5"], folder, 60)
+            assert listed.status in (0, 66) and not listed.timed_out, listed.tail()
     assert files >= 10, files
     print(f"{crashes} of {files} files crash this libhdf5")
 
