@@ -88,7 +88,7 @@ def load(folder, name):
 
 def reset(folder):
     for name in os.listdir(folder):
-        if name not in ("a.npz", "b.npy", "r.tsv", "prog.fuse"):
+        if name not in ("a.npz", "b.h5", "r.tsv", "prog.fuse"):
             os.remove(os.path.join(folder, name))
     with open(os.path.join(folder, "e.npy"), "wb") as file:
         file.write(OLD)
