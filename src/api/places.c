@@ -149,6 +149,12 @@ static void report_unknown(struct fuse_dist_program *program, const char *path, 
              fuse_arena_printf(arena, "the suffix tells the format; %s can be %s", known, verb));
 }
 
+/* "coo", or a part with ":coo" behind its name. */
+static bool names_relation(const char *part) {
+    size_t bytes = strlen(part);
+    return strcmp(part, "coo") == 0 || (bytes > 4 && strcmp(part + bytes - 4, ":coo") == 0);
+}
+
 const struct fuse_format *fuse_api_find_format(struct fuse_dist_program *program, const char *path, const char *part,
                                                struct fuse_span span, bool is_sink) {
     struct fuse_diagnostics *diagnostics = &program->diagnostics;
@@ -174,7 +180,7 @@ const struct fuse_format *fuse_api_find_format(struct fuse_dist_program *program
     }
     if (!part)
         return format;
-    if (strcmp(part, "coo") == 0) {
+    if (names_relation(part)) {
         struct fuse_diagnostic *d = fuse_report(
             diagnostics, FUSE_SEVERITY_ERROR, span,
             "a relation in a %s file (':coo') is part of the language but cannot be %s yet", place->suffix, verb);
@@ -414,7 +420,7 @@ enum fuse_status fuse_api_check_out(struct fuse_dist_program *program, const cha
     const char *path, *part;
     fuse_api_split_place(&path, &part, arena, text);
     const struct fuse_format *format = fuse_format_find(path);
-    if (!format || !format->sink_open || (part && (!format->has_parts || strcmp(part, "coo") == 0))) {
+    if (!format || !format->sink_open || (part && (!format->has_parts || names_relation(part)))) {
         fuse_fail(err, FUSE_EUSAGE, "--out %s: no tensor can be written there", text);
         fuse_hint(err, "the suffix tells the format; %s can be written", list_suffixes(arena, true));
         return FUSE_EUSAGE;

@@ -349,7 +349,7 @@ class Messages(Folder):
     def test_formats(self):
         for path, mention in (("w.txt.gz", ".txt.gz file is part"), ("w.SafeTensors:a", ".safetensors file is part"),
                               ("w.nyp", "did you mean '.npy'?"),
-                              ("w.npy:coo", "':coo'"), ("w.npy:part", "':part'"), ("w.json:part", "has no parts"),
+                              ("w.npy:coo", "':coo'"), ("w.h5:/w:coo", "':coo'"), ("w.npy:part", "':part'"), ("w.json:part", "has no parts"),
                               ("w.jsn", "did you mean '.json'?"), ("w.png", "'w.png'"), ("w", "'w'"),
                               ("w.npy.gz", "hint: unpack"), ("w.mat", "hint: the suffix"), ("w.pt", "hint: the suffix")):
             self.write("prog.fuse", PROGRAM.replace("w.npy", path))
