@@ -3,13 +3,15 @@
 import gzip
 import json
 import os
+import struct
 
+import h5py
 import numpy
 
 N, M = 60, 40
 
 # Sources and sinks of a new format are added here, in `make_inputs` and in `load`.
-SINKS = ["o.npy", "o.npz", "o.json", "o.jsonl", "o.tsv", "o.csv"]
+SINKS = ["o.npy", "o.npz", "o.json", "o.jsonl", "o.tsv", "o.csv", "o.h5", "o.safetensors", "p.h5"]
 PROGRAM = """\
 A[i,k] = "a.npy"
 B[i,k] = "b.npz"
@@ -18,7 +20,10 @@ D[i,k] = "d.json"
 E[i,k] = "e.tsv"
 F[i,k] = "f.csv"
 G[i,k] = "g.jsonl"
-Y[i,k] = A[i,k] + 2 B[i,k] + 3 C[i,k] + 4 D[i,k] + 5 E[i,k] + 6 F[i,k] + 7 G[i,k]
+H[i,k] = "h.h5:/g/h"
+K[i,k] = "k.h5:/k"
+L[i,k] = "l.safetensors:l"
+Y[i,k] = A[i,k] + 2 B[i,k] + 3 C[i,k] + 4 D[i,k] + 5 E[i,k] + 6 F[i,k] + 7 G[i,k] + 8 H[i,k] + 9 K[i,k] + 10 L[i,k]
 Z[i] = Y[i,k]
 "o.npy" = Y[i,k]
 "o.npz:y" = Y[i,k]
@@ -27,7 +32,14 @@ Z[i] = Y[i,k]
 "o.jsonl" = Y[i,k]
 "o.tsv" = Z[i]
 "o.csv" = Y[i,k]
+"o.h5:/g/y" = Y[i,k]
+"o.h5:/z" = Z[i]
+"o.safetensors:y" = Y[i,k]
+"o.safetensors:z" = Z[i]
+"p.h5:/y" = Y[i,k]
 """
+ARGUMENTS = ["--policy", "policy", "prog.fuse"]
+POLICY = {"io": {"p.h5": {"chunks": [16, 16], "gzip": 4}}}
 
 
 def write_rows(path, array, between):
@@ -38,7 +50,7 @@ def write_rows(path, array, between):
 def make_inputs(folder):
     """Writes the program and its inputs; returns name of the sink -> its arrays. Integers: every result is exact."""
     rng = numpy.random.default_rng(8)
-    a, b, c, d, e, f, g = (rng.integers(1, 50, (N, M)) for _ in range(7))
+    a, b, c, d, e, f, g, h, k, l = (rng.integers(1, 50, (N, M)) for _ in range(10))
     join = lambda name: os.path.join(folder, name)
     numpy.save(join("a.npy"), a)
     numpy.savez(join("b.npz"), b)
@@ -50,9 +62,18 @@ def make_inputs(folder):
     with open(join("g.jsonl"), "w", encoding="utf-8") as file:
         file.write(json.dumps({"schema": "fuse.tensor", "version": 1, "shape": g.shape}, separators=(",", ":")) + "\n")
         file.writelines(f'{{"value":{value}}}\n' for value in g.ravel())
+    with h5py.File(join("h.h5"), "w") as file:
+        file["g/h"] = h
+    with h5py.File(join("k.h5"), "w") as file:
+        file.create_dataset("k", data=k, chunks=(16, 16), compression="gzip")
+    head = json.dumps({"l": {"dtype": "I64", "shape": l.shape, "data_offsets": [0, l.nbytes]}}).encode()
+    with open(join("l.safetensors"), "wb") as file:
+        file.write(struct.pack("<Q", len(head)) + head + l.astype("<i8").tobytes())
+    with open(join("policy"), "w", encoding="utf-8") as file:
+        json.dump(POLICY, file)
     with open(join("prog.fuse"), "w", encoding="utf-8") as file:
         file.write(PROGRAM)
-    y = a + 2 * b + 3 * c + 4 * d + 5 * e + 6 * f + 7 * g
+    y = a + 2 * b + 3 * c + 4 * d + 5 * e + 6 * f + 7 * g + 8 * h + 9 * k + 10 * l
     return {"y": y, "z": y.sum(1)}
 
 
@@ -63,6 +84,16 @@ def load(path):
             return {name: archive[name] for name in archive.files}
     if path.endswith(".npy"):
         return {"y": numpy.load(path)}
+    if path.endswith(".h5"):
+        with h5py.File(path) as file:
+            return {"y": file["y"][()]} if "y" in file else {"y": file["g/y"][()], "z": file["z"][()]}
+    if path.endswith(".safetensors"):
+        with open(path, "rb") as file:
+            head = json.loads(file.read(struct.unpack("<Q", file.read(8))[0]))
+            data = file.read()
+        types = {"F64": "<f8", "F32": "<f4", "I64": "<i8"}
+        return {name: numpy.frombuffer(data[slice(*entry["data_offsets"])], types[entry["dtype"]]).reshape(entry["shape"])
+                for name, entry in head.items() if name != "__metadata__"}
     with (gzip.open if path.endswith(".gz") else open)(path, "rt", encoding="utf-8") as file:
         if ".jsonl" in path:
             shape = json.loads(next(file))["shape"]
@@ -80,9 +111,9 @@ def problem(folder, name, expected):
     """What is wrong with a sink; None: it is whole and right."""
     try:
         got = load(os.path.join(folder, name))
-    except (OSError, ValueError, KeyError, EOFError, StopIteration) as error:
+    except (OSError, ValueError, KeyError, EOFError, StopIteration, struct.error) as error:
         return f"cannot be read: {error}"
     for key, array in got.items():
         if array.shape != expected[key].shape or not (array == expected[key]).all():
             return f"'{key}' is wrong"
-    return None if len(got) == (2 if name.endswith(".npz") else 1) else f"holds {list(got)}"
+    return None if len(got) == (2 if name in ("o.npz", "o.h5", "o.safetensors") else 1) else f"holds {list(got)}"

@@ -65,7 +65,7 @@ class Calls:
                 keep[call] = n
             if not full:
                 found += [(n, rank, call) for call, n in keep.items() if calls.index(call) + 1 != n]
-        found = [item for item in found if item[2][1] != "prog.fuse"]
+        found = [item for item in found if item[2][1] not in ("prog.fuse", "policy")]
         if full:
             return found
         # Rank 0, which creates and names files, and one of the others.
@@ -99,9 +99,9 @@ def run_with_fault(binary, shim, kind, n, rank, what):
         env = environment(shim, folder, f"{kind}:{n}@{rank}:{what}")
         if what == "kill":
             command = ["mpirun", "-n", str(RANKS)] + [word for name, value in env.items() for word in ("-x", f"{name}={value}")]
-            result = checked_run.launch.run(command + [binary, "prog.fuse"], folder, checked_run.SECONDS)
+            result = checked_run.launch.run(command + [binary, *formats.ARGUMENTS], folder, checked_run.SECONDS)
             return killed_problems(folder, before, result, expected), result.tail()
-        outcome = checked_run.run(binary, folder, RANKS, ["prog.fuse"], env)
+        outcome = checked_run.run(binary, folder, RANKS, formats.ARGUMENTS, env)
         found = outcome.problems(STATUS[kind])
         after = checked_run.digests(folder)
         # The files of a run get their names one after the other: what has its own by then is whole.
@@ -140,7 +140,7 @@ def short_problems(binary, shim):
         for kind in ("read", "write"):
             for rank in range(RANKS):
                 reset(folder)
-                outcome = checked_run.run(binary, folder, RANKS, ["prog.fuse"],
+                outcome = checked_run.run(binary, folder, RANKS, formats.ARGUMENTS,
                                           environment(shim, folder, f"{kind}:1@{rank}:short"))
                 wrong = [outcome.tail] if outcome.status else [
                     f"{path}: {text}" for path in formats.SINKS if (text := formats.problem(folder, path, expected))]
@@ -165,7 +165,7 @@ def full_problems(binary):
                 mount -t tmpfs -o size=64m tmpfs disk && cp $(ls | grep -v disk) disk && cd disk
                 echo older > {formats.SINKS[0]} && ls > ../before
                 mount -o remount,size=$(($(du -s --block-size=4096 . | cut -f 1) * 4096 + {4096 * pages})) .
-                mpirun -n {RANKS} {binary} prog.fuse 2> ../err > ../out
+                mpirun -n {RANKS} {binary} {" ".join(formats.ARGUMENTS)} 2> ../err > ../out
                 echo $? > ../status; cat {formats.SINKS[0]} > ../older; ls > ../after"""
             done = subprocess.run(unshare + ["sh", "-c", script], cwd=folder, capture_output=True, text=True, check=False,
                                   env=checked_run.launch.environment(), timeout=60)
@@ -194,7 +194,7 @@ def main():
     with tempfile.TemporaryDirectory(prefix="fuse-calls-") as folder, tempfile.TemporaryDirectory() as log:
         expected = formats.make_inputs(folder)
         reset(folder)
-        outcome = checked_run.run(binary, folder, RANKS, ["prog.fuse"], environment(shim, folder, log=log))
+        outcome = checked_run.run(binary, folder, RANKS, formats.ARGUMENTS, environment(shim, folder, log=log))
         wrong = [f"exit status {outcome.status}\n{outcome.tail}"] if outcome.status else [
             f"{path}: {text}" for path in formats.SINKS if (text := formats.problem(folder, path, expected))]
         if wrong:
