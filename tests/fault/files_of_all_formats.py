@@ -11,7 +11,7 @@ import numpy
 N, M = 60, 40
 
 # Sources and sinks of a new format are added here, in `make_inputs` and in `load`.
-SINKS = ["o.npy", "o.npz", "o.json", "o.jsonl", "o.tsv", "o.csv", "o.h5", "o.safetensors", "p.h5"]
+SINKS = ["o.npy", "o.npz", "o.json", "o.jsonl", "o.tsv", "o.csv", "o.h5", "o.safetensors"]
 PROGRAM = """\
 A[i,k] = "a.npy"
 B[i,k] = "b.npz"
@@ -36,10 +36,8 @@ Z[i] = Y[i,k]
 "o.h5:/z" = Z[i]
 "o.safetensors:y" = Y[i,k]
 "o.safetensors:z" = Z[i]
-"p.h5:/y" = Y[i,k]
 """
-ARGUMENTS = ["--policy", "policy", "prog.fuse"]
-POLICY = {"io": {"p.h5": {"chunks": [16, 16], "gzip": 4}}}
+ARGUMENTS = ["prog.fuse"]
 
 
 def write_rows(path, array, between):
@@ -69,8 +67,6 @@ def make_inputs(folder):
     head = json.dumps({"l": {"dtype": "I64", "shape": l.shape, "data_offsets": [0, l.nbytes]}}).encode()
     with open(join("l.safetensors"), "wb") as file:
         file.write(struct.pack("<Q", len(head)) + head + l.astype("<i8").tobytes())
-    with open(join("policy"), "w", encoding="utf-8") as file:
-        json.dump(POLICY, file)
     with open(join("prog.fuse"), "w", encoding="utf-8") as file:
         file.write(PROGRAM)
     y = a + 2 * b + 3 * c + 4 * d + 5 * e + 6 * f + 7 * g + 8 * h + 9 * k + 10 * l

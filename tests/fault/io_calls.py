@@ -65,7 +65,7 @@ class Calls:
                 keep[call] = n
             if not full:
                 found += [(n, rank, call) for call, n in keep.items() if calls.index(call) + 1 != n]
-        found = [item for item in found if item[2][1] not in ("prog.fuse", "policy")]
+        found = [item for item in found if item[2][1] != "prog.fuse"]
         if full:
             return found
         # Rank 0, which creates and names files, and one of the others.

@@ -4,6 +4,7 @@
  *   IO_SHIM_LOG=DIR                a line per call in DIR/rank.N: class call file bytes offset; offset -1: at the position
  *   IO_SHIM_FAULT=CLASS:N@R:WHAT   the N-th call of a class on rank R: EIO, ENOSPC: fails with it; kill: the process ends
  *                                  before it; short: this and every later one moves at most 777 bytes or is interrupted
+ * The calls of children do not count.
  * Classes: open (for reading), create (open for writing), read, write, room (fallocate, ftruncate), sync, close (of what
  * was opened for writing), rename. */
 #include <dlfcn.h>
@@ -31,6 +32,7 @@ enum action { NONE, FAIL, KILL, SHORT };
 static struct {
     const char *folder, *log;
     int rank;
+    pid_t pid;
     enum class class;
     long n; /* 0: no fault */
     enum action action;
@@ -45,6 +47,7 @@ __attribute__((constructor)) static void begin(void) {
     int on;
     shim.folder = getenv("IO_SHIM_FOLDER");
     shim.log = getenv("IO_SHIM_LOG");
+    shim.pid = getpid();
     shim.rank = rank ? atoi(rank) : 0;
     if (!fault || sscanf(fault, "%15[a-z]:%ld@%d:%15s", class, &shim.n, &on, what) != 4) {
         shim.n = 0;
@@ -86,6 +89,8 @@ static void tell(enum class class, const char *call, const char *path, long long
 
 /* Notes a call; false: it fails, and errno is set. `bytes` may shrink; NULL where nothing is transferred. */
 static bool goes_on(enum class class, const char *call, const char *path, size_t *bytes, long long offset) {
+    if (getpid() != shim.pid)
+        return true;
     tell(class, call, path, bytes ? (long long)*bytes : 0, offset);
     long n = atomic_fetch_add(&calls[class], 1) + 1;
     if (shim.n == 0 || class != shim.class || n < shim.n || (n > shim.n && shim.action != SHORT))
