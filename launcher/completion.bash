@@ -5,7 +5,7 @@ _fuse_dist() {
     local commands="run plan check policies convert info help"
     local options="
         --dump --explain --times --ranks --mem-per-rank --threads --backend --panel -D --define --input --weights --adapter -o --out --dtype --mode --query --progress --projection --samples --seed --precision --validate --cache --werror
-        -I --include --policy --root --output-root --weights-anywhere --stall-timeout --replicate-below --slabs-above --workspace --file-unit
+        -I --include --policy --root --output-root --weights-cache --weights-cache-size --weights-timeout --weights-anywhere --stall-timeout --replicate-below --slabs-above --workspace --file-unit
         -h --help --version --json"
 
     # bash splits words at '=': --dump=a is the three words --dump = a
@@ -28,11 +28,11 @@ _fuse_dist() {
             mapfile -t COMPREPLY < <(compgen -f -- "$current")
             ;;
         --precision) mapfile -t COMPREPLY < <(compgen -W "auto fp32 fp64 bf16 fp16" -- "$current") ;;
-        --root | --output-root | --cache | --include | -I)
+        --weights-cache | --root | --output-root | --cache | --include | -I)
             compopt -o filenames 2>/dev/null
             mapfile -t COMPREPLY < <(compgen -d -- "$current")
             ;;
-        --ranks | --mem-per-rank | --threads | --panel | -D | --define | --input | --adapter | --query | --samples | --seed | --stall-timeout | --replicate-below | \
+        --ranks | --mem-per-rank | --threads | --panel | -D | --define | --input | --adapter | --weights-cache-size | --weights-timeout | --query | --samples | --seed | --stall-timeout | --replicate-below | \
             --slabs-above | --workspace | --file-unit) ;;
         *)
             if [[ $current == -* ]]; then

@@ -1,6 +1,7 @@
 #include "launcher/environment.h"
 
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -17,6 +18,26 @@ static int number(const char *name, int otherwise) {
 
 static bool is_set(const char *name) {
     return getenv(name) != NULL;
+}
+
+static const char *text_of(const char *name) {
+    const char *value = getenv(name);
+    return value && *value ? value : NULL;
+}
+
+static void read_weights(struct environment *env) {
+    const char *cache = text_of("XDG_CACHE_HOME"), *home = text_of("HOME");
+    int n = 0;
+    if (cache || home)
+        n = snprintf(env->weights_cache, sizeof env->weights_cache, "%s%s/fuse-dist/weights", cache ? cache : home,
+                     cache ? "" : "/.cache");
+    if (n < 0 || n >= (int)sizeof env->weights_cache)
+        env->weights_cache[0] = '\0';
+    env->s3_key = text_of("AWS_ACCESS_KEY_ID");
+    env->s3_secret = text_of("AWS_SECRET_ACCESS_KEY");
+    env->s3_token = text_of("AWS_SESSION_TOKEN");
+    env->s3_region = text_of("AWS_REGION") ? text_of("AWS_REGION") : text_of("AWS_DEFAULT_REGION");
+    env->s3_endpoint = text_of("AWS_ENDPOINT_URL");
 }
 
 struct environment environment_read(void) {
@@ -46,6 +67,7 @@ struct environment environment_read(void) {
         per_node = per_core * number("SLURM_CPUS_ON_NODE", 1);
     env.node_memory_bytes = per_node << 20;
     env.threads = number("OMP_NUM_THREADS", 0);
+    read_weights(&env);
     env.fault = getenv("FUSE_FAULT");
     if (env.fault && !*env.fault)
         env.fault = NULL;

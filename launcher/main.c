@@ -362,6 +362,13 @@ int main(int argc, char **argv) {
     if (!launch.options.threads)
         launch.options.threads = env.threads;
     launch.options.fault = env.fault;
+    if (!launch.options.weights_cache && env.weights_cache[0])
+        launch.options.weights_cache = env.weights_cache;
+    launch.options.s3_key = env.s3_key;
+    launch.options.s3_secret = env.s3_secret;
+    launch.options.s3_token = env.s3_token;
+    launch.options.s3_region = env.s3_region;
+    launch.options.s3_endpoint = env.s3_endpoint;
     launch.options.node_memory_bytes = env.node_memory_bytes;
 
     int status = 0;

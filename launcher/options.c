@@ -251,6 +251,9 @@ static bool take_value(struct launch *out, enum launch_option option, char *text
     case LAUNCH_OPTION_QUERY: out->queries[out->options.queries++] = text; break;
     case LAUNCH_OPTION_CACHE: out->options.cache = text; break;
     case LAUNCH_OPTION_DTYPE: out->options.dtype = text; break;
+    case LAUNCH_OPTION_WEIGHTS_CACHE: out->options.weights_cache = text; break;
+    case LAUNCH_OPTION_WEIGHTS_CACHE_SIZE: out->options.weights_cache_bytes = number; break;
+    case LAUNCH_OPTION_WEIGHTS_TIMEOUT: out->options.weights_timeout = number; break;
     case LAUNCH_OPTION_WEIGHTS: out->options.weights = text; break;
     case LAUNCH_OPTION_OUT: out->options.out = text; break;
     case LAUNCH_OPTION_PROGRESS: out->progress = text; break;

@@ -36,6 +36,7 @@ THIRD_PARTY = [
     (r"(hdf5|hdf5_hl|H5\w*)\.h", {"io"}),
     (r"(cjson/)?cJSON\.h", {"io", "api"}),
     (r"zlib\.h", {"io"}),
+    (r"curl/curl\.h", {"io"}),
     (r"hwloc(/.*)?\.h", {"api", "launcher"}),
     (r"omp\.h", {"backend", "exec", "api"}),
     (r"curl/.*\.h", {"io", "launcher"}),

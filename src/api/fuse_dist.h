@@ -86,7 +86,13 @@ struct fuse_dist_options {
     int inputs;
     /* A weight manifest: where tensors come from that are used and not defined; NULL: the policy's, or none. */
     const char *weights;
-    int weights_anywhere;                   /* its files may lie outside of its folder */
+    int weights_anywhere; /* its files may lie outside of its folder */
+    /* Of a manifest behind a URL: the folder that keeps what was fetched, its bound in bytes (0: 64 GiB), and the seconds that a
+     * server may be silent (0: 60). For s3:// the key that requests are signed with, its session token, the region, and another
+     * endpoint than Amazon's; NULL: none. */
+    const char *weights_cache;
+    int64_t weights_cache_bytes, weights_timeout;
+    const char *s3_key, *s3_secret, *s3_token, *s3_region, *s3_endpoint;
     const struct fuse_dist_define *adapter; /* which adapter of a slot is used, "none" for none */
     int adapters;
     /* "demand": the queries are computed, and of everything else what they need; NULL or "all": sinks and exports. */

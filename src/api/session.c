@@ -99,6 +99,8 @@ static uint64_t hash_options(const struct fuse_dist_options *options) {
     hash = hash_text(hash, options->cache);
     hash = hash_text(hash, options->weights);
     hash = fuse_hash_int(hash, options->weights_anywhere);
+    hash = hash_text(hash, options->weights_cache);
+    hash = fuse_hash_int(fuse_hash_int(hash, options->weights_cache_bytes), options->weights_timeout);
     for (int i = 0; i < options->adapters; i++)
         hash = hash_text(hash_text(hash, options->adapter[i].name), options->adapter[i].value);
     for (int i = 0; i < options->inputs; i++)

@@ -1,12 +1,14 @@
 /* Weights from their manifest to the program: which are used, what their files hold, what is wrong. */
 #include "api/weights.h"
 #include "io/format.h"
+#include "io/remote.h"
 #include "io/shards.h"
 
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 struct fuse_diagnostic *fuse_weight_complain(struct fuse_dist_program *program, uint32_t offset, const char *format,
                                              ...) {
@@ -44,6 +46,71 @@ static enum fuse_status find_folder(struct fuse_dist_program *program, char fold
     slash[slash == folder] = '\0'; /* the root folder keeps its slash */
     return FUSE_OK;
 }
+
+/* ---- behind a URL ---- */
+
+#define CACHE_BYTES ((int64_t)64 << 30)
+#define SILENT_SECONDS 60
+
+static struct fuse_remote remote_of(const struct fuse_dist_options *o) {
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME_COARSE, &now); /* that of file systems */
+    return (struct fuse_remote){.cache = o->weights_cache,
+                                .most_bytes = o->weights_cache_bytes > 0 ? o->weights_cache_bytes : CACHE_BYTES,
+                                .begun_ns = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec,
+                                .stall_seconds = o->weights_timeout > 0 ? o->weights_timeout : SILENT_SECONDS,
+                                .s3_key = o->s3_key,
+                                .s3_secret = o->s3_secret,
+                                .s3_token = o->s3_token,
+                                .s3_region = o->s3_region,
+                                .s3_endpoint = o->s3_endpoint};
+}
+
+/* Collective: the first rank of every node fetches files of the URL's folder, the others wait. */
+static enum fuse_status fetch(struct fuse_dist_program *program, const struct fuse_remote *remote, const char *url,
+                              const char *const *name, int names, struct fuse_error *err) {
+    enum fuse_status st = FUSE_OK;
+    for (int k = 0; k < names && st == FUSE_OK && program->job->local_rank == 0; k++)
+        st = fuse_remote_fetch(remote, program->arena, url, name[k], err);
+    return fuse_agree(program->job->comm, st, err);
+}
+
+/* The manifest as a file of the cache. */
+static enum fuse_status fetch_manifest(struct fuse_dist_program *program, const char **path, struct fuse_error *err) {
+    const char *url = *path, *slash = strrchr(url, '/');
+    const char *name = fuse_arena_strndup(program->arena, slash + 1, strcspn(slash + 1, "?#"));
+    if (!program->options.weights_cache)
+        return fuse_fail(err, FUSE_EUSAGE, "%s: there is no folder to keep fetched weights in: --weights-cache", url);
+    if (!*name)
+        return fuse_fail(err, FUSE_EINPUT, "%s: this names no file", url);
+    struct fuse_remote remote = remote_of(&program->options);
+    FUSE_TRY(fetch(program, &remote, url, &name, 1, err));
+    *path = fuse_arena_printf(program->arena, "%s/%s", fuse_remote_folder(program->arena, &remote, url), name);
+    return FUSE_OK;
+}
+
+/* Files of the manifest, once each. */
+static enum fuse_status fetch_files(struct fuse_dist_program *program, const struct fuse_sources *files,
+                                    struct fuse_error *err) {
+    struct fuse_weights *weights = program->weights;
+    const char **name = FUSE_NEW_ARRAY(program->arena, const char *, files->list.n + 1), *path, *part;
+    struct fuse_map seen = {.arena = program->arena};
+    int names = 0;
+    int64_t other;
+    if (!weights->is_remote)
+        return FUSE_OK;
+    for (int k = 0; k < files->list.n; k++) {
+        fuse_api_split_place(&path, &part, program->arena, files->list.at[k].text);
+        if (fuse_map_get(&seen, path, &other))
+            continue;
+        fuse_map_put(&seen, path, k);
+        name[names++] = path + strlen(weights->folder) + 1;
+    }
+    struct fuse_remote remote = remote_of(&program->options);
+    return fetch(program, &remote, weights->path, name, names, err);
+}
+
+/* ---- what the policy says about them ---- */
 
 /* Numbers of a policy, of rank 0 or 1. */
 static struct fuse_weight_data policy_numbers(struct fuse_dist_program *program, const double *real,
@@ -121,8 +188,13 @@ enum fuse_status fuse_api_read_manifest(struct fuse_dist_program *program, struc
     struct fuse_weights *weights = FUSE_NEW(program->arena, struct fuse_weights);
     struct fuse_program_file file;
     char *folder = fuse_arena_alloc(program->arena, PATH_MAX);
-    FUSE_TRY(fuse_api_read_text(&file, program, "weight manifest", path, err));
-    enum fuse_status st = find_folder(program, folder, path, err);
+    const char *local = path;
+    weights->is_remote = fuse_remote_is_url(path);
+    if (weights->is_remote)
+        FUSE_TRY(fetch_manifest(program, &local, err));
+    FUSE_TRY(fuse_api_read_text(&file, program, "weight manifest", local, err));
+    file.path = path;
+    enum fuse_status st = find_folder(program, folder, local, err);
     FUSE_TRY(fuse_agree(comm, st, err));
     FUSE_TRY(comm->ops->broadcast(comm, folder, PATH_MAX, 0, err));
     FUSE_TRY(fuse_manifest_parse(&weights->manifest, program->arena, file.text, file.bytes, path, err));
@@ -263,7 +335,7 @@ static void request_file(struct fuse_dist_program *program, struct fuse_sources 
     if (!data->path)
         return;
     part->text = fuse_api_resolve(program->arena, weights->folder, data->path);
-    if (!program->options.weights_anywhere && leaves_folder(data->path)) {
+    if ((!program->options.weights_anywhere || weights->is_remote) && leaves_folder(data->path)) {
         struct fuse_diagnostic *d =
             fuse_weight_complain(program, data->offset, "\"%s\" lies outside of the manifest's folder", data->path);
         if (d)
@@ -480,6 +552,9 @@ enum fuse_status fuse_api_take_weights(struct fuse_dist_program *program, struct
         return FUSE_OK;
     int errors = program->diagnostics.errors;
     request_files(program, &files);
+    if (program->diagnostics.errors > errors)
+        return FUSE_OK;
+    FUSE_TRY(fetch_files(program, &files, err));
     FUSE_TRY(check_links(program, &files, err));
     if (program->diagnostics.errors > errors)
         return FUSE_OK;

@@ -42,6 +42,7 @@ struct fuse_weights {
     struct fuse_manifest manifest;
     int file;                  /* its number among the program's files */
     const char *path, *folder; /* as it was named; absolute, links resolved */
+    bool is_remote;            /* the path is a URL, the folder one of the cache */
     FUSE_VEC(struct fuse_used_weight) used;
     FUSE_VEC(struct fuse_adapter) adapters;
 };
