@@ -84,7 +84,8 @@ static void report_idle(struct fuse_dist_program *program, const struct fuse_pol
     if (program->options.policy_report)
         return;
     for (int t = 0; t < known->tensors.n; t++)
-        offer(&nearest, known->tensors.at[t].name);
+        if (fuse_policy_is_tensor(&known->tensors.at[t]))
+            offer(&nearest, known->tensors.at[t].name);
     advise(
         fuse_report(&program->diagnostics, FUSE_SEVERITY_ERROR, pattern->span, "'%s' matches no %s", pattern->at, what),
         nearest.best ? fuse_arena_printf(program->arena, "did you mean '%s'?", nearest.best) : NULL);
@@ -175,6 +176,8 @@ static void pin_tensors(struct fuse_dist_program *program) {
     bool *matched = FUSE_NEW_ARRAY(program->arena, bool, policy->sharding.n + 1);
     for (int t = 0; t < known->tensors.n; t++) {
         struct fuse_policy_tensor *tensor = &known->tensors.at[t];
+        if (!fuse_policy_is_tensor(tensor))
+            continue;
         struct fuse_policy_choice choice =
             fuse_policy_choose(policy->sharding.at, policy->sharding.n, sizeof *policy->sharding.at, tensor->name);
         for (int r = 0; r < policy->sharding.n; r++)
@@ -198,6 +201,17 @@ static void pin_tensors(struct fuse_dist_program *program) {
             report_idle(program, &policy->sharding.at[r].pattern, "tensor of the program");
 }
 
+/* A pattern may mean the other tensors that it matches; a name means this one. */
+static void refuse_relation(struct fuse_dist_program *program, const struct fuse_policy_tensor *tensor) {
+    const struct fuse_policy *policy = &program->policy;
+    struct fuse_policy_choice choice =
+        fuse_policy_choose(policy->sharding.at, policy->sharding.n, sizeof *policy->sharding.at, tensor->name);
+    const struct fuse_policy_text *pattern = &policy->sharding.at[choice.rule].pattern;
+    if (strcmp(pattern->at, tensor->name) == 0 && !tensor->is_relation)
+        fuse_report(&program->diagnostics, FUSE_SEVERITY_ERROR, pattern->span,
+                    "'%s' is a relation of tuples, which has no layout", tensor->name);
+}
+
 void fuse_api_pin_values(struct fuse_dist_program *program) {
     const struct fuse_policy_program *known = &program->policy_program;
     for (int v = 0; program->pins.n > 0 && v < program->ir.values.n; v++) {
@@ -205,19 +219,14 @@ void fuse_api_pin_values(struct fuse_dist_program *program) {
         int64_t number;
         if (!value->name || !fuse_map_get(&known->number_of, value->name, &number))
             continue;
-        const struct fuse_policy_tensor *tensor = &known->tensors.at[number];
-        if (tensor->pin == 0)
-            continue;
-        if (value->storage == FUSE_STORAGE_RELATION) {
-            struct fuse_policy_choice choice =
-                fuse_policy_choose(program->policy.sharding.at, program->policy.sharding.n,
-                                   sizeof *program->policy.sharding.at, tensor->name);
-            fuse_report(&program->diagnostics, FUSE_SEVERITY_ERROR,
-                        program->policy.sharding.at[choice.rule].pattern.span,
-                        "'%s' is a relation of tuples, which has no layout", tensor->name);
-        } else if (value->rank == tensor->rank) {
+        struct fuse_policy_tensor *tensor = &known->tensors.at[number];
+        bool is_relation = value->storage == FUSE_STORAGE_RELATION;
+        if (tensor->pin > 0 && is_relation)
+            refuse_relation(program, tensor);
+        else if (tensor->pin > 0 && value->rank == tensor->rank)
             value->pin = tensor->pin;
-        }
+        tensor->is_relation |= is_relation;
+        tensor->is_computed = true;
     }
 }
 

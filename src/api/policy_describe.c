@@ -84,7 +84,7 @@ static void describe_sharding(struct fuse_text *text, const struct fuse_dist_pro
         open_rule(text, program, pattern);
         for (int t = 0; t < known->tensors.n; t++) {
             const struct fuse_policy_tensor *tensor = &known->tensors.at[t];
-            if (fuse_policy_fit(pattern->at, tensor->name) == 0)
+            if (!fuse_policy_is_tensor(tensor) || fuse_policy_fit(pattern->at, tensor->name) == 0)
                 continue;
             struct fuse_policy_choice choice =
                 fuse_policy_choose(policy->sharding.at, policy->sharding.n, sizeof *policy->sharding.at, tensor->name);
@@ -92,7 +92,11 @@ static void describe_sharding(struct fuse_text *text, const struct fuse_dist_pro
             fuse_text_add(text, "    ");
             add_tensor(text, tensor);
             fuse_text_add(text, ": ");
-            if (choice.rule == r && tensor->pin > 0)
+            if (tensor->is_relation)
+                fuse_text_add(text, "tuples, which have no layout");
+            else if (choice.rule == r && tensor->pin > 0 && !tensor->is_computed)
+                fuse_text_add(text, "is not computed in this run");
+            else if (choice.rule == r && tensor->pin > 0)
                 add_layout(text, policy, &program->pins.at[tensor->pin - 1], tensor);
             else
                 fuse_text_add(text, "\"%s\" decides", policy->sharding.at[choice.rule].pattern.at);
@@ -245,7 +249,7 @@ void fuse_api_add_policy_events(struct fuse_dist_program *program) {
         const struct fuse_policy_tensor *tensor = &known->tensors.at[t];
         struct fuse_text text = {.arena = program->arena};
         add_tensor(&text, tensor);
-        if (tensor->pin > 0) {
+        if (tensor->pin > 0 && tensor->is_computed && !tensor->is_relation) {
             fuse_text_add(&text, ": ");
             add_layout(&text, policy, &program->pins.at[tensor->pin - 1], tensor);
             fuse_api_add_event(program, "policy", "%s", text.at);

@@ -29,10 +29,11 @@ static void take_axes(struct fuse_policy_tensor *tensor, const struct fuse_index
     }
 }
 
-/* A name in parentheses that nothing writes is a builtin. */
-static void see_use(struct walk *walk, const char *name, bool is_apply, const struct fuse_index *index, int n) {
+/* What nothing writes is a tensor (a weight) if it is used with brackets: a bare name may be an index, one in parentheses a
+ * builtin. */
+static void see_use(struct walk *walk, const char *name, bool has_brackets, const struct fuse_index *index, int n) {
     int64_t known;
-    if (is_apply && !fuse_map_get(&walk->program->number_of, name, &known))
+    if (!has_brackets && !fuse_map_get(&walk->program->number_of, name, &known))
         return;
     int number = number_of(walk->program, name);
     struct fuse_policy_tensor *tensor = &walk->program->tensors.at[number];
@@ -88,11 +89,11 @@ static void see_expr(struct walk *walk, struct fuse_expr *expr) {
         return;
     case FUSE_EXPR_REF:
         if (!walk->ast)
-            see_use(walk, expr->ref.name, false, expr->ref.index, expr->ref.n);
+            see_use(walk, expr->ref.name, expr->ref.has_brackets, expr->ref.index, expr->ref.n);
         return;
     case FUSE_EXPR_APPLY:
         if (!walk->ast && expr->apply.is_ref && !expr->apply.macro)
-            see_use(walk, expr->apply.name, true, expr->apply.index, expr->apply.indices);
+            see_use(walk, expr->apply.name, false, expr->apply.index, expr->apply.indices);
         see_call(walk, expr);
         for (int i = 0; expr->apply.is_call && i < expr->apply.arguments; i++)
             see_expr(walk, expr->apply.argument[i].value);
@@ -128,6 +129,10 @@ static void see_left_sides(struct walk *walk, struct fuse_item *const *item, int
     for (int i = 0; i < items; i++) {
         if (item[i]->kind == FUSE_ITEM_BLOCK || item[i]->kind == FUSE_ITEM_FN)
             see_left_sides(walk, item[i]->body, item[i]->bodies);
+        for (int k = 0; item[i]->kind == FUSE_ITEM_FN && k < item[i]->formals; k++) {
+            int formal = number_of(program, item[i]->formal[k].name);
+            program->tensors.at[formal].is_formal = true;
+        }
         if (item[i]->kind == FUSE_ITEM_FN)
             program->hides_sig |= strcasecmp(item[i]->name, "sig") == 0;
         if (!writes(item[i]))

@@ -10,8 +10,11 @@ struct fuse_policy_tensor {
     const char *name;
     int rank;                        /* on its first left side, or where it is first used if nothing writes it */
     const char *axis[FUSE_MAX_AXES]; /* names of its indices there; NULL: a fixed position or a slice */
-    bool is_defined;
-    bool has_steps;     /* a left side with a step axis */
+    bool is_defined;                 /* by a left side; else it is used, and a manifest may have it, unless: */
+    bool is_formal;                  /* of a function */
+    bool has_steps;                  /* a left side with a step axis */
+    /* Known once the program is checked: */
+    bool is_computed, is_relation;
     int pin;            /* 0, or one more than the number of its layout among fuse_dist_program.pins */
     int cold_calls;     /* calls of sig without T in its equations */
     FUSE_VEC(int) uses; /* numbers of the tensors that its equations read */
@@ -25,6 +28,10 @@ struct fuse_policy_program {
 };
 
 void fuse_policy_survey(struct fuse_policy_program *out, struct fuse_arena *arena, const struct fuse_ast *ast);
+/* A tensor that rules are about. */
+static inline bool fuse_policy_is_tensor(const struct fuse_policy_tensor *tensor) {
+    return tensor->is_defined || !tensor->is_formal;
+}
 /* It depends on itself or has a step axis. */
 bool fuse_policy_has_turns(const struct fuse_policy_program *program, int tensor);
 /* The place of an axis by its name, else by its position in digits; -1: there is none. */

@@ -160,6 +160,17 @@ class Policies(unittest.TestCase):
         result = self.run_on(0, "policies", "p.json", "prog.fuse")
         self.assertEqual(result.out.count("matches nothing") + result.out.count("decides about nothing"), 2, result.out)
 
+    def test_patterns_pass_over_relations_and_what_is_not_computed(self):
+        self.write("e.tsv", "0\t1\n1\t2\n0\t2\n")
+        self.write("prog.fuse", 'E(x,y) = "e.tsv"\nD[x] = E(x,y)\nUnused[x] = D[x] + 1\nexport D\n')
+        self.write("p.json", {"sharding": {"*": "row"}})
+        for n in (0, 3):
+            self.assertEqual(self.run_on(n, "--policy", "p.json", "prog.fuse").out, "D = [2, 1]\n")
+        text = self.run_on(0, "policies", "p.json", "prog.fuse").out
+        self.assertIn("    E[x,y]: tuples, which have no layout\n", text)
+        self.assertIn("    D[x]: x over all ranks that compute\n", text)
+        self.assertIn("    Unused[x]: is not computed in this run\n", text)
+
     def test_storage(self):
         """h5py sees the chunks and the compression that the rules ask for; the place of a sink is as good as its tensor."""
         self.write("prog.fuse", 'axis i = 300\naxis j = 70\nA[i,j] = uniform(seed=1)\nB[j,i] = A[i,j]\nC[i] = A[i,j]\n'
