@@ -74,8 +74,9 @@ void fuse_api_describe_cost(struct fuse_text *text, const struct fuse_dist_progr
     if (!fuse_api_is_constrained(program) || !program->plan)
         return;
     struct fuse_policy_cost is = cost_of(program->plan), free = program->free_cost;
-    fuse_text_add(text, "\nlayouts of the policy on %d ranks\n  %-28s %20s %20s %20s\n", program->plan->mesh.ranks, "",
-                  "with the policy", "planner's choice", "difference");
+    int ranks = program->plan->mesh.ranks;
+    fuse_text_add(text, "\nlayouts of the policy on %d rank%s\n  %-28s %20s %20s %20s\n", ranks, ranks == 1 ? "" : "s",
+                  "", "with the policy", "planner's choice", "difference");
     if (program->free_fits) {
         add_row(text, "modelled time, ns", is.time_ps / 1000, free.time_ps / 1000);
         add_row(text, "received, busiest, bytes", is.received_bytes_max, free.received_bytes_max);
