@@ -4,11 +4,10 @@
 
 #include "io/array.h"
 #include "io/json_scan.h"
-#include "io/rawfile.h"
+#include "io/text_file.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 /* The elements as if they were stored packed: what a text would be in an npy file. */
 struct element_bytes {
@@ -21,9 +20,8 @@ struct element_bytes {
 };
 
 struct json_source {
-    int fd;
     char *path;
-    struct fuse_file_bytes file;
+    struct fuse_text_file file;
     struct element_bytes elements;
     struct fuse_array array;
 };
@@ -84,10 +82,8 @@ static enum fuse_status read_values(struct fuse_bytes *self, void *to, size_t by
 
 static enum fuse_status probe_json(struct fuse_probe *out, const char *path, const char *part, struct fuse_error *err) {
     (void)part;
-    int fd;
     struct fuse_probe probe = {.file_dtype = FUSE_F32};
-    FUSE_TRY(fuse_rawfile_open(&fd, &probe.file_bytes, path, err));
-    close(fd);
+    FUSE_TRY(fuse_text_file_probe(&probe.file_bytes, path, err));
     *out = probe;
     return FUSE_OK;
 }
@@ -95,18 +91,18 @@ static enum fuse_status probe_json(struct fuse_probe *out, const char *path, con
 static enum fuse_status scan_json(struct fuse_probe *probe, struct fuse_arena *arena, struct fuse_comm *comm,
                                   const char *path, const char *part, struct fuse_error *err) {
     (void)part;
-    int fd = -1;
-    int64_t file_bytes;
-    enum fuse_status st = fuse_rawfile_open(&fd, &file_bytes, path, err);
-    if (st == FUSE_OK && file_bytes != probe->file_bytes)
-        st = fail_changed(path, err);
-    st = fuse_agree(comm, st, err);
+    struct fuse_text_file file = {.fd = -1};
+    struct fuse_probe found;
+    FUSE_TRY(fuse_text_file_scan(probe, arena, comm, path, err));
+    enum fuse_status st = fuse_agree(comm, fuse_text_file_open(&file, path, probe, err), err);
+    if (st == FUSE_OK)
+        st = fuse_json_scan(&found, arena, comm, file.bytes, file.size, fuse_json_chunk_bytes(file.size), path, err);
     if (st == FUSE_OK) {
-        struct fuse_file_bytes file = fuse_file_bytes(fd, 0, path);
-        st = fuse_json_scan(probe, arena, comm, &file.bytes, file_bytes, fuse_json_chunk_bytes(file_bytes), path, err);
+        found.file_bytes = probe->file_bytes;
+        found.packing = probe->packing;
+        *probe = found;
     }
-    if (fd >= 0)
-        close(fd);
+    fuse_text_file_close(&file);
     return st;
 }
 
@@ -114,8 +110,7 @@ static void close_source(struct fuse_source *handle) {
     struct json_source *source = (struct json_source *)handle;
     if (!source)
         return;
-    if (source->fd >= 0)
-        close(source->fd);
+    fuse_text_file_close(&source->file);
     fuse_json_close(&source->elements.reader);
     fuse_array_close(&source->array);
     free(source->path);
@@ -125,22 +120,16 @@ static void close_source(struct fuse_source *handle) {
 static enum fuse_status open_source(struct fuse_source **out, const char *path, const char *part,
                                     const struct fuse_probe *probe, struct fuse_error *err) {
     (void)part;
-    int64_t file_bytes;
     struct json_source *source = calloc(1, sizeof *source);
     if (!source)
         return fuse_fail(err, FUSE_EMEMORY, "no memory to open %s", path);
-    source->fd = -1;
+    source->file.fd = -1;
     source->path = strdup(path);
     struct element_bytes *e = &source->elements;
     enum fuse_status st = source->path ? FUSE_OK : fuse_fail(err, FUSE_EMEMORY, "no memory to open %s", path);
     FUSE_TRY_GOTO(st, st, close_it);
-    FUSE_TRY_GOTO(st, fuse_rawfile_open(&source->fd, &file_bytes, path, err), close_it);
-    if (file_bytes != probe->file_bytes) {
-        st = fail_changed(path, err);
-        goto close_it;
-    }
-    source->file = fuse_file_bytes(source->fd, 0, source->path);
-    FUSE_TRY_GOTO(st, fuse_json_open(&e->reader, &source->file.bytes, file_bytes, path, err), close_it);
+    FUSE_TRY_GOTO(st, fuse_text_file_open(&source->file, source->path, probe, err), close_it);
+    FUSE_TRY_GOTO(st, fuse_json_open(&e->reader, source->file.bytes, source->file.size, path, err), close_it);
     e->bytes.read = read_values;
     e->index = probe->index;
     e->dtype = probe->file_dtype;
@@ -160,7 +149,7 @@ static enum fuse_status read_source(struct fuse_source *handle, const struct fus
     return fuse_array_read(&((struct json_source *)handle)->array, box, to, err);
 }
 
-static const char *const suffixes[] = {".json", NULL};
+static const char *const suffixes[] = {".json", ".json.gz", NULL};
 
 const struct fuse_format fuse_format_json = {
     .name = "json",

@@ -6,22 +6,21 @@
 #include "io/array.h"
 #include "io/decimal.h"
 #include "io/json_scan.h"
-#include "io/rawfile.h"
+#include "io/text_file.h"
 
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 enum { BUFFER_BYTES = 1 << 18, MAX_LINE_BYTES = FUSE_DECIMAL_MAX_BYTES + 64, HEAD_BYTES = FUSE_JSON_AROUND_BYTES + 64 };
 
 /* ---- lines ---- */
 
 struct line_reader {
-    int fd;
+    struct fuse_text_file file;
     const char *path;
-    int64_t file_bytes, base; /* of buffer[0] */
+    int64_t base; /* of buffer[0] */
     size_t at, filled;
     char *buffer;
 };
@@ -37,16 +36,16 @@ static enum fuse_status refill(struct line_reader *r, struct fuse_error *err) {
     r->filled -= r->at;
     memmove(r->buffer, r->buffer + r->at, r->filled);
     r->at = 0;
-    int64_t rest = r->file_bytes - r->base - (int64_t)r->filled;
+    int64_t rest = r->file.size - r->base - (int64_t)r->filled;
     size_t room = BUFFER_BYTES - r->filled, more = rest < (int64_t)room ? (size_t)rest : room;
-    FUSE_TRY(fuse_rawfile_read(r->fd, r->buffer + r->filled, more, r->base + (int64_t)r->filled, r->path, err));
+    FUSE_TRY(r->file.bytes->read(r->file.bytes, r->buffer + r->filled, more, r->base + (int64_t)r->filled, err));
     r->filled += more;
     return FUSE_OK;
 }
 
 /* *found is false behind the last line. One that is too long comes in pieces, which are no elements. */
 static enum fuse_status next_line(struct line_reader *r, struct line *out, bool *found, struct fuse_error *err) {
-    if (r->filled - r->at < MAX_LINE_BYTES && r->base + (int64_t)r->filled < r->file_bytes)
+    if (r->filled - r->at < MAX_LINE_BYTES && r->base + (int64_t)r->filled < r->file.size)
         FUSE_TRY(refill(r, err));
     size_t rest = r->filled - r->at;
     *found = rest > 0;
@@ -176,21 +175,28 @@ static int64_t elems_of(const struct fuse_probe *probe) {
     return elems;
 }
 
+static enum fuse_status read_head(struct fuse_probe *probe, const char *path, struct fuse_error *err) {
+    char head[HEAD_BYTES];
+    struct fuse_text_file file;
+    size_t bytes = 0;
+    enum fuse_status st = fuse_text_file_open(&file, path, probe, err);
+    if (st == FUSE_OK) {
+        bytes = file.size < HEAD_BYTES ? (size_t)file.size : HEAD_BYTES;
+        st = file.bytes->read(file.bytes, head, bytes, 0, err);
+    }
+    fuse_text_file_close(&file);
+    return st == FUSE_OK ? parse_head(probe, head, bytes, path, err) : st;
+}
+
 static enum fuse_status probe_jsonl(struct fuse_probe *out, const char *path, const char *part,
                                     struct fuse_error *err) {
-    char head[HEAD_BYTES];
-    int fd;
     struct fuse_probe probe = {.file_dtype = FUSE_F32};
     (void)part;
-    FUSE_TRY(fuse_rawfile_open(&fd, &probe.file_bytes, path, err));
-    size_t bytes = probe.file_bytes < HEAD_BYTES ? (size_t)probe.file_bytes : HEAD_BYTES;
-    enum fuse_status st = fuse_rawfile_read(fd, head, bytes, 0, path, err);
-    close(fd);
-    if (st == FUSE_OK)
-        st = parse_head(&probe, head, bytes, path, err);
-    if (st == FUSE_OK)
-        *out = probe;
-    return st;
+    FUSE_TRY(fuse_text_file_probe(&probe.file_bytes, path, err));
+    if (!fuse_text_file_is_packed(path))
+        FUSE_TRY(read_head(&probe, path, err));
+    *out = probe;
+    return FUSE_OK;
 }
 
 /* ---- the scan ---- */
@@ -201,16 +207,14 @@ static enum fuse_status fail_changed(const char *path, struct fuse_error *err) {
 
 static enum fuse_status open_reader(struct line_reader *r, const char *path, const struct fuse_probe *probe,
                                     struct fuse_error *err) {
-    *r = (struct line_reader){.fd = -1, .path = path, .buffer = malloc(BUFFER_BYTES)};
+    *r = (struct line_reader){.file.fd = -1, .path = path, .buffer = malloc(BUFFER_BYTES)};
     if (!r->buffer)
         return fuse_fail(err, FUSE_EMEMORY, "no memory to read %s", path);
-    FUSE_TRY(fuse_rawfile_open(&r->fd, &r->file_bytes, path, err));
-    return r->file_bytes == probe->file_bytes ? FUSE_OK : fail_changed(path, err);
+    return fuse_text_file_open(&r->file, path, probe, err);
 }
 
 static void close_reader(struct line_reader *r) {
-    if (r->fd >= 0)
-        close(r->fd);
+    fuse_text_file_close(&r->file);
     free(r->buffer);
 }
 
@@ -259,7 +263,11 @@ static enum fuse_status judge(struct fuse_probe *probe, int64_t lines, const int
 
 static enum fuse_status scan_jsonl(struct fuse_probe *probe, struct fuse_arena *arena, struct fuse_comm *comm,
                                    const char *path, const char *file_part, struct fuse_error *err) {
-    int64_t chunk_bytes = fuse_json_chunk_bytes(probe->file_bytes), chunks = probe->file_bytes / chunk_bytes + 1;
+    FUSE_TRY(fuse_text_file_scan(probe, arena, comm, path, err));
+    if (probe->packing)
+        FUSE_TRY(fuse_agree(comm, read_head(probe, path, err), err));
+    int64_t text_bytes = fuse_text_file_bytes(probe);
+    int64_t chunk_bytes = fuse_json_chunk_bytes(text_bytes), chunks = text_bytes / chunk_bytes + 1;
     int64_t first = fuse_split_begin(chunks, comm->size, comm->rank);
     int64_t end = fuse_split_begin(chunks, comm->size, comm->rank + 1);
     int64_t *count = FUSE_NEW_ARRAY(arena, int64_t, chunks), before = 0, lines_before = 0;
@@ -389,7 +397,7 @@ static enum fuse_status read_source(struct fuse_source *handle, const struct fus
     return fuse_array_read(&((struct jsonl_source *)handle)->array, box, to, err);
 }
 
-static const char *const suffixes[] = {".jsonl", NULL};
+static const char *const suffixes[] = {".jsonl", ".jsonl.gz", NULL};
 
 const struct fuse_format fuse_format_jsonl = {
     .name = "jsonl",

@@ -1,13 +1,12 @@
 /* .tsv and .csv: relations. Sources hand out rows; see tsv_scan.h for what is known before. */
 #include "io/tsv.h"
 
-#include "io/rawfile.h"
+#include "io/text_file.h"
 #include "io/tsv_rows.h"
 #include "io/tsv_scan.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 static enum fuse_status fail_changed(const char *path, struct fuse_error *err) {
     enum fuse_status st = fuse_fail(err, FUSE_EINPUT, "%s changed after it was probed", path);
@@ -17,51 +16,32 @@ static enum fuse_status fail_changed(const char *path, struct fuse_error *err) {
 
 static enum fuse_status probe_rows(struct fuse_probe *out, const char *path, const char *part, struct fuse_error *err) {
     (void)part;
-    int fd;
     struct fuse_probe probe = {.file_dtype = FUSE_BOOL};
-    FUSE_TRY(fuse_rawfile_open(&fd, &probe.file_bytes, path, err));
-    close(fd);
+    FUSE_TRY(fuse_text_file_probe(&probe.file_bytes, path, err));
     *out = probe;
-    return FUSE_OK;
-}
-
-static enum fuse_status open_probed(int *out, const char *path, const struct fuse_probe *probe,
-                                    struct fuse_error *err) {
-    int fd;
-    int64_t file_bytes;
-    FUSE_TRY(fuse_rawfile_open(&fd, &file_bytes, path, err));
-    if (file_bytes != probe->file_bytes) {
-        close(fd);
-        return fail_changed(path, err);
-    }
-    *out = fd;
     return FUSE_OK;
 }
 
 static enum fuse_status scan_rows(struct fuse_probe *probe, struct fuse_arena *arena, struct fuse_comm *comm,
                                   const char *path, const char *part, struct fuse_error *err) {
     (void)part;
-    int fd = -1;
-    enum fuse_status st = fuse_agree(comm, open_probed(&fd, path, probe, err), err);
-    if (st == FUSE_OK) {
-        struct fuse_file_bytes file = fuse_file_bytes(fd, 0, path);
-        st = fuse_tsv_scan(&probe->tally, arena, comm, &file.bytes, probe->file_bytes, fuse_tsv_separator(path), path,
-                           err);
-    }
-    if (fd >= 0)
-        close(fd);
+    struct fuse_text_file file;
+    FUSE_TRY(fuse_text_file_scan(probe, arena, comm, path, err));
+    enum fuse_status st = fuse_agree(comm, fuse_text_file_open(&file, path, probe, err), err);
+    if (st == FUSE_OK)
+        st = fuse_tsv_scan(&probe->tally, arena, comm, file.bytes, file.size, fuse_tsv_separator(path), path, err);
+    fuse_text_file_close(&file);
     return st;
 }
 
 /* ---- reading ---- */
 
 struct row_source {
-    int fd;
     char *path;
     bool has_value;
     int columns;
     enum fuse_column_kind last;
-    struct fuse_file_bytes file;
+    struct fuse_text_file file;
     struct fuse_tsv_reader reader;
 };
 
@@ -69,8 +49,7 @@ static void close_rows(struct fuse_row_source *handle) {
     struct row_source *source = (struct row_source *)handle;
     if (!source)
         return;
-    if (source->fd >= 0)
-        close(source->fd);
+    fuse_text_file_close(&source->file);
     fuse_tsv_close(&source->reader);
     free(source->path);
     free(source);
@@ -84,17 +63,17 @@ static enum fuse_status open_rows(struct fuse_row_source **out, const char *path
     struct row_source *source = calloc(1, sizeof *source);
     if (!source)
         return fuse_fail(err, FUSE_EMEMORY, "no memory to open %s", path);
-    *source = (struct row_source){.fd = -1, .has_value = has_value, .columns = tally->columns, .last = tally->last};
+    *source =
+        (struct row_source){.file.fd = -1, .has_value = has_value, .columns = tally->columns, .last = tally->last};
     source->path = strdup(path);
-    int64_t begin = fuse_split_begin(probe->file_bytes, shares, share);
-    int64_t end = fuse_split_begin(probe->file_bytes, shares, share + 1);
+    int64_t bytes = fuse_text_file_bytes(probe);
+    int64_t begin = fuse_split_begin(bytes, shares, share), end = fuse_split_begin(bytes, shares, share + 1);
     enum fuse_status st = source->path ? FUSE_OK : fuse_fail(err, FUSE_EMEMORY, "no memory to open %s", path);
     FUSE_TRY_GOTO(st, st, close_it);
-    FUSE_TRY_GOTO(st, open_probed(&source->fd, path, probe, err), close_it);
-    source->file = fuse_file_bytes(source->fd, 0, source->path);
+    FUSE_TRY_GOTO(st, fuse_text_file_open(&source->file, source->path, probe, err), close_it);
     FUSE_TRY_GOTO(st,
-                  fuse_tsv_open(&source->reader, &source->file.bytes, probe->file_bytes, begin, end,
-                                fuse_tsv_separator(path), tally->columns, path, err),
+                  fuse_tsv_open(&source->reader, source->file.bytes, bytes, begin, end, fuse_tsv_separator(path),
+                                tally->columns, path, err),
                   close_it);
     *out = (struct fuse_row_source *)source;
     return FUSE_OK;
@@ -134,7 +113,7 @@ static enum fuse_status next_rows(struct fuse_row_source *handle, struct fuse_ro
     return FUSE_OK;
 }
 
-static const char *const suffixes[] = {".tsv", ".csv", NULL};
+static const char *const suffixes[] = {".tsv", ".csv", ".tsv.gz", ".csv.gz", NULL};
 
 const struct fuse_format fuse_format_tsv = {
     .name = "tsv",

@@ -14,7 +14,9 @@ enum { BUFFER_BYTES = FUSE_TSV_LINE_BYTES + 1 };
 
 char fuse_tsv_separator(const char *path) {
     size_t bytes = strlen(path);
-    return bytes >= 4 && strcasecmp(path + bytes - 4, ".csv") == 0 ? ',' : '\t';
+    if (bytes >= 3 && strcasecmp(path + bytes - 3, ".gz") == 0)
+        bytes -= 3;
+    return bytes >= 4 && strncasecmp(path + bytes - 4, ".csv", 4) == 0 ? ',' : '\t';
 }
 
 /* ---- lines ---- */

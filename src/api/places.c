@@ -95,13 +95,19 @@ static void hint(struct fuse_diagnostics *diagnostics, struct fuse_diagnostic *d
         diagnostic->hint = fuse_arena_printf(diagnostics->arena, "%s", text);
 }
 
+/* What is packed is read only. */
+static bool is_written(const struct fuse_format *format, const char *path) {
+    const struct place *place = find_place(path, strlen(path));
+    return format->sink_open && place && place->sink;
+}
+
 /* ".npy, .npz" : what can be read, or written, in this build. */
 static const char *list_suffixes(struct fuse_arena *arena, bool is_sink) {
     struct fuse_text text = {.arena = arena};
     const struct fuse_format *format;
     for (int i = 0; (format = fuse_format_at(i)); i++)
         for (const char *const *suffix = format->suffixes; *suffix; suffix++)
-            if (is_sink ? format->sink_open != NULL : format->probe != NULL)
+            if (is_sink ? is_written(format, *suffix) : format->probe != NULL)
                 fuse_text_add(&text, "%s%s", text.bytes ? ", " : "", *suffix);
     return text.at ? text.at : "";
 }
@@ -165,8 +171,10 @@ const struct fuse_format *fuse_api_find_format(struct fuse_dist_program *program
         return NULL;
     }
     if (is_sink && !place->sink) {
-        fuse_report(diagnostics, FUSE_SEVERITY_ERROR, span, "a %s file is a source only: it cannot be written",
-                    place->suffix);
+        struct fuse_diagnostic *d = fuse_report(diagnostics, FUSE_SEVERITY_ERROR, span,
+                                                "a %s file is a source only: it cannot be written", place->suffix);
+        if (is_compressed(path))
+            hint(diagnostics, d, "write it without .gz; gzip packs the file after the run");
         return NULL;
     }
     const struct fuse_format *format = fuse_format_find(path);
@@ -420,7 +428,7 @@ enum fuse_status fuse_api_check_out(struct fuse_dist_program *program, const cha
     const char *path, *part;
     fuse_api_split_place(&path, &part, arena, text);
     const struct fuse_format *format = fuse_format_find(path);
-    if (!format || !format->sink_open || (part && (!format->has_parts || names_relation(part)))) {
+    if (!format || !is_written(format, path) || (part && (!format->has_parts || names_relation(part)))) {
         fuse_fail(err, FUSE_EUSAGE, "--out %s: no tensor can be written there", text);
         fuse_hint(err, "the suffix tells the format; %s can be written", list_suffixes(arena, true));
         return FUSE_EUSAGE;

@@ -19,7 +19,8 @@ struct fuse_probe {
     uint64_t digest; /* of whatever else must not change until the source is opened */
     /* A file of rows: what a scan counted; rank, extents and dtype are then for its user to decide. NULL: an array. */
     const struct fuse_tally *tally;
-    const void *index; /* what a scan found out about where elements lie, in the format's own terms; not compared */
+    const void *packing; /* a packed file: how it is unpacked from some places on; not compared */
+    const void *index;   /* what a scan found out about where elements lie, in the format's own terms; not compared */
     const struct fuse_shards *shards; /* NULL: the tensor is one array of one file */
 };
 

@@ -107,6 +107,7 @@ static void pack_scanned(struct fuse_pack *pack, struct fuse_op *op, const struc
     else if (number >= 0) {
         op->probe.tally = probed->probe[number]->tally;
         op->probe.index = probed->probe[number]->index;
+        op->probe.packing = probed->probe[number]->packing;
     }
 }
 

@@ -28,6 +28,7 @@ A file of cases: "= Title" and a paragraph; then for each case
 import argparse
 import concurrent.futures
 import glob
+import gzip
 import json
 import os
 import re
@@ -126,8 +127,8 @@ def link(target):
 
 
 def evaluate(expression):
-    return eval(expression, {"numpy": numpy, "npy": npy, "npz": npz, "safetensors": safetensors, "struct": struct, "h5": h5,
-                             "pipe": os.mkfifo, "zeros": zeros, "link": link})
+    return eval(expression, {"numpy": numpy, "npy": npy, "npz": npz, "gzip": gzip, "safetensors": safetensors,
+                             "struct": struct, "h5": h5, "pipe": os.mkfifo, "zeros": zeros, "link": link})
 
 
 class Case:

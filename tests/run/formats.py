@@ -9,6 +9,7 @@ depend on the number of ranks, a failure that one rank alone sees.
 """
 
 import argparse
+import gzip
 import hashlib
 import json
 import os
@@ -28,8 +29,8 @@ A[i,j] = "stored.npz"
 B[i,j] = "deflated.npz:b"
 F[i,j] = "deflated.npz:fortran.npy"
 N[i,j] = "number.json"
-K[k]   = "integers.json"
-T[i,j] = "truth.json"
+K[k]   = "integers.json.gz"
+T[i,j] = "truth.json.gz"
 S      = "one.json"
 
 "out.npz" = A[i,j] + B[j,i]
@@ -47,8 +48,8 @@ S      = "one.json"
 """
 # Tables, read back and written again.
 BACK = """\
-T(i,j) = "truth.tsv"
-N[i,j] = "rows.csv"
+T(i,j) = "truth.tsv.gz"
+N[i,j] = "rows.csv.gz"
 S[] = "row.tsv"
 "truth_back.tsv" = T(i,j)
 "rows_back.csv" = N[i,j]
@@ -68,7 +69,17 @@ def write_inputs(folder):
     for name, value in (("number", n), ("integers", k), ("truth", t), ("one", numpy.float32(2.5))):
         with open(os.path.join(folder, name + ".json"), "w") as file:
             json.dump(value.tolist(), file, indent=1 if name == "number" else None)
+        pack(os.path.join(folder, name + ".json"))
     return a, b, f, n, k, t
+
+
+def pack(path):
+    """Beside the file, in two members."""
+    with open(path, "rb") as file:
+        text = file.read()
+    half = len(text) // 2 + 1
+    with open(path + ".gz", "wb") as file:
+        file.write(gzip.compress(text[:half], mtime=0) + gzip.compress(text[half:], 1, mtime=0))
 
 
 def check_outputs(folder, inputs):
@@ -137,6 +148,8 @@ def test_values(binary, ranks):
         for n, options in runs:
             expect(binary, folder, PROGRAM, n, 0, options=options)
             check_outputs(folder, inputs)
+            for name in "truth.tsv", "rows.csv":
+                pack(os.path.join(folder, name))
             expect(binary, folder, BACK, n, 0, options=options)
             for name in "truth.tsv", "rows.csv", "row.tsv":
                 same = [open(os.path.join(folder, name.replace(".", end)), "rb").read() for end in (".", "_back.")]
@@ -165,6 +178,8 @@ def test_failures(binary, ranks):
             flip(os.path.join(folder, name), place)
         with open(os.path.join(folder, "integers.json"), "a") as file:
             file.write("]")
+        with open(os.path.join(folder, "cut.json.gz"), "wb") as file:
+            file.write(gzip.compress(b"[1, 2, 3]")[:-3])
         with open(os.path.join(folder, "old.json"), "w") as file:
             file.write("old")
         before = digest(folder, set()) | {"prog.fuse": None}
@@ -173,6 +188,7 @@ def test_failures(binary, ranks):
             ('A[i,j] = "stored.npz"\n"y.npy" = A[i,j]\n"z.npz" = A[i,j]\n', 66, ["prog.fuse:1:", "stored.npz", "CRC-32"]),
             ('A[i,j] = "deflated.npz:b"\n"y.json" = A[i,j]\n"z.npz:q" = A[i,j]\n', 66, ["prog.fuse:1:", "deflated.npz:b"]),
             ('A[i] = "integers.json"\n"y.json" = A[i]\n', 66, ["prog.fuse:1:8", "integers.json:1:", "follows the end"]),
+            ('A[i] = "cut.json.gz"\n"y.json" = A[i]\n', 66, ["prog.fuse:1:", "cut.json.gz is truncated"]),
             ('A[i,j] = "deflated.npz"\n"y.json" = A[i,j]\n', 66, ["prog.fuse:1:", "b.npy, fortran.npy, other.npy"]),
             ('A[i,j] = "number.json"\n"old.json" = 0.0 / (A[i,j] - A[i,j])\n"z.npz" = A[i,j]\n', 73, ["old.json", "is NaN"]),
             ('A[i] = "number.json"\n"y.json" = A[i]\n', 65, ["prog.fuse:1:"]),

@@ -40,6 +40,7 @@ PACKED = {
 
 # field -> why it is not among the bytes
 LEFT_OUT = {
+    "fuse_probe.packing": "found anew by every start's scan",
     "fuse_probe.tally": "scanned anew by every start, and compared",
     "fuse_probe.index": "made by every start's scan",
     "fuse_probe.shards": "of weights, and programs with weights from a manifest are not kept",
