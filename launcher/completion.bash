@@ -2,9 +2,9 @@
 
 _fuse_dist() {
     local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} before=${COMP_WORDS[COMP_CWORD - 2]:-}
-    local commands="run plan check policies convert info help"
+    local commands="run plan check policies pack convert info help"
     local options="
-        --dump --explain --times --ranks --mem-per-rank --threads --backend --panel -D --define --input --weights --adapter -o --out --dtype --mode --query --progress --projection --samples --seed --precision --validate --cache --werror
+        --dump --explain --times --ranks --mem-per-rank --threads --backend --panel -D --define --input --weights --adapter -o --out --dtype --mode --query --progress --projection --samples --seed --precision --validate --cache --pack-below --werror
         -I --include --policy --root --output-root --weights-cache --weights-cache-size --weights-timeout --weights-anywhere --stall-timeout --replicate-below --slabs-above --workspace --file-unit
         -h --help --version --json"
 
@@ -33,7 +33,7 @@ _fuse_dist() {
             mapfile -t COMPREPLY < <(compgen -d -- "$current")
             ;;
         --ranks | --mem-per-rank | --threads | --panel | -D | --define | --input | --adapter | --weights-cache-size | --weights-timeout | --query | --samples | --seed | --stall-timeout | --replicate-below | \
-            --slabs-above | --workspace | --file-unit) ;;
+            --slabs-above | --pack-below | --workspace | --file-unit) ;;
         *)
             if [[ $current == -* ]]; then
                 mapfile -t COMPREPLY < <(compgen -W "$options" -- "$current")
@@ -46,7 +46,7 @@ _fuse_dist() {
                 COMPREPLY+=("$file")
             done < <(compgen -d -- "$current" && case ${COMP_WORDS[1]} in
                 convert | info) compgen -f -- "$current" ;;
-                *) compgen -f -X '!*.fuse' -- "$current" ;;
+                *) compgen -f -X '!*.fuse' -- "$current"; compgen -f -X '!*.pack' -- "$current" ;;
             esac)
             ;;
     esac

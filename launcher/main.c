@@ -86,6 +86,8 @@ static int run_program(fuse_dist_program *program, const struct launch *launch, 
         print_text(program, output, strcmp(launch->dump, "ast") == 0 ? FUSE_DIST_AST : FUSE_DIST_IR);
         return 0;
     }
+    if (launch->pack)
+        return fuse_dist_pack(program, launch->pack, launch->pack_below);
     print_messages(program, output, printed); /* warnings, before a long run */
     if (output)
         progress_start(progress_choose(launch->progress, isatty(STDERR_FILENO)));
@@ -369,10 +371,12 @@ int main(int argc, char **argv) {
     launch.options.s3_token = env.s3_token;
     launch.options.s3_region = env.s3_region;
     launch.options.s3_endpoint = env.s3_endpoint;
+    launch.options.scratch = env.scratch;
     launch.options.node_memory_bytes = env.node_memory_bytes;
 
     int status = 0;
-    bool is_run = launch.command == LAUNCH_RUN || launch.command == LAUNCH_CONVERT || launch.command == LAUNCH_INFO;
+    bool is_run = launch.command == LAUNCH_RUN || launch.command == LAUNCH_CONVERT || launch.command == LAUNCH_PACK ||
+                  launch.command == LAUNCH_INFO;
     if (is_run || launch.error[0]) {
         status = run(&launch, &env, arguments);
     } else if (launch.command == LAUNCH_PLAN) {

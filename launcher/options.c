@@ -11,6 +11,7 @@ enum {
     ON_RUN = 1u << LAUNCH_RUN,
     ON_PLAN = 1u << LAUNCH_PLAN,
     ON_CHECK = 1u << LAUNCH_CHECK,
+    ON_PACK = 1u << LAUNCH_PACK,
     ON_CONVERT = 1u << LAUNCH_CONVERT,
     ON_POLICIES = 1u << LAUNCH_POLICIES,
     ON_INFO = 1u << LAUNCH_INFO,
@@ -22,6 +23,7 @@ const struct launch_option_row launch_options[LAUNCH_OPTIONS] = {
 #define PLAN ON_PLAN
 #define CHECK ON_CHECK
 #define CONVERT ON_CONVERT
+#define PACK ON_PACK
 #define POLICIES ON_POLICIES
 #define INFO ON_INFO
 #define ANY ON_ANY
@@ -34,6 +36,7 @@ const struct launch_option_row launch_options[LAUNCH_OPTIONS] = {
 #undef PLAN
 #undef CHECK
 #undef CONVERT
+#undef PACK
 #undef POLICIES
 #undef INFO
 #undef ANY
@@ -249,6 +252,7 @@ static bool take_value(struct launch *out, enum launch_option option, char *text
     case LAUNCH_OPTION_DUMP: out->dump = text; break;
     case LAUNCH_OPTION_MODE: out->options.mode = text; break;
     case LAUNCH_OPTION_QUERY: out->queries[out->options.queries++] = text; break;
+    case LAUNCH_OPTION_PACK_BELOW: out->pack_below = number; break;
     case LAUNCH_OPTION_CACHE: out->options.cache = text; break;
     case LAUNCH_OPTION_DTYPE: out->options.dtype = text; break;
     case LAUNCH_OPTION_WEIGHTS_CACHE: out->options.weights_cache = text; break;
@@ -399,6 +403,13 @@ static bool check_together(struct launch *out, const struct scan *scan) {
         return fail(out, "--json goes with --version and info only");
     if (out->command == LAUNCH_POLICIES && out->rank_counts > 1)
         return fail(out, "policies looks at one number of ranks at a time");
+    if (out->command == LAUNCH_PACK) {
+        out->pack = out->options.out;
+        out->options.out = NULL;
+        out->options.packing = 1;
+        if (!out->pack)
+            return fail(out, "pack needs the name of a file: -o FILE.pack");
+    }
     if (out->command == LAUNCH_PLAN && !out->rank_counts)
         return fail(out, "plan needs a number of ranks: --ranks N");
     return true;
@@ -435,7 +446,7 @@ static bool parse(struct launch *out, struct scan *scan, char **plain) {
 }
 
 void launch_parse(struct launch *out, int argc, char **argv) {
-    *out = (struct launch){.command = LAUNCH_RUN};
+    *out = (struct launch){.command = LAUNCH_RUN, .pack_below = (int64_t)64 << 20};
     struct scan scan = {.argc = argc, .at = 1, .argv = argv};
     char **plain = calloc((size_t)argc + 1, sizeof *plain);
     out->defines = calloc((size_t)argc + 1, sizeof *out->defines);

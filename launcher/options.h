@@ -69,6 +69,8 @@ struct launch {
     const char **includes;             /* owned; options.include points to it */
     int ranks[LAUNCH_MAX_COUNTS];      /* PLAN */
     int rank_counts;
+    const char *pack;     /* PACK: the file to write */
+    int64_t pack_below;   /* .. bytes of sources in it */
     const char *progress; /* NULL: auto */
     const char *dump;     /* NULL: run the program */
     bool explain, times, json;

@@ -7,6 +7,7 @@
  * folders of DIR are free for other things that are kept. */
 #include "api/cache.h"
 
+#include "api/packed.h"
 #include "api/policy_apply.h"
 #include "core/hash.h"
 #include "io/rawfile.h"
@@ -165,9 +166,15 @@ static struct fuse_pack make_key(struct fuse_dist_program *program, const struct
     struct fuse_pack pack = fuse_pack_writer(program->arena);
     const struct fuse_dist_options *o = &program->options;
     const struct fuse_program_file *main = &program->files.list.at[0];
-    const char *words[] = {
-        fuse_dist_version(), main->path,  o->root,       o->output_root, o->backend ? o->backend : "cpu",
-        o->precision,        o->validate, o->projection, o->mode,        o->out};
+    const char *words[] = {fuse_dist_version(),
+                           main->path,
+                           o->backend ? o->backend : "cpu",
+                           o->precision,
+                           o->validate,
+                           o->projection,
+                           o->mode,
+                           o->out,
+                           o->output_root ? "output root" : NULL};
     int64_t samples = o->samples, seed = o->seed;
     bool strict = o->warnings_are_errors;
     size_t bytes = main->bytes;
@@ -178,7 +185,6 @@ static struct fuse_pack make_key(struct fuse_dist_program *program, const struct
     fuse_pack_int64(&pack, &samples);
     fuse_pack_int64(&pack, &seed);
     fuse_pack_bool(&pack, &strict);
-    add_words(&pack, o->include, o->includes);
     add_words(&pack, o->query, o->queries);
     add_pairs(&pack, o->input, o->inputs);
     add_pairs(&pack, o->define, o->defines);
@@ -260,6 +266,7 @@ struct loading {
     const char *build, *path;
     struct head head;
     const char *why; /* an entry is there and cannot be used; the same on every rank */
+    bool from_pack;
 };
 
 /* Rank 0: the files that the entry was made from are those that a program of today would take. */
@@ -292,8 +299,16 @@ static bool open_head(struct loading *l, const unsigned char *at, size_t bytes) 
 
 /* Rank 0. NULL: there is no entry that can be used; with l->why, one that should not be there. */
 static const unsigned char *find_entry(struct loading *l, size_t *bytes) {
-    const unsigned char *at = read_entry(bytes, &l->why, l->program->arena, l->path);
-    if (!at)
+    const struct fuse_api_packed *packed = l->program->packed;
+    const unsigned char *at;
+    if (l->from_pack) {
+        at = packed->plan;
+        *bytes = packed->plan_bytes;
+        l->why = at ? open_seal(at, *bytes) : "it has none";
+    } else {
+        at = read_entry(bytes, &l->why, l->program->arena, l->path);
+    }
+    if (!at || l->why)
         return NULL;
     if (!open_head(l, at, *bytes))
         l->why = "it is damaged";
@@ -301,7 +316,7 @@ static const unsigned char *find_entry(struct loading *l, size_t *bytes) {
         l->why = "it is of another build of fuse-dist";
     else if (l->head.key_bytes != l->program->cache_key_bytes ||
              memcmp(l->head.key, l->program->cache_key, l->head.key_bytes) != 0)
-        l->why = "it is of another program";
+        l->why = l->from_pack ? "it is for other options, ranks or memory" : "it is of another program";
     return l->why || !same_files(l) ? NULL : at;
 }
 
@@ -455,14 +470,14 @@ static bool prepare(struct loading *l, struct fuse_dist_program *program) {
     l->build = fuse_api_build_id(program->arena);
     if (!program->cache_key || !l->build)
         return false;
-    l->path = entry_path(program, l->build);
+    l->path = program->options.cache ? entry_path(program, l->build) : NULL;
     return true;
 }
 
 /* Collective. The policy is read now; what cannot be read is told when it is wanted. */
 static enum fuse_status make_cache_key(struct fuse_dist_program *program, const struct fuse_plan_request *request) {
     struct fuse_error ignored = {0};
-    if (program->options.policy &&
+    if (program->options.policy && !program->policy_file.path &&
         fuse_api_read_text(&program->policy_file, program, "policy", program->options.policy, &ignored) != FUSE_OK)
         return FUSE_EINPUT;
     struct fuse_pack key = make_key(program, request);
@@ -471,31 +486,56 @@ static enum fuse_status make_cache_key(struct fuse_dist_program *program, const 
     return FUSE_OK;
 }
 
+static void take_rest(struct loading *l) {
+    struct fuse_dist_program *program = l->program;
+    for (int i = 0; i < l->head.events.n; i++)
+        fuse_vec_push(program->arena, &program->events, l->head.events.at[i]);
+    program->is_constrained = l->head.is_constrained;
+    program->free_fits = l->head.free_fits;
+    program->free_cost = l->head.free_cost;
+    program->storage = l->head.storage.n > 0 ? l->head.storage.at : NULL;
+    if (l->head.messages)
+        fuse_text_add(&program->messages, "%s", l->head.messages);
+    fuse_api_add_event(program, "cache", "the plan came from %s", l->path);
+}
+
+/* Collective. */
+static enum fuse_status try_entry(bool *hit, struct loading *l, struct fuse_error *err) {
+    const unsigned char *at = NULL;
+    size_t bytes = 0;
+    FUSE_TRY(share_entry(l, &at, &bytes, err));
+    if (at && !l->why)
+        FUSE_TRY(use_entry(hit, l, err));
+    if (*hit)
+        take_rest(l);
+    return FUSE_OK;
+}
+
 enum fuse_status fuse_api_load_plan(bool *hit, struct fuse_dist_program *program,
                                     const struct fuse_plan_request *request, struct fuse_error *err) {
     struct loading l;
-    const unsigned char *at = NULL;
-    size_t bytes = 0;
     *hit = false;
-    if (!program->options.cache || program->converted_to || program->perturb ||
-        make_cache_key(program, request) != FUSE_OK || !prepare(&l, program))
+    if (program->converted_to || program->perturb || make_cache_key(program, request) != FUSE_OK ||
+        !prepare(&l, program))
         return FUSE_OK;
-    FUSE_TRY(share_entry(&l, &at, &bytes, err));
-    if (at && !l.why)
-        FUSE_TRY(use_entry(hit, &l, err));
+    if (program->packed) {
+        struct loading in_pack = {.program = program, .build = l.build, .path = program->path, .from_pack = true};
+        FUSE_TRY(try_entry(hit, &in_pack, err));
+        program->pack_complaint = in_pack.why;
+    }
+    if (*hit || !program->options.cache)
+        return FUSE_OK;
+    FUSE_TRY(try_entry(hit, &l, err));
     program->cache_complaint = l.why;
-    if (!*hit)
-        return FUSE_OK;
-    for (int i = 0; i < l.head.events.n; i++)
-        fuse_vec_push(program->arena, &program->events, l.head.events.at[i]);
-    program->is_constrained = l.head.is_constrained;
-    program->free_fits = l.head.free_fits;
-    program->free_cost = l.head.free_cost;
-    program->storage = l.head.storage.n > 0 ? l.head.storage.at : NULL;
-    if (l.head.messages)
-        fuse_text_add(&program->messages, "%s", l.head.messages);
-    fuse_api_add_event(program, "cache", "the plan came from %s", l.path);
     return FUSE_OK;
+}
+
+uint64_t fuse_api_probe_digest(struct fuse_arena *arena, const struct fuse_probe *probe) {
+    struct fuse_arena_mark mark = fuse_arena_mark(arena);
+    struct fuse_pack pack = pack_probe(arena, probe);
+    uint64_t digest = fuse_hash_bytes(FUSE_HASH_SEED, pack.at, pack.bytes);
+    fuse_arena_rewind(arena, mark);
+    return digest;
 }
 
 /* ---- writing ---- */
@@ -586,21 +626,34 @@ static const char *write_file(struct fuse_arena *arena, const char *path, const 
                           : fuse_arena_printf(arena, "%s cannot be written: %s", path, strerror(errno));
 }
 
+/* NULL, or why the program cannot be kept. */
+static const char *make_entry(struct fuse_pack *pack, struct loading *l) {
+    struct fuse_dist_program *program = l->program;
+    struct fuse_probed probed = probed_sources(program);
+    if (program->policy.weights.at)
+        return "its weights come from a manifest";
+    write_head(pack, l);
+    size_t head_bytes = pack->bytes;
+    fuse_ir_pack(pack, &program->ir, &probed);
+    fuse_plan_pack(pack, program->plan);
+    return fuse_pack_is_done(pack) && reads_back(pack, head_bytes, &probed)
+               ? NULL
+               : "this program has something that cannot be kept";
+}
+
+const char *fuse_api_make_entry(struct fuse_pack *pack, struct fuse_dist_program *program) {
+    struct loading l;
+    return prepare(&l, program) ? make_entry(pack, &l) : "this build has no identity";
+}
+
 /* Rank 0. NULL, or why nothing was kept. */
 static const char *write_entry(struct loading *l) {
     struct fuse_dist_program *program = l->program;
     struct fuse_arena *arena = program->arena;
     struct fuse_pack pack = fuse_pack_writer(arena);
-    struct fuse_probed probed = probed_sources(program);
-    if (program->policy.weights.at)
-        return "its weights come from a manifest";
-    write_head(&pack, l);
-    size_t head_bytes = pack.bytes;
-    fuse_ir_pack(&pack, &program->ir, &probed);
-    fuse_plan_pack(&pack, program->plan);
-    if (!fuse_pack_is_done(&pack) || !reads_back(&pack, head_bytes, &probed))
-        return "this program has something that cannot be kept";
-    const char *why = make_folder(arena, program->options.cache);
+    const char *why = make_entry(&pack, l);
+    if (!why)
+        why = make_folder(arena, program->options.cache);
     if (!why)
         why = make_folder(arena, fuse_arena_printf(arena, "%s/plans", program->options.cache));
     return why ? why : write_file(arena, l->path, &pack);
@@ -615,6 +668,10 @@ enum fuse_status fuse_api_keep_plan(struct fuse_dist_program *program, struct fu
     struct fuse_comm *comm = program->job->comm;
     struct loading l;
     char why[300] = "";
+    if (program->pack_complaint)
+        note(program, "the program is planned anew, and not as in", program->path, program->pack_complaint);
+    if (!program->options.cache)
+        return FUSE_OK;
     if (!prepare(&l, program)) {
         if (program->cache_key)
             note(program, "no plan is kept in", program->options.cache, "this build has no identity");

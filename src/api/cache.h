@@ -14,6 +14,10 @@ void fuse_api_seal(unsigned char envelope[FUSE_API_SEAL_BYTES], const struct fus
  * noted by fuse_api_keep_plan, never a failure. */
 enum fuse_status fuse_api_load_plan(bool *hit, struct fuse_dist_program *program,
                                     const struct fuse_plan_request *request, struct fuse_error *err) FUSE_CHECKED;
+/* Local, when the plan is made: an entry, without its seal. NULL, or why there cannot be one. */
+const char *fuse_api_make_entry(struct fuse_pack *pack, struct fuse_dist_program *program);
+/* Local. Of all that a probe says, but for its index. */
+uint64_t fuse_api_probe_digest(struct fuse_arena *arena, const struct fuse_probe *probe);
 /* Collective, when the plan is made: keeps it for the next start. That it cannot is a note. */
 enum fuse_status fuse_api_keep_plan(struct fuse_dist_program *program, struct fuse_error *err) FUSE_CHECKED;
 

@@ -1,5 +1,7 @@
 /* What a file holds, without a program. */
+#include "api/packed.h"
 #include "api/program.h"
+#include "io/bundle.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -15,9 +17,34 @@ enum fuse_status fuse_api_probe_place(struct fuse_dist_program *program, const c
     return st;
 }
 
+/* What a pack of a program looks like to who asks for arrays. */
+static const struct fuse_format pack_format = {.name = "pack"};
+
+/* Collective. */
+static enum fuse_status list_pack(struct fuse_dist_program *program, const char *path, struct fuse_error *err) {
+    struct fuse_bundle bundle;
+    struct fuse_contents *contents = FUSE_NEW(program->arena, struct fuse_contents);
+    enum fuse_status st = FUSE_OK;
+    if (program->job->comm->rank == 0) {
+        st = fuse_bundle_open(&bundle, program->arena, path, err);
+        for (int i = 0; st == FUSE_OK && i < bundle.directory.members; i++) {
+            const struct fuse_zip_member *member = &bundle.directory.member[i];
+            struct fuse_attribute one = {.name = member->name,
+                                         .text = fuse_arena_printf(program->arena, "%" PRId64 " bytes", member->bytes)};
+            fuse_vec_push(program->arena, &contents->attributes, one);
+        }
+        if (st == FUSE_OK)
+            fuse_bundle_close(&bundle);
+        program->contents = contents;
+    }
+    return fuse_agree(program->job->comm, st, err);
+}
+
 enum fuse_status fuse_api_list_contents(struct fuse_dist_program *program, const char *text, struct fuse_error *err) {
     struct fuse_comm *comm = program->job->comm;
     const char *path, *part;
+    if (fuse_api_is_pack(text))
+        return list_pack(program, text, err);
     fuse_api_source_place(&path, &part, program, text);
     const struct fuse_format *format = fuse_api_find_format(program, path, part, FUSE_NO_SPAN, false);
     if (!format)
@@ -215,7 +242,7 @@ static void print_json(struct fuse_text *text, const struct fuse_dist_program *p
 void fuse_api_print_contents(struct fuse_text *text, const struct fuse_dist_program *program, bool json) {
     const char *path, *part;
     fuse_api_split_place(&path, &part, program->arena, program->path);
-    const struct fuse_format *format = fuse_format_find(path);
+    const struct fuse_format *format = fuse_api_is_pack(program->path) ? &pack_format : fuse_format_find(path);
     if (json)
         print_json(text, program, format);
     else

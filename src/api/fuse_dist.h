@@ -61,6 +61,8 @@ struct fuse_dist_options {
     const char *projection;
     int64_t samples, seed;
     int warnings_are_errors;
+    int packing;               /* fuse_dist_pack will be called */
+    const char *scratch;       /* folder for what is unpacked from a pack while it runs; NULL: /tmp */
     const char *cache;         /* folder where plans are kept for later starts of the same program; NULL: none are */
     const char *backend;       /* "cpu" (NULL), "ref", "fakedev" */
     int threads;               /* per rank; 0: cores that this rank may use */
@@ -138,6 +140,10 @@ FUSE_DIST_API int fuse_dist_open_file(fuse_dist_program **program, fuse_dist_job
                                       const struct fuse_dist_options *options);
 /* Collective. Plans for the job's ranks, or options.ranks. */
 FUSE_DIST_API int fuse_dist_plan(fuse_dist_program *program);
+/* Collective, of a program opened with options.packing. Writes one file, which fuse_dist_open takes as a program wherever
+ * it is: the program, its imports, policy and options, the plan for this job, and of its sources the smallest ones, up to
+ * `below_bytes` in all; the others are named, and must not change. The name ends in .pack. */
+FUSE_DIST_API int fuse_dist_pack(fuse_dist_program *program, const char *path, int64_t below_bytes);
 /* Collective. Plans if need be, runs, writes the sinks. */
 FUSE_DIST_API int fuse_dist_run(fuse_dist_program *program);
 

@@ -1,3 +1,4 @@
+#include "api/packed.h"
 #include "api/program.h"
 #include "api/weights.h"
 #include "io/format.h"
@@ -57,7 +58,7 @@ const char *fuse_api_resolve(struct fuse_arena *arena, const char *root, const c
 
 void fuse_api_source_place(const char **path, const char **part, struct fuse_dist_program *program, const char *text) {
     fuse_api_split_place(path, part, program->arena, text);
-    *path = fuse_api_resolve(program->arena, program->options.root, *path);
+    *path = fuse_api_packed_path(program, *path, fuse_api_resolve(program->arena, program->options.root, *path));
 }
 
 /* Without "." and doubled slashes; ".." stays, because a link may stand before it. */
@@ -267,7 +268,7 @@ enum fuse_status fuse_api_probe_sources(struct fuse_dist_program *program, struc
         format[i] = fuse_api_find_format(program, path, part, source->span, false);
         if (!format[i] || comm->rank != 0)
             continue;
-        path = fuse_api_resolve(program->arena, program->options.root, path);
+        fuse_api_source_place(&path, &part, program, source->text);
         answer[i].ok = format[i]->probe(&answer[i].probe, path, part, &failure[i]) == FUSE_OK;
     }
     FUSE_TRY(comm->ops->broadcast(comm, answer, (size_t)n * sizeof *answer, 0, err));
@@ -289,6 +290,7 @@ enum fuse_status fuse_api_probe_sources(struct fuse_dist_program *program, struc
         if (!source->probed)
             report_failure(program, source, &failure[i]);
     }
+    fuse_api_check_packed(program);
     return FUSE_OK;
 }
 

@@ -64,6 +64,7 @@ struct fuse_dist_program {
     struct fuse_sources probed; /* sources that are known before the program says that it has them */
     struct fuse_ir ir;
     bool is_parsed, is_checked;
+    struct fuse_api_packed *packed; /* packed.h; NULL: the program is a file of its own */
     const char *converted_to; /* fuse_dist_open_convert: the program is made, and its places mean nothing to the user */
     struct fuse_contents *contents; /* fuse_dist_open_file, on rank 0 */
     int first_query, end_query;     /* files that are queries */
@@ -75,6 +76,7 @@ struct fuse_dist_program {
     struct fuse_plan *plan;
     const void *cache_key; /* what an entry of the cache must be about; NULL: no cache */
     size_t cache_key_bytes;
+    const char *pack_complaint;              /* why the plan of a pack was not used, NULL */
     const char *cache_complaint;             /* why an entry of the cache was not used, NULL */
     struct fuse_program_file policy_file;    /* read already, when it has a path */
     const struct fuse_sink_storage *storage; /* [ops] of a plan from the cache: what the policy says; NULL: ask it */

@@ -1,3 +1,4 @@
+#include "api/packed.h"
 #include "api/program.h"
 
 #include <errno.h>
@@ -144,12 +145,29 @@ static enum fuse_status find_and_read(struct fuse_dist_program *program, struct 
     return FUSE_OK;
 }
 
+/* A pack knows what its imports mean. The files that they are come in the same order as when it was made. */
+static int look_in_pack(struct fuse_dist_program *program, struct fuse_program_file *found, const char *text,
+                        int from) {
+    const struct fuse_api_packed *packed = program->packed;
+    for (int i = 0; i < packed->lookups.n; i++) {
+        const struct fuse_api_lookup *lookup = &packed->lookups.at[i];
+        if (lookup->from != from || strcmp(lookup->text, text) != 0 || lookup->file > program->files.list.n)
+            continue;
+        if (lookup->file == program->files.list.n)
+            *found = packed->files.at[lookup->file];
+        return lookup->file;
+    }
+    return -1;
+}
+
 int fuse_api_look_up(struct fuse_dist_program *program, struct fuse_program_file *found,
                      const struct fuse_api_lookup *lookup) {
     struct found at = {0};
     const char *path = NULL;
     char *read = NULL;
     struct fuse_error err = {0};
+    if (program->packed)
+        return look_in_pack(program, found, lookup->text, lookup->from);
     if (find_and_read(program, &at, &path, &read, lookup->text, lookup->from, &err) != FUSE_OK)
         at.file = -1;
     if (at.file >= 0 && read)
@@ -173,6 +191,14 @@ enum fuse_status fuse_api_find_import(void *context, int *file, const char *text
     const char *path = NULL;
     char *read = NULL, *own_path, *own_text;
     enum fuse_status st = FUSE_OK;
+    if (program->packed) {
+        struct fuse_program_file in_pack = {0};
+        *file = look_in_pack(program, &in_pack, text, from);
+        note_lookup(program, text, from, *file);
+        if (in_pack.path)
+            fuse_vec_push(program->arena, &program->files.list, in_pack);
+        return FUSE_OK;
+    }
     if (comm->rank == 0)
         st = find_and_read(program, &found, &path, &read, text, from, err);
     FUSE_TRY_GOTO(st, fuse_agree(comm, st, err), free_read);

@@ -1,4 +1,5 @@
 #include "api/cache.h"
+#include "api/packed.h"
 #include "api/policy_apply.h"
 #include "api/program.h"
 #include "api/run_progress.h"
@@ -231,8 +232,12 @@ static enum fuse_status prepare(struct fuse_dist_program *program, struct fuse_e
     FUSE_TRY(compare_ranks(program, err));
     FUSE_TRY(check_options(program, err));
     struct fuse_program_file file = {0};
-    FUSE_TRY(program->converted_to ? fuse_api_make_conversion(&file, program, err)
-                                   : fuse_api_read_text(&file, program, "program", program->path, err));
+    if (program->converted_to)
+        FUSE_TRY(fuse_api_make_conversion(&file, program, err));
+    else if (fuse_api_is_pack(program->path))
+        FUSE_TRY(fuse_api_open_pack(&file, program, err));
+    else
+        FUSE_TRY(fuse_api_read_text(&file, program, "program", program->path, err));
     fuse_vec_push(program->arena, &program->files.list, file);
     return FUSE_OK;
 }
@@ -315,7 +320,8 @@ static enum fuse_status load_plan(bool *hit, struct fuse_dist_program *program, 
     struct fuse_plan_request request;
     struct fuse_memory share;
     *hit = false;
-    if (!program->options.cache || program->options.weights)
+    bool wanted = program->options.cache || program->options.packing || program->packed;
+    if (!wanted || program->options.weights)
         return FUSE_OK;
     FUSE_TRY(make_request(&request, &share, program, err));
     return fuse_api_load_plan(hit, program, &request, err);
@@ -452,6 +458,7 @@ void fuse_dist_close(fuse_dist_program *program) {
     if (!program)
         return;
     fuse_watchdog_close(program->watchdog);
+    fuse_api_close_pack(program);
     fuse_arena_close(program->arena);
 }
 

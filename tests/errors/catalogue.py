@@ -114,6 +114,25 @@ def safetensors(header, data=b"", length=None):
     return struct.pack("<Q", len(header) if length is None else length) + header + data
 
 
+def pack(compressed=False, program=b"Y = 1\nexport Y\n", **manifest):
+    """A pack of a program, as `fuse-dist pack` writes it, with keys of the manifest replaced."""
+    import io
+    import json
+    import zipfile
+    digest = 14695981039346656037
+    for byte in program:
+        digest = (digest ^ byte) * 1099511628211 % 2**64
+    options = {"samples": 0, "seed": 0, "werror": False, "define": [], "input": [], "query": []}
+    whole = {"schema": "fuse.pack", "version": 1, "fuse_dist": "0.1.0", "ranks": 1, "imports": [], "options": options,
+             "data": [], "sources": [], "files": [{"path": "prog.fuse", "member": "program/0-prog.fuse",
+                                                   "digest": f"{digest:016x}"}], **manifest}
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED if compressed else zipfile.ZIP_STORED) as archive:
+        archive.writestr("program/0-prog.fuse", program)
+        archive.writestr("manifest.json", json.dumps(whole))
+    return file.getvalue()
+
+
 def zeros(count):
     """A file of that many zero bytes that takes no room."""
     def make(path):
@@ -127,7 +146,7 @@ def link(target):
 
 
 def evaluate(expression):
-    return eval(expression, {"numpy": numpy, "npy": npy, "npz": npz, "gzip": gzip, "safetensors": safetensors,
+    return eval(expression, {"numpy": numpy, "npy": npy, "npz": npz, "gzip": gzip, "pack": pack, "safetensors": safetensors,
                              "struct": struct, "h5": h5, "pipe": os.mkfifo, "zeros": zeros, "link": link})
 
 

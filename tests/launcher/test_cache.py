@@ -216,7 +216,7 @@ class Change(Cached):
                              (["--panel", "2"], 2), (["--backend", "fakedev"], 2), (["--workspace", "64K"], 2),
                              (["--replicate-below", "1"], 2), (["--file-unit", "512"], 2), (["--slabs-above", "0"], 2),
                              (["--validate", "finite"], 2), (["--out", "d.npy"], 2), (["--input", "X=x.npy"], 2),
-                             (["--root", "."], 2), (["--output-root", "."], 2),
+                             (["--output-root", "."], 2),
                              (["--projection", "monte_carlo", "--samples", "1000000"], 2)):
             self.misses(*words, scale=scale)
             self.hits(*words, scale=scale)

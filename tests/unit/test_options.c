@@ -233,6 +233,7 @@ static void test_table(void **state) {
         assert_true((row->kind == LAUNCH_FLAG) == !row->argument);
         const char *command = row->commands & 1u << LAUNCH_RUN    ? "run a.fuse"
                               : row->commands & 1u << LAUNCH_PLAN ? "plan a.fuse --ranks 3"
+                              : row->commands & 1u << LAUNCH_PACK ? "pack a.fuse -o a.pack"
                                                                   : "convert a.npy b.npy";
         snprintf(text, sizeof text, "%s %s %s%s", command, word,
                  row->kind == LAUNCH_FLAG     ? ""
