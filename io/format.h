@@ -69,6 +69,9 @@ struct fuse_format {
     bool stores_chunks;          /* sinks follow struct fuse_sink_storage */
     bool has_parts;              /* "file:part" selects, and several sinks share a file */
     bool is_flat; /* the elements lie in the file as they do in memory, but perhaps for their byte order */
+    /* source_read and sink_write touch nothing but their file and memory, send no messages, and may be called from another
+     * thread than the rest, one at a time for each file: files are then read and written while the ranks compute. */
+    bool is_independent;
     /* Local, pure; only formats with parts. The canonical spelling of a part of a sink (NULL: the default one), equal for
      * two parts that are the same place; NULL with a reason in *err (OUTPUT) when nothing can be written there. */
     const char *(*sink_part)(struct fuse_arena *arena, const char *part, struct fuse_error *err);

@@ -186,6 +186,7 @@ const struct fuse_format fuse_format_npy = {
     .name = "npy",
     .suffixes = suffixes,
     .is_flat = true,
+    .is_independent = true,
     .probe = probe_npy,
     .source_open = open_source,
     .source_read = read_source,

@@ -508,6 +508,7 @@ static const char *const suffixes[] = {".npz", NULL};
 const struct fuse_format fuse_format_npz = {
     .name = "npz",
     .suffixes = suffixes,
+    .is_independent = true,
     .has_parts = true,
     .sink_part = sink_part,
     .probe = probe_npz,

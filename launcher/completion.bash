@@ -5,7 +5,7 @@ _fuse_dist() {
     local commands="run plan check policies pack convert info help"
     local options="
         --dump --explain --times --ranks --mem-per-rank --threads --backend --panel -D --define --input --weights --adapter -o --out --dtype --mode --query --progress --projection --samples --seed --precision --validate --cache --pack-below --werror
-        -I --include --policy --root --output-root --weights-cache --weights-cache-size --weights-timeout --weights-anywhere --stall-timeout --replicate-below --slabs-above --workspace --file-unit
+        -I --include --policy --root --output-root --weights-cache --weights-cache-size --weights-timeout --weights-anywhere --stall-timeout --replicate-below --slabs-above --stream-above --workspace --file-unit
         -h --help --version --json"
 
     # bash splits words at '=': --dump=a is the three words --dump = a
@@ -33,7 +33,7 @@ _fuse_dist() {
             mapfile -t COMPREPLY < <(compgen -d -- "$current")
             ;;
         --ranks | --mem-per-rank | --threads | --panel | -D | --define | --input | --adapter | --weights-cache-size | --weights-timeout | --query | --samples | --seed | --stall-timeout | --replicate-below | \
-            --slabs-above | --pack-below | --workspace | --file-unit) ;;
+            --slabs-above | --stream-above | --pack-below | --workspace | --file-unit) ;;
         *)
             if [[ $current == -* ]]; then
                 mapfile -t COMPREPLY < <(compgen -W "$options" -- "$current")

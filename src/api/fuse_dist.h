@@ -74,6 +74,9 @@ struct fuse_dist_options {
     int64_t replicate_below; /* bytes: smaller tensors are held by every rank without search; negative: none are */
     int64_t slab_bytes; /* intermediates of which a rank would hold more are computed slab by slab where they can be;
                               * 0: where that pays or memory is short; negative: never */
+    int64_t
+        stream_bytes; /* sources of which a rank would hold more are read slab by slab while the program runs, where they
+                           * can be; 0: where it does not fit otherwise; negative: never */
     int64_t workspace_bytes; /* staging for messages and pieces of files: at most this much each way */
     int64_t file_unit_bytes; /* ranks read and write ranges of files that begin at multiples of this */
     /* A rank that has waited so long for another calls `stalled` from a thread of its own, once; it should end the

@@ -90,6 +90,7 @@ static uint64_t hash_options(const struct fuse_dist_options *options) {
     hash = fuse_hash_int(hash, options->panels);
     hash = fuse_hash_int(hash, options->replicate_below);
     hash = fuse_hash_int(hash, options->slab_bytes);
+    hash = fuse_hash_int(hash, options->stream_bytes);
     hash = fuse_hash_int(hash, options->workspace_bytes);
     hash = fuse_hash_int(hash, options->stall_seconds);
     hash = fuse_hash_int(hash, options->file_unit_bytes);
@@ -298,6 +299,7 @@ static enum fuse_status make_request(struct fuse_plan_request *out, struct fuse_
                            : options->replicate_below == 0 ? -1
                                                            : options->replicate_below,
         .slab_bytes = options->slab_bytes,
+        .stream_bytes = options->stream_bytes,
         .workspace_bytes = options->workspace_bytes,
         .file_unit_bytes = options->file_unit_bytes,
         .perturb = program->perturb,

@@ -28,16 +28,25 @@ bool fuse_exec_fault(struct fuse_exec *exec, enum fuse_fault_kind kind) {
 #endif
 }
 
-char *fuse_exec_data(const struct fuse_exec *exec, int buffer) {
+static char *data_at(const struct fuse_exec *exec, int buffer, int64_t turn) {
     const struct fuse_buffer *b = &exec->plan->buffers.at[buffer];
-    return (char *)exec->base[b->kind] + b->offset;
+    return (char *)exec->base[b->kind] + b->offset + (b->doubled ? turn % 2 * (b->bytes / 2) : 0);
+}
+
+char *fuse_exec_data(const struct fuse_exec *exec, int buffer) {
+    return data_at(exec, buffer, exec->turn);
 }
 
 struct fuse_view fuse_exec_view(const struct fuse_exec *exec, int buffer, const struct fuse_box *part) {
+    return fuse_exec_view_at(exec, buffer, part, exec->turn);
+}
+
+struct fuse_view fuse_exec_view_at(const struct fuse_exec *exec, int buffer, const struct fuse_box *part,
+                                   int64_t turn) {
     const struct fuse_buffer *b = &exec->plan->buffers.at[buffer];
     struct fuse_box box[FUSE_MAX_RANGE_BOXES];
-    int boxes = fuse_holding_boxes(box, exec->plan, &b->holding, exec->comm->rank, exec->turn);
-    char *data = fuse_exec_data(exec, buffer);
+    int boxes = fuse_holding_boxes(box, exec->plan, &b->holding, exec->comm->rank, turn);
+    char *data = data_at(exec, buffer, turn);
     for (int i = 0; i < boxes; i++) {
         if (fuse_box_contains(&box[i], part))
             return fuse_box_view(data, b->dtype, &box[i], b->holding.reversed, part);
@@ -79,6 +88,7 @@ static enum fuse_status open_local(struct fuse_exec *exec, struct fuse_error *er
 }
 
 static void close_all(struct fuse_exec *exec) {
+    fuse_exec_background_close(exec);
     if (exec->source && exec->sink && exec->format && exec->place)
         fuse_exec_close_files(exec);
     if (exec->queue)
@@ -157,6 +167,7 @@ static enum fuse_status run_region(struct fuse_exec *exec, int number, struct fu
         if (status == FUSE_OK && turn % turns == turns - 1)
             status = border(exec, err);
     }
+    fuse_exec_background_drain(exec);
     exec->turn = 0;
     return status;
 }

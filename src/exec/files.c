@@ -57,27 +57,48 @@ void fuse_exec_pass_boxes(const struct fuse_exec_pass *pass, const struct fuse_h
     }
 }
 
+/* true when the file of a step may be read or written beside the computing, and the plan has room for that. */
+static bool is_background(const struct fuse_exec *exec, const struct fuse_step *step, int buffer) {
+    int file = step->kind == FUSE_STEP_READ ? step->op : exec->place[step->op].file;
+    return exec->plan->buffers.at[buffer].doubled && exec->format[file]->is_independent;
+}
+
+enum fuse_status fuse_exec_planted(const struct fuse_exec *exec, const struct fuse_step *step, struct fuse_error *err) {
+    enum fuse_status status = fuse_fail(err, FUSE_EIO, "%s: %s failed (planted fault)", exec->request->path[step->op],
+                                        step->kind == FUSE_STEP_READ ? "reading" : "writing");
+    return fuse_exec_blame(exec->plan->ir->ops.at[step->op], status, err);
+}
+
 /* ---- sources -------------------------------------------------------------------------------------------------- */
 
-static enum fuse_status read_host(const struct fuse_exec_pass *pass, const struct fuse_box *box,
-                                  const struct fuse_view *view, struct fuse_error *err) {
-    struct fuse_exec *exec = pass->exec;
-    const struct fuse_step *step = pass->step;
+static enum fuse_status read_box(const struct fuse_exec *exec, const struct fuse_step *step, const struct fuse_box *box,
+                                 const struct fuse_view *view, struct fuse_error *err) {
     const struct fuse_op *op = exec->plan->ir->ops.at[step->op];
     struct fuse_box in_file = *box;
-    enum fuse_status status;
     for (int a = 0; a < box->rank; a++) {
         in_file.lo[a] += op->begin[a];
         in_file.hi[a] += op->begin[a];
     }
-    if (fuse_exec_fault(exec, FUSE_FAULT_READ))
-        status = fuse_fail(err, FUSE_EIO, "%s: reading failed (planted fault)", exec->request->path[step->op]);
-    else
-        status = exec->format[step->op]->source_read(exec->source[step->op], &in_file, view, err);
+    enum fuse_status status = exec->format[step->op]->source_read(exec->source[step->op], &in_file, view, err);
     return fuse_exec_blame(op, status, err);
 }
 
+static enum fuse_status read_host(const struct fuse_exec_pass *pass, const struct fuse_box *box,
+                                  const struct fuse_view *view, struct fuse_error *err) {
+    if (fuse_exec_fault(pass->exec, FUSE_FAULT_READ))
+        return fuse_exec_planted(pass->exec, pass->step, err);
+    return read_box(pass->exec, pass->step, box, view, err);
+}
+
 void fuse_exec_read(struct fuse_exec *exec, const struct fuse_step *step) {
+    if (is_background(exec, step, step->to)) {
+        if (exec->turn == 0)
+            fuse_exec_background_start(exec, step, 0);
+        fuse_exec_background_wait(exec, step);
+        if (exec->turn + 1 < exec->plan->regions.at[step->loop].turns)
+            fuse_exec_background_start(exec, step, exec->turn + 1);
+        return;
+    }
     struct fuse_exec_pass pass = {.exec = exec, .step = step, .buffer = step->to, .to_buffer = true, .host = read_host};
     fuse_exec_pass_boxes(&pass, &step->need);
 }
@@ -117,20 +138,42 @@ void fuse_exec_literal(struct fuse_exec *exec, const struct fuse_step *step) {
 
 /* ---- sinks ---------------------------------------------------------------------------------------------------- */
 
-static enum fuse_status write_host(const struct fuse_exec_pass *pass, const struct fuse_box *box,
-                                   const struct fuse_view *view, struct fuse_error *err) {
-    struct fuse_exec *exec = pass->exec;
-    const struct fuse_step *step = pass->step;
+static enum fuse_status write_box(const struct fuse_exec *exec, const struct fuse_step *step,
+                                  const struct fuse_box *box, const struct fuse_view *view, struct fuse_error *err) {
     const struct fuse_exec_place *place = &exec->place[step->op];
-    enum fuse_status status;
-    if (fuse_exec_fault(exec, FUSE_FAULT_WRITE))
-        status = fuse_fail(err, FUSE_EIO, "%s: writing failed (planted fault)", exec->request->path[step->op]);
-    else
-        status = exec->format[place->file]->sink_write(exec->sink[place->file], place->member, box, view, err);
+    enum fuse_status status =
+        exec->format[place->file]->sink_write(exec->sink[place->file], place->member, box, view, err);
     return fuse_exec_blame(exec->plan->ir->ops.at[step->op], status, err);
 }
 
+static enum fuse_status write_host(const struct fuse_exec_pass *pass, const struct fuse_box *box,
+                                   const struct fuse_view *view, struct fuse_error *err) {
+    if (fuse_exec_fault(pass->exec, FUSE_FAULT_WRITE))
+        return fuse_exec_planted(pass->exec, pass->step, err);
+    return write_box(pass->exec, pass->step, box, view, err);
+}
+
 void fuse_exec_write(struct fuse_exec *exec, const struct fuse_step *step) {
+    if (is_background(exec, step, step->from)) {
+        /* The next turn fills the other half: what is written from there is waited for now. */
+        fuse_exec_background_wait(exec, step);
+        fuse_exec_background_start(exec, step, exec->turn);
+        return;
+    }
     struct fuse_exec_pass pass = {.exec = exec, .step = step, .buffer = step->from, .host = write_host};
     fuse_exec_pass_boxes(&pass, &step->have);
+}
+
+/* ---- both, beside the computing ------------------------------------------------------------------------------- */
+
+enum fuse_status fuse_exec_transfer_file(const struct fuse_exec *exec, const struct fuse_step *step, int64_t turn,
+                                         struct fuse_error *err) {
+    struct fuse_box box[FUSE_MAX_RANGE_BOXES];
+    bool reads = step->kind == FUSE_STEP_READ;
+    int boxes = fuse_holding_boxes(box, exec->plan, reads ? &step->need : &step->have, exec->comm->rank, turn);
+    for (int i = 0; i < boxes; i++) {
+        struct fuse_view view = fuse_exec_view_at(exec, reads ? step->to : step->from, &box[i], turn);
+        FUSE_TRY(reads ? read_box(exec, step, &box[i], &view, err) : write_box(exec, step, &box[i], &view, err));
+    }
+    return FUSE_OK;
 }

@@ -27,7 +27,8 @@ struct fuse_exec {
     struct fuse_exec_name {
         struct fuse_exec_name *next;
         char text[];
-    } * temporary; /* names of files that are not complete */
+    } * temporary;                           /* names of files that are not complete */
+    struct fuse_exec_background *background; /* NULL: nothing was done there yet */
 };
 
 /* Keeps the first failure; the rank goes on in the schedule. */
@@ -50,6 +51,8 @@ void fuse_exec_close_files(struct fuse_exec *exec);
 
 /* The part `part` of a buffer as this rank holds it at this turn; part must lie in one of its boxes. */
 struct fuse_view fuse_exec_view(const struct fuse_exec *exec, int buffer, const struct fuse_box *part);
+/* The same at another turn of the loop. */
+struct fuse_view fuse_exec_view_at(const struct fuse_exec *exec, int buffer, const struct fuse_box *part, int64_t turn);
 /* The box of a buffer that has one; false when the rank holds nothing in it. */
 bool fuse_exec_box(const struct fuse_exec *exec, int buffer, struct fuse_box *box);
 /* Start of a buffer. */
@@ -73,6 +76,22 @@ struct fuse_exec_pass {
 };
 /* Every box that this rank holds. Failures become sticky. */
 void fuse_exec_pass_boxes(const struct fuse_exec_pass *pass, const struct fuse_holding *holding);
+
+/* Local, any thread that is the only one at the file: what a READ or WRITE step of a buffer in host memory does at a turn. */
+enum fuse_status fuse_exec_transfer_file(const struct fuse_exec *exec, const struct fuse_step *step, int64_t turn,
+                                         struct fuse_error *err) FUSE_CHECKED;
+/* The failure of a READ or WRITE that was planted. */
+enum fuse_status fuse_exec_planted(const struct fuse_exec *exec, const struct fuse_step *step, struct fuse_error *err);
+
+/* ---- background.c: files beside the computing ---- */
+
+/* Begins a READ or WRITE step's turn; nothing happens when something has failed already. */
+void fuse_exec_background_start(struct fuse_exec *exec, const struct fuse_step *step, int64_t turn);
+/* Waits for all that was begun of a step, or of all. Failures become sticky. */
+void fuse_exec_background_wait(struct fuse_exec *exec, const struct fuse_step *step);
+void fuse_exec_background_drain(struct fuse_exec *exec);
+/* Waits for everything and ends the thread. */
+void fuse_exec_background_close(struct fuse_exec *exec);
 
 /* One step each. Failures become sticky; MOVE, REDUCE, TUPLES and PRINT take part in their messages whatever happened before. */
 void fuse_exec_move(struct fuse_exec *exec, const struct fuse_step *step);

@@ -40,6 +40,15 @@ int fuse_build_add_bytes(struct build *b, char role, enum fuse_memkind kind, int
     return b->plan->buffers.n - 1;
 }
 
+void fuse_build_double_buffer(struct build *b, int number) {
+    struct fuse_buffer *buffer = &b->plan->buffers.at[number];
+    /* Pieces of a device's memory pass through staging, and nothing reads or writes beside its queue. */
+    if (buffer->doubled || buffer->kind != FUSE_MEM_HOST)
+        return;
+    buffer->doubled = true;
+    buffer->bytes = fuse_sat_mul(2, fuse_sat_add(buffer->bytes, 63) / 64 * 64);
+}
+
 static void use_buffer(struct build *b, int buffer) {
     if (buffer >= 0 && b->plan->buffers.at[buffer].last < b->position)
         b->plan->buffers.at[buffer].last = b->position;
@@ -88,8 +97,9 @@ static void add_message_staging(struct build *b, struct fuse_step *step) {
 }
 
 /* With device memory, pieces of files and of what is printed pass through staging. */
-static void add_file_staging(struct build *b, struct fuse_step *step, int64_t bytes) {
-    int64_t size = fuse_build_dtype_bytes(b, b->plan->buffers.at[step->to >= 0 ? step->to : step->from].value);
+void fuse_build_add_file_staging(struct build *b, struct fuse_step *step, int buffer) {
+    int64_t size = fuse_build_dtype_bytes(b, b->plan->buffers.at[buffer].value),
+            bytes = b->plan->buffers.at[buffer].bytes;
     step->piece_bytes = size;
     if (fuse_build_tensor_kind(b) != FUSE_MEM_DEVICE)
         return;
@@ -178,7 +188,7 @@ static int open_slabs(struct build *b, const struct fuse_holding *ranges) {
 
 void fuse_build_load_value(struct build *b, int value) {
     struct fuse_plan *plan = b->plan;
-    if (b->value_buffer[value] >= 0 || fuse_is_relation(plan->ir, value))
+    if (b->value_buffer[value] >= 0 || plan->streamed[value] || fuse_is_relation(plan->ir, value))
         return;
     int number = plan->ir->values.at[value].op;
     const struct fuse_op *op = plan->ir->ops.at[number];
@@ -189,7 +199,7 @@ void fuse_build_load_value(struct build *b, int value) {
                                                     FUSE_PHASE_LOAD, number);
         step.to = b->value_buffer[value] = fuse_build_add_buffer(b, 'v', &held);
         step.need = held;
-        add_file_staging(b, &step, plan->buffers.at[step.to].bytes);
+        fuse_build_add_file_staging(b, &step, step.to);
         fuse_build_add_step(b, &step);
         return;
     }
@@ -199,7 +209,7 @@ void fuse_build_load_value(struct build *b, int value) {
     struct fuse_step read = fuse_build_new_step(b, FUSE_STEP_READ, FUSE_PHASE_LOAD, number);
     read.need = ranges;
     read.to = fuse_build_add_buffer(b, 'f', &ranges);
-    add_file_staging(b, &read, plan->buffers.at[read.to].bytes);
+    fuse_build_add_file_staging(b, &read, read.to);
     fuse_build_add_step(b, &read);
     struct fuse_step move = fuse_build_new_step(b, FUSE_STEP_MOVE, FUSE_PHASE_LOAD, number);
     move.from = read.to;
@@ -220,7 +230,7 @@ static void store_sink(struct build *b, int number) {
         struct fuse_step print = fuse_build_new_step(b, FUSE_STEP_PRINT, FUSE_PHASE_STORE, number);
         print.from = b->value_buffer[value];
         print.have = held;
-        add_file_staging(b, &print, plan->buffers.at[print.from].bytes);
+        fuse_build_add_file_staging(b, &print, print.from);
         fuse_build_add_step(b, &print);
         return;
     }
@@ -228,7 +238,7 @@ static void store_sink(struct build *b, int number) {
     if (fuse_cost_file_direct(plan, value, &plan->layout[value], false)) {
         write.from = b->value_buffer[value];
         write.have = held;
-        add_file_staging(b, &write, plan->buffers.at[write.from].bytes);
+        fuse_build_add_file_staging(b, &write, write.from);
         fuse_build_add_step(b, &write);
         return;
     }
@@ -243,7 +253,7 @@ static void store_sink(struct build *b, int number) {
     write = fuse_build_new_step(b, FUSE_STEP_WRITE, FUSE_PHASE_STORE, number);
     write.from = move.to;
     write.have = ranges;
-    add_file_staging(b, &write, plan->buffers.at[write.from].bytes);
+    fuse_build_add_file_staging(b, &write, write.from);
     fuse_build_add_step(b, &write);
     if (ranges.loop >= 0)
         fuse_build_close_loop(b);
@@ -287,13 +297,13 @@ void fuse_plan_build(struct fuse_plan *plan, const struct fuse_plan_effort *effo
         } else if (kind == FUSE_OP_EINSUM || kind == FUSE_OP_MAP || kind == FUSE_OP_JOIN) {
             fuse_build_emit_operation(&b, o);
         }
-        for (int k = 0; kind == FUSE_OP_SINK && effort->lazy && k < ir->ops.at[o]->inputs; k++) {
+        for (int k = 0; kind == FUSE_OP_SINK && plan->chain[o] < 0 && effort->lazy && k < ir->ops.at[o]->inputs; k++) {
             fuse_build_load_value(&b, ir->ops.at[o]->input[k].value);
             store_sink(&b, o);
         }
     }
     for (int o = 0; o < ir->ops.n && !effort->lazy; o++)
-        if (ir->ops.at[o]->kind == FUSE_OP_SINK)
+        if (ir->ops.at[o]->kind == FUSE_OP_SINK && plan->chain[o] < 0)
             store_sink(&b, o);
 
     struct fuse_region root = {.kind = FUSE_REGION_SEQ, .first = plan->child.n, .count = b.top.n, .skew_input = -1};

@@ -29,6 +29,10 @@ int fuse_build_add_buffer(struct build *b, char role, const struct fuse_holding 
 /* One of so many bytes that holds no elements of a tensor; the same on every rank. */
 int fuse_build_add_bytes(struct build *b, char role, enum fuse_memkind kind, int64_t bytes);
 struct fuse_step fuse_build_new_step(const struct build *b, enum fuse_step_kind kind, enum fuse_phase phase, int op);
+/* Gives a buffer whose holding is cut by a loop two halves, so that files are read and written while the loop computes. */
+void fuse_build_double_buffer(struct build *b, int buffer);
+/* Gives a READ, WRITE or PRINT step of a buffer its staging. */
+void fuse_build_add_file_staging(struct build *b, struct fuse_step *step, int buffer);
 /* Prices a step, gives it staging, and appends it to the loop that is open or to the top. */
 void fuse_build_add_step(struct build *b, struct fuse_step *step);
 /* Opens a loop region; steps added until close_loop are its body. Its number is known from the start, so that holdings
@@ -46,7 +50,7 @@ void fuse_build_load_value(struct build *b, int value);
 /* ---- build_operation.c: one operation ---- */
 
 bool fuse_build_reads_index(const struct fuse_use *use, int index);
-bool fuse_build_needs_gather(const struct fuse_plan *plan, int op, int input);
+bool fuse_build_needs_gather(const struct build *b, int op, int input);
 /* Brings an input to where the operation needs it; returns the buffer. In a loop that cuts index `cut`, or loop -1. */
 int fuse_build_gather_input(struct build *b, int op, int input, int loop, int cut);
 /* The CONTRACT or MAP step of an operation, with all inputs read where they lie. */

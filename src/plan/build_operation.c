@@ -155,6 +155,17 @@ static int gathered_before(const struct build *b, const struct fuse_holding *nee
     return -1;
 }
 
+/* The same within a turn of the loop that is being built, of a streamed source. */
+static int gathered_in_turn(const struct build *b, const struct fuse_holding *need) {
+    for (int i = 0; i < b->plan->steps.n; i++) {
+        const struct fuse_step *step = &b->plan->steps.at[i];
+        if (step->kind == FUSE_STEP_MOVE && step->loop == b->loop && step->need.kind == FUSE_HOLDING_NEED &&
+            need_the_same(b->plan, &step->need, need))
+            return step->to;
+    }
+    return -1;
+}
+
 int fuse_build_gather_input(struct build *b, int number, int k, int loop, int cut) {
     struct fuse_plan *plan = b->plan;
     const struct fuse_use *use = &plan->ir->ops.at[number]->input[k];
@@ -168,7 +179,11 @@ int fuse_build_gather_input(struct build *b, int number, int k, int loop, int cu
                                       .input = k,
                                       .loop = loop,
                                       .cut = cut};
-    int before = loop < 0 ? gathered_before(b, &move.need) : -1;
+    if (plan->streamed[use->value])
+        move.have = plan->buffers.at[move.from].holding;
+    int before = loop < 0                     ? gathered_before(b, &move.need)
+                 : plan->streamed[use->value] ? gathered_in_turn(b, &move.need)
+                                              : -1;
     if (before >= 0)
         return before;
     move.to = fuse_build_add_buffer(b, 'g', &move.need);
@@ -191,9 +206,13 @@ struct fuse_step fuse_build_compute_step(const struct build *b, int number, int 
     return step;
 }
 
-bool fuse_build_needs_gather(const struct fuse_plan *plan, int number, int k) {
-    return fuse_cost_needs_gather(plan, number, k, &plan->partition[number],
-                                  &plan->layout[plan->ir->ops.at[number]->input[k].value]);
+bool fuse_build_needs_gather(const struct build *b, int number, int k) {
+    const struct fuse_plan *plan = b->plan;
+    int v = plan->ir->ops.at[number]->input[k].value;
+    if (!plan->streamed[v])
+        return fuse_cost_needs_gather(plan, number, k, &plan->partition[number], &plan->layout[v]);
+    const struct fuse_holding *slab = &plan->buffers.at[b->value_buffer[v]].holding;
+    return slab->dealt > 0 || fuse_cost_needs_gather(plan, number, k, &plan->partition[number], &slab->layout);
 }
 
 static void compute(struct build *b, int number, int to, int64_t out_bytes) {
@@ -208,7 +227,7 @@ static void compute(struct build *b, int number, int to, int64_t out_bytes) {
         int v = op->input[k].value;
         if (fuse_is_relation(plan->ir, v))
             continue;
-        gather[k].needed = fuse_build_needs_gather(plan, number, k);
+        gather[k].needed = fuse_build_needs_gather(b, number, k);
         struct fuse_holding need = {
             .kind = FUSE_HOLDING_NEED, .value = v, .layout = *partition, .op = number, .input = k, .loop = -1};
         gather[k].bytes = fuse_sat_mul(fuse_holding_max_elems(plan, &need), fuse_build_dtype_bytes(b, v));
@@ -280,7 +299,7 @@ int fuse_build_operand_to_overwrite(const struct build *b, int number) {
                     (b->chain < 0 || plan->inner[v]);
         for (int j = 0; j < op->inputs && ours; j++)
             ours = op->input[j].value != v ||
-                   (reads_identically(op, &op->input[j], out->rank) && !fuse_build_needs_gather(plan, number, j));
+                   (reads_identically(op, &op->input[j], out->rank) && !fuse_build_needs_gather(b, number, j));
         if (ours)
             return v;
     }

@@ -1,25 +1,35 @@
 /* Finding chains. A chain grows from a large intermediate and one of its axes: the operation that makes it and all that
  * use it join, each with the index that walks the axis; what other large values they make or read is drawn in if it can
  * be; and whatever lies between two members must join too. An intermediate is `inner` when all its users are members.
- * When an operation cannot join, the axis is given up. */
+ * When an operation cannot join, the axis is given up.
+ *
+ * Where sources are streamed, sinks may be members, and a chain also grows from an operation that reads a large source. The
+ * other readers of the source are invited; those that cannot come make chains of their own, which read it again. In the end
+ * a source is streamed when all its readers are in chains; those that are not are named, and everything is tried once
+ * more without them. */
 #include "plan/chain.h"
+
+#include "plan/stream.h"
 
 #include <string.h>
 
 #define SLAB_BYTES ((int64_t)32 << 20)       /* what a rank likes to hold of a chain at once */
 #define SLAB_MOST_BYTES ((int64_t)256 << 20) /* and what it accepts for the sake of ROWS positions a turn */
 #define ROWS 64
+#define LITTLE 8   /* times stream_bytes: about half of what a rank may hold */
 #define WORTH 4    /* times as many bytes kept from being stored as go in and come out */
 #define UNPACKED 2 /* times as many bytes as what it is made from: stored small, it should be small in memory too */
 
 struct growth {
     struct fuse_plan *plan;
     int number; /* of the chain */
-    int64_t extent, large_bytes;
+    int64_t extent;
+    const struct fuse_chain_limits *limits;
     int *index; /* [ops] along the axis, -1: no member */
-    int *axis;  /* [values] inner: along the axis, -1: not inner */
+    int *axis;  /* [values] inner or streamed: along the axis, -1: neither */
     int64_t
         *made_from; /* [values] bytes that it is made from element by element; its own when it is computed otherwise */
+    bool *whole;    /* [values] sources that cannot be streamed */
     int *user_begin, *user;
 };
 
@@ -61,7 +71,25 @@ static bool is_unpacked(const struct growth *g, int value) {
 
 static bool is_large(const struct growth *g, int value) {
     const struct fuse_value *v = &g->plan->ir->values.at[value];
-    return computes(op_at(g, v->op)) && fuse_value_bytes(v) / g->plan->mesh.used >= g->large_bytes;
+    return g->limits->large_bytes >= 0 && computes(op_at(g, v->op)) &&
+           fuse_value_bytes(v) / g->plan->mesh.used >= g->limits->large_bytes;
+}
+
+/* A source that is to be streamed. */
+static bool is_large_source(const struct growth *g, int value) {
+    const struct fuse_value *v = &g->plan->ir->values.at[value];
+    int64_t bytes = fuse_value_bytes(v);
+    return g->limits->stream_bytes >= 0 && op_at(g, v->op)->kind == FUSE_OP_SOURCE &&
+           !fuse_is_relation(g->plan->ir, value) && v->pin == 0 && !g->whole[value] &&
+           bytes >= g->plan->request.replicate_below && bytes / g->plan->mesh.used >= g->limits->stream_bytes;
+}
+
+/* The index of an operation that would walk the axis of a value as a member of the chain, -1: it cannot be one. */
+static int member_index(const struct growth *g, int number, int value, int axis) {
+    const struct fuse_op *op = op_at(g, number);
+    bool may = computes(op) || (op->kind == FUSE_OP_SINK && op->path && g->limits->stream_bytes >= 0 &&
+                                fuse_stream_is_possible(g->plan, value, axis, false));
+    return may ? walking_index(g, op, value, axis) : -1;
 }
 
 static void trace_bytes(struct growth *g) {
@@ -94,9 +122,44 @@ static bool draw_in(struct growth *g, int value, int axis) {
     if (!join(g, v->op, op_at(g, v->op)->out_index[axis]))
         return false;
     for (int u = g->user_begin[value]; u < g->user_begin[value + 1]; u++) {
-        const struct fuse_op *user = op_at(g, g->user[u]);
-        int index = computes(user) ? walking_index(g, user, value, axis) : -1;
+        int index = member_index(g, g->user[u], value, axis);
         if (index < 0 || !join(g, g->user[u], index))
+            return false;
+    }
+    return true;
+}
+
+/* What has grown so far, to return to. Taken from the plan's arena. */
+struct snapshot {
+    struct fuse_arena_mark mark;
+    int *index, *axis;
+};
+
+static struct snapshot remember(const struct growth *g) {
+    const struct fuse_ir *ir = g->plan->ir;
+    struct snapshot s = {.mark = fuse_arena_mark(g->plan->arena)};
+    s.index = FUSE_NEW_ARRAY(g->plan->arena, int, ir->ops.n + 1);
+    s.axis = FUSE_NEW_ARRAY(g->plan->arena, int, ir->values.n + 1);
+    memcpy(s.index, g->index, sizeof *s.index * (size_t)ir->ops.n);
+    memcpy(s.axis, g->axis, sizeof *s.axis * (size_t)ir->values.n);
+    return s;
+}
+
+/* Keeps what has grown since, or returns. */
+static void settle(struct growth *g, const struct snapshot *s, bool keeps) {
+    const struct fuse_ir *ir = g->plan->ir;
+    if (!keeps) {
+        memcpy(g->index, s->index, sizeof *s->index * (size_t)ir->ops.n);
+        memcpy(g->axis, s->axis, sizeof *s->axis * (size_t)ir->values.n);
+    }
+    fuse_arena_rewind(g->plan->arena, s->mark);
+}
+
+/* No member reads a source in another way than along its slabs. */
+static bool members_walk(const struct growth *g, int value, int axis) {
+    for (int u = g->user_begin[value]; u < g->user_begin[value + 1]; u++) {
+        int op = g->user[u];
+        if (g->index[op] >= 0 && walking_index(g, op_at(g, op), value, axis) != g->index[op])
             return false;
     }
     return true;
@@ -104,19 +167,15 @@ static bool draw_in(struct growth *g, int value, int axis) {
 
 /* Draws in a large value, or leaves everything as it was. */
 static void try_to_draw_in(struct growth *g, int value, int axis) {
-    const struct fuse_ir *ir = g->plan->ir;
-    if (axis < 0 || g->axis[value] >= 0 || !is_large(g, value))
+    if (axis < 0 || g->axis[value] >= 0)
         return;
-    struct fuse_arena_mark mark = fuse_arena_mark(g->plan->arena);
-    int *index = FUSE_NEW_ARRAY(g->plan->arena, int, ir->ops.n + 1);
-    int *axes = FUSE_NEW_ARRAY(g->plan->arena, int, ir->values.n + 1);
-    memcpy(index, g->index, sizeof *index * (size_t)ir->ops.n);
-    memcpy(axes, g->axis, sizeof *axes * (size_t)ir->values.n);
-    if (!draw_in(g, value, axis)) {
-        memcpy(g->index, index, sizeof *index * (size_t)ir->ops.n);
-        memcpy(g->axis, axes, sizeof *axes * (size_t)ir->values.n);
-    }
-    fuse_arena_rewind(g->plan->arena, mark);
+    if (is_large_source(g, value) && members_walk(g, value, axis) &&
+        fuse_stream_is_possible(g->plan, value, axis, fuse_stream_is_reversed(g->plan, value)))
+        g->axis[value] = axis;
+    if (!is_large(g, value))
+        return;
+    struct snapshot before = remember(g);
+    settle(g, &before, draw_in(g, value, axis));
 }
 
 static bool join(struct growth *g, int number, int index) {
@@ -124,8 +183,14 @@ static bool join(struct growth *g, int number, int index) {
     if (g->index[number] >= 0)
         return g->index[number] == index;
     /* What a chain makes is split along its slabs; a layout that somebody wants may not be. */
-    if (g->plan->chain[number] >= 0 || op->extent[index] != g->extent || g->plan->ir->values.at[op->out].pin > 0)
+    if (g->plan->chain[number] >= 0 || op->extent[index] != g->extent ||
+        (op->out >= 0 && g->plan->ir->values.at[op->out].pin > 0))
         return false;
+    for (int k = 0; k < op->inputs; k++) {
+        int v = op->input[k].value;
+        if (is_large_source(g, v) && g->axis[v] >= 0 && walking_index(g, op, v, g->axis[v]) != index)
+            return false;
+    }
     g->index[number] = index;
     for (int k = 0; k < op->inputs; k++)
         for (int a = 0; a < op->input[k].access.rank; a++)
@@ -133,7 +198,8 @@ static bool join(struct growth *g, int number, int index) {
                 try_to_draw_in(g, op->input[k].value, a);
                 break;
             }
-    try_to_draw_in(g, op->out, output_axis(g, op, index));
+    if (op->out >= 0)
+        try_to_draw_in(g, op->out, output_axis(g, op, index));
     return true;
 }
 
@@ -168,6 +234,29 @@ static bool join_what_lies_between(struct growth *g) {
     }
     fuse_arena_rewind(g->plan->arena, mark);
     return possible;
+}
+
+/* The other readers of what is streamed join if they can: it is read once for all of them. */
+static void invite_readers(struct growth *g) {
+    const struct fuse_ir *ir = g->plan->ir;
+    for (int v = 0; v < ir->values.n; v++)
+        for (int u = g->user_begin[v]; is_large_source(g, v) && g->axis[v] >= 0 && u < g->user_begin[v + 1]; u++) {
+            int op = g->user[u], index = g->index[op] < 0 ? member_index(g, op, v, g->axis[v]) : -1;
+            if (index < 0)
+                continue;
+            struct snapshot before = remember(g);
+            settle(g, &before, join(g, op, index) && join_what_lies_between(g));
+        }
+}
+
+/* A chain around an operation that reads a source slab by slab. */
+static bool grow_stream(struct growth *g, int value, int op, int axis) {
+    int index = member_index(g, op, value, axis);
+    g->axis[value] = axis;
+    if (index < 0 || !join(g, op, index) || !join_what_lies_between(g))
+        return false;
+    invite_readers(g);
+    return true;
 }
 
 /* ---- order ---------------------------------------------------------------------------------------------------- */
@@ -272,9 +361,11 @@ static void keep(const struct growth *g, int dims) {
         int out = plan->ir->ops.at[o]->out;
         plan->chain[o] = g->number;
         plan->slab_index[o] = g->index[o];
+        chain.ops++;
+        if (out < 0)
+            continue;
         plan->slab_axis[out] = output_axis(g, plan->ir->ops.at[o], g->index[o]);
         plan->inner[out] = g->axis[out] >= 0;
-        chain.ops++;
     }
     fuse_vec_push(plan->arena, &plan->chains, chain);
     int64_t inner, edge;
@@ -287,6 +378,8 @@ static void drop(const struct growth *g) {
     for (int o = 0; o < plan->ir->ops.n; o++)
         if (plan->chain[o] == g->number) {
             plan->chain[o] = plan->slab_index[o] = -1;
+            if (plan->ir->ops.at[o]->out < 0)
+                continue;
             plan->slab_axis[plan->ir->ops.at[o]->out] = -1;
             plan->inner[plan->ir->ops.at[o]->out] = false;
         }
@@ -303,7 +396,7 @@ static void clear(struct growth *g, int64_t extent) {
 }
 
 /* The chain around one value along the axis that keeps most from being stored; the longer axis if equal. */
-static void find_chain(struct growth *g, int value, bool worth_it, int dims) {
+static void find_chain(struct growth *g, int value) {
     const struct fuse_value *v = &g->plan->ir->values.at[value];
     int best = -1;
     int64_t most = -1, longest = 0;
@@ -315,7 +408,7 @@ static void find_chain(struct growth *g, int value, bool worth_it, int dims) {
         if (!draw_in(g, value, a) || !join_what_lies_between(g))
             continue;
         weigh(g, &inner, &edge);
-        if (worth_it && inner / (is_unpacked(g, value) ? 1 : WORTH) < edge)
+        if (g->limits->worth_it && inner / (is_unpacked(g, value) ? 1 : WORTH) < edge)
             continue;
         inner -= inner / v->extent[a]; /* one position of it is there at least */
         if (inner > most || (inner == most && v->extent[a] > longest)) {
@@ -329,7 +422,53 @@ static void find_chain(struct growth *g, int value, bool worth_it, int dims) {
     clear(g, v->extent[best]);
     if (!draw_in(g, value, best) || !join_what_lies_between(g))
         return;
-    keep(g, dims);
+    keep(g, g->limits->dims);
+    if (!put_in_order(g->plan))
+        drop(g);
+}
+
+/* What a choice of a source's axis keeps in memory, of all ranks together; less is better unless both are little, then
+ * whole ranges of the file are. */
+struct prospect {
+    int axis;
+    bool is_little, is_slowest;
+    int64_t held, kept;
+};
+
+static bool is_better(const struct prospect *a, const struct prospect *b) {
+    if (b->axis < 0 || a->is_little != b->is_little)
+        return b->axis < 0 || a->is_little;
+    if (a->is_little && a->is_slowest != b->is_slowest)
+        return a->is_slowest;
+    return a->is_little ? a->kept > b->kept : a->held < b->held;
+}
+
+/* The chain around an operation that reads a large source. */
+static void find_stream(struct growth *g, int value, int op) {
+    const struct fuse_value *v = &g->plan->ir->values.at[value];
+    bool reversed = fuse_stream_is_reversed(g->plan, value);
+    struct prospect best = {.axis = -1};
+    for (int a = 0; a < v->rank; a++) {
+        int64_t inner, edge;
+        if (!fuse_stream_is_possible(g->plan, value, a, reversed))
+            continue;
+        clear(g, v->extent[a]);
+        if (!grow_stream(g, value, op, a))
+            continue;
+        weigh(g, &inner, &edge);
+        struct prospect it = {.axis = a, .is_slowest = fuse_stream_is_slowest(g->plan, value, a, reversed)};
+        it.kept = inner;
+        it.held = fuse_sat_add(edge, inner / v->extent[a]);
+        it.is_little = it.held / g->plan->mesh.used < fuse_sat_mul(g->limits->stream_bytes, LITTLE);
+        if (is_better(&it, &best))
+            best = it;
+    }
+    if (best.axis < 0)
+        return;
+    clear(g, v->extent[best.axis]);
+    if (!grow_stream(g, value, op, best.axis))
+        return;
+    keep(g, g->limits->dims);
     if (!put_in_order(g->plan))
         drop(g);
 }
@@ -352,40 +491,115 @@ static void list_users(struct growth *g) {
             g->user[g->user_begin[ir->ops.at[o]->input[k].value + 1]++] = o;
 }
 
-void fuse_plan_find_chains(struct fuse_plan *plan, int64_t large_bytes, bool worth_it, int dims) {
+static void forget_chains(struct growth *g) {
+    struct fuse_plan *plan = g->plan;
     const struct fuse_ir *ir = plan->ir;
-    plan->chains.n = 0;
+    plan->chains.n = plan->streams.n = 0;
+    for (int o = 0; o < ir->ops.n; o++)
+        plan->chain[o] = plan->slab_index[o] = -1;
+    for (int v = 0; v < ir->values.n; v++) {
+        plan->slab_axis[v] = -1;
+        plan->inner[v] = plan->streamed[v] = false;
+    }
+}
+
+/* The largest value of a kind that has not been tried, -1: none is left. */
+static int largest_untried(const struct growth *g, const bool *tried, bool (*is_it)(const struct growth *, int)) {
+    const struct fuse_ir *ir = g->plan->ir;
+    int largest = -1;
+    for (int v = 0; v < ir->values.n; v++)
+        if (!tried[v] && is_it(g, v) &&
+            (largest < 0 || fuse_value_bytes(&ir->values.at[v]) > fuse_value_bytes(&ir->values.at[largest])))
+            largest = v;
+    return largest;
+}
+
+/* The largest first: what it draws in is settled. */
+static void find_all(struct growth *g) {
+    const struct fuse_ir *ir = g->plan->ir;
+    bool *tried = FUSE_NEW_ARRAY(g->plan->arena, bool, ir->values.n + 1);
+    for (int v; (v = largest_untried(g, tried, is_large_source)) >= 0;) {
+        tried[v] = true;
+        for (int u = g->user_begin[v]; u < g->user_begin[v + 1]; u++)
+            if (g->plan->chain[g->user[u]] < 0)
+                find_stream(g, v, g->user[u]);
+    }
+    for (int v; (v = largest_untried(g, tried, is_large)) >= 0;) {
+        tried[v] = true;
+        if (g->plan->chain[ir->values.at[v].op] < 0)
+            find_chain(g, v);
+    }
+}
+
+/* The axis along which operation `op` walks a source with its slabs, -1: it needs it whole. */
+static int slab_walk(struct growth *g, int number, int value) {
+    const struct fuse_op *op = op_at(g, number);
+    const struct fuse_value *v = &g->plan->ir->values.at[value];
+    bool reversed = fuse_stream_is_reversed(g->plan, value);
+    if (g->plan->chain[number] < 0)
+        return -1;
+    g->extent = g->plan->chains.at[g->plan->chain[number]].extent;
+    for (int a = 0; a < v->rank; a++)
+        if (v->extent[a] == g->extent && fuse_stream_is_possible(g->plan, value, a, reversed) &&
+            walking_index(g, op, value, a) == g->plan->slab_index[number])
+            return a;
+    return -1;
+}
+
+/* Lists the streams of a large source, or excludes it, when one of its readers needs it whole. */
+static bool settle_source(struct growth *g, int value) {
+    struct fuse_plan *plan = g->plan;
+    int before = plan->streams.n;
+    for (int u = g->user_begin[value]; u < g->user_begin[value + 1]; u++) {
+        int op = g->user[u], axis = slab_walk(g, op, value), known = fuse_stream_axis(plan, plan->chain[op], value);
+        if (axis < 0 || (known >= 0 && known != axis)) {
+            int64_t bytes = fuse_value_bytes(&plan->ir->values.at[value]);
+            if (plan->whole_value < 0 || bytes > fuse_value_bytes(&plan->ir->values.at[plan->whole_value])) {
+                plan->whole_value = value;
+                plan->whole_op = op;
+            }
+            plan->streams.n = before;
+            g->whole[value] = true;
+            return false;
+        }
+        struct fuse_stream stream = {plan->chain[op], value, axis};
+        if (known < 0)
+            fuse_vec_push(plan->arena, &plan->streams, stream);
+    }
+    plan->streamed[value] = g->user_begin[value + 1] > g->user_begin[value];
+    return true;
+}
+
+static bool settle_sources(struct growth *g) {
+    bool all = true;
+    for (int v = 0; v < g->plan->ir->values.n; v++)
+        if (is_large_source(g, v))
+            all &= settle_source(g, v);
+    return all;
+}
+
+void fuse_plan_find_chains(struct fuse_plan *plan, const struct fuse_chain_limits *limits) {
+    const struct fuse_ir *ir = plan->ir;
+    struct growth g = {.plan = plan, .limits = limits};
     plan->chain = FUSE_NEW_ARRAY(plan->arena, int, ir->ops.n + 1);
     plan->slab_index = FUSE_NEW_ARRAY(plan->arena, int, ir->ops.n + 1);
     plan->order = FUSE_NEW_ARRAY(plan->arena, int, ir->ops.n + 1);
     plan->position = FUSE_NEW_ARRAY(plan->arena, int, ir->ops.n + 1);
     plan->slab_axis = FUSE_NEW_ARRAY(plan->arena, int, ir->values.n + 1);
     plan->inner = FUSE_NEW_ARRAY(plan->arena, bool, ir->values.n + 1);
-    for (int o = 0; o < ir->ops.n; o++)
-        plan->chain[o] = plan->slab_index[o] = -1;
-    for (int v = 0; v < ir->values.n; v++)
-        plan->slab_axis[v] = -1;
-    if (large_bytes >= 0) {
-        struct growth g = {.plan = plan, .large_bytes = large_bytes};
-        list_users(&g);
-        g.index = FUSE_NEW_ARRAY(plan->arena, int, ir->ops.n + 1);
-        g.axis = FUSE_NEW_ARRAY(plan->arena, int, ir->values.n + 1);
-        g.made_from = FUSE_NEW_ARRAY(plan->arena, int64_t, ir->values.n + 1);
-        trace_bytes(&g);
-        /* the largest first: what it draws in is settled */
-        bool *tried = FUSE_NEW_ARRAY(plan->arena, bool, ir->values.n + 1);
-        for (;;) {
-            int largest = -1;
-            for (int v = 0; v < ir->values.n; v++)
-                if (!tried[v] && is_large(&g, v) && plan->chain[ir->values.at[v].op] < 0 &&
-                    (largest < 0 || fuse_value_bytes(&ir->values.at[v]) > fuse_value_bytes(&ir->values.at[largest])))
-                    largest = v;
-            if (largest < 0)
-                break;
-            tried[largest] = true;
-            find_chain(&g, largest, worth_it, dims);
-        }
-    }
+    plan->streamed = FUSE_NEW_ARRAY(plan->arena, bool, ir->values.n + 1);
+    plan->whole_value = plan->whole_op = -1;
+    g.index = FUSE_NEW_ARRAY(plan->arena, int, ir->ops.n + 1);
+    g.axis = FUSE_NEW_ARRAY(plan->arena, int, ir->values.n + 1);
+    g.whole = FUSE_NEW_ARRAY(plan->arena, bool, ir->values.n + 1);
+    g.made_from = FUSE_NEW_ARRAY(plan->arena, int64_t, ir->values.n + 1);
+    trace_bytes(&g);
+    list_users(&g);
+    do {
+        forget_chains(&g);
+        if (limits->large_bytes >= 0 || limits->stream_bytes >= 0)
+            find_all(&g);
+    } while (!settle_sources(&g)); /* excludes at least one more source each time */
     put_in_order(plan);
 }
 
@@ -401,6 +615,8 @@ int64_t fuse_plan_chain_turns(const struct fuse_plan *plan, int chain, int64_t b
     }
     if (plan->request.slab_bytes > 0)
         like = most = plan->request.slab_bytes;
+    if (plan->request.stream_bytes > 0 && (plan->request.slab_bytes <= 0 || plan->request.stream_bytes < like))
+        like = most = plan->request.stream_bytes;
     int64_t turns = bytes / (like > 0 ? like : 1) + 1;
     if (extent / turns < ROWS) {
         int64_t fewest = bytes / (most > 0 ? most : 1) + 1;

@@ -6,12 +6,17 @@
 
 #include "plan/plan.h"
 
-/* Finds the chains around intermediates of which a rank would hold more than large_bytes, and the execution order: fills
- * chains, chain, slab_index, slab_axis, inner, order and position. With `worth_it`, a chain must also keep four times as
- * many bytes from being stored as go in and come out, or as many if it unpacks what is stored in fewer bytes.
- * large_bytes < 0: no chains, the order of the program. Each chain's axis is split over the outermost `dims` mesh
- * dimensions, or as many of them as it is long enough for. */
-void fuse_plan_find_chains(struct fuse_plan *plan, int64_t large_bytes, bool worth_it, int dims);
+struct fuse_chain_limits {
+    int64_t large_bytes;  /* intermediates of which a rank would hold so much are to be inner; < 0: none */
+    int64_t stream_bytes; /* sources of which it would are to be streamed, and sinks written by slabs; < 0: none */
+    bool
+        worth_it; /* a chain around an intermediate must keep four times as many bytes from being stored as go in and come out, or as many if it unpacks what is stored in fewer bytes */
+    int dims; /* outermost mesh dimensions that split each chain's axis, or as many of them as it is long enough for */
+};
+
+/* Finds the chains and the execution order: fills chains, chain, slab_index, slab_axis, inner, streamed, streams, whole_value,
+ * whole_op, order and position. Without chains that is the order of the program. */
+void fuse_plan_find_chains(struct fuse_plan *plan, const struct fuse_chain_limits *limits);
 
 /* Turns of a chain's loop, when `bytes` is what a rank would hold of everything that exists as slabs. */
 int64_t fuse_plan_chain_turns(const struct fuse_plan *plan, int chain, int64_t bytes, int64_t budget_bytes);

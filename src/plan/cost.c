@@ -74,6 +74,17 @@ static bool holding_intervals(struct interval out[FUSE_MAX_AXES], const struct f
             struct interval part = block_interval(length(*x), plan->regions.at[holding->loop].turns, where->turn);
             *x = (struct interval){x->lo + part.lo, x->lo + part.hi};
         }
+        if (holding->dealt > 0) {
+            struct interval *x = &out[holding->dealt - 1];
+            int64_t parts = 1, mine = 0;
+            for (int d = 0; d < plan->mesh.dims; d++)
+                if (holding->layout.axis[d] < 0) {
+                    parts *= plan->mesh.dim[d];
+                    mine = mine * plan->mesh.dim[d] + coordinate[d];
+                }
+            struct interval part = block_interval(length(*x), parts, mine);
+            *x = (struct interval){x->lo + part.lo, x->lo + part.hi};
+        }
     } else {
         const struct fuse_op *op = plan->ir->ops.at[holding->op];
         const struct fuse_use *use = &op->input[holding->input];
@@ -240,6 +251,8 @@ static int64_t step_turns(const struct fuse_plan *plan, const struct fuse_step *
 static bool turns_tile(const struct fuse_plan *plan, const struct fuse_step *step) {
     if (step->loop < 0)
         return true;
+    if (step->have.dealt > 0 || step->need.dealt > 0)
+        return false; /* other ranks have what a rank would have without the loop */
     if (step->need.kind != FUSE_HOLDING_NEED || step->need.loop < 0)
         return true;
     const struct fuse_access *access = &plan->ir->ops.at[step->need.op]->input[step->need.input].access;
@@ -421,7 +434,8 @@ static void receive_all(const struct fuse_plan *plan, const struct fuse_step *st
         turns = 1;
     }
     int rank_of_value = plan->ir->values.at[step->have.value].rank, ranks = plan->mesh.ranks;
-    if (turns > 1 || whole.have.kind == FUSE_HOLDING_RANGES || whole.need.kind == FUSE_HOLDING_RANGES ||
+    bool dealt = step->have.dealt > 0 || step->need.dealt > 0;
+    if (turns > 1 || dealt || whole.have.kind == FUSE_HOLDING_RANGES || whole.need.kind == FUSE_HOLDING_RANGES ||
         !all_take_part(plan, &whole.need)) {
         for (int rank = 0; rank < ranks; rank++)
             for (int64_t t = 0; t < turns; t++)
@@ -620,6 +634,8 @@ static int64_t senders(const struct fuse_plan *plan, const struct fuse_step *ste
         n = fuse_sat_mul(n, part_of(value->extent[a], parts, need[a].hi - 1) -
                                 part_of(value->extent[a], parts, need[a].lo) + 1);
     }
+    if (step->have.dealt > 0)
+        n = fuse_sat_mul(n, fuse_layout_parts(&step->have.layout, &plan->mesh, FUSE_REPLICATED));
     return n;
 }
 

@@ -2,6 +2,7 @@
  * one sender, which both sides find by themselves:
  *
  *   have is a layout   the rank whose block holds it and whose coordinates on the replicated dimensions are the receiver's
+ *   .. that is dealt   the rank whose block holds it: there are no copies
  *   have is ranges     the aggregator whose range holds it
  *   a reduction        every rank of the receiver's group along the reduced dimension, each with its partial
  */
@@ -25,7 +26,7 @@ static bool is_sender(const struct fuse_plan *plan, const struct fuse_step *step
                 return false;
         return true;
     }
-    for (int d = 0; d < mesh->dims; d++)
+    for (int d = 0; d < mesh->dims && step->have.dealt == 0; d++)
         if (step->have.layout.axis[d] == FUSE_REPLICATED && from[d] != to[d])
             return false;
     return true;

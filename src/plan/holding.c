@@ -42,6 +42,17 @@ struct fuse_box fuse_iteration_box(const struct fuse_plan *plan, int op_number, 
     return box;
 }
 
+/* The part that a rank has of what a turn has left of the dealt axis. */
+static void deal(struct fuse_box *box, const struct fuse_plan *plan, const struct fuse_holding *holding, int rank) {
+    int coordinate[FUSE_MESH_MAX], axis = holding->dealt - 1;
+    fuse_mesh_coordinates(coordinate, &plan->mesh, rank);
+    int64_t parts = fuse_layout_parts(&holding->layout, &plan->mesh, FUSE_REPLICATED), part = 0;
+    for (int d = 0; d < plan->mesh.dims; d++)
+        if (holding->layout.axis[d] == FUSE_REPLICATED)
+            part = part * plan->mesh.dim[d] + coordinate[d];
+    cut(&box->lo[axis], &box->hi[axis], parts, part);
+}
+
 static int range_boxes(struct fuse_box *out, const struct fuse_plan *plan, const struct fuse_holding *holding, int rank,
                        int64_t turn) {
     const struct fuse_value *value = &plan->ir->values.at[holding->value];
@@ -72,6 +83,8 @@ int fuse_holding_boxes(struct fuse_box out[FUSE_MAX_RANGE_BOXES], const struct f
         out[0] = fuse_layout_block(&holding->layout, &plan->mesh, value->rank, value->extent, rank);
         if (holding->loop >= 0)
             cut(&out[0].lo[holding->cut], &out[0].hi[holding->cut], plan->regions.at[holding->loop].turns, turn);
+        if (holding->dealt > 0)
+            deal(&out[0], plan, holding, rank);
         break;
     case FUSE_HOLDING_NEED: {
         if (rank >= plan->mesh.used)
@@ -101,6 +114,8 @@ int64_t fuse_holding_max_elems(const struct fuse_plan *plan, const struct fuse_h
             int64_t n = largest_part(value->extent[a], fuse_layout_parts(&holding->layout, &plan->mesh, a));
             if (holding->loop >= 0 && holding->cut == a)
                 n = largest_part(n, plan->regions.at[holding->loop].turns);
+            if (holding->dealt == a + 1)
+                n = largest_part(n, fuse_layout_parts(&holding->layout, &plan->mesh, FUSE_REPLICATED));
             elems = fuse_sat_mul(elems, n);
         }
         return elems;

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #define LADDER_STEPS 48
+#define STREAM_STEPS 24
 #define WORKSPACE_MAX ((int64_t)4 << 20)
 #define WORKSPACE_MIN ((int64_t)64 << 10)
 #define SLAB_BYTES ((int64_t)64 << 20) /* of an intermediate in one rank: worth a chain even when there is room */
@@ -46,7 +47,9 @@ static struct fuse_plan *start_plan(struct fuse_arena *arena, const struct fuse_
                                          : fuse_mesh_make(request->ranks, used, request->machine.ranks_per_node);
     fuse_cost_choose_samples(plan);
     plan->exchanges = fuse_memo_open(arena, plan->mesh.dims);
-    fuse_plan_find_chains(plan, effort->slab_bytes, effort->slabs_worth_it, effort->slab_dims);
+    const struct fuse_chain_limits limits = {effort->slab_bytes, effort->stream_bytes, effort->slabs_worth_it,
+                                             effort->slab_dims};
+    fuse_plan_find_chains(plan, &limits);
     return plan;
 }
 
@@ -116,8 +119,15 @@ static int choose_used(struct fuse_arena *arena, const struct fuse_ir *ir, const
 static const struct fuse_plan_effort no_care = {.budget_bytes = INT64_MAX,
                                                 .workspace_bytes = WORKSPACE_MAX,
                                                 .slab_bytes = SLAB_BYTES,
+                                                .stream_bytes = -1,
                                                 .slabs_worth_it = true,
                                                 .slab_dims = FUSE_MESH_MAX};
+
+static void keep_to(struct fuse_plan_effort *effort, int64_t budget) {
+    int64_t workspace = budget / 64 < WORKSPACE_MIN ? WORKSPACE_MIN : budget / 64;
+    effort->budget_bytes = budget;
+    effort->workspace_bytes = workspace < effort->workspace_bytes ? workspace : effort->workspace_bytes;
+}
 
 /* Step k of the ladder: no care at all, then late loading, then ever smaller budgets; in `pressed` steps chains are made
  * of whatever is large for the budget. The ladder depends on the program and the ranks only, never on the limit, so that
@@ -130,7 +140,11 @@ static struct fuse_plan_effort ladder(const struct fuse_plan_request *request, i
         effort.slab_bytes = request->slab_bytes;
         effort.slabs_worth_it = false;
     }
-    int64_t workspace = effort.workspace_bytes;
+    if (request->stream_bytes > 0) {
+        effort.stream_bytes = request->stream_bytes;
+        effort.slab_bytes = request->slab_bytes == 0 ? request->stream_bytes : request->slab_bytes;
+        effort.slabs_worth_it = false;
+    }
     if (k == 0)
         return effort;
     effort.lazy = true;
@@ -139,10 +153,7 @@ static struct fuse_plan_effort ladder(const struct fuse_plan_request *request, i
     int64_t budget = lazy_peak;
     for (int i = 1; i < k; i++)
         budget -= budget / 10;
-    effort.budget_bytes = budget;
-    effort.workspace_bytes = budget / 64 < WORKSPACE_MIN ? WORKSPACE_MIN : budget / 64;
-    if (effort.workspace_bytes > workspace)
-        effort.workspace_bytes = workspace;
+    keep_to(&effort, budget);
     if (pressed) {
         effort.slab_bytes = budget / 16;
         effort.slabs_worth_it = false;
@@ -161,6 +172,7 @@ struct climb {
     struct fuse_plan *plan; /* that of `best`, when it is at hand */
     int64_t peak;           /* of the last try */
     int chains, dims;
+    int whole_value, whole_op; /* of the last try; see struct fuse_plan */
 };
 
 static void attempt(struct climb *c, const struct fuse_plan_effort *effort) {
@@ -169,6 +181,8 @@ static void attempt(struct climb *c, const struct fuse_plan_effort *effort) {
     c->peak = plan->peak_bytes;
     c->chains = plan->chains.n;
     c->dims = plan->mesh.dims;
+    c->whole_value = plan->whole_value;
+    c->whole_op = plan->whole_op;
     c->least = c->peak < c->least ? c->peak : c->least;
     int64_t elapsed = elapsed_ps(plan);
     if (c->peak <= c->room && (c->best_ps < 0 || elapsed < c->best_ps)) {
@@ -205,6 +219,36 @@ static int64_t attempt_all(struct climb *c, struct fuse_plan_effort effort) {
     return lowest;
 }
 
+/* There is a file that is worth slabs. */
+static bool has_large_files(const struct climb *c) {
+    int64_t small = c->request->replicate_below < 0 ? FUSE_PLAN_SMALL_BYTES : c->request->replicate_below;
+    for (int o = 0; o < c->ir->ops.n; o++) {
+        const struct fuse_op *op = c->ir->ops.at[o];
+        int value = op->kind == FUSE_OP_SOURCE             ? op->out
+                    : op->kind == FUSE_OP_SINK && op->path ? op->input[0].value
+                                                           : -1;
+        if (value >= 0 && !fuse_is_relation(c->ir, value) && fuse_value_bytes(&c->ir->values.at[value]) > small)
+            return true;
+    }
+    return false;
+}
+
+/* Nothing fits as long as sources are whole: they are streamed, and intermediates come in slabs, ever more of them. */
+static void climb_streaming(struct climb *c) {
+    int stuck = 0;
+    int64_t budget = c->least;
+    for (int k = 0; k < STREAM_STEPS && stuck < 4 && c->best_ps < 0; k++) {
+        int64_t before = c->least;
+        struct fuse_plan_effort effort = ladder(c->request, 1, false, 0);
+        keep_to(&effort, budget);
+        effort.slabs_worth_it = false;
+        effort.slab_bytes = effort.stream_bytes = budget / 16;
+        int64_t peak = attempt_all(c, effort);
+        budget = (peak < budget ? peak : budget) / 3 * 2;
+        stuck = c->least < before ? 0 : stuck + 1;
+    }
+}
+
 /* The first step of the ladder with a plan that needs at most c->room bytes, of its plans the fastest: c->best. */
 static bool climb(struct climb *c) {
     int64_t lazy_peak = 0;
@@ -225,6 +269,8 @@ static bool climb(struct climb *c) {
         }
         stuck = c->least < before ? 0 : stuck + 1;
     }
+    if (c->best_ps < 0 && c->request->slab_bytes >= 0 && c->request->stream_bytes == 0 && has_large_files(c))
+        climb_streaming(c);
     return c->best_ps >= 0;
 }
 
@@ -233,6 +279,24 @@ static const char *value_name(struct fuse_text *text, const struct fuse_ir *ir, 
         return ir->values.at[value].name;
     char *at = fuse_arena_printf(text->arena, "%%%d", value);
     return at;
+}
+
+/* A source that would have to be whole, and the equation that reads it so. */
+static void note_whole(struct fuse_error *err, struct fuse_arena *arena, const struct climb *c) {
+    const struct fuse_ir *ir = c->ir;
+    struct fuse_text text = {.arena = arena}, name = {.arena = arena};
+    if (c->whole_value < 0)
+        return;
+    const struct fuse_op *op = ir->ops.at[c->whole_op];
+    fuse_text_add_size(&text, fuse_value_bytes(&ir->values.at[c->whole_value]));
+    const char *source = value_name(&name, ir, c->whole_value);
+    if (op->owner)
+        fuse_note(err, "%s (%s) cannot be read slab by slab: the equation of %s needs it whole", source, text.at,
+                  op->owner);
+    else
+        fuse_note(err, "%s (%s) cannot be read slab by slab: its export needs it whole", source, text.at);
+    err->span = op->span;
+    err->has_span = op->span.file >= 0;
 }
 
 static void note_largest(struct fuse_error *err, struct fuse_arena *arena, const struct fuse_ir *ir) {
@@ -308,16 +372,17 @@ static int ranks_that_fit(struct fuse_arena *arena, const struct fuse_ir *ir, st
 }
 
 static enum fuse_status refuse(struct fuse_arena *arena, const struct fuse_ir *ir,
-                               const struct fuse_plan_request *request, int64_t room, int64_t least,
+                               const struct fuse_plan_request *request, int64_t room, const struct climb *climb,
                                struct fuse_error *err) {
     struct fuse_text need = {.arena = arena}, given = {.arena = arena};
-    int64_t whole = fuse_sat_add(least, FUSE_PLAN_BASE_BYTES);
+    int64_t whole = fuse_sat_add(climb->least, FUSE_PLAN_BASE_BYTES);
     fuse_text_add_size(&need, whole);
     fuse_text_add_size(&given, request->memory_bytes);
     enum fuse_status status =
         fuse_fail(err, FUSE_EMEMORY, "the program does not fit in %s per rank on %d rank%s: it needs at least %s",
                   given.at, request->ranks, request->ranks == 1 ? "" : "s", need.at);
     note_largest(err, arena, ir);
+    note_whole(err, arena, climb);
     int ranks =
         ir->ops.n <= 200 && room > 0 && request->mesh_sizes == 0 ? ranks_that_fit(arena, ir, *request, room) : 0;
     int64_t mib = (whole + ((int64_t)1 << 20) - 1) >> 20;
@@ -338,7 +403,7 @@ enum fuse_status fuse_plan_make(struct fuse_plan **out, struct fuse_arena *arena
                                 FUSE_MAX_INPUTS);
     c.used = choose_used(arena, ir, request, &no_care);
     if (!climb(&c) || room < 0)
-        return refuse(arena, ir, request, room, c.least, err);
+        return refuse(arena, ir, request, room, &c, err);
     struct fuse_plan *plan = c.plan ? c.plan : try_plan(arena, ir, request, c.used, &c.best);
     plan->hash = fuse_plan_hash(plan);
     *out = plan;

@@ -66,6 +66,9 @@ struct fuse_plan_request {
     /* Intermediates of which a rank would hold more than this are computed slab by slab where they can be, and never
      * exist whole. 0: where that pays or memory is short; < 0: never. */
     int64_t slab_bytes;
+    /* Sources of which a rank would hold more than this are streamed where they can be: read slab by slab in the loops that
+     * use them, and never there whole. 0: only where the program does not fit otherwise; < 0: never. */
+    int64_t stream_bytes;
     bool perturb; /* tests only: one box of the first exchange is made wrong */
 };
 
@@ -129,9 +132,12 @@ struct fuse_holding {
     int op, input;
     int aggregators;     /* RANGES: aggregator k is rank floor(k * P / aggregators) */
     int64_t align_elems; /* RANGES: range borders are multiples of this */
-    bool reversed;       /* RANGES of a file in Fortran order; boxes are then stored first axis fastest */
+    bool reversed;       /* RANGES or slabs of a file in Fortran order; boxes are then stored first axis fastest */
     int loop;            /* region whose turn matters, or -1 */
     int cut;             /* with a loop: LAYOUT: the axis, NEED: the index that it cuts */
+    /* LAYOUT: one more than the axis of which the mesh dimensions that `layout` replicates have a part each, of what the
+     * turn has left of it: no copies then; 0: none. Slabs of files are read and written so. */
+    int dealt;
 };
 
 struct fuse_plan;
@@ -211,7 +217,10 @@ struct fuse_buffer {
     enum fuse_memkind kind;
     struct fuse_holding holding; /* what it is laid out for */
     int64_t bytes, offset;       /* the same on every rank; offset in the arena of its kind */
-    int first, last;             /* positions in the top-level order at which it is first and last used */
+    /* Two halves of bytes / 2, for even and for odd turns of the holding's loop: while one is computed with, the other is read
+     * into or written from. */
+    bool doubled;
+    int first, last; /* positions in the top-level order at which it is first and last used */
     /* 'v' value, 'p' partial, 'g' gathered operand, 'f' file range, 't' tuples (value -1 too), 's' staging */
     char role;
 };
@@ -229,12 +238,17 @@ struct fuse_tuples {
     int64_t row_bytes; /* of an unsorted one on its way: a position of 8 bytes an index, a double if it has a value */
 };
 
-/* Operations that run one slab of an axis at a time, so that what passes between them is never whole. In every one of
- * them the axis is one index, split over the same mesh dimensions: the outermost `dims`. */
+/* Operations that run one slab of an axis at a time, so that what passes between them is never whole; with them sinks, which
+ * write what the turn has made, and sources that are streamed. In every one of them the axis is one index, split over the same mesh dimensions: the outermost `dims`. */
 struct fuse_chain {
     int64_t extent; /* of the axis */
     int ops, dims;
     int64_t turns; /* about as many as its loop will have; the search reckons with them */
+};
+
+/* A source that a chain reads slab by slab. Chains that read the same one read its file each. */
+struct fuse_stream {
+    int chain, value, axis;
 };
 
 /* A few ranks at the corners and in the middle of the mesh, which the search looks at instead of all. */
@@ -257,6 +271,10 @@ struct fuse_plan {
     int *chain, *slab_index; /* [ops] the chain it belongs to and its index along the axis, or -1 */
     int *slab_axis;          /* [values] axis along the chain that makes it, or -1 (also when a chain sums it away) */
     bool *inner;             /* [values] used in its chain only: exists as slabs */
+    bool *streamed;          /* [values] source that only chains read: exists as slabs in each of them */
+    FUSE_VEC(struct fuse_stream) streams;
+    int whole_value,
+        whole_op; /* the largest source that was to stream and cannot, and an operation that keeps it; or -1 */
     FUSE_VEC(struct fuse_step) steps;
     FUSE_VEC(struct fuse_region) regions; /* regions.at[root] is the whole plan */
     FUSE_VEC(int) child;

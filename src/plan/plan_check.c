@@ -51,7 +51,9 @@ static bool is_holding(const struct checker *c, const struct fuse_holding *h) {
         return false;
     const struct fuse_value *value = &c->ir->values.at[h->value];
     switch (h->kind) {
-    case FUSE_HOLDING_LAYOUT: return is_layout(c, &h->layout, value->rank) && is_loop(c, h->loop, h->cut, value->rank);
+    case FUSE_HOLDING_LAYOUT:
+        return is_layout(c, &h->layout, value->rank) && is_loop(c, h->loop, h->cut, value->rank) &&
+               h->dealt <= value->rank;
     case FUSE_HOLDING_NEED: {
         if (h->op < 0 || h->op >= c->ir->ops.n)
             return false;
@@ -72,6 +74,11 @@ static int64_t holding_bytes(const struct checker *c, const struct fuse_holding 
 
 /* ---- buffers ---- */
 
+/* Bytes for what it holds at a turn. */
+static int64_t room(const struct fuse_buffer *buffer) {
+    return buffer->doubled ? buffer->bytes / 2 / 16 * 16 : buffer->bytes;
+}
+
 static enum fuse_status check_buffers(const struct checker *c) {
     int64_t sum = 0;
     for (int k = 0; k < FUSE_MEM_KINDS; k++)
@@ -80,7 +87,8 @@ static enum fuse_status check_buffers(const struct checker *c) {
         return broken(c, "its memory does not add up");
     for (int i = 0; i < c->plan->buffers.n; i++) {
         const struct fuse_buffer *b = &c->plan->buffers.at[i];
-        if (b->offset % 16 != 0 || fuse_sat_add(b->offset, b->bytes) > c->plan->arena_bytes[b->kind])
+        if (b->offset % 16 != 0 || (b->doubled && b->bytes % 128 != 0) ||
+            fuse_sat_add(b->offset, b->bytes) > c->plan->arena_bytes[b->kind])
             return broken(c, "buffer %d lies outside of its arena", i);
         if (b->value < 0)
             continue;
@@ -88,7 +96,7 @@ static enum fuse_status check_buffers(const struct checker *c) {
             return broken(c, "buffer %d holds nothing that there is", i);
         if (fuse_dtype_bytes(b->dtype) != fuse_dtype_bytes(c->ir->values.at[b->value].dtype) && b->role != 'p')
             return broken(c, "buffer %d is of another type than its value", i);
-        if (holding_bytes(c, &b->holding, b->dtype) > b->bytes)
+        if (holding_bytes(c, &b->holding, b->dtype) > room(b))
             return broken(c, "buffer %d is too small", i);
     }
     return FUSE_OK;
@@ -107,7 +115,7 @@ static bool is_for(const struct checker *c, int buffer, int value) {
 
 static bool holds(const struct checker *c, int buffer, const struct fuse_holding *holding) {
     return is_holding(c, holding) && is_for(c, buffer, holding->value) &&
-           holding_bytes(c, holding, c->plan->buffers.at[buffer].dtype) <= c->plan->buffers.at[buffer].bytes;
+           holding_bytes(c, holding, c->plan->buffers.at[buffer].dtype) <= room(&c->plan->buffers.at[buffer]);
 }
 
 /* Two halves of staging, each with room for `pieces` pieces. */
@@ -176,6 +184,8 @@ static bool is_tuples(const struct checker *c, const struct fuse_step *s, const 
 static bool is_file_step(const struct checker *c, const struct fuse_step *s, int buffer,
                          const struct fuse_holding *holding) {
     if (!holds(c, buffer, holding) || s->piece_bytes < (int64_t)fuse_dtype_bytes(c->plan->buffers.at[buffer].dtype))
+        return false;
+    if (c->plan->buffers.at[buffer].doubled && s->loop < 0)
         return false;
     return c->plan->request.machine.kind != FUSE_MEM_DEVICE || is_staging(c, s, 1);
 }

@@ -12,7 +12,8 @@ static uint64_t hash_holding(uint64_t h, const struct fuse_holding *x, int dims)
     h = hash_layout(h, &x->layout, dims);
     h = fuse_hash_int(fuse_hash_int(h, x->op), x->input);
     h = fuse_hash_int(fuse_hash_int(h, x->aggregators), x->align_elems);
-    return fuse_hash_int(fuse_hash_int(fuse_hash_int(h, x->reversed), x->loop), x->cut);
+    h = fuse_hash_int(fuse_hash_int(fuse_hash_int(h, x->reversed), x->loop), x->cut);
+    return x->dealt > 0 ? fuse_hash_int(h, x->dealt) : h;
 }
 
 uint64_t fuse_plan_hash(const struct fuse_plan *plan) {
@@ -49,6 +50,7 @@ uint64_t fuse_plan_hash(const struct fuse_plan *plan) {
         const struct fuse_buffer *b = &plan->buffers.at[i];
         h = fuse_hash_int(fuse_hash_int(fuse_hash_int(h, b->value), b->dtype), b->kind);
         h = fuse_hash_int(fuse_hash_int(h, b->bytes), b->offset);
+        h = b->doubled ? fuse_hash_int(h, 2) : h;
         h = hash_holding(h, &b->holding, dims);
     }
     return h;

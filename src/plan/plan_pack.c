@@ -39,6 +39,7 @@ void fuse_plan_request_pack(struct fuse_pack *pack, struct fuse_plan_request *re
     fuse_pack_int64(pack, &request->workspace_bytes);
     fuse_pack_int64(pack, &request->file_unit_bytes);
     fuse_pack_int64(pack, &request->slab_bytes);
+    fuse_pack_int64(pack, &request->stream_bytes);
     fuse_pack_bool(pack, &request->perturb);
 }
 
@@ -75,6 +76,7 @@ static void pack_holding(struct fuse_pack *pack, struct fuse_holding *holding, i
     fuse_pack_bool(pack, &holding->reversed);
     FUSE_PACK(pack, holding->loop, -1, MOST);
     FUSE_PACK(pack, holding->cut, -1, FUSE_MAX_AXES - 1);
+    FUSE_PACK(pack, holding->dealt, 0, FUSE_MAX_AXES);
 }
 
 static void pack_step(struct fuse_pack *pack, struct fuse_step *step, int dims) {
@@ -122,6 +124,7 @@ static void pack_buffer(struct fuse_pack *pack, struct fuse_buffer *buffer, int 
     pack_holding(pack, &buffer->holding, dims);
     pack_amount(pack, &buffer->bytes);
     pack_amount(pack, &buffer->offset);
+    fuse_pack_bool(pack, &buffer->doubled);
     FUSE_PACK(pack, buffer->first, -1, MOST);
     FUSE_PACK(pack, buffer->last, -1, MOST);
     FUSE_PACK(pack, buffer->role, 0, 127);
@@ -134,16 +137,24 @@ static void pack_chain(struct fuse_pack *pack, struct fuse_chain *chain) {
     pack_amount(pack, &chain->turns);
 }
 
+static void pack_stream(struct fuse_pack *pack, struct fuse_stream *stream) {
+    FUSE_PACK(pack, stream->chain, 0, MOST);
+    FUSE_PACK(pack, stream->value, 0, MOST);
+    FUSE_PACK(pack, stream->axis, 0, FUSE_MAX_AXES - 1);
+}
+
 /* What the search has decided of values and operations. */
 static void pack_decisions(struct fuse_pack *pack, struct fuse_plan *plan) {
     int values = plan->ir->values.n, ops = plan->ir->ops.n, dims = plan->mesh.dims;
     FUSE_PACK_ARRAY(pack, plan->layout, struct fuse_layout, values + 1);
     FUSE_PACK_ARRAY(pack, plan->slab_axis, int, values + 1);
     FUSE_PACK_ARRAY(pack, plan->inner, bool, values + 1);
+    FUSE_PACK_ARRAY(pack, plan->streamed, bool, values + 1);
     for (int v = 0; v < values; v++) {
         pack_layout(pack, &plan->layout[v], dims);
         FUSE_PACK(pack, plan->slab_axis[v], -1, FUSE_MAX_AXES - 1);
         fuse_pack_bool(pack, &plan->inner[v]);
+        fuse_pack_bool(pack, &plan->streamed[v]);
     }
     FUSE_PACK_ARRAY(pack, plan->partition, struct fuse_layout, ops + 1);
     FUSE_PACK_ARRAY(pack, plan->order, int, ops + 1);
@@ -176,6 +187,9 @@ void fuse_plan_pack(struct fuse_pack *pack, struct fuse_plan *plan) {
     int dims = plan->mesh.dims;
     pack_decisions(pack, plan);
     PACK_LIST(pack, plan, chains, struct fuse_chain, 4, pack_chain(pack, &plan->chains.at[i_]));
+    PACK_LIST(pack, plan, streams, struct fuse_stream, 3, pack_stream(pack, &plan->streams.at[i_]));
+    FUSE_PACK(pack, plan->whole_value, -1, MOST);
+    FUSE_PACK(pack, plan->whole_op, -1, MOST);
     PACK_LIST(pack, plan, steps, struct fuse_step, 40, pack_step(pack, &plan->steps.at[i_], dims));
     PACK_LIST(pack, plan, regions, struct fuse_region, 9, pack_region(pack, &plan->regions.at[i_], dims));
     PACK_LIST(pack, plan, child, int, 1, FUSE_PACK(pack, plan->child.at[i_], 0, MOST));

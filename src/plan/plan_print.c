@@ -10,9 +10,24 @@ static void print_value_name(struct fuse_text *text, const struct fuse_plan *pla
 
 static void print_holding(struct fuse_text *text, const struct fuse_plan *plan, const struct fuse_holding *h) {
     switch (h->kind) {
-    case FUSE_HOLDING_LAYOUT:
-        fuse_layout_print(text, &h->layout, &plan->mesh, plan->ir->values.at[h->value].rank, NULL);
+    case FUSE_HOLDING_LAYOUT: {
+        if (h->dealt == 0) {
+            fuse_layout_print(text, &h->layout, &plan->mesh, plan->ir->values.at[h->value].rank, NULL);
+            break;
+        }
+        int64_t parts = fuse_layout_parts(&h->layout, &plan->mesh, FUSE_REPLICATED);
+        fuse_text_add(text, "[");
+        for (int a = 0; a < plan->ir->values.at[h->value].rank; a++) {
+            int64_t split = fuse_layout_parts(&h->layout, &plan->mesh, a);
+            fuse_text_add(text, "%s%d", a ? "," : "", a);
+            if (split > 1)
+                fuse_text_add(text, "/%lld", (long long)split);
+            if (a == h->dealt - 1)
+                fuse_text_add(text, " in %lld parts", (long long)parts);
+        }
+        fuse_text_add(text, "]");
         break;
+    }
     case FUSE_HOLDING_NEED: {
         const struct fuse_op *op = plan->ir->ops.at[h->op];
         fuse_text_add(text, "what ");
@@ -106,6 +121,45 @@ static void print_region(struct fuse_text *text, const struct fuse_plan *plan, i
         print_region(text, plan, plan->child.at[region->first + i], indent);
 }
 
+/* The axis that the loop of a slab cuts, as the operations there call it. */
+static const char *slab_axis_name(const struct fuse_plan *plan, const struct fuse_holding *slab) {
+    const struct fuse_region *loop = &plan->regions.at[slab->loop];
+    return plan->ir->ops.at[loop->op]->index_name[loop->index];
+}
+
+/* Sources and sinks that pass through loops, and what all reading of files comes to. */
+static void print_streams(struct fuse_text *text, const struct fuse_plan *plan) {
+    int64_t bytes = 0;
+    bool any = false;
+    for (int i = 0; i < plan->steps.n; i++) {
+        const struct fuse_step *step = &plan->steps.at[i];
+        bool reads = step->kind == FUSE_STEP_READ;
+        const struct fuse_holding *slab = reads ? &step->need : &step->have;
+        const struct fuse_op *op = plan->ir->ops.at[step->op];
+        if (reads)
+            bytes = fuse_sat_add(bytes, fuse_sat_mul(fuse_value_elems(&plan->ir->values.at[op->out]),
+                                                     (int64_t)fuse_dtype_bytes(op->probe.file_dtype)));
+        if ((!reads && step->kind != FUSE_STEP_WRITE) || slab->kind != FUSE_HOLDING_LAYOUT || slab->loop < 0 ||
+            plan->regions.at[slab->loop].op < 0)
+            continue;
+        fuse_text_add(text, any ? "" : "\nslabs of files\n");
+        any = true;
+        fuse_text_add(text, "  stream ");
+        print_value_name(text, plan, slab->value);
+        const struct fuse_buffer *buffer = &plan->buffers.at[reads ? step->to : step->from];
+        int64_t held = fuse_sat_mul(fuse_holding_max_elems(plan, slab), (int64_t)fuse_dtype_bytes(buffer->dtype));
+        fuse_text_add(text, " along %s in %lld slabs of ", slab_axis_name(plan, slab),
+                      (long long)plan->regions.at[slab->loop].turns);
+        fuse_text_add_size(text, held);
+        fuse_text_add(text, " a rank, %s%s\n", reads ? "read" : "written",
+                      !buffer->doubled ? ""
+                      : reads          ? " a turn ahead"
+                                       : " a turn behind");
+    }
+    if (any)
+        fuse_text_add(text, "  files are read for %lld bytes by all ranks\n", (long long)bytes);
+}
+
 static void print_total(struct fuse_text *text, const char *name, int64_t bytes) {
     fuse_text_add(text, "%s %lld bytes (", name, (long long)bytes);
     fuse_text_add_size(text, bytes);
@@ -138,6 +192,7 @@ void fuse_plan_print(struct fuse_text *text, const struct fuse_plan *plan) {
     }
     fuse_text_add(text, "\nsteps\n");
     print_region(text, plan, plan->root, 2);
+    print_streams(text, plan);
     static const char *const phase_name[FUSE_PHASES] = {"load", "run", "store"};
     fuse_text_add(text, "\nper rank\n");
     for (int p = 0; p < FUSE_PHASES; p++) {

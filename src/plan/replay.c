@@ -1,5 +1,8 @@
 /* A plan carried out on element numbers. A buffer's cell holds which element of its tensor it is (1 + its position in C
- * order; 0 for padding outside the tensor, -1 for nothing) and how many terms have been summed into it. */
+ * order; 0 for padding outside the tensor, -1 for nothing) and how many terms have been summed into it.
+ *
+ * Buffers of two halves are read into a turn early, as soon as the step of the turn before is reached, and written to their
+ * files a turn late: what an executor that does so beside its computing might get wrong is wrong here. */
 #include "plan/plan.h"
 
 #include <stdlib.h>
@@ -15,6 +18,9 @@ struct replay {
     int64_t *received;   /* [rank], in the step at hand */
     int64_t turn;
     uint8_t **written; /* [ops] per element of a sink */
+    uint8_t **loaded;  /* [steps] per element of a source, how often a READ has read it in its region */
+    int *late;         /* WRITE steps whose last turn is still to be written, in the order in which they were begun */
+    int lates;
     struct fuse_error *err;
 };
 
@@ -22,8 +28,11 @@ static const struct fuse_value *value_of(const struct replay *r, int value) {
     return &r->plan->ir->values.at[value];
 }
 
+/* Of a buffer of two halves, those of the turn. */
 static struct cell *cells_of(const struct replay *r, int rank, int buffer) {
-    return r->cells[(size_t)rank * (size_t)r->plan->buffers.n + (size_t)buffer];
+    const struct fuse_buffer *b = &r->plan->buffers.at[buffer];
+    int64_t half = b->doubled ? r->turn % 2 * fuse_holding_max_elems(r->plan, &b->holding) : 0;
+    return r->cells[(size_t)rank * (size_t)r->plan->buffers.n + (size_t)buffer] + half;
 }
 
 /* Position of a coordinate in a rank's buffer, -1 when the buffer does not hold it. */
@@ -121,6 +130,8 @@ static enum fuse_status fill(struct replay *r, const struct fuse_step *step, int
             if (!cell)
                 return wrong(r, step, rank, "an element is loaded that the buffer does not hold");
             *cell = (struct cell){element_number(value_of(r, step->need.value), at), 1};
+            if (step->kind == FUSE_STEP_READ && r->loaded[step - r->plan->steps.at][cell->element - 1]++)
+                return wrong(r, step, rank, "an element of a file is read twice");
         }
     return FUSE_OK;
 }
@@ -252,7 +263,49 @@ static enum fuse_status write_out(struct replay *r, const struct fuse_step *step
     return FUSE_OK;
 }
 
+static enum fuse_status on_all_ranks(struct replay *r, const struct fuse_step *step,
+                                     enum fuse_status (*act)(struct replay *, const struct fuse_step *, int)) {
+    for (int rank = 0; rank < r->plan->mesh.ranks; rank++)
+        FUSE_TRY(act(r, step, rank));
+    return FUSE_OK;
+}
+
+/* The files get what was begun a turn ago, in that order; `upto` is the last step of which they do, or all with -1. */
+static enum fuse_status write_late(struct replay *r, int upto, int64_t turn) {
+    int64_t now = r->turn;
+    int found = upto < 0 ? r->lates : 0;
+    for (int i = 0; i < r->lates && found == 0; i++)
+        found = r->late[i] == upto ? i + 1 : 0;
+    r->turn = turn;
+    for (int i = 0; i < found; i++)
+        FUSE_TRY(on_all_ranks(r, &r->plan->steps.at[r->late[i]], write_out));
+    r->turn = now;
+    r->lates -= found;
+    memmove(r->late, r->late + found, (size_t)r->lates * sizeof *r->late);
+    return FUSE_OK;
+}
+
+/* The next turn's part of a file, which may come as soon as this turn's is there; what was begun before is done by then. */
+static enum fuse_status read_early(struct replay *r, const struct fuse_step *step) {
+    if (r->turn == 0)
+        FUSE_TRY(on_all_ranks(r, step, fill));
+    FUSE_TRY(write_late(r, -1, r->turn - 1));
+    if (r->turn + 1 == r->plan->regions.at[step->loop].turns)
+        return FUSE_OK;
+    r->turn++;
+    enum fuse_status status = on_all_ranks(r, step, fill);
+    r->turn--;
+    return status;
+}
+
 static enum fuse_status run_turn(struct replay *r, const struct fuse_step *step) {
+    if (step->kind == FUSE_STEP_READ && r->plan->buffers.at[step->to].doubled)
+        return read_early(r, step);
+    if (step->kind == FUSE_STEP_WRITE && r->plan->buffers.at[step->from].doubled) {
+        FUSE_TRY(write_late(r, (int)(step - r->plan->steps.at), r->turn - 1));
+        r->late[r->lates++] = (int)(step - r->plan->steps.at);
+        return FUSE_OK;
+    }
     if (step->kind == FUSE_STEP_MOVE)
         return move(r, step);
     if (step->kind == FUSE_STEP_REDUCE)
@@ -283,6 +336,16 @@ static enum fuse_status check_bytes(const struct replay *r, const struct fuse_st
     return FUSE_OK;
 }
 
+/* A pass over a source reads all of it. */
+static enum fuse_status check_read(const struct replay *r, const struct fuse_step *step) {
+    int number = (int)(step - r->plan->steps.at);
+    for (int64_t e = 0; e < fuse_value_elems(value_of(r, step->need.value)); e++)
+        if (r->loaded[number][e] != 1)
+            return fuse_fail(r->err, FUSE_EVERIFY, "step %d: element %lld of the file is not read", number,
+                             (long long)e);
+    return FUSE_OK;
+}
+
 static enum fuse_status run_region(struct replay *r, int number) {
     const struct fuse_plan *plan = r->plan;
     const struct fuse_region *region = &plan->regions.at[number];
@@ -301,10 +364,15 @@ static enum fuse_status run_region(struct replay *r, int number) {
             for (int rank = 0; rank < ranks; rank++)
                 sum[i * ranks + rank] += r->received[rank];
         }
+    if (status == FUSE_OK)
+        status = write_late(r, -1, turns - 1);
     r->turn = 0;
     for (int i = 0; i < steps && status == FUSE_OK; i++) {
         int child = region->kind == FUSE_REGION_LOOP ? plan->child.at[region->first + i] : number;
-        status = check_bytes(r, &plan->steps.at[plan->regions.at[child].step], sum + i * ranks);
+        const struct fuse_step *step = &plan->steps.at[plan->regions.at[child].step];
+        status = check_bytes(r, step, sum + i * ranks);
+        if (status == FUSE_OK && step->kind == FUSE_STEP_READ)
+            status = check_read(r, step);
     }
     free(sum);
     return status;
@@ -345,11 +413,19 @@ static enum fuse_status allocate(struct replay *r) {
     r->cells = calloc(buffers * ranks + 1, sizeof *r->cells);
     r->received = calloc(ranks, sizeof *r->received);
     r->written = calloc((size_t)plan->ir->ops.n + 1, sizeof *r->written);
-    if (!r->cells || !r->received || !r->written)
+    r->loaded = calloc((size_t)plan->steps.n + 1, sizeof *r->loaded);
+    r->late = calloc((size_t)plan->steps.n + 1, sizeof *r->late);
+    if (!r->cells || !r->received || !r->written || !r->loaded || !r->late)
         return fuse_fail(r->err, FUSE_EMEMORY, "no memory for the replay");
+    for (int i = 0; i < plan->steps.n; i++)
+        if (plan->steps.at[i].kind == FUSE_STEP_READ) {
+            r->loaded[i] = calloc((size_t)fuse_value_elems(value_of(r, plan->steps.at[i].need.value)) + 1, 1);
+            if (!r->loaded[i])
+                return fuse_fail(r->err, FUSE_EMEMORY, "no memory for the replay");
+        }
     for (size_t i = 0; i < buffers * ranks; i++) {
         const struct fuse_buffer *b = &plan->buffers.at[i % buffers];
-        int64_t elems = b->value < 0 ? 0 : fuse_holding_max_elems(plan, &b->holding);
+        int64_t elems = b->value < 0 ? 0 : fuse_holding_max_elems(plan, &b->holding) * (b->doubled ? 2 : 1);
         r->cells[i] = malloc(((size_t)elems + 1) * sizeof **r->cells);
         if (!r->cells[i])
             return fuse_fail(r->err, FUSE_EMEMORY, "no memory for the replay");
@@ -379,7 +455,11 @@ enum fuse_status fuse_plan_replay(const struct fuse_plan *plan, struct fuse_erro
         free(r.cells[i]);
     for (int o = 0; r.written && o < plan->ir->ops.n; o++)
         free(r.written[o]);
+    for (int i = 0; r.loaded && i < plan->steps.n; i++)
+        free(r.loaded[i]);
     free(r.cells);
+    free(r.late);
+    free(r.loaded);
     free(r.received);
     free(r.written);
     return status;

@@ -7,6 +7,7 @@
 
 #include "plan/cost.h"
 #include "plan/memo.h"
+#include "plan/stream.h"
 
 #include <string.h>
 
@@ -95,6 +96,8 @@ static int64_t turns_of(const struct search *s, int op) {
 /* What a rank holds of a value; of an inner one of a chain, a slab. */
 static int64_t block_bytes(const struct search *s, int value, const struct fuse_layout *layout) {
     int64_t bytes = fuse_cost_block_bytes(s->plan, value, layout);
+    if (s->plan->streamed[value])
+        return bytes / turns_of(s, s->user[s->user_begin[value]]);
     return s->plan->inner[value] ? bytes / turns_of(s, s->plan->ir->values.at[value].op) : bytes;
 }
 
@@ -326,6 +329,7 @@ static int64_t place_loaded(const struct search *s, int op, int input, const str
     struct fuse_layout base = fuse_plan_project(plan, op, input, partition);
     struct price lowest = {INT64_MAX, INT64_MAX, INT64_MAX};
     int64_t fewest = INT64_MAX;
+    int streamed = plan->streamed[v] ? fuse_stream_axis(plan, plan->chain[op], v) : -1; /* is split as the chain says */
     /* choice -1 leaves the remaining dimensions replicated; choice a splits axis a over them as well */
     for (int a = -1; a < rank; a++) {
         struct fuse_layout layout = base;
@@ -336,9 +340,9 @@ static int64_t place_loaded(const struct search *s, int op, int input, const str
                 fuse_layout_split(&layout, &plan->mesh, d, a);
                 changed = true;
             }
-        if (a >= 0 && !changed)
+        if (a >= 0 && (!changed || a == streamed))
             continue;
-        int64_t gathered, bytes = fuse_cost_block_bytes(plan, v, &layout);
+        int64_t gathered, bytes = block_bytes(s, v, &layout);
         int64_t time = gather_ps(s, op, input, partition, &layout, &gathered);
         time = fuse_sat_add(time, file_ps(s, v, &layout, false));
         time = fuse_sat_add(time, users_ps(s, v, &layout, op));

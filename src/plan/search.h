@@ -13,7 +13,8 @@ struct fuse_plan_effort {
     int64_t workspace_bytes; /* staging for messages: at most this much each way */
     bool lazy;               /* sources are loaded just before their first use, sinks written at once */
     int64_t slab_bytes;      /* intermediates of which a rank would hold more make chains; < 0: none */
-    bool slabs_worth_it;     /* and only if a chain saves much (plan/chain.h) */
+    int64_t stream_bytes;    /* sources of which a rank would hold more are streamed; < 0: none */
+    bool slabs_worth_it;     /* chains around intermediates only if one saves much (plan/chain.h) */
     int slab_dims;           /* outermost mesh dimensions that split the axes of chains */
 };
 

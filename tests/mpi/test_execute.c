@@ -7,7 +7,7 @@
 #include "tests/mpi/all_ranks.h"
 #include "tests/mpi/pmpi_count.h"
 #include "tests/unit/ir_interpret.h"
-#include "tests/unit/random_ir.h"
+#include "tests/unit/random_stream.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -129,15 +129,17 @@ static void run(const struct fuse_ir *ir, struct fuse_arena *arena, const struct
     assert_all(counted);
 }
 
-static void test_random_programs(void **unused) {
-    (void)unused;
+static void random_programs(bool streams) {
     int pins = 0;
-    for (int seed = first_seed; seed < first_seed + seeds; seed++) {
+    for (int seed = first_seed; seed < first_seed + (streams ? (seeds + 3) / 4 : seeds); seed++) {
         struct random_state state;
         random_seed(&state, seed);
         struct fuse_arena *arena = fuse_arena_open(NULL);
         struct fuse_ir ir = {.arena = arena};
-        random_program(&ir, &state, false);
+        if (streams)
+            random_stream_program(&ir, &state);
+        else
+            random_program(&ir, &state, false);
         bool ready = true;
         for (int o = 0; o < ir.ops.n && comm->rank == 0; o++)
             if (ir.ops.at[o]->kind == FUSE_OP_SOURCE)
@@ -156,8 +158,9 @@ static void test_random_programs(void **unused) {
                                             .file_unit_bytes = random_below(&state, 2) ? 64 : 4};
         request.workspace_bytes = random_below(&state, 2) ? 64 + random_below(&state, 4000) : 0;
         request.slab_bytes = random_below(&state, 2) ? 1 + random_below(&state, 300) : 0;
+        request.stream_bytes = streams ? 1 + random_below(&state, 60) : 0;
         request.machine.kind = backend->kind;
-        if (seed % 3 == 2)
+        if (seed % 3 == 2 && !streams)
             pins += random_pins(&ir, &request, &state);
         run(&ir, arena, &request, backend, seed);
         request.panels = random_below(&state, 3) == 0 ? 1 + random_below(&state, 5) : 0;
@@ -168,7 +171,18 @@ static void test_random_programs(void **unused) {
                 unlink(file_of(arena, ir.ops.at[o]->path));
         fuse_arena_close(arena);
     }
-    assert_all(pins > 0 || seeds < 3);
+    assert_all(pins > 0 || seeds < 3 || streams);
+}
+
+static void test_random_programs(void **unused) {
+    (void)unused;
+    random_programs(false);
+}
+
+/* Fails when a slab is used before it is read, overwritten before it is written, or read or written twice. */
+static void test_streamed_programs(void **unused) {
+    (void)unused;
+    random_programs(true);
 }
 
 /* With one box of the first exchange made wrong, values or counts must be wrong too, and nothing may hang. */
@@ -243,7 +257,8 @@ int main(int argc, char **argv) {
     }
     if (comm->ops->broadcast(comm, folder, sizeof folder, 0, &err) != FUSE_OK)
         return 1;
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_random_programs), cmocka_unit_test(test_planted_fault)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_random_programs), cmocka_unit_test(test_streamed_programs),
+                                       cmocka_unit_test(test_planted_fault)};
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     if (comm->rank == 0)
         rmdir(folder);

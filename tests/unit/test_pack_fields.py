@@ -35,6 +35,7 @@ PACKED = {
     ("src/plan/plan.h", "fuse_region"): ("src/plan/plan_pack.c", "pack_region"),
     ("src/plan/plan.h", "fuse_buffer"): ("src/plan/plan_pack.c", "pack_buffer"),
     ("src/plan/plan.h", "fuse_chain"): ("src/plan/plan_pack.c", "pack_chain"),
+    ("src/plan/plan.h", "fuse_stream"): ("src/plan/plan_pack.c", "pack_stream"),
     ("src/plan/plan.h", "fuse_plan"): ("src/plan/plan_pack.c", ("pack_decisions", "fuse_plan_pack")),
 }
 

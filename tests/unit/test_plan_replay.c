@@ -3,7 +3,7 @@
 #include "ir/ir.h"
 #include "plan/plan.h"
 #include "tests/unit/ir_interpret.h"
-#include "tests/unit/random_ir.h"
+#include "tests/unit/random_stream.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -15,7 +15,9 @@
 #include <cmocka.h>
 
 /* What the plans of a test contain, so that an empty test cannot pass. */
-static struct { int plans, moving, reducing, panels, slabs, chains, summed, joining, refused, caught, perturbed; } seen;
+static struct {
+    int plans, moving, reducing, panels, slabs, chains, summed, joining, refused, caught, perturbed, streams, written;
+} seen;
 
 static void count(const struct fuse_plan *plan) {
     bool moving = false, reducing = false, panels = false, slabs = false, joining = false;
@@ -29,6 +31,13 @@ static void count(const struct fuse_plan *plan) {
         panels |= loop && plan->regions.at[i].loop == FUSE_LOOP_PANEL;
         slabs |= loop && plan->regions.at[i].loop == FUSE_LOOP_SLAB;
     }
+    bool streams = false, written = false;
+    for (int i = 0; i < plan->steps.n; i++) {
+        streams |= plan->steps.at[i].kind == FUSE_STEP_READ && plan->steps.at[i].phase == FUSE_PHASE_RUN;
+        written |= plan->steps.at[i].kind == FUSE_STEP_WRITE && plan->steps.at[i].phase == FUSE_PHASE_RUN;
+    }
+    seen.streams += streams;
+    seen.written += written;
     seen.plans++;
     seen.moving += moving;
     seen.reducing += reducing;
@@ -136,11 +145,11 @@ static void random_programs(int programs, bool device, bool pinned) {
         check(&ir, &request);
         fuse_arena_close(arena);
     }
-    print_message(
-        "%d plans: %d move, %d reduce, %d have panels, %d slabs, %d chains, %d that sum slabs, %d join; %d refused; "
-        "%d of %d planted faults caught\n",
-        seen.plans, seen.moving, seen.reducing, seen.panels, seen.slabs, seen.chains, seen.summed, seen.joining,
-        seen.refused, seen.caught, seen.perturbed);
+    print_message("%d plans: %d move, %d reduce, %d have panels, %d slabs, %d chains, %d that sum slabs, %d join, %d "
+                  "stream sources, "
+                  "%d sinks; %d refused; %d of %d planted faults caught\n",
+                  seen.plans, seen.moving, seen.reducing, seen.panels, seen.slabs, seen.chains, seen.summed,
+                  seen.joining, seen.streams, seen.written, seen.refused, seen.caught, seen.perturbed);
     assert_true(seen.moving > programs / 4 && seen.reducing > programs / 8 && seen.panels > programs / 20);
     assert_true(seen.slabs > 0 && seen.refused > 0 && seen.joining > programs / 8);
     assert_true(seen.chains > programs / (pinned ? 40 : 10) && seen.summed > programs / (pinned ? 400 : 40));
@@ -194,12 +203,54 @@ static void test_random_programs_with_pinned_values(void **unused) {
     random_programs(80, false, true);
 }
 
+/* Fails when a turn reads or writes what is not its own, when halves of buffers are used while files still need them, or when
+ * programs of such a kind are not streamed. */
+static void streamed_programs(int programs, bool device) {
+    memset(&seen, 0, sizeof seen);
+    for (int seed = 0; seed < programs; seed++) {
+        struct random_state state;
+        random_seed(&state, seed);
+        struct fuse_arena *arena = fuse_arena_open(NULL);
+        struct fuse_ir ir = {.arena = arena};
+        random_stream_program(&ir, &state);
+        struct fuse_plan_request request = {.ranks = 1 + (int)random_below(&state, 11),
+                                            .machine = fuse_machine_default(),
+                                            .replicate_below = 1,
+                                            .file_unit_bytes = random_below(&state, 2) ? 64 : 4,
+                                            .stream_bytes = 1 + random_below(&state, 60)};
+        request.workspace_bytes = random_below(&state, 2) ? 64 + random_below(&state, 4000) : 0;
+        request.slab_bytes = random_below(&state, 2) ? 1 + random_below(&state, 300) : 0;
+        request.machine.kind = device ? FUSE_MEM_DEVICE : FUSE_MEM_HOST;
+        check(&ir, &request);
+        request.stream_bytes = request.slab_bytes = 0;
+        request.memory_bytes = FUSE_PLAN_BASE_BYTES + 256 + random_below(&state, 12000);
+        check(&ir, &request);
+        fuse_arena_close(arena);
+    }
+    print_message(
+        "%d plans: %d move, %d reduce, %d stream sources, %d sinks, %d sum slabs; %d refused; %d of %d planted "
+        "faults caught\n",
+        seen.plans, seen.moving, seen.reducing, seen.streams, seen.written, seen.summed, seen.refused, seen.caught,
+        seen.perturbed);
+    assert_true(seen.streams > programs / 3 && seen.written > programs / 8 && seen.summed > programs / 8);
+    assert_int_equal(seen.caught, seen.perturbed);
+}
+
+static void test_streamed_programs(void **unused) {
+    (void)unused;
+    streamed_programs(150, false);
+}
+
+static void test_streamed_programs_on_a_device(void **unused) {
+    (void)unused;
+    streamed_programs(50, true);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_fewer_slabs_than_ranks),
-        cmocka_unit_test(test_random_programs),
-        cmocka_unit_test(test_random_programs_on_a_device),
-        cmocka_unit_test(test_random_programs_with_pinned_values),
+        cmocka_unit_test(test_fewer_slabs_than_ranks),      cmocka_unit_test(test_random_programs),
+        cmocka_unit_test(test_random_programs_on_a_device), cmocka_unit_test(test_random_programs_with_pinned_values),
+        cmocka_unit_test(test_streamed_programs),           cmocka_unit_test(test_streamed_programs_on_a_device),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
