@@ -246,6 +246,7 @@ const struct fuse_format fuse_format_safetensors = {
     .name = "safetensors",
     .suffixes = suffixes,
     .is_flat = true,
+    .is_independent = true,
     .has_parts = true,
     .sink_part = sink_part,
     .probe = probe_safetensors,
