@@ -86,7 +86,7 @@ MUTANTS = [
     ("panels-not-added", "plan", "src/plan/build_operation.c",
      "step.accumulate = is_projected(plan, op, index);", "step.accumulate = false;", "only the last panel counts"),
     ("slabs-not-added", "plan", "src/plan/build_chain.c",
-     "step.accumulate = *to >= 0;", "step.accumulate = false;", "only the last slab counts"),
+     "step.accumulate = to >= 0;", "step.accumulate = false;", "only the last slab counts"),
     ("slab-of-another-axis", "plan", "src/plan/build.c",
      "held.cut = plan->slab_axis[value];", "held.cut = 0;", "a slab is cut along the wrong axis"),
     ("chain-not-convex", "plan", "src/plan/chain.c",
