@@ -13,10 +13,12 @@
 #include "core/box.h"
 #include "core/error.h"
 #include "core/probe.h"
+#include "io/fields.h"
 
 struct fuse_source;     /* an open source */
 struct fuse_sink;       /* a file being written, with one member or several */
 struct fuse_row_source; /* an open file of rows */
+struct fuse_symbols;    /* the symbols of a program: io/symbols.h */
 
 /* How an array lies in a file that is to be written, for formats that leave a choice; zeroed: as suits the format. */
 struct fuse_sink_storage {
@@ -35,6 +37,9 @@ struct fuse_sink_member {
     enum fuse_dtype ranked; /* .. values of this type, here in dtype */
     const char *tensor;     /* its name in the program, NULL: it has none */
     const char *axis[FUSE_MAX_AXES]; /* names of its axes, NULL: that one has none */
+    /* Symbols of an axis whose positions have names: one more than the number of the table, 0: none. */
+    const struct fuse_symbols *symbols;
+    int table[FUSE_MAX_AXES];
     struct fuse_sink_storage storage;
 };
 
@@ -111,6 +116,15 @@ struct fuse_format {
     enum fuse_status (*rows_next)(struct fuse_row_source *source, struct fuse_rows *rows, struct fuse_error *err);
     void (*rows_close)(struct fuse_row_source *source); /* NULL is fine */
 
+    /* The same rows while their symbols are not ids yet. fields->columns, is_symbolic and has_value are set. */
+    enum fuse_status (*fields_open)(struct fuse_field_source **out, const char *path, const char *part,
+                                    const struct fuse_probe *probe, const struct fuse_fields *fields, int share,
+                                    int shares, struct fuse_error *err);
+    /* Local. The next rows of the share; none and a good end behind the last. */
+    enum fuse_status (*fields_next)(struct fuse_field_source *source, struct fuse_fields *fields,
+                                    struct fuse_error *err);
+    void (*fields_close)(struct fuse_field_source *source); /* NULL is fine */
+
     /* Collective. Rank 0 creates a temporary file beside the path, then all open it. */
     enum fuse_status (*sink_open)(struct fuse_sink **out, struct fuse_comm *comm, const struct fuse_sink_file *file,
                                   struct fuse_error *err);
@@ -138,6 +152,8 @@ extern const struct fuse_format fuse_format_safetensors;
 extern const struct fuse_format fuse_format_json;
 extern const struct fuse_format fuse_format_jsonl;
 extern const struct fuse_format fuse_format_tsv;
+/* A list of symbols, one a line: `axis x = "names.txt"`. Fields only; not in the table. */
+extern const struct fuse_format fuse_format_names;
 
 /* The format for a path by its suffix (case-insensitive), NULL when there is none. */
 const struct fuse_format *fuse_format_find(const char *path);

@@ -120,6 +120,29 @@ enum fuse_status fuse_text_runs_append(struct fuse_text_runs *runs, const char *
     return FUSE_OK;
 }
 
+/* ---- reading back ---- */
+
+bool fuse_text_runs_run(const struct fuse_text_runs *runs, int64_t i, int64_t *first, int64_t *count, int64_t *bytes) {
+    if (i >= runs->runs)
+        return false;
+    *first = runs->run[i].first;
+    *count = runs->run[i].count;
+    *bytes = runs->run[i].bytes;
+    return true;
+}
+
+enum fuse_status fuse_text_runs_read(const struct fuse_text_runs *runs, void *to, size_t bytes, int64_t from,
+                                     struct fuse_error *err) {
+    size_t spilled = 0;
+    if (from < runs->spilled) {
+        spilled = runs->spilled - from < (int64_t)bytes ? (size_t)(runs->spilled - from) : bytes;
+        FUSE_TRY(fuse_rawfile_read(runs->spill, to, spilled, from, runs->path, err));
+    }
+    if (spilled < bytes)
+        memcpy((char *)to + spilled, runs->buffer + (from + (int64_t)spilled - runs->spilled), bytes - spilled);
+    return FUSE_OK;
+}
+
 /* ---- putting together ---- */
 
 static int compare_runs(const void *a, const void *b) {

@@ -10,6 +10,7 @@
 #include "comm/comm.h"
 #include "core/error.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -26,6 +27,12 @@ enum fuse_status fuse_text_runs_begin(struct fuse_text_runs *runs, int64_t first
                                       struct fuse_error *err) FUSE_CHECKED;
 enum fuse_status fuse_text_runs_append(struct fuse_text_runs *runs, const char *text, size_t bytes,
                                        struct fuse_error *err) FUSE_CHECKED;
+
+/* Local. What this rank has appended, run by run: the next *bytes of its text are elements [*first, *first + *count).
+ * false when there is no run number i. */
+bool fuse_text_runs_run(const struct fuse_text_runs *runs, int64_t i, int64_t *first, int64_t *count, int64_t *bytes);
+enum fuse_status fuse_text_runs_read(const struct fuse_text_runs *runs, void *to, size_t bytes, int64_t from,
+                                     struct fuse_error *err) FUSE_CHECKED;
 
 /* Collective. Writes this rank's runs to where they belong in fd; the runs of all ranks must be elements [0, elems), each
  * once (BUG). Every rank takes part in the messages whatever fails; statuses may differ. */

@@ -114,11 +114,25 @@ static enum fuse_status write_nothing(struct text_sink *sink, struct fuse_error 
     return sink->layout->nothing(sink->text, &sink->shape, err);
 }
 
+/* Collective. */
+static enum fuse_status complete(struct text_sink *sink, struct fuse_comm *comm, struct fuse_error *err) {
+    struct fuse_text_runs *text = NULL;
+    FUSE_TRY(fuse_agree(comm, fuse_text_runs_open(&text, sink->file->path, err), err));
+    enum fuse_status st = sink->layout->complete(text, sink->text, &sink->shape, sink->layout->form, comm, err);
+    fuse_text_runs_close(sink->text);
+    sink->text = text;
+    return st;
+}
+
 enum fuse_status fuse_text_sink_finish(struct fuse_sink *handle, struct fuse_comm *comm, struct fuse_error *err) {
     struct text_sink *sink = (struct text_sink *)handle;
     enum fuse_status local = FUSE_OK;
     if (sink->shape.elems == 0 && comm->rank == 0)
         local = write_nothing(sink, err);
+    if (sink->layout->complete) {
+        enum fuse_status completed = complete(sink, comm, err);
+        local = local != FUSE_OK ? local : completed;
+    }
     enum fuse_status placed = fuse_text_runs_place(sink->text, comm, sink->file->fd, sink->shape.elems, err);
     enum fuse_status closed = fuse_output_file_finish(sink->file, err);
     return local != FUSE_OK ? local : placed != FUSE_OK ? placed : closed;

@@ -21,6 +21,11 @@ struct fuse_text_layout {
     /* Appends the text of elements [first, first + count) in C order, which lie packed at `from`. */
     enum fuse_status (*elements)(struct fuse_text_runs *text, const struct fuse_text_shape *shape, const void *form,
                                  const void *from, int64_t first, int64_t count, struct fuse_error *err);
+    /* Collective; NULL: what was appended is the text. Makes the text, run by run, from what was appended: it may ask other ranks
+     * for what it needs. Every rank takes part in its messages whatever fails; statuses may differ. */
+    enum fuse_status (*complete)(struct fuse_text_runs *text, const struct fuse_text_runs *appended,
+                                 const struct fuse_text_shape *shape, const void *form, struct fuse_comm *comm,
+                                 struct fuse_error *err);
     /* The text of an array without elements; NULL: an empty one. */
     enum fuse_status (*nothing)(struct fuse_text_runs *text, const struct fuse_text_shape *shape,
                                 struct fuse_error *err);

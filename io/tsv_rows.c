@@ -10,7 +10,7 @@
 #include <strings.h>
 
 /* A line with its line feed, or with the one that is put behind the last line of a file. */
-enum { BUFFER_BYTES = FUSE_TSV_LINE_BYTES + 1 };
+enum { BUFFER_BYTES = FUSE_TSV_LINE_BYTES + 1, SLACK_BYTES = FUSE_FIELD_SLACK };
 
 char fuse_tsv_separator(const char *path) {
     size_t bytes = strlen(path);
@@ -63,7 +63,7 @@ enum fuse_status fuse_tsv_open(struct fuse_tsv_reader *out, struct fuse_bytes *f
                                int64_t end, char separator, int columns, const char *path, struct fuse_error *err) {
     struct fuse_tsv_reader r = {
         .file = file, .file_bytes = file_bytes, .end = end, .separator = separator, .columns = columns};
-    r.buffer = malloc(BUFFER_BYTES);
+    r.buffer = calloc(1, BUFFER_BYTES + SLACK_BYTES);
     if (!r.buffer)
         return fuse_fail(err, FUSE_EMEMORY, "no memory to read %s", path);
     enum fuse_status st = seek(&r, begin, err);
@@ -156,49 +156,68 @@ static bool read_integer(int64_t *out, const char *text, size_t bytes) {
 static const char *explain_word(const struct field *f) {
     if (f->bytes == 0)
         return "an empty field";
-    if (memchr(f->text, '\0', f->bytes))
-        return "a NUL byte, which no text has";
-    if (f->bytes >= 3 && memcmp(f->text, "\xEF\xBB\xBF", 3) == 0)
-        return "a byte order mark";
     if (memchr(f->text, '"', f->bytes))
         return "a quote: fields are read as they stand";
-    return "this is no number; symbols cannot be read yet";
+    return "this is no number";
 }
 
-static const char *take_last(struct fuse_tsv_line *out, const struct field *f, enum number_kind kind, int64_t integer) {
-    out->last = kind == REAL || kind == NO_NUMBER ? FUSE_COLUMN_REALS : FUSE_COLUMN_INTEGERS;
-    if (kind == NO_NUMBER)
-        return read_special(&out->value, f->text, f->bytes) ? NULL : explain_word(f);
-    out->value = kind == REAL ? fuse_decimal_read_f64(f->text, f->bytes) : (double)integer;
-    return isinf(out->value) ? "a number beyond the largest f64" : NULL;
-}
-
-/* Field `c` of a row, without blanks; NULL, or what is wrong with it. */
-static const char *take_field(struct fuse_tsv_line *out, int c, bool is_last, const struct field *f) {
-    int64_t integer = 0;
-    double real;
-    out->id[c] = 0;
+/* A field as a value; NULL, or why it is none. */
+static const char *take_value(double *out, const struct field *f) {
+    int64_t integer;
     if (f->bytes > FUSE_DECIMAL_MAX_BYTES)
-        return memchr(f->text, '\0', f->bytes) ? explain_word(f) : "a field of more than 1024 characters";
+        return "a field of more than 1024 characters";
     enum number_kind kind = number_kind(f->text, f->bytes);
-    if ((kind == DIGITS || kind == INTEGER) && !read_integer(&integer, f->text, f->bytes))
+    if (kind == NO_NUMBER)
+        return read_special(out, f->text, f->bytes) ? NULL : explain_word(f);
+    if (kind == REAL)
+        *out = fuse_decimal_read_f64(f->text, f->bytes);
+    else if (read_integer(&integer, f->text, f->bytes))
+        *out = (double)integer;
+    else
         return "an integer beyond 64 bits";
-    bool is_id = kind == DIGITS && integer < FUSE_MAX_EXTENT;
-    if (is_id) {
-        out->id[c] = integer;
-        out->value = (double)integer;
-        out->last = FUSE_COLUMN_IDS;
+    return isinf(*out) ? "a number beyond the largest f64" : NULL;
+}
+
+/* A field as an id; NULL, or why it is none. *kind is that of the field whatever it is taken as. */
+static const char *take_id(int64_t *out, enum fuse_column_kind *kind, const struct field *f) {
+    double real;
+    bool is_long = f->bytes > FUSE_DECIMAL_MAX_BYTES;
+    enum number_kind number = is_long ? NO_NUMBER : number_kind(f->text, f->bytes);
+    *out = 0;
+    *kind = FUSE_COLUMN_INTEGERS;
+    if (number == DIGITS || number == INTEGER) {
+        int64_t integer;
+        bool fits = read_integer(&integer, f->text, f->bytes);
+        if (!fits)
+            return "an integer beyond 64 bits";
+        if (number == INTEGER)
+            return integer < 0 ? "a negative id" : "an id with a sign";
+        if (integer >= FUSE_MAX_EXTENT)
+            return "an id of 2^60 or more";
+        *kind = FUSE_COLUMN_IDS;
+        *out = integer;
         return NULL;
     }
-    if (is_last)
-        return take_last(out, f, kind, integer);
-    if (kind == DIGITS)
-        return "an id of 2^60 or more";
-    if (kind == INTEGER)
-        return integer < 0 ? "a negative id" : "an id with a sign";
-    if (kind == REAL || read_special(&real, f->text, f->bytes))
-        return "a real number where an id must be: only the last column may hold values";
-    return explain_word(f);
+    bool is_real = number == REAL || (!is_long && read_special(&real, f->text, f->bytes));
+    *kind = is_real ? FUSE_COLUMN_REALS : FUSE_COLUMN_SYMBOLS;
+    return is_long ? "a field of more than 1024 characters" : "this is no id";
+}
+
+/* Field `c` of a row, without blanks; NULL, or what is wrong with it whatever it is taken as. */
+static const char *take_field(struct fuse_tsv_line *out, int c, bool is_last, const struct field *f, int64_t column) {
+    const char *reason = take_id(&out->id[c], &out->field[c], f);
+    if (out->field[c] == FUSE_COLUMN_SYMBOLS) {
+        const char *fault = fuse_symbol_fault(f->text, f->bytes);
+        if (fault)
+            return fault;
+    }
+    if (is_last) {
+        out->last = out->field[c];
+        reason = take_value(&out->value, f);
+    }
+    out->not [c].reason = reason;
+    out->not [c].column = column;
+    return NULL;
 }
 
 static bool is_blank(char c, char separator) {
@@ -248,10 +267,11 @@ static void take_line(struct fuse_tsv_line *out, const struct fuse_tsv_reader *r
         return;
     }
     out->kind = FUSE_TSV_ROW;
+    out->is_plain = false;
     at = text;
     for (int c = 0; c < r->columns; c++) {
         struct field field = cut_field(&at, at, end, r->separator);
-        const char *reason = take_field(out, c, c + 1 == r->columns, &field);
+        const char *reason = take_field(out, c, c + 1 == r->columns, &field, field.text - text + 1);
         if (reason) {
             fail_line(out, field.text - text + 1, reason);
             return;
@@ -284,6 +304,7 @@ static const char *take_ids(struct fuse_tsv_line *out, const struct fuse_tsv_rea
         out->id[c] = (int64_t)id;
     }
     out->kind = FUSE_TSV_ROW;
+    out->is_plain = true;
     out->last = FUSE_COLUMN_IDS;
     out->value = (double)out->id[r->columns - 1];
     return at;
@@ -307,5 +328,108 @@ enum fuse_status fuse_tsv_next(struct fuse_tsv_reader *r, struct fuse_tsv_line *
         take_line(out, r, text, end);
     }
     r->at = (size_t)(end - r->buffer) + 1;
+    return FUSE_OK;
+}
+
+/* ---- rows of fields ---- */
+
+/* The high bit of each byte of the word that is `byte`; above the first one, others may be set too. */
+static uint64_t match(uint64_t word, unsigned char byte) {
+    uint64_t x = word ^ (0x0101010101010101u * byte);
+    return (x - 0x0101010101010101u) & ~x & 0x8080808080808080u;
+}
+
+/* The first separator or line feed; there is one, and a word may be read behind it. */
+static const char *find_end(const char *at, char separator) {
+    for (;; at += sizeof(uint64_t)) {
+        uint64_t word;
+        memcpy(&word, at, sizeof word);
+        word = match(word, (unsigned char)separator) | match(word, '\n');
+        if (word)
+            return at + __builtin_ctzll(word) / 8;
+    }
+}
+
+static struct field trim(const char *at, const char *stop, char separator) {
+    while (at < stop && is_blank(*at, separator))
+        at++;
+    while (stop > at && is_blank(stop[-1], separator))
+        stop--;
+    return (struct field){at, (size_t)(stop - at)};
+}
+
+static bool fail_fields(struct fuse_fields *out, int64_t column, const char *reason) {
+    out->end = FUSE_FIELDS_BAD;
+    out->column = column;
+    snprintf(out->reason, sizeof out->reason, "%s", reason);
+    return false;
+}
+
+/* One row of a line that ends in a line feed; false when it is none. *at moves to the next line. */
+static bool take_fields(struct fuse_fields *out, const struct fuse_tsv_reader *r, const char **at) {
+    const char *text = *at, *from = text;
+    int columns = out->columns + out->has_value;
+    for (int c = 0; c < columns; c++) {
+        const char *stop = find_end(from, r->separator);
+        bool is_last = *stop == '\n';
+        if (is_last != (c + 1 == columns)) {
+            struct fuse_tsv_line line;
+            const char *end = memchr(stop, '\n', (size_t)(r->buffer + r->complete - stop));
+            fail_width(&line, r, text, end, is_last ? end : stop + 1);
+            return fail_fields(out, line.column, line.reason);
+        }
+        const char *behind = is_last && stop > from && stop[-1] == '\r' ? stop - 1 : stop;
+        struct field field = trim(from, behind, r->separator);
+        enum fuse_column_kind kind;
+        const char *reason = NULL;
+        if (c == out->columns)
+            reason = take_value(&out->value[out->n], &field);
+        else if (out->is_symbolic[c])
+            out->field[c][out->n] = (struct fuse_field){field.text, field.bytes};
+        else
+            reason = take_id(&out->id[c][out->n], &kind, &field);
+        if (field.bytes == 0)
+            reason = "an empty field";
+        if (reason)
+            return fail_fields(out, field.text - text + 1, reason);
+        from = stop + 1;
+    }
+    out->text[out->n] = text;
+    out->begin[out->n++] = r->base + (text - r->buffer);
+    *at = from;
+    return true;
+}
+
+static bool is_blank_line(const struct fuse_tsv_reader *r, const char *at) {
+    while (is_blank(*at, r->separator))
+        at++;
+    return *at == '\n' || (*at == '\r' && at[1] == '\n');
+}
+
+enum fuse_status fuse_tsv_next_fields(struct fuse_tsv_reader *r, struct fuse_fields *out, struct fuse_error *err) {
+    out->n = 0;
+    out->end = FUSE_FIELDS_GOOD;
+    int64_t begin = r->base + (int64_t)r->at;
+    if (begin >= r->end || begin >= r->file_bytes)
+        return FUSE_OK;
+    if (r->at >= r->complete)
+        FUSE_TRY(refill(r, err));
+    if (r->complete == 0) {
+        fail_fields(out, FUSE_TSV_LINE_BYTES, "a line of more than 262144 bytes");
+        return FUSE_OK;
+    }
+    int64_t rest = r->end - r->base;
+    size_t limit = rest < (int64_t)r->complete ? (size_t)rest : r->complete;
+    const char *at = r->buffer + r->at, *end = r->buffer + limit;
+    while (at < end && out->n < FUSE_FIELD_ROWS) {
+        if ((unsigned char)*at <= ' ' && is_blank_line(r, at)) {
+            out->end = FUSE_FIELDS_BLANK;
+            at = (const char *)memchr(at, '\n', (size_t)(r->buffer + r->complete - at)) + 1;
+            break;
+        }
+        if (!take_fields(out, r, &at))
+            break;
+    }
+    r->at = (size_t)(at - r->buffer);
     return FUSE_OK;
 }

@@ -1,10 +1,11 @@
-/* Rows of text, a line each, from any place of a file, in bounded memory: ids, and a last field that is an id or another
- * number. No header, quoting or comments; blanks around a field and a CR in front of a line feed do not count. Local. */
+/* Rows of text, a line each, from any place of a file, in bounded memory: ids, symbols, and a last field that may be a value.
+ * No header, quoting or comments; blanks around a field and a CR in front of a line feed do not count. Local. */
 #ifndef FUSE_IO_TSV_ROWS_H
 #define FUSE_IO_TSV_ROWS_H
 
 #include "core/relation.h"
 #include "io/bytes.h"
+#include "io/fields.h"
 
 #include <stdbool.h>
 
@@ -20,9 +21,15 @@ enum fuse_tsv_kind {
 
 struct fuse_tsv_line {
     enum fuse_tsv_kind kind;
-    int64_t id[FUSE_MAX_AXES];  /* the last one is 0 when it is no id */
+    int64_t id[FUSE_MAX_AXES]; /* 0 where the field is no id */
+    bool is_plain;             /* all fields are ids, and the two arrays behind are not set */
+    enum fuse_column_kind field[FUSE_MAX_AXES];
+    struct {
+        const char *reason; /* why it is no id, the last one: no value; NULL: it is */
+        int64_t column;
+    } not [FUSE_MAX_AXES];
     enum fuse_column_kind last; /* the last field */
-    double value;               /* of the last field, correctly rounded */
+    double value;               /* of the last field, correctly rounded, when not[last] has no reason */
     int64_t column;             /* BAD: the byte of the line that is to blame, from 1; BLANK: 1 */
     char reason[160];           /* BAD */
 };
@@ -54,5 +61,10 @@ enum fuse_status fuse_tsv_count_fields(int64_t *out, struct fuse_bytes *file, in
 /* The next line, until one is BAD. A status is a failure to read; what is wrong with the text is a line. */
 enum fuse_status fuse_tsv_next(struct fuse_tsv_reader *reader, struct fuse_tsv_line *out,
                                struct fuse_error *err) FUSE_CHECKED;
+
+/* The next rows as fields: as many as are at hand, 0 when no further row begins in the range. Like lines, but columns that
+ * out->is_symbolic says are not looked at closer than that they have no blanks around them. */
+enum fuse_status fuse_tsv_next_fields(struct fuse_tsv_reader *reader, struct fuse_fields *out,
+                                      struct fuse_error *err) FUSE_CHECKED;
 
 #endif

@@ -4,21 +4,47 @@
 #include "io/tsv_rows.h"
 
 #include <inttypes.h>
+#include <stdio.h>
+
+struct first_row {
+    bool is_symbols;
+    int64_t column; /* why its last field is no value */
+    char reason[160];
+};
 
 /* The lines of one rank's range of bytes. */
 struct part {
     struct fuse_tally_part tally;
-    enum fuse_column_kind last;
-    int64_t last_not_id;       /* -1: none */
+    enum fuse_column_kind kind[FUSE_MAX_AXES];
+    int64_t last_not_id; /* -1: none */
+    /* The first field of each column that is no id, of the last one: no value; row -1: none */
+    struct refusal {
+        int64_t row, column;
+        char reason[160];
+    } refusal[FUSE_MAX_AXES];
     bool is_blank;             /* blank lines stand behind the rows */
     struct fuse_tsv_line line; /* the last one: BAD when something is wrong with it */
 };
+
+static void take_kinds(struct part *part, const struct fuse_tsv_line *line) {
+    int64_t row = part->tally.rows;
+    int columns = part->tally.columns;
+    for (int c = 0; c < columns; c++) {
+        part->kind[c] = line->field[c] > part->kind[c] ? line->field[c] : part->kind[c];
+        if (line->not [c].reason && part->refusal[c].row < 0) {
+            part->refusal[c].row = row;
+            part->refusal[c].column = line->not [c].column;
+            snprintf(part->refusal[c].reason, sizeof part->refusal[c].reason, "%s", line->not [c].reason);
+        }
+    }
+}
 
 static void take_row(struct part *part, const struct fuse_tsv_line *line) {
     int64_t row = part->tally.rows;
     if (line->last != FUSE_COLUMN_IDS && part->last_not_id < 0)
         part->last_not_id = row;
-    part->last = line->last > part->last ? line->last : part->last;
+    if (!line->is_plain)
+        take_kinds(part, line);
     fuse_tally_add(&part->tally, line->id, row);
 }
 
@@ -42,6 +68,8 @@ static enum fuse_status scan_part(struct part *part, struct fuse_arena *arena, s
     int64_t begin = fuse_split_begin(file_bytes, comm->size, comm->rank);
     int64_t end = fuse_split_begin(file_bytes, comm->size, comm->rank + 1);
     *part = (struct part){.last_not_id = -1, .line.kind = FUSE_TSV_END};
+    for (int c = 0; c < columns; c++)
+        part->refusal[c].row = -1;
     fuse_tally_open(&part->tally, arena, columns);
     if (begin == end)
         return FUSE_OK;
@@ -51,35 +79,62 @@ static enum fuse_status scan_part(struct part *part, struct fuse_arena *arena, s
     return st;
 }
 
-static enum fuse_status fail_line(int64_t line, int64_t column, const char *reason, char separator, const char *path,
+const char *fuse_tsv_hint(char separator) {
+    return separator == ','
+               ? "a line is a row of ids, 0 or more, or of symbols, separated by commas; the last column may "
+                 "hold values"
+           : separator == '\t'
+               ? "a line is a row of ids, 0 or more, or of symbols, separated by tabs; the last column may "
+                 "hold values"
+               : "a line is a symbol";
+}
+
+static enum fuse_status fail_line(int64_t line, int64_t column, const char *reason, const char *hint, const char *path,
                                   struct fuse_error *err) {
     enum fuse_status st = fuse_fail(err, FUSE_EINPUT, "%s:%" PRId64 ":%" PRId64 ": %s", path, line, column, reason);
-    fuse_hint(err, "a line is a row of ids, 0 or more, separated by %s; the last column may hold values",
-              separator == ',' ? "commas" : "tabs");
+    fuse_hint(err, "%s", hint);
     return st;
 }
 
-/* Collective: the first fault of the file, whose line number is known when all ranks before found none. */
-static enum fuse_status judge_parts(int64_t *before, const struct part *part, struct fuse_comm *comm, char separator,
-                                    const char *path, struct fuse_error *err) {
+enum fuse_status fuse_tsv_judge(int64_t *before, const struct fuse_tsv_verdict *found, struct fuse_comm *comm,
+                                const char *hint, const char *path, struct fuse_error *err) {
     /* Blank lines in front of anything else are a fault of the rank that has them. */
-    int64_t rows = part->tally.rows, all;
-    bool is_bad = part->line.kind == FUSE_TSV_BAD, is_parted = part->is_blank && part->line.kind != FUSE_TSV_END;
-    FUSE_TRY(fuse_sum_before(before, &all, comm, rows + (is_bad || is_parted), err));
+    int64_t rows = found->rows, all;
+    bool is_parted = found->is_blank && found->more;
+    FUSE_TRY(fuse_sum_before(before, &all, comm, rows + (found->reason || is_parted), err));
     enum fuse_status st = FUSE_OK;
-    if (is_parted || (part->is_blank && *before + rows < all))
-        st = fail_line(*before + rows + 1, 1, "a blank line between rows", separator, path, err);
-    else if (is_bad)
-        st = fail_line(*before + rows + 1, part->line.column, part->line.reason, separator, path, err);
+    if (is_parted || (found->is_blank && *before + rows < all))
+        st = fail_line(*before + rows + 1, 1, "a blank line between rows", hint, path, err);
+    else if (found->reason)
+        st = fail_line(*before + rows + 1, found->column, found->reason, hint, path, err);
     return fuse_agree(comm, st, err);
 }
 
+/* Collective: what the first rank that refuses a column says of it. */
+static enum fuse_status join_refusal(const char **out, struct refusal *refusal, int64_t before,
+                                     struct fuse_arena *arena, struct fuse_comm *comm, const char *path,
+                                     struct fuse_error *err) {
+    int64_t first = refusal->row >= 0 ? comm->rank : INT64_MAX;
+    FUSE_TRY(comm->ops->reduce_int64(comm, FUSE_REDUCE_MIN, &first, 1, err));
+    if (first == INT64_MAX)
+        return FUSE_OK;
+    refusal->row += before;
+    FUSE_TRY(comm->ops->broadcast(comm, refusal, sizeof *refusal, (int)first, err));
+    *out = fuse_arena_printf(arena, "%s:%" PRId64 ":%" PRId64 ": %s", path, refusal->row + 1, refusal->column,
+                             refusal->reason);
+    return FUSE_OK;
+}
+
 /* Collective. */
-static enum fuse_status join_last(struct part *part, int64_t before, struct fuse_comm *comm, struct fuse_error *err) {
-    int64_t last = part->last, row = part->last_not_id >= 0 ? before + part->last_not_id : INT64_MAX;
-    FUSE_TRY(comm->ops->reduce_int64(comm, FUSE_REDUCE_MAX, &last, 1, err));
+static enum fuse_status join_kinds(struct part *part, int64_t before, struct fuse_comm *comm, struct fuse_error *err) {
+    int64_t kind[FUSE_MAX_AXES] = {0}, row = part->last_not_id >= 0 ? before + part->last_not_id : INT64_MAX;
+    int columns = part->tally.columns;
+    for (int c = 0; c < columns; c++)
+        kind[c] = part->kind[c];
+    FUSE_TRY(comm->ops->reduce_int64(comm, FUSE_REDUCE_MAX, kind, columns, err));
     FUSE_TRY(comm->ops->reduce_int64(comm, FUSE_REDUCE_MIN, &row, 1, err));
-    part->last = (enum fuse_column_kind)last;
+    for (int c = 0; c < columns; c++)
+        part->kind[c] = (enum fuse_column_kind)kind[c];
     part->last_not_id = row < INT64_MAX ? row : -1;
     return FUSE_OK;
 }
@@ -100,19 +155,74 @@ static enum fuse_status count_columns(int64_t *columns, struct fuse_comm *comm, 
     return comm->ops->broadcast(comm, columns, sizeof *columns, 0, err);
 }
 
+/* Local. Whether the first row is all symbols: no row behind it can change what the columns are. */
+static enum fuse_status look_at_first(struct first_row *out, struct fuse_bytes *file, int64_t file_bytes,
+                                      char separator, int columns, const char *path, struct fuse_error *err) {
+    struct fuse_tsv_reader reader;
+    struct fuse_tsv_line line;
+    FUSE_TRY(fuse_tsv_open(&reader, file, file_bytes, 0, 1, separator, columns, path, err));
+    enum fuse_status st = fuse_tsv_next(&reader, &line, err);
+    fuse_tsv_close(&reader);
+    FUSE_TRY(st);
+    out->is_symbols = line.kind == FUSE_TSV_ROW && !line.is_plain && line.not [columns - 1].reason;
+    for (int c = 0; c < columns && out->is_symbols; c++)
+        out->is_symbols = line.field[c] == FUSE_COLUMN_SYMBOLS;
+    if (!out->is_symbols)
+        return FUSE_OK;
+    out->column = line.not [columns - 1].column;
+    snprintf(out->reason, sizeof out->reason, "%s", line.not [columns - 1].reason);
+    return FUSE_OK;
+}
+
+/* Collective: the tally of a file that is read when its symbols become ids; NULL: it is to be scanned. */
+static enum fuse_status tally_symbols(const struct fuse_tally **out, struct fuse_arena *arena, struct fuse_comm *comm,
+                                      struct fuse_bytes *file, int64_t file_bytes, char separator, int columns,
+                                      const char *path, struct fuse_error *err) {
+    struct first_row first = {.is_symbols = false};
+    enum fuse_status st = FUSE_OK;
+    *out = NULL;
+    if (comm->rank == 0 && columns > 0)
+        st = look_at_first(&first, file, file_bytes, separator, columns, path, err);
+    FUSE_TRY(fuse_agree(comm, st, err));
+    FUSE_TRY(comm->ops->broadcast(comm, &first, sizeof first, 0, err));
+    if (!first.is_symbols)
+        return FUSE_OK;
+    struct fuse_tally *tally = FUSE_NEW(arena, struct fuse_tally);
+    *tally = (struct fuse_tally){
+        .columns = columns, .rows = 1, .last = FUSE_COLUMN_SYMBOLS, .last_not_id = 0, .is_partial = true};
+    for (int c = 0; c < columns; c++) {
+        tally->kind[c] = FUSE_COLUMN_SYMBOLS;
+        tally->largest[c] = tally->largest_row[c] = -1;
+    }
+    tally->refused[columns - 1] = fuse_arena_printf(arena, "%s:1:%" PRId64 ": %s", path, first.column, first.reason);
+    *out = tally;
+    return FUSE_OK;
+}
+
 enum fuse_status fuse_tsv_scan(const struct fuse_tally **out, struct fuse_arena *arena, struct fuse_comm *comm,
                                struct fuse_bytes *file, int64_t file_bytes, char separator, const char *path,
                                struct fuse_error *err) {
     struct part part;
     int64_t columns, before;
     FUSE_TRY(count_columns(&columns, comm, file, file_bytes, separator, path, err));
+    FUSE_TRY(tally_symbols(out, arena, comm, file, file_bytes, separator, (int)columns, path, err));
+    if (*out)
+        return FUSE_OK;
     enum fuse_status st = scan_part(&part, arena, comm, (int)columns, file, file_bytes, separator, path, err);
     FUSE_TRY(fuse_agree(comm, st, err));
-    FUSE_TRY(judge_parts(&before, &part, comm, separator, path, err));
-    FUSE_TRY(join_last(&part, before, comm, err));
+    struct fuse_tsv_verdict found = {.rows = part.tally.rows,
+                                     .is_blank = part.is_blank,
+                                     .more = part.line.kind != FUSE_TSV_END,
+                                     .reason = part.line.kind == FUSE_TSV_BAD ? part.line.reason : NULL,
+                                     .column = part.line.column};
+    FUSE_TRY(fuse_tsv_judge(&before, &found, comm, fuse_tsv_hint(separator), path, err));
+    FUSE_TRY(join_kinds(&part, before, comm, err));
     FUSE_TRY(fuse_tally_join(&part.tally, before, comm, err));
     if (part.tally.rows == 0) /* blank lines have no columns */
         part.tally.columns = 0;
-    *out = fuse_tally_finish(&part.tally, arena, part.last, part.last_not_id);
+    struct fuse_tally *tally = fuse_tally_finish(&part.tally, arena, part.kind, part.last_not_id);
+    for (int c = 0; c < tally->columns; c++)
+        FUSE_TRY(join_refusal(&tally->refused[c], &part.refusal[c], before, arena, comm, path, err));
+    *out = tally;
     return FUSE_OK;
 }

@@ -1,13 +1,10 @@
 #include "io/tsv.h"
 
+#include "io/tsv_names.h"
 #include "io/tsv_rows.h"
 
 #include <math.h>
 #include <string.h>
-
-struct tsv_form {
-    char separator;
-};
 
 /* Ids of 19 digits at most, each with a separator behind it. */
 enum { LINE_BYTES = 20 * FUSE_MAX_AXES + FUSE_DECIMAL_BYTES + 1 };
@@ -64,9 +61,18 @@ static size_t write_position(char *to, const struct fuse_text_shape *shape, char
     return bytes;
 }
 
+/* Where axes have symbols: what line n is made of, when the names are known. */
+static size_t write_raw(char *to, int64_t n, const char *value, size_t digits) {
+    struct fuse_tsv_raw raw = {.element = n, .digits = (uint8_t)digits};
+    memcpy(to, &raw, sizeof raw);
+    memcpy(to + sizeof raw, value, digits);
+    return sizeof raw + digits;
+}
+
 static enum fuse_status write_rows(struct fuse_text_runs *text, const struct fuse_text_shape *shape, const void *form,
                                    const void *from, int64_t first, int64_t count, struct fuse_error *err) {
-    const char separator = ((const struct tsv_form *)form)->separator;
+    const struct fuse_tsv_form *rows = form;
+    const char separator = rows->separator;
     enum fuse_dtype dtype = shape->member->dtype;
     size_t size = fuse_dtype_bytes(dtype), digits = 0;
     bool has_value = dtype != FUSE_BOOL;
@@ -75,6 +81,10 @@ static enum fuse_status write_rows(struct fuse_text_runs *text, const struct fus
         char line[LINE_BYTES], value[FUSE_DECIMAL_BYTES];
         if (has_value && (digits = write_value(value, dtype, element + (size_t)i * size)) == 0)
             continue;
+        if (rows->is_raw) {
+            FUSE_TRY(fuse_text_runs_append(text, line, write_raw(line, first + i, value, digits), err));
+            continue;
+        }
         size_t bytes = write_position(line, shape, separator, first + i);
         if (has_value && bytes > 0)
             line[bytes++] = separator;
@@ -96,12 +106,19 @@ static enum fuse_status check_member(const struct fuse_sink_member *member, cons
     return FUSE_OK;
 }
 
-static const struct tsv_form tabs = {'\t'}, commas = {','};
-static const struct fuse_text_layout tab_rows = {.form = &tabs, .elements = write_rows};
-static const struct fuse_text_layout comma_rows = {.form = &commas, .elements = write_rows};
+static const struct fuse_tsv_form tabs = {'\t', false}, commas = {',', false};
+static const struct fuse_tsv_form named_tabs = {'\t', true}, named_commas = {',', true};
+static const struct fuse_text_layout layouts[2][2] = {
+    {{.form = &tabs, .elements = write_rows}, {.form = &commas, .elements = write_rows}},
+    {{.form = &named_tabs, .elements = write_rows, .complete = fuse_tsv_name_rows},
+     {.form = &named_commas, .elements = write_rows, .complete = fuse_tsv_name_rows}},
+};
 
 enum fuse_status fuse_tsv_sink_open(struct fuse_sink **out, struct fuse_comm *comm, const struct fuse_sink_file *want,
                                     struct fuse_error *err) {
-    const struct fuse_text_layout *layout = fuse_tsv_separator(want->path) == ',' ? &comma_rows : &tab_rows;
+    bool has_names = false;
+    for (int a = 0; a < want->member->rank; a++)
+        has_names |= want->member->table[a] > 0;
+    const struct fuse_text_layout *layout = &layouts[has_names][fuse_tsv_separator(want->path) == ','];
     return fuse_text_sink_open(out, comm, check_member(want->member, want->path, err), want, layout, err);
 }

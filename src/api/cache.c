@@ -632,6 +632,8 @@ static const char *make_entry(struct fuse_pack *pack, struct loading *l) {
     struct fuse_probed probed = probed_sources(program);
     if (program->policy.weights.at)
         return "its weights come from a manifest";
+    if (program->symbols)
+        return "its ids are those of the symbols in its files";
     write_head(pack, l);
     size_t head_bytes = pack->bytes;
     fuse_ir_pack(pack, &program->ir, &probed);

@@ -82,13 +82,18 @@ static int64_t array_bytes(const struct fuse_probe *probe) {
 }
 
 static const char *kind_of(const struct fuse_tally *tally, int column) {
-    static const char *const name[] = {
-        [FUSE_COLUMN_IDS] = "ids", [FUSE_COLUMN_INTEGERS] = "integers", [FUSE_COLUMN_REALS] = "reals"};
-    return name[column + 1 == tally->columns ? tally->last : FUSE_COLUMN_IDS];
+    static const char *const name[] = {[FUSE_COLUMN_IDS] = "ids",
+                                       [FUSE_COLUMN_INTEGERS] = "integers",
+                                       [FUSE_COLUMN_REALS] = "reals",
+                                       [FUSE_COLUMN_SYMBOLS] = "symbols"};
+    return name[tally->kind[column]];
 }
 
 static void print_table(struct fuse_text *text, const struct fuse_tally *tally) {
-    fuse_text_add(text, "%" PRId64 " row%s", tally->rows, tally->rows == 1 ? "" : "s");
+    if (tally->is_partial)
+        fuse_text_add(text, "rows");
+    else
+        fuse_text_add(text, "%" PRId64 " row%s", tally->rows, tally->rows == 1 ? "" : "s");
     for (int c = 0; c < tally->columns; c++) {
         fuse_text_add(text, "\n    column %d  %s", c, kind_of(tally, c));
         if (tally->largest[c] >= 0)
@@ -190,7 +195,10 @@ static void add_attributes(struct fuse_text *text, const struct fuse_attribute *
 }
 
 static void add_table(struct fuse_text *text, const struct fuse_tally *tally) {
-    fuse_text_add(text, ",\"rows\":%" PRId64 ",\"columns\":[", tally->rows);
+    if (tally->is_partial)
+        fuse_text_add(text, ",\"rows\":null,\"columns\":[");
+    else
+        fuse_text_add(text, ",\"rows\":%" PRId64 ",\"columns\":[", tally->rows);
     for (int c = 0; c < tally->columns; c++) {
         fuse_text_add(text, "%s{\"kind\":\"%s\",\"largest\":", c ? "," : "", kind_of(tally, c));
         if (tally->largest[c] >= 0)

@@ -57,7 +57,8 @@ static enum fuse_status find_parts(struct parts *out, struct fuse_dist_program *
 
 static void add_reference(struct fuse_text *text, int number, const struct fuse_probe *probe) {
     const struct fuse_tally *tally = probe->tally;
-    bool has_value = tally && tally->last != FUSE_COLUMN_IDS, is_set = tally && !has_value;
+    bool has_value = tally && tally->last != FUSE_COLUMN_IDS && tally->last != FUSE_COLUMN_SYMBOLS,
+         is_set = tally && !has_value;
     int axes = tally ? tally->columns - has_value : probe->rank;
     fuse_text_add(text, "A%d", number);
     for (int a = 0; a < axes; a++)

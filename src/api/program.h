@@ -6,6 +6,7 @@
 #include "api/policy_program.h"
 #include "comm/comm.h"
 #include "exec/exec.h"
+#include "io/symbols.h"
 #include "io/format.h"
 #include "lang/import.h"
 #include "lang/lang.h"
@@ -63,6 +64,9 @@ struct fuse_dist_program {
     struct fuse_sources sources;
     struct fuse_sources probed; /* sources that are known before the program says that it has them */
     struct fuse_ir ir;
+    struct fuse_symbols *symbols;    /* NULL: the program has none */
+    enum fuse_status symbols_status; /* why they could not be had, beside what is reported */
+    struct fuse_error symbols_error;
     bool is_parsed, is_checked;
     struct fuse_api_packed *packed; /* packed.h; NULL: the program is a file of its own */
     const char *converted_to; /* fuse_dist_open_convert: the program is made, and its places mean nothing to the user */
@@ -85,6 +89,7 @@ struct fuse_dist_program {
     struct fuse_exec_report report;
     struct fuse_text notes; /* lines about how files were written */
     double wall_seconds;
+    double scan_seconds;    /* of probing sources, and of reading those whose headers do not tell all */
     double compile_seconds; /* from text to plan, without the time of probing sources */
     struct fuse_watchdog *watchdog;
 };
@@ -142,6 +147,8 @@ enum fuse_status fuse_api_probe_sources(struct fuse_dist_program *program, struc
 /* Local: the format of a place of the program, or NULL after a diagnostic. */
 const struct fuse_format *fuse_api_find_format(struct fuse_dist_program *program, const char *path, const char *part,
                                                struct fuse_span span, bool is_sink);
+/* symbol_ids.c. Collective: the load of a fuse_symbol_loader whose context is the program. */
+bool fuse_api_load_symbols(void *program, struct fuse_symbol_demand *demand);
 /* Collective: formats, places and doubles of the sinks. Reports what is wrong. */
 enum fuse_status fuse_api_check_sinks(struct fuse_dist_program *program, struct fuse_error *err) FUSE_CHECKED;
 /* Local: the same verdict on one place, for sinks that come from elsewhere; only rank 0 follows links. */

@@ -266,6 +266,8 @@ static bool check(struct fuse_dist_program *program) {
         settings.adapter = program->weights->adapters.at;
         settings.adapters = program->weights->adapters.n;
     }
+    struct fuse_symbol_loader symbols = {.load = fuse_api_load_symbols, .context = program};
+    settings.symbols = &symbols;
     settings.demand = is_demand(options);
     settings.samples = is_estimating(options) ? options->samples : 0;
     settings.seed = options->seed;
@@ -374,13 +376,16 @@ static enum fuse_status open_program(struct fuse_dist_program *program) {
     fuse_list_sources(&program->sources, program->arena, &program->ast);
     double probing = fuse_api_seconds();
     st = fuse_api_probe_sources(program, &err);
-    program->compile_seconds -= fuse_api_seconds() - probing;
+    program->scan_seconds += fuse_api_seconds() - probing;
+    program->compile_seconds -= program->scan_seconds;
     if (st != FUSE_OK)
         return fuse_api_end_stage(program, st, &err);
     st = fuse_api_check_sinks(program, &err);
     if (st != FUSE_OK)
         return fuse_api_end_stage(program, st, &err);
     program->is_checked = check(program) && program->diagnostics.errors == 0;
+    if (program->symbols_status != FUSE_OK)
+        return fuse_api_end_stage(program, program->symbols_status, &program->symbols_error);
     if (program->is_checked)
         fuse_api_pin_values(program);
     if (program->options.warnings_are_errors && program->diagnostics.warnings > 0) {
@@ -461,6 +466,7 @@ void fuse_dist_close(fuse_dist_program *program) {
         return;
     fuse_watchdog_close(program->watchdog);
     fuse_api_close_pack(program);
+    fuse_symbols_close(program->symbols);
     fuse_arena_close(program->arena);
 }
 
@@ -474,12 +480,24 @@ static void note_limit(struct fuse_dist_program *program, const struct fuse_memo
               fuse_api_memory_limit_text(share->limit));
 }
 
+/* Collective: what rows of symbols take already is not there for the plan. */
+static enum fuse_status leave_room(int64_t *memory_bytes, struct fuse_dist_program *program, struct fuse_error *err) {
+    if (!program->symbols || *memory_bytes <= 0)
+        return FUSE_OK;
+    struct fuse_comm *comm = program->job->comm;
+    int64_t held = fuse_symbols_bytes(program->symbols);
+    FUSE_TRY(comm->ops->reduce_int64(comm, FUSE_REDUCE_MAX, &held, 1, err));
+    *memory_bytes = *memory_bytes > held ? *memory_bytes - held : 1;
+    return FUSE_OK;
+}
+
 static enum fuse_status make_plan(struct fuse_dist_program *program, struct fuse_error *err) {
     struct fuse_comm *comm = program->job->comm;
     struct fuse_memory share;
     struct fuse_plan_request request;
     FUSE_TRY(make_request(&request, &share, program, err));
     FUSE_TRY(fuse_api_constrain(&request, program, err));
+    FUSE_TRY(leave_room(&request.memory_bytes, program, err));
     struct fuse_plan *plan = NULL;
     enum fuse_status st = fuse_plan_make(&plan, program->arena, &program->ir, &request, err);
     fuse_api_plan_free(program, &request);
@@ -564,6 +582,7 @@ static enum fuse_status run(struct fuse_dist_program *program, struct fuse_error
         .storage = fuse_api_storage(program),
         .program = program_digest(program),
         .version = fuse_dist_version(),
+        .symbols = program->symbols,
         .prints = prints != 0,
         .print = comm->rank == 0 ? program->options.print : NULL,
         .progress = program->options.progress ? fuse_progress_step : NULL,

@@ -111,20 +111,23 @@ static const int64_t *sum_pairs(const int64_t *pair, struct fuse_arena *arena) {
     return below;
 }
 
-struct fuse_tally *fuse_tally_finish(struct fuse_tally_part *part, struct fuse_arena *arena, enum fuse_column_kind last,
-                                     int64_t last_not_id) {
+struct fuse_tally *fuse_tally_finish(struct fuse_tally_part *part, struct fuse_arena *arena,
+                                     const enum fuse_column_kind *kind, int64_t last_not_id) {
     struct fuse_tally *tally = FUSE_NEW(arena, struct fuse_tally);
-    int ids = part->columns - (last != FUSE_COLUMN_IDS);
-    *tally =
-        (struct fuse_tally){.columns = part->columns, .rows = part->rows, .last = last, .last_not_id = last_not_id};
+    int columns = part->columns;
+    *tally = (struct fuse_tally){.columns = columns, .rows = part->rows, .last_not_id = last_not_id};
     memcpy(tally->largest, part->largest, sizeof tally->largest);
     memcpy(tally->largest_row, part->largest_row, sizeof tally->largest_row);
     memcpy(tally->shift, part->shift, sizeof tally->shift);
-    for (int c = ids; c < part->columns; c++)
-        tally->largest[c] = tally->largest_row[c] = -1;
-    for (int c = 0; c < ids; c++)
-        tally->below[c] = sum_bins(part->bin[c], arena);
-    if (part->pair && ids >= 2) {
+    for (int c = 0; c < columns; c++) {
+        tally->kind[c] = kind[c];
+        if (kind[c] == FUSE_COLUMN_IDS)
+            tally->below[c] = sum_bins(part->bin[c], arena);
+        else
+            tally->largest[c] = tally->largest_row[c] = -1;
+    }
+    tally->last = columns > 0 ? kind[columns - 1] : FUSE_COLUMN_IDS;
+    if (part->pair && kind[0] == FUSE_COLUMN_IDS && kind[1] == FUSE_COLUMN_IDS) {
         memcpy(tally->pair_shift, part->pair_shift, sizeof tally->pair_shift);
         tally->pair_below = sum_pairs(part->pair, arena);
     }
@@ -152,5 +155,6 @@ struct fuse_tally *fuse_draw_tally(const struct fuse_draw *draw, struct fuse_are
         fuse_draw_row(id, draw, n);
         fuse_tally_add(&part, id, n);
     }
-    return fuse_tally_finish(&part, arena, FUSE_COLUMN_IDS, -1);
+    const enum fuse_column_kind ids[FUSE_MAX_AXES] = {FUSE_COLUMN_IDS};
+    return fuse_tally_finish(&part, arena, ids, -1);
 }

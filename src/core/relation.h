@@ -15,19 +15,26 @@
 
 enum fuse_column_kind {
     FUSE_COLUMN_IDS,      /* integers >= 0; also the kind of a column without rows */
-    FUSE_COLUMN_INTEGERS, /* of 64 bits; some are negative, or beyond FUSE_MAX_EXTENT */
-    FUSE_COLUMN_REALS
+    FUSE_COLUMN_INTEGERS, /* some are negative, written with a sign, or beyond FUSE_MAX_EXTENT */
+    FUSE_COLUMN_REALS,
+    FUSE_COLUMN_SYMBOLS /* some field is no number */
 };
 
 struct fuse_tally {
     int columns; /* 0: the file has no row, and so any number of columns */
     int64_t rows;
-    enum fuse_column_kind last; /* of the last column; all others are ids */
+    enum fuse_column_kind kind[FUSE_MAX_AXES];
+    enum fuse_column_kind last; /* of the last column */
     int64_t last_not_id;        /* the first row, from 0, whose last field is no id; -1: none */
-    /* Per column of ids: the largest, and the first row that has it; -1 without rows, and for a last column that is none. */
+    /* Why a column cannot be ids, the last one: values, with its place: "e.tsv:3:1: a negative id"; NULL: it can. */
+    const char *refused[FUSE_MAX_AXES];
+    /* The first row is all symbols, and nothing behind it was looked at: rows, and what follows, are not known until symbols
+     * have become ids. */
+    bool is_partial;
+    /* Per column of ids: the largest, and the first row that has it; -1 without rows, and for a column that is none. */
     int64_t largest[FUSE_MAX_AXES], largest_row[FUSE_MAX_AXES];
     /* Bin b of column c counts the ids in [b << shift[c], (b + 1) << shift[c]); below[c][b] is the number of rows before bin
-     * b, below[c][FUSE_TALLY_BINS] is rows. NULL for a last column that is no id. */
+     * b, below[c][FUSE_TALLY_BINS] is rows. NULL for a column that is no id. */
     int shift[FUSE_MAX_AXES];
     const int64_t *below[FUSE_MAX_AXES];
     /* The same for columns 0 and 1 together: rows in bins before (b, b'), at [b * (FUSE_TALLY_PAIR_BINS + 1) + b'], whose widths
@@ -73,14 +80,14 @@ struct fuse_tally_part {
 
 /* Counts nothing yet; the bins live in the arena. */
 void fuse_tally_open(struct fuse_tally_part *part, struct fuse_arena *arena, int columns);
-/* One more row, number `row` of the file (from 0). Ids >= 0. A last column that turns out not to be ids is left out when the
- * tally is made: add 0 for it. */
+/* One more row, number `row` of the file (from 0). Ids >= 0. A column that turns out not to be ids is left out when the tally
+ * is made: add 0 for it. */
 void fuse_tally_add(struct fuse_tally_part *part, const int64_t *id, int64_t row);
 /* Makes the bins of a column at least 1 << shift wide, so that parts can be added up bin by bin. */
 void fuse_tally_widen(struct fuse_tally_part *part, int column, int shift);
 void fuse_tally_widen_pair(struct fuse_tally_part *part, int column, int shift);
-/* The tally of all rows from a part that has them all. */
-struct fuse_tally *fuse_tally_finish(struct fuse_tally_part *part, struct fuse_arena *arena, enum fuse_column_kind last,
-                                     int64_t last_not_id);
+/* The tally of all rows from a part that has them all; the kinds are those of its columns. */
+struct fuse_tally *fuse_tally_finish(struct fuse_tally_part *part, struct fuse_arena *arena,
+                                     const enum fuse_column_kind *kind, int64_t last_not_id);
 
 #endif

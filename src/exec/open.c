@@ -135,6 +135,8 @@ static int list_members(const struct fuse_exec *exec, struct fuse_sink_member *o
                                             .tensor = value->name ? value->name : ir->ops.at[o]->part};
         memcpy(member->extent, value->extent, (size_t)value->rank * sizeof *value->extent);
         memcpy(member->axis, ir->ops.at[o]->index_name, sizeof member->axis);
+        member->symbols = exec->request->symbols;
+        memcpy(member->table, ir->ops.at[o]->table, sizeof member->table);
         if (exec->request->storage)
             member->storage = exec->request->storage[o];
         exec->place[o].member = members++;

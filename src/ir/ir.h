@@ -72,8 +72,10 @@ struct fuse_op {
     const char *overflow, *overflow_hint;  /* MAP: what an integer overflow in it stands for; NULL: itself */
     const char *path, *part;               /* SOURCE, SINK: as the program says it (not resolved) */
     bool mean;                             /* SOURCE of rows */
-    bool ranking;                 /* SINK: pairs (position, value) along the last axis, as topk ranks; F64 or I64 */
-    enum fuse_dtype ranked;       /* .. with values of this type */
+    int table
+        [FUSE_MAX_AXES];    /* SINK: one more than the number of the symbols of an axis, 0: its positions are numbers */
+    bool ranking;           /* SINK: pairs (position, value) along the last axis, as topk ranks; F64 or I64 */
+    enum fuse_dtype ranked; /* .. with values of this type */
     struct fuse_probe probe;      /* SOURCE */
     int64_t begin[FUSE_MAX_AXES]; /* SOURCE: where the value begins in the file, whose extents the probe has */
     const void *data;             /* LITERAL: dense, C order, of out's dtype */

@@ -157,6 +157,8 @@ static void pack_op(struct fuse_pack *pack, struct fuse_op *op, const struct fus
     fuse_pack_string(pack, &op->path);
     fuse_pack_string(pack, &op->part);
     fuse_pack_bool(pack, &op->mean);
+    for (int a = 0; a < op->indices; a++)
+        FUSE_PACK(pack, op->table[a], 0, INT_MAX);
     fuse_pack_bool(pack, &op->ranking);
     FUSE_PACK(pack, op->ranked, 0, FUSE_DTYPES - 1);
     fuse_probe_pack(pack, &op->probe);
@@ -185,9 +187,10 @@ void fuse_ir_pack(struct fuse_pack *pack, struct fuse_ir *ir, const struct fuse_
 void fuse_tally_pack(struct fuse_pack *pack, struct fuse_tally *tally) {
     FUSE_PACK(pack, tally->columns, 0, FUSE_MAX_AXES);
     fuse_pack_range(pack, &tally->rows, 0, INT64_MAX);
-    FUSE_PACK(pack, tally->last, 0, FUSE_COLUMN_REALS);
+    FUSE_PACK(pack, tally->last, 0, FUSE_COLUMN_SYMBOLS);
     fuse_pack_range(pack, &tally->last_not_id, -1, INT64_MAX);
     for (int c = 0; c < tally->columns; c++) {
+        FUSE_PACK(pack, tally->kind[c], 0, FUSE_COLUMN_SYMBOLS);
         fuse_pack_range(pack, &tally->largest[c], -1, INT64_MAX);
         fuse_pack_range(pack, &tally->largest_row[c], -1, INT64_MAX);
         FUSE_PACK(pack, tally->shift[c], 0, 63);

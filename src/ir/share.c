@@ -140,7 +140,7 @@ static bool is_same_source(const struct fuse_op *a, const struct fuse_op *b) {
            memcmp(p->extent, q->extent, (size_t)p->rank * sizeof *p->extent) == 0 &&
            memcmp(a->begin, b->begin, (size_t)p->rank * sizeof *a->begin) == 0 && p->file_dtype == q->file_dtype &&
            p->big_endian == q->big_endian && p->reversed == q->reversed && p->data_offset == q->data_offset &&
-           p->file_bytes == q->file_bytes && p->digest == q->digest && !p->tally == !q->tally;
+           p->file_bytes == q->file_bytes && p->digest == q->digest && p->index == q->index && p->tally == q->tally;
 }
 
 static bool is_same_op(const struct fuse_ir *ir, const struct fuse_op *a, const struct fuse_op *b) {

@@ -311,6 +311,8 @@ static void lower_ranking(struct fuse_lowering *l, struct fuse_equation *eq, con
     if (value < 0 || l->failed)
         return;
     struct fuse_op *sink = fuse_emit_sink(l, value, eq->item->text, NULL, axes);
+    for (int a = 0; a + 1 < rank; a++)
+        sink->table[a] = 1 + fuse_domain_of(l->c, eq->index[axes[a]].domain)->table;
     sink->ranking = true;
     sink->ranked = type->dtype;
 }
@@ -339,9 +341,12 @@ static void lower_sink(struct fuse_checker *c, struct fuse_equation *eq) {
                               FUSE_REDUCE_NONE, type.dtype, NULL);
     if (value >= 0 && !l.failed && must_be_finite(c, type.dtype) && eq->root->kind != FUSE_NODE_REF)
         value = emit_finite(&l, value, axes, NULL);
-    if (value >= 0 && !l.failed)
-        (void)fuse_emit_sink(&l, value, eq->item->query ? NULL : eq->item->text,
-                             eq->item->query ? eq->item->text : NULL, axes);
+    if (value < 0 || l.failed)
+        return;
+    struct fuse_op *sink = fuse_emit_sink(&l, value, eq->item->query ? NULL : eq->item->text,
+                                          eq->item->query ? eq->item->text : NULL, axes);
+    for (int a = 0; a < rank; a++)
+        sink->table[a] = 1 + fuse_domain_of(c, eq->index[axes[a]].domain)->table;
 }
 
 static void lower_exports(struct fuse_checker *c, bool query) {
@@ -358,7 +363,9 @@ static void lower_exports(struct fuse_checker *c, bool query) {
         for (int a = 0; a < tensor->rank; a++)
             axes[a] = a;
         int value = fuse_is_relation(c->ir, tensor->value) ? fuse_lower_cells(&l, tensor) : tensor->value;
-        (void)fuse_emit_sink(&l, value, NULL, tensor->name, axes);
+        struct fuse_op *sink = fuse_emit_sink(&l, value, NULL, tensor->name, axes);
+        for (int a = 0; a < tensor->rank; a++)
+            sink->table[a] = 1 + fuse_domain_of(c, tensor->domain[a])->table;
     }
 }
 

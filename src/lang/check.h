@@ -8,7 +8,7 @@
  *   resolve   syntax trees become nodes; index names become numbers of the equation; facts about domains are noted
  *   sums      where each sum lands (language.md 5.2)
  *   adapters  products with a weight that has a low-rank adapter
- *   domains   unification, extents, slices, bounds
+ *   domains   unification, extents, slices, bounds; symbols in between
  *   dependencies  what depends on what, recursion, what is needed
  *   types     element types
  *   lower     nodes become terms, terms become operations of the IR
@@ -82,8 +82,9 @@ enum fuse_relation_kind { FUSE_NO_RELATION, FUSE_FACTS, FUSE_NUMERIC };
 struct fuse_axis {
     const char *name;
     struct fuse_span span;
-    int64_t extent; /* -1: none is given */
-    bool bad;       /* what is wrong with it was said */
+    int64_t extent;    /* -1: none is given */
+    const char *names; /* the file that lists its symbols, NULL: none */
+    bool bad;          /* what is wrong with it was said */
 };
 
 /* ---- domains -------------------------------------------------------------------------------------------------- */
@@ -97,6 +98,7 @@ struct fuse_domain {
     int64_t largest_id;    /* -1, or the largest fixed position on a left side and the largest id in a file of rows */
     bool open;             /* some position is a column of such a file */
     bool tainted;          /* a position of a bad tensor: nothing to complain about */
+    int table;             /* its symbols' number, -1: its positions are numbers */
 };
 
 enum fuse_fact_kind {
@@ -106,19 +108,22 @@ enum fuse_fact_kind {
     FUSE_FACT_JOIN,   /* domain a is the domains `part` one after the other, or, as a product, their pairs */
     FUSE_FACT_INSIDE, /* the fixed position lies in domain a */
     FUSE_FACT_ID,     /* the same on a left side, where it also stretches an open domain */
-    FUSE_FACT_ROWS /* domain a holds the ids of column `axis` of a source's rows, and is open if nothing else fixes it */
+    FUSE_FACT_ROWS, /* domain a holds the ids of column `axis` of a source's rows, and is open if nothing else fixes it */
+    FUSE_FACT_SYMBOL, /* domain a holds the id of the position's string; as ID from when its number is known */
+    FUSE_FACT_NAMES   /* domain a has the symbols of a list, and that number of them */
 };
 
 struct fuse_fact {
     enum fuse_fact_kind kind;
     int a, b;
-    int64_t number;  /* EXTENT, INSIDE, ID; ROWS: the largest id, or -1 */
+    int64_t number;  /* EXTENT, INSIDE, ID, SYMBOL, NAMES; ROWS: the largest id, or -1 */
     const int *part; /* JOIN */
     int parts;
     bool product;
-    const struct fuse_position *position;
+    struct fuse_position *position; /* SLICE, SYMBOL */
+    const char *position_text;      /* NAMES: the file, as written */
     struct fuse_span span;
-    const char *from;       /* EXTENT */
+    const char *from;       /* EXTENT, NAMES */
     const char *index_name; /* for messages; NULL: none */
     int tensor, axis;       /* the tensor position that is a; -1: none */
     int equation;           /* -1: the program's */
@@ -130,6 +135,8 @@ struct fuse_fact {
 struct fuse_position {
     int index;      /* -1: fixed */
     int64_t offset; /* added to the index; the fixed position, negative from the end */
+    const char
+        *symbol; /* the fixed position is this symbol's, and `offset` known when domains are named; NULL: a number */
     bool slice, has_start, has_stop;
     int64_t start, stop, step;
     int domain; /* of the tensor's axis */
@@ -266,6 +273,8 @@ struct fuse_checker {
     FUSE_VEC(struct fuse_fact) facts;
     FUSE_VEC(int) order; /* tensors that are not bad, dependencies first */
 
+    bool no_symbols; /* the symbols that were asked for could not be had */
+
     uint64_t *taken; /* per expression: names that a construct takes (axis=, default, reduce); a normaliser's axis */
     uint64_t *free_names; /* per expression: names that stand in it and are not taken in it */
     uint64_t *outside;    /* per expression: names that stand elsewhere in the equation and reach it; axes pass only */
@@ -379,6 +388,9 @@ void fuse_place_sums(struct fuse_checker *c, struct fuse_equation *eq);
 void fuse_apply_adapters(struct fuse_checker *c);
 
 int fuse_new_domain(struct fuse_checker *c);
+int fuse_domain_root(struct fuse_checker *c, int domain);
+/* Between the uniting of domains and their extents: which have symbols, and what ids those have. */
+void fuse_name_domains(struct fuse_checker *c);
 const struct fuse_domain *fuse_domain_of(struct fuse_checker *c, int domain);
 void fuse_solve_domains(struct fuse_checker *c);
 /* First element and step of a sliced axis of extent n, and the number of elements: Python's rules. */

@@ -8,12 +8,13 @@
 #define MAX_ELEMS ((int64_t)1 << 62)
 
 int fuse_new_domain(struct fuse_checker *c) {
-    struct fuse_domain domain = {.parent = c->domains.n, .extent = -1, .span = FUSE_NO_SPAN, .largest_id = -1};
+    struct fuse_domain domain = {
+        .parent = c->domains.n, .extent = -1, .span = FUSE_NO_SPAN, .largest_id = -1, .table = -1};
     fuse_vec_push(c->arena, &c->domains, domain);
     return c->domains.n - 1;
 }
 
-static int root_of(struct fuse_checker *c, int domain) {
+int fuse_domain_root(struct fuse_checker *c, int domain) {
     struct fuse_domain *at = c->domains.at;
     while (at[domain].parent != domain) {
         at[domain].parent = at[at[domain].parent].parent;
@@ -23,7 +24,7 @@ static int root_of(struct fuse_checker *c, int domain) {
 }
 
 const struct fuse_domain *fuse_domain_of(struct fuse_checker *c, int domain) {
-    return &c->domains.at[root_of(c, domain)];
+    return &c->domains.at[fuse_domain_root(c, domain)];
 }
 
 static const char *elements(struct fuse_checker *c, int64_t n) {
@@ -62,7 +63,7 @@ static void blame(struct fuse_checker *c, const struct fuse_fact *fact) {
 
 static void set_extent(struct fuse_checker *c, const struct fuse_fact *fact, int domain, int64_t extent,
                        const char *from) {
-    struct fuse_domain *d = &c->domains.at[root_of(c, domain)];
+    struct fuse_domain *d = &c->domains.at[fuse_domain_root(c, domain)];
     if (extent > FUSE_MAX_EXTENT) {
         fuse_complain(c, fact->span, "an axis of %s is longer than any tensor can be", elements(c, extent));
         blame(c, fact);
@@ -77,7 +78,7 @@ static void set_extent(struct fuse_checker *c, const struct fuse_fact *fact, int
 }
 
 static void unite(struct fuse_checker *c, const struct fuse_fact *fact) {
-    int ra = root_of(c, fact->a), rb = root_of(c, fact->b);
+    int ra = fuse_domain_root(c, fact->a), rb = fuse_domain_root(c, fact->b);
     struct fuse_domain *a = &c->domains.at[ra], *b = &c->domains.at[rb];
     if (ra == rb)
         return;
@@ -207,14 +208,14 @@ static void check_rows(struct fuse_checker *c, const struct fuse_fact *fact) {
 static void taint(struct fuse_checker *c) {
     for (int t = 0; t < c->tensors.n; t++)
         for (int a = 0; c->tensors.at[t]->bad && a < c->tensors.at[t]->rank; a++)
-            c->domains.at[root_of(c, c->tensors.at[t]->domain[a])].tainted = true;
+            c->domains.at[fuse_domain_root(c, c->tensors.at[t]->domain[a])].tainted = true;
     for (int f = 0; f < c->facts.n; f++) {
         const struct fuse_fact *fact = &c->facts.at[f];
         if (fact->kind == FUSE_FACT_SLICE && fuse_domain_of(c, fact->a)->tainted)
-            c->domains.at[root_of(c, fact->b)].tainted = true;
+            c->domains.at[fuse_domain_root(c, fact->b)].tainted = true;
         for (int k = 0; fact->kind == FUSE_FACT_JOIN && k < fact->parts; k++)
             if (fuse_domain_of(c, fact->part[k])->tainted)
-                c->domains.at[root_of(c, fact->a)].tainted = true;
+                c->domains.at[fuse_domain_root(c, fact->a)].tainted = true;
     }
 }
 
@@ -232,7 +233,7 @@ static void check_known(struct fuse_checker *c, struct fuse_equation *eq) {
         fuse_advise(c, diagnostic, "no source or literal fixes it; declare it: axis %s = ..",
                     eq->index[k].sliced ? "i" : eq->index[k].name);
         /* One message for the class. */
-        c->domains.at[root_of(c, eq->index[k].domain)].tainted = true;
+        c->domains.at[fuse_domain_root(c, eq->index[k].domain)].tainted = true;
     }
 }
 
@@ -275,14 +276,18 @@ void fuse_solve_domains(struct fuse_checker *c) {
         if (fact->kind == FUSE_FACT_EXTENT && !c->equations.at[fact->equation]->bad)
             set_extent(c, fact, fact->a, fact->number, fact->from);
     }
+    for (int f = 0; f < c->facts.n; f++)
+        if (c->facts.at[f].kind == FUSE_FACT_SAME && !c->equations.at[c->facts.at[f].equation]->bad)
+            unite(c, &c->facts.at[f]);
+    fuse_name_domains(c);
     for (int f = 0; f < c->facts.n; f++) {
         const struct fuse_fact *fact = &c->facts.at[f];
         if (c->equations.at[fact->equation]->bad)
             continue;
-        if (fact->kind == FUSE_FACT_SAME)
-            unite(c, fact);
-        struct fuse_domain *d = &c->domains.at[root_of(c, fact->a)];
-        bool is_id = fact->kind == FUSE_FACT_ID || fact->kind == FUSE_FACT_ROWS;
+        if (fact->kind == FUSE_FACT_NAMES)
+            set_extent(c, fact, fact->a, fact->number, fact->from);
+        struct fuse_domain *d = &c->domains.at[fuse_domain_root(c, fact->a)];
+        bool is_id = fact->kind == FUSE_FACT_ID || fact->kind == FUSE_FACT_SYMBOL || fact->kind == FUSE_FACT_ROWS;
         if (is_id && fact->number > d->largest_id)
             d->largest_id = fact->number;
         if (fact->kind == FUSE_FACT_ROWS) {
@@ -301,7 +306,8 @@ void fuse_solve_domains(struct fuse_checker *c) {
             check_known(c, c->equations.at[e]);
     for (int f = 0; f < c->facts.n; f++) {
         const struct fuse_fact *fact = &c->facts.at[f];
-        if ((fact->kind == FUSE_FACT_INSIDE || fact->kind == FUSE_FACT_ID) && !c->equations.at[fact->equation]->bad)
+        bool is_fixed = fact->kind == FUSE_FACT_INSIDE || fact->kind == FUSE_FACT_ID || fact->kind == FUSE_FACT_SYMBOL;
+        if (is_fixed && !c->equations.at[fact->equation]->bad)
             check_inside(c, fact);
         if (fact->kind == FUSE_FACT_ROWS && !c->equations.at[fact->equation]->bad)
             check_rows(c, fact);

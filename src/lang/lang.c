@@ -119,5 +119,5 @@ bool fuse_check(struct fuse_ir *ir, struct fuse_arena *arena, const struct fuse_
         sort_reports(arena, diagnostics->list.at + first, diagnostics->list.n - first);
     if (c.calls > 0)
         say_once(diagnostics, first);
-    return diagnostics->errors == errors;
+    return diagnostics->errors == errors && !c.no_symbols;
 }

@@ -1,5 +1,5 @@
 /* The front end as the rest of the program sees it: text -> AST -> checked -> IR. Local and pure: sources are probed by
- * the caller between the two halves, on rank 0. */
+ * the caller between the two halves, on rank 0; symbols are numbered by the caller too, once it is known which belong together. */
 #ifndef FUSE_LANG_LANG_H
 #define FUSE_LANG_LANG_H
 
@@ -21,6 +21,43 @@ struct fuse_define { /* -D name=value */
     const char *name, *value;
 };
 
+/* ---- symbols ---- */
+
+/* The symbols of some positions that are one domain; in the order in which symbols get their ids: names, uses, strings. */
+struct fuse_symbol_list {
+    const char *names; /* the file that lists them, as written; NULL: any */
+    struct fuse_span span;
+    int64_t count; /* set */
+};
+/* A source as one statement reads it. */
+struct fuse_symbol_use {
+    const struct fuse_source_request *source;
+    int equation; /* the checker's own */
+    int columns;  /* without that of values */
+    bool has_value;
+    int table[FUSE_MAX_AXES]; /* number of the list, -1: its fields are ids */
+    struct fuse_probe
+        probe; /* that of the source; set: with the tally of the ids, and whatever its rows are read from */
+};
+struct fuse_symbol_string {
+    const char *text;
+    int table;
+    int64_t id;      /* set */
+    bool is_outside; /* set: the list has names, and this is none of them */
+};
+struct fuse_symbol_demand {
+    struct fuse_symbol_list *list;
+    struct fuse_symbol_use *use;
+    struct fuse_symbol_string *string;
+    int lists, uses, strings;
+};
+/* Where ids of symbols come from. Called at most once, on every rank with the same demand; false when they cannot be had, and
+ * then the caller of fuse_check knows why. May be collective. */
+struct fuse_symbol_loader {
+    bool (*load)(void *context, struct fuse_symbol_demand *demand);
+    void *context;
+};
+
 /* The tensor `weight`, [out,in], stands for weight + factor b a in every product that sums one of its axes; `a` is
  * [rank,in], `b` [out,rank]. Used elsewhere it is an error. */
 struct fuse_adapter {
@@ -32,6 +69,7 @@ struct fuse_adapter {
 struct fuse_settings {
     const struct fuse_define *define;
     int defines;
+    const struct fuse_symbol_loader *symbols; /* NULL: programs with symbols are not good */
     const struct fuse_adapter *adapter;
     int adapters;
     bool has_precision;

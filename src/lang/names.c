@@ -188,7 +188,8 @@ static void check_source_rank(struct fuse_checker *c, struct fuse_equation *eq, 
 
 static bool is_fixed(const struct fuse_checker *c, const struct fuse_index *index) {
     const struct fuse_symbol *symbol = index->kind == FUSE_INDEX_NAME ? fuse_find_symbol(c, 0, index->name) : NULL;
-    return index->kind == FUSE_INDEX_FIXED || (symbol && symbol->kind == FUSE_SYMBOL_CONST);
+    return index->kind == FUSE_INDEX_FIXED || index->kind == FUSE_INDEX_SYMBOL ||
+           (symbol && symbol->kind == FUSE_SYMBOL_CONST);
 }
 
 /* The file is the tensor, or a part of it that is alone in it. */
@@ -476,8 +477,8 @@ static void collect_axis(struct fuse_checker *c, const struct fuse_item *item) {
         return;
     }
     if (item->text) {
-        fuse_later(c, item->text_span, "a table of symbols is");
-        axis.bad = true;
+        axis.names = item->text;
+        axis.span = item->text_span;
     } else if (item->value && !fuse_constant_integer(c, &axis.extent, item->value, "an extent")) {
         axis.bad = true;
     } else if (item->value && axis.extent < 0) {

@@ -5,6 +5,8 @@
 
 /* Positions and offsets beyond this cannot be meant, and sums of a few stay far from overflow. */
 #define MAX_OFFSET ((int64_t)1 << 48)
+/* Files of rows have none that are longer. */
+#define MAX_SYMBOL_BYTES 4096
 
 void fuse_add_fact(struct fuse_resolver *r, struct fuse_fact fact) {
     fact.equation = r->eq->number;
@@ -41,6 +43,14 @@ int fuse_new_index(struct fuse_resolver *r, const char *name, struct fuse_span s
     const struct fuse_axis *axis = sliced || eq->instance ? NULL : declared_axis(r->c, eq->item->span.file, name);
     if (axis && axis->bad)
         r->c->domains.at[eq->index[k].domain].tainted = true;
+    else if (axis && axis->names)
+        fuse_add_fact(r, (struct fuse_fact){.kind = FUSE_FACT_NAMES,
+                                            .a = eq->index[k].domain,
+                                            .position_text = axis->names,
+                                            .span = axis->span,
+                                            .from = fuse_arena_printf(r->c->arena, "axis %s", axis->name),
+                                            .index_name = name,
+                                            .tensor = -1});
     else if (axis && axis->extent >= 0)
         fuse_add_fact(r, (struct fuse_fact){.kind = FUSE_FACT_EXTENT,
                                             .a = eq->index[k].domain,
@@ -120,6 +130,21 @@ static bool slice_position(struct fuse_resolver *r, struct fuse_position *at, co
     return at->index >= 0;
 }
 
+static bool symbol_position(struct fuse_resolver *r, struct fuse_position *at, const struct fuse_index *index) {
+    const char *text = index->symbol;
+    size_t bytes = strlen(text);
+    bool is_symbol = bytes > 0 && bytes <= MAX_SYMBOL_BYTES && text[0] != ' ' && text[bytes - 1] != ' ';
+    for (size_t k = 0; k < bytes; k++)
+        is_symbol &= (unsigned char)text[k] >= ' ';
+    if (!is_symbol) {
+        struct fuse_diagnostic *d = fuse_complain(r->c, index->span, "this string is no symbol");
+        fuse_advise(r->c, d, "a symbol is text of 1 to %d bytes on one line, without blanks around it",
+                    MAX_SYMBOL_BYTES);
+    }
+    at->symbol = text;
+    return is_symbol;
+}
+
 /* One index of a reference or a left side; false when it is wrong or cannot be run yet. */
 static bool resolve_position(struct fuse_resolver *r, struct fuse_position *at, const struct fuse_index *index,
                              const struct fuse_scope *scope, bool left) {
@@ -127,7 +152,7 @@ static bool resolve_position(struct fuse_resolver *r, struct fuse_position *at, 
     switch (index->kind) {
     case FUSE_INDEX_FIXED: at->offset = index->position; return in_reach(r, at->offset, index->span);
     case FUSE_INDEX_STEP: fuse_later(r->c, index->span, "a step axis is"); return false;
-    case FUSE_INDEX_SYMBOL: fuse_later(r->c, index->span, "a symbol as an index is"); return false;
+    case FUSE_INDEX_SYMBOL: return symbol_position(r, at, index);
     case FUSE_INDEX_SLICE:
         if (!left)
             return slice_position(r, at, index, scope);
@@ -159,10 +184,13 @@ static bool resolve_position(struct fuse_resolver *r, struct fuse_position *at, 
 }
 
 /* What reaching axis `axis` of a tensor at this position says about its domain. */
-static void note_position(struct fuse_resolver *r, const struct fuse_position *at, int tensor, int axis, bool left) {
+static void note_position(struct fuse_resolver *r, struct fuse_position *at, int tensor, int axis, bool left) {
     const struct fuse_tensor *t = r->c->tensors.at[tensor];
     struct fuse_fact fact = {.a = t->domain[axis], .span = at->span, .tensor = tensor, .axis = axis};
-    if (at->index < 0) {
+    if (at->symbol) {
+        fact.kind = FUSE_FACT_SYMBOL;
+        fact.position = at;
+    } else if (at->index < 0) {
         fact.kind = left ? FUSE_FACT_ID : FUSE_FACT_INSIDE;
         fact.number = at->offset;
     } else {
@@ -174,7 +202,7 @@ static void note_position(struct fuse_resolver *r, const struct fuse_position *a
     fuse_add_fact(r, fact);
 }
 
-void fuse_note_position(struct fuse_resolver *r, const struct fuse_position *at, int tensor, int axis) {
+void fuse_note_position(struct fuse_resolver *r, struct fuse_position *at, int tensor, int axis) {
     note_position(r, at, tensor, axis, false);
 }
 
@@ -222,13 +250,13 @@ static void resolve_left(struct fuse_resolver *r) {
 static void resolve_rows(struct fuse_resolver *r, const struct fuse_tally *tally) {
     struct fuse_equation *eq = r->eq;
     const struct fuse_item *item = eq->item;
-    if (fuse_source_relation(eq) == FUSE_FACTS && tally->last != FUSE_COLUMN_IDS) {
-        struct fuse_diagnostic *d = fuse_complain(r->c, item->text_span, "row %lld of \"%s\": the last field is no id",
-                                                  (long long)tally->last_not_id + 1, item->text);
+    if (tally->columns > eq->lefts && tally->refused[eq->lefts]) {
+        struct fuse_diagnostic *d = fuse_complain(r->c, item->text_span, "%s", tally->refused[eq->lefts]);
         if (d)
             d->status = FUSE_EINPUT;
-        fuse_advise(r->c, d, "ids are integers from 0 on; with one index fewer, the last column is the value");
+        fuse_advise(r->c, d, "the last column holds values here: it is more than '%s' has indices", item->lhs.name);
         fail(r);
+        return;
     }
     for (int a = 0; a < eq->lefts; a++)
         fuse_add_fact(r, (struct fuse_fact){.kind = FUSE_FACT_ROWS,

@@ -78,7 +78,7 @@ int fuse_find_index(struct fuse_resolver *r, const struct fuse_scope *scope, con
 struct fuse_node *fuse_resolve_fn(struct fuse_resolver *r, const struct fuse_expr *call, const struct fuse_item *fn,
                                   const struct fuse_scope *scope);
 /* What reading axis `axis` of a tensor at this position says about its domain. */
-void fuse_note_position(struct fuse_resolver *r, const struct fuse_position *at, int tensor, int axis);
+void fuse_note_position(struct fuse_resolver *r, struct fuse_position *at, int tensor, int axis);
 void fuse_add_fact(struct fuse_resolver *r, struct fuse_fact fact);
 
 #endif

@@ -110,6 +110,13 @@ static bool attach_left(struct fuse_resolver *r, struct fuse_node *node, int ran
     for (int a = eq->carried; a < eq->lefts; a++) {
         if (eq->left[a].index < 0 && rank != all)
             continue;
+        if (eq->left[a].symbol) {
+            struct fuse_diagnostic *d = fuse_complain(r->c, node->span, "the axes of %s have no symbols", what);
+            fuse_point_to(d, eq->left[a].span, "this is one");
+            fuse_advise(r->c, d, "leave the axis of the symbol out on the right side");
+            fail(r);
+            return false;
+        }
         at[n] = (struct fuse_position){.index = -1, .offset = eq->left[a].offset, .step = 1, .span = node->span};
         if (eq->left[a].index >= 0) {
             const char *name = eq->index[eq->left[a].index].name;

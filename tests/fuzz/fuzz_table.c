@@ -12,8 +12,19 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 
 struct counted {
     int64_t rows, largest[FUSE_MAX_AXES];
-    enum fuse_column_kind last;
+    enum fuse_column_kind kind[FUSE_MAX_AXES];
 };
+
+static void count_line(struct counted *counted, const struct fuse_tsv_line *line, int columns) {
+    counted->rows++;
+    for (int c = 0; c < columns; c++) {
+        enum fuse_column_kind kind = line->is_plain ? FUSE_COLUMN_IDS : line->field[c];
+        if (line->id[c] < 0 || line->id[c] >= FUSE_MAX_EXTENT || (kind != FUSE_COLUMN_IDS && line->id[c] != 0))
+            abort();
+        counted->kind[c] = kind > counted->kind[c] ? kind : counted->kind[c];
+        counted->largest[c] = line->id[c] > counted->largest[c] ? line->id[c] : counted->largest[c];
+    }
+}
 
 static void read_share(struct counted *counted, struct memory_file *file, const struct fuse_tally *tally,
                        char separator, int share, int shares) {
@@ -29,28 +40,58 @@ static void read_share(struct counted *counted, struct memory_file *file, const 
             abort();
         if (line.kind == FUSE_TSV_END)
             break;
-        if (line.kind == FUSE_TSV_BLANK)
-            continue;
-        counted->rows++;
-        counted->last = line.last > counted->last ? line.last : counted->last;
-        for (int c = 0; c < tally->columns; c++) {
-            if (line.id[c] < 0 || line.id[c] >= FUSE_MAX_EXTENT)
-                abort();
-            counted->largest[c] = line.id[c] > counted->largest[c] ? line.id[c] : counted->largest[c];
-        }
+        if (line.kind != FUSE_TSV_BLANK)
+            count_line(counted, &line, tally->columns);
     }
     fuse_tsv_close(&reader);
 }
 
+/* As fields: as many rows as there are lines, and their texts as long as the file at most. False: a line is none. */
+static bool read_fields(int64_t *rows, struct memory_file *file, int columns, char separator, int share, int shares) {
+    static struct fuse_field field[FUSE_MAX_AXES][FUSE_FIELD_ROWS];
+    struct fuse_fields fields = {.columns = columns, .field = field};
+    struct fuse_tsv_reader reader;
+    struct fuse_error err = {0};
+    int64_t bytes = (int64_t)file->size, text = 0;
+    int64_t begin = fuse_split_begin(bytes, shares, share), end = fuse_split_begin(bytes, shares, share + 1);
+    for (int c = 0; c < columns; c++)
+        fields.is_symbolic[c] = true;
+    if (fuse_tsv_open(&reader, &file->bytes, bytes, begin, end, separator, columns, "fuzz", &err) != FUSE_OK)
+        abort();
+    do {
+        if (fuse_tsv_next_fields(&reader, &fields, &err) != FUSE_OK)
+            abort();
+        *rows += fields.n;
+        for (int c = 0; c < columns; c++)
+            for (int i = 0; i < fields.n; i++) {
+                text += (int64_t)field[c][i].bytes;
+                if (field[c][i].bytes == 0 || text > bytes)
+                    abort();
+                (void)fuse_symbol_fault(field[c][i].at, field[c][i].bytes);
+            }
+    } while (fields.n > 0 || fields.end == FUSE_FIELDS_BLANK);
+    fuse_tsv_close(&reader);
+    return fields.end != FUSE_FIELDS_BAD;
+}
+
 static void check_rows(const struct fuse_tally *tally, struct memory_file *file, char separator, int shares) {
     struct counted counted = {0};
+    int64_t rows = 0;
+    bool is_good = true;
+    for (int share = 0; share < shares && tally->columns > 0; share++)
+        is_good &= read_fields(&rows, file, tally->columns, separator, share, shares);
+    if (tally->is_partial)
+        return;
+    if (!is_good || rows != tally->rows)
+        abort();
     for (int share = 0; share < shares && tally->columns > 0; share++)
         read_share(&counted, file, tally, separator, share, shares);
-    int ids = tally->columns - (tally->last != FUSE_COLUMN_IDS);
-    if (counted.rows != tally->rows || counted.last != tally->last)
+    if (counted.rows != tally->rows)
         abort();
-    for (int c = 0; c < ids; c++)
-        if (counted.largest[c] != tally->largest[c] || tally->below[c][FUSE_TALLY_BINS] != tally->rows)
+    for (int c = 0; c < tally->columns; c++)
+        if (counted.kind[c] != tally->kind[c] ||
+            (counted.kind[c] == FUSE_COLUMN_IDS &&
+             (counted.largest[c] != tally->largest[c] || tally->below[c][FUSE_TALLY_BINS] != tally->rows)))
             abort();
 }
 

@@ -123,13 +123,15 @@ static const struct fuse_tally *random_tally(struct fuse_arena *arena, struct ra
                                              const int64_t *extent, bool numeric) {
     struct fuse_tally_part part;
     int64_t id[FUSE_MAX_AXES] = {0};
+    enum fuse_column_kind kind[FUSE_MAX_AXES] = {FUSE_COLUMN_IDS};
     fuse_tally_open(&part, arena, rank + numeric);
+    kind[rank] = numeric ? FUSE_COLUMN_REALS : FUSE_COLUMN_IDS;
     for (int64_t r = 0, n = random_below(state, 60); r < n; r++) {
         for (int a = 0; a < rank; a++)
             id[a] = random_below(state, extent[a]);
         fuse_tally_add(&part, id, r);
     }
-    return fuse_tally_finish(&part, arena, numeric ? FUSE_COLUMN_REALS : FUSE_COLUMN_IDS, numeric ? 0 : -1);
+    return fuse_tally_finish(&part, arena, kind, numeric ? 0 : -1);
 }
 
 /* Facts or a numeric relation of 1 to 3 indices, sometimes of two files. */

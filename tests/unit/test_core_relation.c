@@ -29,12 +29,14 @@ static void draw_rows(int64_t below) {
             rows[r][c] = draw(below);
 }
 
+static const enum fuse_column_kind ids[COLUMNS], reals[] = {FUSE_COLUMN_IDS, FUSE_COLUMN_REALS};
+
 static struct fuse_tally *count(struct fuse_arena *arena, int columns) {
     struct fuse_tally_part part;
     fuse_tally_open(&part, arena, columns);
     for (int r = 0; r < ROWS; r++)
         fuse_tally_add(&part, rows[r], r);
-    return fuse_tally_finish(&part, arena, FUSE_COLUMN_IDS, -1);
+    return fuse_tally_finish(&part, arena, ids, -1);
 }
 
 static int64_t rows_in(const struct fuse_box *box) {
@@ -118,7 +120,7 @@ static void test_values(void **unused) {
     fuse_tally_open(&part, arena, 2);
     for (int r = 0; r < ROWS; r++)
         fuse_tally_add(&part, (int64_t[]){rows[r][0], 0}, r);
-    struct fuse_tally *tally = fuse_tally_finish(&part, arena, FUSE_COLUMN_REALS, 7);
+    struct fuse_tally *tally = fuse_tally_finish(&part, arena, reals, 7);
     assert_int_equal(tally->columns, 2);
     assert_int_equal(tally->last, FUSE_COLUMN_REALS);
     assert_int_equal(tally->last_not_id, 7);

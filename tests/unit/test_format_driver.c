@@ -161,6 +161,17 @@ static enum fuse_status read_share(const struct fuse_probe *probe, const char *p
     return st;
 }
 
+static enum fuse_status do_refused(struct fuse_comm *self, const char *path, struct fuse_error *err) {
+    struct fuse_probe probe;
+    int column;
+    if (scanf("%d", &column) != 1)
+        abort();
+    FUSE_TRY(fuse_format_tsv.probe(&probe, path, NULL, err));
+    FUSE_TRY(fuse_format_tsv.scan(&probe, arena, self, path, NULL, err));
+    printf("ok %s\n", probe.tally->refused[column] ? probe.tally->refused[column] : "");
+    return FUSE_OK;
+}
+
 static enum fuse_status do_rows(struct fuse_comm *self, const char *path, struct fuse_error *err) {
     char out[256];
     int shares, has_value;
@@ -247,6 +258,7 @@ int main(void) {
         enum fuse_status st = strcmp(verb, "probe") == 0     ? do_probe(self, path, &err)
                               : strcmp(verb, "all") == 0     ? do_all(self, path, &err)
                               : strcmp(verb, "rows") == 0    ? do_rows(self, path, &err)
+                              : strcmp(verb, "refused") == 0 ? do_refused(self, path, &err)
                               : strcmp(verb, "read") == 0    ? do_read(self, path, &err)
                               : strcmp(verb, "storage") == 0 ? do_storage(&err)
                                                              : do_write(self, path, &err);

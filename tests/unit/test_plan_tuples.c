@@ -41,7 +41,7 @@ static int add_source(struct fuse_ir *ir, const struct relation *r) {
     fuse_tally_open(&part, ir->arena, r->rank);
     for (int i = 0; i < r->rows; i++)
         fuse_tally_add(&part, r->id[i], i);
-    op.probe.tally = fuse_tally_finish(&part, ir->arena, FUSE_COLUMN_IDS, -1);
+    op.probe.tally = fuse_tally_finish(&part, ir->arena, (enum fuse_column_kind[FUSE_MAX_AXES]){FUSE_COLUMN_IDS}, -1);
     op.out = fuse_ir_add_value(ir, NULL, FUSE_NO_SPAN, FUSE_BOOL, r->rank, r->extent);
     ir->values.at[op.out].storage = FUSE_STORAGE_RELATION;
     fuse_ir_add_op(ir, &op);

@@ -149,36 +149,52 @@ WRONG = [
     ("1\t2\n\n3\t4\n", 2, 1, "a blank line between rows"),
     ("\n1\t2\n", 1, 1, "a blank line between rows"),
     ("1\t2\n  \r\n\n\n3\n", 2, 1, "a blank line between rows"),
-    ("1\t2\n-3\t4\n", 2, 1, "a negative id"),
-    ("1\t2\n  +3\t4\n", 2, 3, "an id with a sign"),
-    ("1\t2\n3.5\t4\n", 2, 1, "a real number where an id must be"),
-    ("1\t2\n3\t4\nnan\t4\n", 3, 1, "a real number where an id must be"),
-    ("ann\tbob\n", 1, 1, "symbols cannot be read yet"),
-    ("1\tbob\n", 1, 3, "symbols cannot be read yet"),
-    ("1 2\n3 4\n", 1, 1, "symbols cannot be read yet"),
-    ("1,2\n3,4\n", 1, 1, "symbols cannot be read yet"),
-    ("1\t0x10\n", 1, 3, "symbols cannot be read yet"),
-    ("1\t1_000\n", 1, 3, "symbols cannot be read yet"),
-    ("1\t--1\n", 1, 3, "this is no number"),
-    ("1\t.\n", 1, 3, "this is no number"),
-    ("1\t1e\n", 1, 3, "this is no number"),
-    ("1\te5\n", 1, 3, "this is no number"),
-    ("1\t1.e+\n", 1, 3, "this is no number"),
-    ("1\t \"2\"\n", 1, 4, "a quote"),
-    ("1\t2\n1\t9223372036854775808\n", 2, 3, "an integer beyond 64 bits"),
-    ("1\t2\n99999999999999999999999\t1\n", 2, 1, "an integer beyond 64 bits"),
-    ("1\t-9223372036854775809\n", 1, 3, "an integer beyond 64 bits"),
-    ("1\t2\n1152921504606846976\t1\n", 2, 1, "an id of 2^60 or more"),
-    ("1\t1e999\n", 1, 3, "a number beyond the largest f64"),
-    ("1\t-1.8e308\n", 1, 3, "a number beyond the largest f64"),
     ("1\t2\n1\t2\0\n", 2, 3, "a NUL byte"),
-    ("1\t" + "0" * 1025 + "\n", 1, 3, "a field of more than 1024 characters"),
+    ("1\t" + "x" * 4097 + "\n", 1, 3, "a symbol of more than 4096 bytes"),
     ("1\t2\n1\t" + "0" * (1 << 18) + "\n", 2, 1 << 18, "a line of more than 262144 bytes"),
     (b"\xef\xbb\xbf1\t2\n", 1, 1, "a byte order mark"),
-    (b"1\t2\n\xff\xfe\t3\n", 2, 1, "this is no number"),
-    (b"1\t2\r3\t4\n", 1, 3, "this is no number"),
+    (b"1\t2\n\xff\xfe\t3\n", 2, 1, "this is not UTF-8"),
+    (b"1\t2\r3\t4\n", 1, 3, "a carriage return within a line"),
     ("\t".join(["1"] * 33) + "\n", 1, None, "a row of 33 fields; a relation has at most 32 columns"),
+    ("1\t2\nann\t2\0\n", 2, 5, "a NUL byte"),
 ]
+
+# Texts whose columns are no ids, the last one no values: text, column of the file, line, column of the line, words
+REFUSED = [
+    ("1\t2\n-3\t4\n", 0, 2, 1, "a negative id"),
+    ("1\t2\n  +3\t4\n", 0, 2, 3, "an id with a sign"),
+    ("1\t2\n99999999999999999999999\t1\n", 0, 2, 1, "an integer beyond 64 bits"),
+    ("1\t2\n1152921504606846976\t1\n", 0, 2, 1, "an id of 2^60 or more"),
+    ("1\t2\n3.5\t4\n", 0, 2, 1, "this is no id"),
+    ("1\t2\n3\t4\nnan\t4\n", 0, 3, 1, "this is no id"),
+    ("1\tbob\n", 1, 1, 3, "this is no number"),
+    ("1\t0x10\n", 1, 1, 3, "this is no number"),
+    ("1\t1_000\n", 1, 1, 3, "this is no number"),
+    ("1\t--1\n", 1, 1, 3, "this is no number"),
+    ("1\t.\n", 1, 1, 3, "this is no number"),
+    ("1\t1e\n", 1, 1, 3, "this is no number"),
+    ("1\te5\n", 1, 1, 3, "this is no number"),
+    ("1\t1.e+\n", 1, 1, 3, "this is no number"),
+    ("1\t \"2\"\n", 1, 1, 4, "a quote"),
+    ("1\t2\n1\t9223372036854775808\n", 1, 2, 3, "an integer beyond 64 bits"),
+    ("1\t-9223372036854775809\n", 1, 1, 3, "an integer beyond 64 bits"),
+    ("1\t1e999\n", 1, 1, 3, "a number beyond the largest f64"),
+    ("1\t-1.8e308\n", 1, 1, 3, "a number beyond the largest f64"),
+    ("1\t" + "0" * 1025 + "\n", 1, 1, 3, "a field of more than 1024 characters"),
+    ("ann\tbob\n", 1, 1, 5, "this is no number"),
+]
+
+
+def test_refused(folder):
+    commands = []
+    for i, (text, column, _, _, _) in enumerate(REFUSED):
+        write(os.path.join(folder, f"x{i}.tsv"), text)
+        commands.append(f"refused {folder}/x{i}.tsv {column}")
+    for i, ((_, _, line, column, words), answer) in enumerate(zip(REFUSED, ask(commands))):
+        place = f"ok {folder}/x{i}.tsv:{line}:{column}: "
+        assert answer.startswith(place) and words in answer, (answer, place, words)
+    print(f"{len(REFUSED)} columns of other things")
+
 
 
 def test_wrong(folder):
@@ -289,6 +305,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         test_files(folder)
         test_wrong(folder)
+        test_refused(folder)
         test_sinks(folder)
 
 

@@ -1,0 +1,24 @@
+/* Rows whose ids have names: a rank keeps what its lines are made of, and when all is there asks for the names that it needs, so
+ * many lines at a time. */
+#ifndef FUSE_IO_TSV_NAMES_H
+#define FUSE_IO_TSV_NAMES_H
+
+#include "io/text_sink.h"
+
+struct fuse_tsv_form {
+    char separator;
+    bool is_raw; /* what is appended are raw lines */
+};
+
+/* A line before its names are known: the digits of the value follow. */
+struct fuse_tsv_raw {
+    int64_t element; /* of the tensor, C order */
+    uint8_t digits;
+};
+
+/* The `complete` of a layout whose form is a fuse_tsv_form. OUTPUT for a symbol in which the separator stands. */
+enum fuse_status fuse_tsv_name_rows(struct fuse_text_runs *text, const struct fuse_text_runs *appended,
+                                    const struct fuse_text_shape *shape, const void *form, struct fuse_comm *comm,
+                                    struct fuse_error *err) FUSE_CHECKED;
+
+#endif

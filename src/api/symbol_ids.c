@@ -1,0 +1,110 @@
+/* Symbols get their ids: the checker says which columns of which files belong together, and the files are read here. */
+#include "api/program.h"
+#include "io/symbols.h"
+
+#include <string.h>
+
+static void report(struct fuse_dist_program *program, struct fuse_span span, const struct fuse_error *failure) {
+    struct fuse_diagnostic *d = fuse_report(&program->diagnostics, FUSE_SEVERITY_ERROR, span, "%s", failure->message);
+    if (!d)
+        return;
+    d->status = failure->status;
+    if (failure->hint[0])
+        d->hint = fuse_arena_printf(program->arena, "%s", failure->hint);
+}
+
+struct probed {
+    struct fuse_probe probe;
+    bool ok;
+};
+
+/* Collective: rank 0 asks the file system. */
+static bool probe_names(struct fuse_symbol_names *out, struct fuse_dist_program *program,
+                        const struct fuse_symbol_list *list) {
+    struct fuse_comm *comm = program->job->comm;
+    struct fuse_error failure = {0}, *err = &program->symbols_error;
+    struct probed *answer = FUSE_NEW(program->arena, struct probed);
+    *out = (struct fuse_symbol_names){0};
+    if (!list->names)
+        return true;
+    out->path = fuse_api_resolve(program->arena, program->options.root, list->names);
+    out->probe = &answer->probe;
+    if (comm->rank == 0)
+        answer->ok = fuse_format_names.probe(&answer->probe, out->path, NULL, &failure) == FUSE_OK;
+    program->symbols_status = comm->ops->broadcast(comm, answer, sizeof *answer, 0, err);
+    if (program->symbols_status == FUSE_OK && !answer->ok)
+        program->symbols_status = comm->ops->broadcast(comm, &failure, sizeof failure, 0, err);
+    if (program->symbols_status == FUSE_OK && !answer->ok)
+        report(program, list->span, &failure);
+    return program->symbols_status == FUSE_OK && answer->ok;
+}
+
+/* The source or list whose file the message begins with; messages of files begin with their path. */
+static struct fuse_span find_span(const struct fuse_symbol_request *want, const struct fuse_symbol_demand *demand,
+                                  const char *message) {
+    for (int f = 0; f < want->files; f++)
+        if (strncmp(message, want->file[f].path, strlen(want->file[f].path)) == 0)
+            return demand->use[f].source->span;
+    for (int t = 0; t < want->tables; t++)
+        if (want->names[t].path && strncmp(message, want->names[t].path, strlen(want->names[t].path)) == 0)
+            return demand->list[t].span;
+    return FUSE_NO_SPAN;
+}
+
+static void list_files(struct fuse_symbol_request *want, struct fuse_dist_program *program,
+                       const struct fuse_symbol_demand *demand) {
+    for (int u = 0; u < demand->uses; u++) {
+        const struct fuse_symbol_use *use = &demand->use[u];
+        struct fuse_symbol_file *file = &want->file[u];
+        fuse_api_source_place(&file->path, &file->part, program, use->source->text);
+        file->format = fuse_format_find(file->path);
+        file->probe = &use->probe;
+        file->columns = use->columns;
+        file->has_value = use->has_value;
+        memcpy(file->table, use->table, sizeof file->table);
+    }
+}
+
+bool fuse_api_load_symbols(void *context, struct fuse_symbol_demand *demand) {
+    struct fuse_dist_program *program = context;
+    struct fuse_arena *arena = program->arena;
+    struct fuse_symbol_names *names = FUSE_NEW_ARRAY(arena, struct fuse_symbol_names, demand->lists);
+    struct fuse_symbol_request want = {.tables = demand->lists,
+                                       .files = demand->uses,
+                                       .constants = demand->strings,
+                                       .names = names,
+                                       .file = FUSE_NEW_ARRAY(arena, struct fuse_symbol_file, demand->uses),
+                                       .constant = FUSE_NEW_ARRAY(arena, struct fuse_symbol_constant, demand->strings)};
+    double start = fuse_api_seconds();
+    for (int t = 0; t < demand->lists; t++)
+        if (!probe_names(&names[t], program, &demand->list[t]))
+            return false;
+    list_files(&want, program, demand);
+    for (int k = 0; k < demand->strings; k++)
+        want.constant[k] =
+            (struct fuse_symbol_constant){.text = demand->string[k].text, .table = demand->string[k].table};
+    struct fuse_error failure = {0};
+    enum fuse_status st = fuse_symbols_open(&program->symbols, arena, program->job->comm, &want, &failure);
+    program->scan_seconds += fuse_api_seconds() - start;
+    program->compile_seconds -= fuse_api_seconds() - start;
+    if (st == FUSE_EINPUT) {
+        report(program, find_span(&want, demand, failure.message), &failure);
+        return false;
+    }
+    if (st != FUSE_OK) {
+        program->symbols_status = st;
+        program->symbols_error = failure;
+        return false;
+    }
+    for (int t = 0; t < demand->lists; t++)
+        demand->list[t].count = fuse_symbols_count(program->symbols, t);
+    for (int u = 0; u < demand->uses; u++) {
+        demand->use[u].probe.tally = want.file[u].tally;
+        demand->use[u].probe.index = want.file[u].rows;
+    }
+    for (int k = 0; k < demand->strings; k++) {
+        demand->string[k].id = want.constant[k].id;
+        demand->string[k].is_outside = want.constant[k].is_outside;
+    }
+    return true;
+}
