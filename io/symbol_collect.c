@@ -6,7 +6,7 @@
 #include <string.h>
 
 /* Of symbols that were met and not sent. */
-enum { LOG_BYTES = 16 << 20 };
+enum { LOG_BYTES = 128 << 20 };
 
 struct message {
     int64_t place;

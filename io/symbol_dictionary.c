@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { FIRST_SLOTS = 1 << 10, UNIT = 8 };
+enum { FIRST_SLOTS = 1 << 10, UNIT = FUSE_DICTIONARY_UNIT };
 
 /* In front of the text, which is padded with zeros to whole words. */
 struct record {
@@ -114,16 +114,6 @@ enum fuse_status fuse_dictionary_reserve(struct fuse_dictionary *d, size_t more,
     d->log = larger;
     d->log_room = room;
     return FUSE_OK;
-}
-
-void fuse_dictionary_prefetch_slot(const struct fuse_dictionary *d, uint64_t hash) {
-    __builtin_prefetch(&d->slot[hash & (d->slots - 1)]);
-}
-
-void fuse_dictionary_prefetch_record(const struct fuse_dictionary *d, uint64_t hash) {
-    uint64_t slot = d->slot[hash & (d->slots - 1)];
-    if (slot)
-        __builtin_prefetch(d->log + ((slot & UINT32_MAX) - 1) * UNIT);
 }
 
 static bool is_same(const struct record *record, const struct fuse_symbol_key *key) {

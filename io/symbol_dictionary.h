@@ -8,6 +8,9 @@
 
 #include <stdint.h>
 
+/* Records begin at multiples of it. */
+#define FUSE_DICTIONARY_UNIT 8
+
 struct fuse_dictionary {
     uint64_t seed;
     uint64_t *slot; /* the hash's upper half, and where the record lies in units of 8 bytes, from 1; 0: free */
@@ -36,8 +39,14 @@ void fuse_dictionary_clear(struct fuse_dictionary *d);
 enum fuse_status fuse_dictionary_reserve(struct fuse_dictionary *d, size_t more, size_t bytes,
                                          struct fuse_error *err) FUSE_CHECKED;
 /* To be called some time before fuse_dictionary_find, in this order. */
-void fuse_dictionary_prefetch_slot(const struct fuse_dictionary *d, uint64_t hash);
-void fuse_dictionary_prefetch_record(const struct fuse_dictionary *d, uint64_t hash);
+static inline void fuse_dictionary_prefetch_slot(const struct fuse_dictionary *d, uint64_t hash) {
+    __builtin_prefetch(&d->slot[hash & (d->slots - 1)]);
+}
+static inline void fuse_dictionary_prefetch_record(const struct fuse_dictionary *d, uint64_t hash) {
+    uint64_t slot = d->slot[hash & (d->slots - 1)];
+    if (slot)
+        __builtin_prefetch(d->log + ((slot & UINT32_MAX) - 1) * FUSE_DICTIONARY_UNIT);
+}
 /* The number of the symbol, which is added when it is new; *is_new says so. */
 uint32_t fuse_dictionary_find(struct fuse_dictionary *d, const struct fuse_symbol_key *key, bool *is_new);
 

@@ -3,7 +3,7 @@
  * A table's symbols come from columns of files, in the order of the files and in each row by row from left to right, then from
  * constants; ids do not depend on the number of ranks. A table with a list of names has those, in their order, and no others.
  * While tables are built, a symbol belongs to the rank that its hash says; afterwards rank r of R has the names of ids
- * [n r / R, n (r + 1) / R). Each file is read once, a range of bytes a rank; a rank has at most 16 MiB of text of symbols that it
+ * [n r / R, n (r + 1) / R). Each file is read once, a range of bytes a rank; a rank has at most 128 MiB of text of symbols that it
  * has met and not sent off, 16 bytes for each symbol that it sent, and 4 for each field of its rows. */
 #ifndef FUSE_IO_SYMBOLS_H
 #define FUSE_IO_SYMBOLS_H

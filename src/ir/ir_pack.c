@@ -189,8 +189,10 @@ void fuse_tally_pack(struct fuse_pack *pack, struct fuse_tally *tally) {
     fuse_pack_range(pack, &tally->rows, 0, INT64_MAX);
     FUSE_PACK(pack, tally->last, 0, FUSE_COLUMN_SYMBOLS);
     fuse_pack_range(pack, &tally->last_not_id, -1, INT64_MAX);
+    fuse_pack_bool(pack, &tally->is_partial);
     for (int c = 0; c < tally->columns; c++) {
         FUSE_PACK(pack, tally->kind[c], 0, FUSE_COLUMN_SYMBOLS);
+        fuse_pack_string(pack, &tally->refused[c]);
         fuse_pack_range(pack, &tally->largest[c], -1, INT64_MAX);
         fuse_pack_range(pack, &tally->largest_row[c], -1, INT64_MAX);
         FUSE_PACK(pack, tally->shift[c], 0, 63);
