@@ -34,7 +34,7 @@ struct fuse_exec_request {
     const char *const *part; /* [ops] what a path is followed by, "file.npz:part"; sinks of one path share a file, and
                                 their parts are canonical. NULL: no operation has any */
     const struct fuse_sink_storage *storage; /* [ops] of SINK operations; NULL: each as suits its format */
-    const struct fuse_symbols *symbols; /* what the tables of sinks are numbers of; NULL: there are none */
+    const struct fuse_symbols *symbols;      /* what the tables of sinks are numbers of; NULL: there are none */
     const char *program,
         *version; /* for what is written: digest of the program's text, version of fuse-dist; or NULL */
     /* Receives what `export` prints, on rank 0 only. prints: the same on every rank, false when nobody listens. */
