@@ -347,7 +347,7 @@ class Messages(Folder):
         self.bad_everywhere(66, "prog.fuse", mentions=["prog.fuse:3:8:", "x.npy"])
 
     def test_formats(self):
-        for path, mention in (("w.txt.gz", ".txt.gz file is part"), ("w.SafeTensors:a", ".safetensors file is part"),
+        for path, mention in (("w.txt.gz", ".txt.gz file is part"),
                               ("w.nyp", "did you mean '.npy'?"),
                               ("w.npy:coo", "':coo'"), ("w.h5:/w:coo", "':coo'"), ("w.npy:part", "':part'"), ("w.json:part", "has no parts"),
                               ("w.jsn", "did you mean '.json'?"), ("w.png", "'w.png'"), ("w", "'w'"),
