@@ -259,7 +259,7 @@ class Texts(Folder):
     def test_plan_of_several_sizes_where_some_do_not_fit(self):
         self.save("w.npy", numpy.zeros((4000, 4000), numpy.float32))
         self.save("x.npy", numpy.zeros(4000, numpy.float32))
-        result = self.bad(71, "plan", "--ranks=1,16", "--mem-per-rank=56M", "prog.fuse")
+        result = self.bad(71, "plan", "--ranks=1,16", "--mem-per-rank=56M", "--stream-above=0", "prog.fuse")
         self.assertEqual(re.findall(r"(?m)^plan for (\d+)", result.out), ["16"])
 
     def test_times(self):
