@@ -146,6 +146,7 @@ struct fuse_format {
 };
 
 extern const struct fuse_format fuse_format_npy;
+extern const struct fuse_format fuse_format_coo; /* ".npy:coo" is its suffix */
 extern const struct fuse_format fuse_format_npz;
 extern const struct fuse_format fuse_format_hdf5;
 extern const struct fuse_format fuse_format_safetensors;

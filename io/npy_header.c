@@ -239,7 +239,8 @@ static enum fuse_status parse_dictionary(struct parser *p) {
 }
 
 /* Every product of extents must fit, also when another extent is 0: strides are such products. */
-static enum fuse_status check_size(const struct fuse_probe *probe, const char *path, struct fuse_error *err) {
+static enum fuse_status check_size(const struct fuse_probe *probe, int64_t *array_end, const char *path,
+                                   struct fuse_error *err) {
     int64_t bytes = (int64_t)fuse_dtype_bytes(probe->file_dtype), end;
     bool is_empty = false, too_large = false;
     for (int a = 0; a < probe->rank; a++) {
@@ -254,14 +255,17 @@ static enum fuse_status check_size(const struct fuse_probe *probe, const char *p
     if (end > probe->file_bytes)
         return fuse_fail(err, FUSE_EINPUT, "%s is truncated: its npy header asks for %lld bytes, the file has %lld",
                          path, (long long)end, (long long)probe->file_bytes);
-    if (end < probe->file_bytes)
+    if (array_end)
+        *array_end = end;
+    else if (end < probe->file_bytes)
         return fuse_fail(err, FUSE_EINPUT, "%s has %lld bytes more than its npy header says (%lld instead of %lld)",
                          path, (long long)(probe->file_bytes - end), (long long)probe->file_bytes, (long long)end);
     return FUSE_OK;
 }
 
-enum fuse_status fuse_npy_header_parse(struct fuse_probe *out, const void *at, size_t bytes, int64_t file_bytes,
-                                       const char *path, struct fuse_error *err) {
+/* array_end: where the array ends goes there, and more may follow; NULL: the file ends there. */
+static enum fuse_status parse_header(struct fuse_probe *out, int64_t *array_end, const void *at, size_t bytes,
+                                     int64_t file_bytes, const char *path, struct fuse_error *err) {
     struct fuse_probe probe = {.file_bytes = file_bytes};
     FUSE_TRY(fuse_npy_header_end(&probe.data_offset, at, bytes, file_bytes, path, err));
     if ((int64_t)bytes < probe.data_offset)
@@ -277,9 +281,14 @@ enum fuse_status fuse_npy_header_parse(struct fuse_probe *out, const void *at, s
         .probe = &probe,
     };
     FUSE_TRY(parse_dictionary(&p));
-    FUSE_TRY(check_size(&probe, path, err));
+    FUSE_TRY(check_size(&probe, array_end, path, err));
     *out = probe;
     return FUSE_OK;
+}
+
+enum fuse_status fuse_npy_header_parse(struct fuse_probe *out, const void *at, size_t bytes, int64_t file_bytes,
+                                       const char *path, struct fuse_error *err) {
+    return parse_header(out, NULL, at, bytes, file_bytes, path, err);
 }
 
 static enum fuse_status advise(enum fuse_status st, struct fuse_error *err) {
@@ -291,15 +300,15 @@ static enum fuse_status advise(enum fuse_status st, struct fuse_error *err) {
 /* Enough for the header of nearly every file. */
 enum { FIRST_READ_BYTES = 4096 };
 
-enum fuse_status fuse_npy_header_read(struct fuse_probe *out, struct fuse_bytes *file, int64_t file_bytes,
-                                      const char *path, struct fuse_error *err) {
+static enum fuse_status read_header(struct fuse_probe *out, int64_t *array_end, struct fuse_bytes *file,
+                                    int64_t file_bytes, const char *path, struct fuse_error *err) {
     char first[FIRST_READ_BYTES];
     size_t bytes = file_bytes < FIRST_READ_BYTES ? (size_t)file_bytes : FIRST_READ_BYTES;
     FUSE_TRY(file->read(file, first, bytes, 0, err));
     int64_t end;
     enum fuse_status st = fuse_npy_header_end(&end, first, bytes, file_bytes, path, err);
     if (st == FUSE_OK && end <= (int64_t)bytes)
-        st = fuse_npy_header_parse(out, first, bytes, file_bytes, path, err);
+        st = parse_header(out, array_end, first, bytes, file_bytes, path, err);
     if (st != FUSE_OK || end <= (int64_t)bytes)
         return advise(st, err);
 
@@ -308,9 +317,19 @@ enum fuse_status fuse_npy_header_read(struct fuse_probe *out, struct fuse_bytes 
         return fuse_fail(err, FUSE_EMEMORY, "no memory for the npy header of %s", path);
     st = file->read(file, whole, (size_t)end, 0, err);
     if (st == FUSE_OK)
-        st = fuse_npy_header_parse(out, whole, (size_t)end, file_bytes, path, err);
+        st = parse_header(out, array_end, whole, (size_t)end, file_bytes, path, err);
     free(whole);
     return advise(st, err);
+}
+
+enum fuse_status fuse_npy_header_read(struct fuse_probe *out, struct fuse_bytes *file, int64_t file_bytes,
+                                      const char *path, struct fuse_error *err) {
+    return read_header(out, NULL, file, file_bytes, path, err);
+}
+
+enum fuse_status fuse_npy_header_read_first(struct fuse_probe *out, int64_t *end, struct fuse_bytes *file,
+                                            int64_t file_bytes, const char *path, struct fuse_error *err) {
+    return read_header(out, end, file, file_bytes, path, err);
 }
 
 /* ---- writing ---- */

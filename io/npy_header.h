@@ -36,6 +36,10 @@ enum fuse_status fuse_npy_header_parse(struct fuse_probe *out, const void *at, s
 enum fuse_status fuse_npy_header_read(struct fuse_probe *out, struct fuse_bytes *file, int64_t file_bytes,
                                       const char *path, struct fuse_error *err) FUSE_CHECKED;
 
+/* The same of an array that the file begins with; something else may follow it from *end on. */
+enum fuse_status fuse_npy_header_read_first(struct fuse_probe *out, int64_t *end, struct fuse_bytes *file,
+                                            int64_t file_bytes, const char *path, struct fuse_error *err) FUSE_CHECKED;
+
 /* Writes a version 1.0 header, C order, little-endian, byte for byte as NumPy does; returns its length, a multiple of 64.
  * 0 when npy has no such dtype (bf16). */
 size_t fuse_npy_header_write(char out[FUSE_NPY_WRITE_BYTES], enum fuse_dtype dtype, int rank, const int64_t *extent);

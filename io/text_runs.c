@@ -196,7 +196,7 @@ static enum fuse_status copy_text(const struct fuse_text_runs *runs, int64_t fro
 }
 
 static enum fuse_status copy_runs(const struct fuse_text_runs *runs, const struct run *all, int64_t total, int fd,
-                                  struct fuse_error *err) {
+                                  int64_t begin, struct fuse_error *err) {
     char *buffer = malloc(BUFFER_BYTES);
     int64_t *offset = malloc((size_t)(total + 1) * sizeof *offset);
     enum fuse_status st = FUSE_OK;
@@ -204,7 +204,7 @@ static enum fuse_status copy_runs(const struct fuse_text_runs *runs, const struc
         st = fuse_fail(err, FUSE_EMEMORY, "no memory to write %s", runs->path);
     int64_t from = 0;
     if (st == FUSE_OK)
-        offset[0] = 0;
+        offset[0] = begin;
     for (int64_t i = 0; i < total && st == FUSE_OK; i++)
         offset[i + 1] = offset[i] + all[i].bytes;
     for (int64_t i = 0; i < runs->runs && st == FUSE_OK; i++) {
@@ -218,8 +218,8 @@ static enum fuse_status copy_runs(const struct fuse_text_runs *runs, const struc
     return st;
 }
 
-enum fuse_status fuse_text_runs_place(struct fuse_text_runs *runs, struct fuse_comm *comm, int fd, int64_t elems,
-                                      struct fuse_error *err) {
+enum fuse_status fuse_text_runs_place(struct fuse_text_runs *runs, struct fuse_comm *comm, int fd, int64_t begin,
+                                      int64_t elems, struct fuse_error *err) {
     struct run *all;
     int64_t total, next = 0;
     FUSE_TRY(gather(&all, &total, runs, comm, err));
@@ -229,7 +229,7 @@ enum fuse_status fuse_text_runs_place(struct fuse_text_runs *runs, struct fuse_c
         next += all[i].count;
     }
     enum fuse_status st = is_whole && next == elems
-                              ? copy_runs(runs, all, total, fd, err)
+                              ? copy_runs(runs, all, total, fd, begin, err)
                               : fuse_fail(err, FUSE_EBUG, "%s was not written as a whole", runs->path);
     free(all);
     return st;

@@ -34,9 +34,9 @@ bool fuse_text_runs_run(const struct fuse_text_runs *runs, int64_t i, int64_t *f
 enum fuse_status fuse_text_runs_read(const struct fuse_text_runs *runs, void *to, size_t bytes, int64_t from,
                                      struct fuse_error *err) FUSE_CHECKED;
 
-/* Collective. Writes this rank's runs to where they belong in fd; the runs of all ranks must be elements [0, elems), each
- * once (BUG). Every rank takes part in the messages whatever fails; statuses may differ. */
-enum fuse_status fuse_text_runs_place(struct fuse_text_runs *runs, struct fuse_comm *comm, int fd, int64_t elems,
-                                      struct fuse_error *err) FUSE_CHECKED;
+/* Collective. Writes this rank's runs to where they belong in fd, the first at offset `begin`; the runs of all ranks must be
+ * elements [0, elems), each once (BUG). Every rank takes part in the messages whatever fails; statuses may differ. */
+enum fuse_status fuse_text_runs_place(struct fuse_text_runs *runs, struct fuse_comm *comm, int fd, int64_t begin,
+                                      int64_t elems, struct fuse_error *err) FUSE_CHECKED;
 
 #endif

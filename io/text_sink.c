@@ -133,7 +133,7 @@ enum fuse_status fuse_text_sink_finish(struct fuse_sink *handle, struct fuse_com
         enum fuse_status completed = complete(sink, comm, err);
         local = local != FUSE_OK ? local : completed;
     }
-    enum fuse_status placed = fuse_text_runs_place(sink->text, comm, sink->file->fd, sink->shape.elems, err);
+    enum fuse_status placed = fuse_text_runs_place(sink->text, comm, sink->file->fd, 0, sink->shape.elems, err);
     enum fuse_status closed = fuse_output_file_finish(sink->file, err);
     return local != FUSE_OK ? local : placed != FUSE_OK ? placed : closed;
 }

@@ -39,6 +39,9 @@ static const struct place *find_place(const char *text, size_t bytes) {
 void fuse_api_split_place(const char **path, const char **part, struct fuse_arena *arena, const char *text) {
     *path = text;
     *part = NULL;
+    const struct place *whole = find_place(text, strlen(text));
+    if (whole && strchr(whole->suffix, ':')) /* ".npy:coo" */
+        return;
     /* Folders may hold colons, and so may parts: the first colon behind a known suffix divides. */
     for (const char *colon = strchr(text, ':'); colon; colon = strchr(colon + 1, ':')) {
         if (!find_place(text, (size_t)(colon - text)))
@@ -363,6 +366,13 @@ bool fuse_api_may_write(struct fuse_dist_program *program, const char *text) {
     return !is_outside(&verdict, program, path);
 }
 
+/* Without "." and without what says how a file is meant, such as ":coo". */
+static const char *file_of(struct fuse_arena *arena, const char *path) {
+    const struct place *place = find_place(path, strlen(path));
+    const char *colon = place ? strchr(place->suffix, ':') : NULL;
+    return normalise(arena, fuse_arena_strndup(arena, path, strlen(path) - (colon ? strlen(colon) : 0)));
+}
+
 static enum fuse_status check_sink(struct fuse_dist_program *program, struct sinks_seen *seen,
                                    const struct fuse_item *item, struct fuse_error *err) {
     struct fuse_arena *arena = program->arena;
@@ -391,7 +401,7 @@ static enum fuse_status check_sink(struct fuse_dist_program *program, struct sin
             d->status = FUSE_EOUTPUT;
         return FUSE_OK;
     }
-    const char *place = fuse_arena_printf(arena, "%s:%s", normalise(arena, path), shown);
+    const char *place = fuse_arena_printf(arena, "%s:%s", file_of(arena, path), shown);
     for (int i = 0; i < seen->list.n; i++) {
         if (strcmp(seen->list.at[i].place, place) != 0)
             continue;

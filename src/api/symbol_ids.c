@@ -65,6 +65,25 @@ static void list_files(struct fuse_symbol_request *want, struct fuse_dist_progra
     }
 }
 
+/* Files of ids only, which hold no symbols, may not have part in a domain of symbols. */
+static bool check_formats(struct fuse_dist_program *program, const struct fuse_symbol_request *want,
+                          const struct fuse_symbol_demand *demand) {
+    bool is_fine = true;
+    for (int u = 0; u < want->files; u++) {
+        if (want->file[u].format->fields_open)
+            continue;
+        struct fuse_diagnostic *d = fuse_report(&program->diagnostics, FUSE_SEVERITY_ERROR, demand->use[u].source->span,
+                                                "'%s' holds ids, and other files have symbols for the same positions",
+                                                demand->use[u].source->text);
+        if (d) {
+            d->status = FUSE_EPROGRAM;
+            d->hint = "give the relation as a file of symbols, .tsv or .csv";
+        }
+        is_fine = false;
+    }
+    return is_fine;
+}
+
 bool fuse_api_load_symbols(void *context, struct fuse_symbol_demand *demand) {
     struct fuse_dist_program *program = context;
     struct fuse_arena *arena = program->arena;
@@ -80,6 +99,8 @@ bool fuse_api_load_symbols(void *context, struct fuse_symbol_demand *demand) {
         if (!probe_names(&names[t], program, &demand->list[t]))
             return false;
     list_files(&want, program, demand);
+    if (!check_formats(program, &want, demand))
+        return false;
     for (int k = 0; k < demand->strings; k++)
         want.constant[k] =
             (struct fuse_symbol_constant){.text = demand->string[k].text, .table = demand->string[k].table};
