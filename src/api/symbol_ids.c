@@ -65,20 +65,31 @@ static void list_files(struct fuse_symbol_request *want, struct fuse_dist_progra
     }
 }
 
-/* Files of ids only, which hold no symbols, may not have part in a domain of symbols. */
+static bool has_values_for_ids(const struct fuse_symbol_use *use) {
+    for (int c = 0; use->probe.tally && c < use->columns; c++)
+        if (use->probe.tally->kind[c] != FUSE_COLUMN_IDS)
+            return true;
+    return false;
+}
+
+/* Files of ids only, which hold no symbols, have no part in a domain of symbols. */
 static bool check_formats(struct fuse_dist_program *program, const struct fuse_symbol_request *want,
                           const struct fuse_symbol_demand *demand) {
     bool is_fine = true;
     for (int u = 0; u < want->files; u++) {
+        const struct fuse_symbol_use *use = &demand->use[u];
+        struct fuse_error failure = {0};
         if (want->file[u].format->fields_open)
             continue;
-        struct fuse_diagnostic *d = fuse_report(&program->diagnostics, FUSE_SEVERITY_ERROR, demand->use[u].source->span,
-                                                "'%s' holds ids, and other files have symbols for the same positions",
-                                                demand->use[u].source->text);
-        if (d) {
-            d->status = FUSE_EPROGRAM;
-            d->hint = "give the relation as a file of symbols, .tsv or .csv";
+        if (has_values_for_ids(use)) {
+            fuse_fail(&failure, FUSE_EINPUT, "'%s' has values where the source has an index", use->source->text);
+            fuse_hint(&failure, "values stand behind the tuples: leave an index out");
+        } else {
+            fuse_fail(&failure, FUSE_EPROGRAM, "'%s' holds ids, and other files have symbols for the same positions",
+                      use->source->text);
+            fuse_hint(&failure, "give the relation as a file of symbols, .tsv or .csv");
         }
+        report(program, use->source->span, &failure);
         is_fine = false;
     }
     return is_fine;
