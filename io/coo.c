@@ -282,6 +282,5 @@ const struct fuse_format fuse_format_coo = {
     .sink_write = fuse_coo_sink_write,
     .sink_finish = fuse_coo_sink_finish,
     .sink_commit = fuse_coo_sink_commit,
-    .sink_temporary = fuse_coo_sink_temporary,
     .sink_discard = fuse_coo_sink_discard,
 };

@@ -21,7 +21,6 @@ enum fuse_status fuse_coo_sink_write(struct fuse_sink *sink, int member, const s
 enum fuse_status fuse_coo_sink_finish(struct fuse_sink *sink, struct fuse_comm *comm,
                                       struct fuse_error *err) FUSE_CHECKED;
 enum fuse_status fuse_coo_sink_commit(struct fuse_sink *sink, struct fuse_error *err) FUSE_CHECKED;
-const char *fuse_coo_sink_temporary(const struct fuse_sink *sink);
 void fuse_coo_sink_discard(struct fuse_sink *sink);
 
 #endif

@@ -168,10 +168,6 @@ enum fuse_status fuse_coo_sink_commit(struct fuse_sink *handle, struct fuse_erro
     return fuse_output_file_commit(file, err);
 }
 
-const char *fuse_coo_sink_temporary(const struct fuse_sink *handle) {
-    return ((const struct coo_sink *)handle)->file->temporary;
-}
-
 void fuse_coo_sink_discard(struct fuse_sink *handle) {
     struct coo_sink *sink = (struct coo_sink *)handle;
     if (!sink)

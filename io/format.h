@@ -139,8 +139,6 @@ struct fuse_format {
     const char *(*sink_note)(const struct fuse_sink *sink);
     /* Local; does something on rank 0 only: renames to the final name. Call when all ranks finished well. Frees. */
     enum fuse_status (*sink_commit)(struct fuse_sink *sink, struct fuse_error *err);
-    /* Local. The name under which the sink lies until it is committed, the same on every rank; lives as long as the sink. */
-    const char *(*sink_temporary)(const struct fuse_sink *sink);
     /* Local; rank 0 removes the temporary file. Frees. NULL is fine. */
     void (*sink_discard)(struct fuse_sink *sink);
 };

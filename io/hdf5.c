@@ -197,6 +197,5 @@ const struct fuse_format fuse_format_hdf5 = {
     .sink_finish = fuse_hdf5_sink_finish,
     .sink_note = fuse_hdf5_sink_note,
     .sink_commit = fuse_hdf5_sink_commit,
-    .sink_temporary = fuse_hdf5_sink_temporary,
     .sink_discard = fuse_hdf5_sink_discard,
 };

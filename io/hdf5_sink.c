@@ -255,10 +255,6 @@ enum fuse_status fuse_hdf5_sink_commit(struct fuse_sink *handle, struct fuse_err
     return fuse_output_file_commit(file, err);
 }
 
-const char *fuse_hdf5_sink_temporary(const struct fuse_sink *handle) {
-    return ((const struct hdf5_sink *)handle)->file->temporary;
-}
-
 void fuse_hdf5_sink_discard(struct fuse_sink *handle) {
     struct hdf5_sink *sink = (struct hdf5_sink *)handle;
     if (!sink)

@@ -14,7 +14,6 @@ enum fuse_status fuse_hdf5_sink_finish(struct fuse_sink *sink, struct fuse_comm 
                                        struct fuse_error *err) FUSE_CHECKED;
 const char *fuse_hdf5_sink_note(const struct fuse_sink *sink);
 enum fuse_status fuse_hdf5_sink_commit(struct fuse_sink *sink, struct fuse_error *err) FUSE_CHECKED;
-const char *fuse_hdf5_sink_temporary(const struct fuse_sink *sink);
 void fuse_hdf5_sink_discard(struct fuse_sink *sink);
 
 #endif

@@ -163,6 +163,5 @@ const struct fuse_format fuse_format_json = {
     .sink_write = fuse_text_sink_write,
     .sink_finish = fuse_text_sink_finish,
     .sink_commit = fuse_text_sink_commit,
-    .sink_temporary = fuse_text_sink_temporary,
     .sink_discard = fuse_text_sink_discard,
 };

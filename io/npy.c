@@ -176,10 +176,6 @@ static void discard_sink(struct fuse_sink *handle) {
     free_sink(sink);
 }
 
-static const char *temporary_of_sink(const struct fuse_sink *handle) {
-    return ((const struct npy_sink *)handle)->file->temporary;
-}
-
 static const char *const suffixes[] = {".npy", NULL};
 
 const struct fuse_format fuse_format_npy = {
@@ -195,6 +191,5 @@ const struct fuse_format fuse_format_npy = {
     .sink_write = write_sink,
     .sink_finish = finish_sink,
     .sink_commit = commit_sink,
-    .sink_temporary = temporary_of_sink,
     .sink_discard = discard_sink,
 };

@@ -499,10 +499,6 @@ static void discard_sink(struct fuse_sink *handle) {
     free_sink(sink);
 }
 
-static const char *temporary_of_sink(const struct fuse_sink *handle) {
-    return ((const struct npz_sink *)handle)->file->temporary;
-}
-
 static const char *const suffixes[] = {".npz", NULL};
 
 const struct fuse_format fuse_format_npz = {
@@ -521,6 +517,5 @@ const struct fuse_format fuse_format_npz = {
     .sink_write = write_sink,
     .sink_finish = finish_sink,
     .sink_commit = commit_sink,
-    .sink_temporary = temporary_of_sink,
     .sink_discard = discard_sink,
 };

@@ -228,10 +228,6 @@ static enum fuse_status commit_sink(struct fuse_sink *handle, struct fuse_error 
     return fuse_output_file_commit(file, err);
 }
 
-static const char *temporary_of_sink(const struct fuse_sink *handle) {
-    return ((const struct safetensors_sink *)handle)->file->temporary;
-}
-
 static void discard_sink(struct fuse_sink *handle) {
     struct safetensors_sink *sink = (struct safetensors_sink *)handle;
     if (!sink)
@@ -258,6 +254,5 @@ const struct fuse_format fuse_format_safetensors = {
     .sink_write = write_sink,
     .sink_finish = finish_sink,
     .sink_commit = commit_sink,
-    .sink_temporary = temporary_of_sink,
     .sink_discard = discard_sink,
 };

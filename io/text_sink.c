@@ -145,10 +145,6 @@ enum fuse_status fuse_text_sink_commit(struct fuse_sink *handle, struct fuse_err
     return fuse_output_file_commit(file, err);
 }
 
-const char *fuse_text_sink_temporary(const struct fuse_sink *handle) {
-    return ((const struct text_sink *)handle)->file->temporary;
-}
-
 void fuse_text_sink_discard(struct fuse_sink *handle) {
     struct text_sink *sink = (struct text_sink *)handle;
     if (!sink)

@@ -207,7 +207,6 @@ const struct fuse_format fuse_format_tsv = {
     .sink_write = fuse_text_sink_write,
     .sink_finish = fuse_text_sink_finish,
     .sink_commit = fuse_text_sink_commit,
-    .sink_temporary = fuse_text_sink_temporary,
     .sink_discard = fuse_text_sink_discard,
 };
 
