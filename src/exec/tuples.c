@@ -5,7 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ROWS 1024 /* read at a time */
+#define ROWS 1024    /* read at a time */
+#define KEYS 65536   /* sorted at a time, of one compressed row */
+#define INSERTION 32 /* so many are sorted by insertion */
 
 /* A relation's files: its source and those whose rows it takes in. */
 struct files {
@@ -34,6 +36,7 @@ struct traffic {
     struct fuse_message *message; /* [2 * ranks] */
     char *rows;                   /* that have come */
     uint32_t *order;
+    uint64_t *key; /* [KEYS] */
     int64_t count, most;
 };
 
@@ -77,7 +80,7 @@ static bool open_route(struct route *r, struct fuse_exec *exec, const struct fus
 static bool find_position(int64_t position[FUSE_MAX_AXES], const struct route *r, const struct fuse_rows *rows,
                           int64_t row) {
     const struct fuse_access *access = &r->op->input[0].access;
-    bool found[FUSE_MAX_AXES] = {false};
+    uint64_t found = 0; /* a bit an index */
     for (int a = 0; a < access->rank; a++) {
         const struct fuse_access_axis *at = &access->at[a];
         int64_t steps = rows->id[a][row] - at->offset;
@@ -89,13 +92,15 @@ static bool find_position(int64_t position[FUSE_MAX_AXES], const struct route *r
         int k = 0;
         while (r->tuples.index[k] != at->index)
             k++;
-        if (steps % at->stride != 0)
-            return false;
-        steps /= at->stride;
-        if (steps < 0 || steps >= r->op->extent[at->index] || (found[k] && position[k] != steps))
+        if (at->stride != 1) {
+            if (steps % at->stride != 0)
+                return false;
+            steps /= at->stride;
+        }
+        if (steps < 0 || steps >= r->op->extent[at->index] || ((found >> k & 1) && position[k] != steps))
             return false;
         position[k] = steps;
-        found[k] = true;
+        found |= (uint64_t)1 << k;
     }
     return true;
 }
@@ -105,6 +110,8 @@ static int find_rank(const struct route *r, const int64_t position[FUSE_MAX_AXES
     int rank = 0;
     for (int k = 0; k < r->tuples.indices; k++) {
         int64_t n = r->op->extent[r->tuples.index[k]];
+        if (r->parts[k] == 1)
+            continue;
         /* The last part that begins at or before the position. */
         __int128 end = (__int128)(position[k] + 1) * r->parts[k];
         int64_t part = (int64_t)((end + n - 1) / n) - 1;
@@ -339,6 +346,40 @@ static int compare_rows(const void *a, const void *b, void *context) {
     return v < w ? -1 : v > w ? 1 : (v != v) - (w != w);
 }
 
+static int compare_keys(const void *a, const void *b) {
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return x < y ? -1 : x > y;
+}
+
+/* Sorts what came of one compressed row: by the position along index 1, which is looked up once, and only what agrees there by
+ * the rest. A row that is too long for `key` is sorted where it is. */
+static void sort_row(uint32_t *row, uint32_t n, uint64_t key[KEYS], const struct order *o, uint64_t low) {
+    if (o->indices < 2 || n > KEYS) {
+        qsort_r(row, n, sizeof *row, compare_rows, (void *)o);
+        return;
+    }
+    for (uint32_t i = 0; i < n; i++)
+        key[i] = ((uint64_t)position_of(o, row[i])[1] - low) << 32 | row[i];
+    if (n > INSERTION)
+        qsort(key, n, sizeof *key, compare_keys);
+    else
+        for (uint32_t i = 1; i < n; i++) {
+            uint64_t moved = key[i];
+            uint32_t to = i;
+            for (; to > 0 && key[to - 1] > moved; to--)
+                key[to] = key[to - 1];
+            key[to] = moved;
+        }
+    for (uint32_t i = 0; i < n; i++)
+        row[i] = (uint32_t)key[i];
+    for (uint32_t from = 0, to; from < n; from = to) {
+        for (to = from + 1; to < n && key[to] >> 32 == key[from] >> 32;)
+            to++;
+        if (to - from > 1)
+            qsort_r(row + from, to - from, sizeof *row, compare_rows, (void *)o);
+    }
+}
+
 static bool same_tuple(const struct order *o, uint32_t x, uint32_t y) {
     return memcmp(position_of(o, x), position_of(o, y), (size_t)o->indices * sizeof(int64_t)) == 0;
 }
@@ -359,28 +400,71 @@ static void store_value(char *to, enum fuse_dtype dtype, int64_t n, double value
         ((double *)to)[n] = value;
 }
 
-/* Sorts what came into compressed rows at `to`; equal tuples become one. */
-static void compress(const struct traffic *t, const struct route *r, const struct fuse_box *box,
-                     const struct fuse_op *source, char *to) {
-    const struct fuse_tuples *tuples = &r->tuples;
-    struct order order = {t->rows, t->row_bytes, tuples->indices, tuples->dtype != FUSE_BOOL};
-    uint32_t *begin = (uint32_t *)to;
+/* What came, dealt out to the compressed rows: row k is t->order[begin[k - 1] .. begin[k]), of begin[-1] = 0. Of facts with two
+ * indices the column itself is dealt, of others the number of what came. Returns the number of compressed rows. */
+static int64_t deal(uint32_t *begin, const struct traffic *t, const struct fuse_tuples *tuples,
+                    const struct fuse_box *box, const struct order *order, bool is_pairs) {
     int first = tuples->indices > 0 ? tuples->index[0] : -1;
     int64_t low = first >= 0 ? box->lo[first] : 0, rows = 1;
     if (first >= 0)
         rows = box->hi[first] > low ? box->hi[first] - low : 0;
     memset(begin, 0, (size_t)(rows + 1) * sizeof *begin);
     for (int64_t i = 0; i < t->count; i++)
-        begin[first >= 0 ? position_of(&order, (uint32_t)i)[0] - low + 1 : 1]++;
+        begin[first >= 0 ? position_of(order, (uint32_t)i)[0] - low + 1 : 1]++;
     for (int64_t row = 0; row < rows; row++)
         begin[row + 1] += begin[row];
-    /* Dealing the rows out moves each row's beginning to its end; they are put back as the tuples are written. */
-    for (int64_t i = 0; i < t->count; i++)
-        t->order[begin[first >= 0 ? position_of(&order, (uint32_t)i)[0] - low : 0]++] = (uint32_t)i;
+    int64_t second = is_pairs ? box->lo[tuples->index[1]] : 0;
+    for (int64_t i = 0; i < t->count; i++) {
+        const int64_t *position = position_of(order, (uint32_t)i);
+        uint32_t dealt = is_pairs ? (uint32_t)(position[1] - second) : (uint32_t)i;
+        t->order[begin[first >= 0 ? position[0] - low : 0]++] = dealt;
+    }
+    return rows;
+}
+
+static int compare_columns(const void *a, const void *b) {
+    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+    return x < y ? -1 : x > y;
+}
+
+static void merge_pairs(uint32_t *begin, uint32_t *column, uint32_t *dealt, int64_t rows) {
     uint32_t n = 0, from = 0;
     for (int64_t row = 0; row < rows; row++) {
+        uint32_t end = begin[row], first = n;
+        if (end - from > INSERTION)
+            qsort(dealt + from, end - from, sizeof *dealt, compare_columns);
+        else
+            for (uint32_t i = from + 1; i < end; i++) {
+                uint32_t moved = dealt[i], to = i;
+                for (; to > from && dealt[to - 1] > moved; to--)
+                    dealt[to] = dealt[to - 1];
+                dealt[to] = moved;
+            }
+        begin[row] = first;
+        for (; from < end; from++)
+            if (n == first || column[n - 1] != dealt[from])
+                column[n++] = dealt[from];
+    }
+    begin[rows] = n;
+}
+
+/* Sorts what came into compressed rows at `to`; equal tuples become one. */
+static void compress(const struct traffic *t, const struct route *r, const struct fuse_box *box,
+                     const struct fuse_op *source, char *to) {
+    const struct fuse_tuples *tuples = &r->tuples;
+    struct order order = {t->rows, t->row_bytes, tuples->indices, tuples->dtype != FUSE_BOOL};
+    bool is_pairs = tuples->indices == 2 && !order.has_value;
+    uint32_t *begin = (uint32_t *)to, n = 0, from = 0;
+    /* Dealing the rows out moves each row's beginning to its end; they are put back as the tuples are written. */
+    int64_t rows = deal(begin, t, tuples, box, &order, is_pairs);
+    if (is_pairs) {
+        merge_pairs(begin, (uint32_t *)(to + tuples->column_offset[1]), t->order, rows);
+        return;
+    }
+    uint64_t second = tuples->indices > 1 ? (uint64_t)box->lo[tuples->index[1]] : 0;
+    for (int64_t row = 0; row < rows; row++) {
         uint32_t end = begin[row];
-        qsort_r(t->order + from, end - from, sizeof *t->order, compare_rows, &order);
+        sort_row(t->order + from, end - from, t->key, &order, second);
         begin[row] = n;
         while (from < end) {
             uint32_t x = t->order[from++];
@@ -417,7 +501,8 @@ static bool open_traffic(struct traffic *t, struct fuse_exec *exec, const struct
     t->order = (uint32_t *)(at + t->most * t->row_bytes);
     memset(t->sending, 0, 2 * (size_t)ranks * sizeof *t->sending);
     t->message = calloc(2 * (size_t)ranks, sizeof *t->message);
-    return t->message != NULL;
+    t->key = malloc(KEYS * sizeof *t->key);
+    return t->message && t->key;
 }
 
 static void store_tuples(struct fuse_exec *exec, const struct fuse_step *step, struct traffic *t,
@@ -476,4 +561,5 @@ void fuse_exec_tuples(struct fuse_exec *exec, const struct fuse_step *step) {
     close_reader(&reader, exec);
     free(route.copy);
     free(traffic.message);
+    free(traffic.key);
 }

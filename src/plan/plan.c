@@ -16,6 +16,7 @@
 #define SLAB_CHOICES 3                 /* numbers of mesh dimensions tried for a chain's axis, beside all */
 #define WIDEST_DIMENSION 61            /* members of a group that a reduction step may have */
 #define RANKS_MAX 4096                 /* tried when looking for the smallest number that fits */
+#define COARSE 4                       /* steps of the ladder at a time in that search, which makes many plans */
 
 struct fuse_machine fuse_machine_default(void) {
     return (struct fuse_machine){.latency_ps = 2000000,
@@ -166,6 +167,7 @@ struct climb {
     const struct fuse_ir *ir;
     const struct fuse_plan_request *request;
     int used;
+    int stride;          /* steps of the ladder that are taken at a time */
     int64_t room, least; /* least: smallest need of all that were tried */
     struct fuse_plan_effort best;
     int64_t best_ps;        /* -1: nothing fits yet */
@@ -255,7 +257,7 @@ static bool climb(struct climb *c) {
     int stuck = 0;
     c->least = INT64_MAX;
     c->best_ps = -1;
-    for (int k = 0; k < LADDER_STEPS && stuck < 12 && c->best_ps < 0; k++) {
+    for (int k = 0; k < LADDER_STEPS && stuck * c->stride < 12 && c->best_ps < 0; k += k <= 1 ? 1 : c->stride) {
         int64_t before = c->least;
         struct fuse_plan_effort effort = ladder(c->request, k, false, lazy_peak);
         int64_t peak = attempt_all(c, effort);
@@ -342,7 +344,7 @@ static void note_largest(struct fuse_error *err, struct fuse_arena *arena, const
 
 static bool fits_at(struct fuse_arena *arena, const struct fuse_ir *ir, const struct fuse_plan_request *request,
                     int64_t room) {
-    struct climb c = {.arena = arena, .ir = ir, .request = request, .room = room};
+    struct climb c = {.arena = arena, .ir = ir, .request = request, .room = room, .stride = COARSE};
     struct fuse_arena_mark mark = fuse_arena_mark(arena);
     c.used = choose_used(arena, ir, request, &no_care);
     bool fits = climb(&c);
@@ -361,7 +363,7 @@ static int ranks_that_fit(struct fuse_arena *arena, const struct fuse_ir *ir, st
         high = 2 * high < RANKS_MAX ? 2 * high : RANKS_MAX;
         request.ranks = high;
     } while (!fits_at(arena, ir, &request, room));
-    for (int tries = 0; high - low > 1 && tries < 6; tries++) {
+    for (int tries = 0; high - low > 1 && tries < 4; tries++) {
         request.ranks = low + (high - low) / 2;
         if (fits_at(arena, ir, &request, room))
             high = request.ranks;
@@ -384,7 +386,7 @@ static enum fuse_status refuse(struct fuse_arena *arena, const struct fuse_ir *i
     note_largest(err, arena, ir);
     note_whole(err, arena, climb);
     int ranks =
-        ir->ops.n <= 200 && room > 0 && request->mesh_sizes == 0 ? ranks_that_fit(arena, ir, *request, room) : 0;
+        ir->ops.n <= 80 && room > 0 && request->mesh_sizes == 0 ? ranks_that_fit(arena, ir, *request, room) : 0;
     int64_t mib = (whole + ((int64_t)1 << 20) - 1) >> 20;
     if (ranks > 0)
         fuse_hint(err, "give it --mem-per-rank %lldM, or at least %d ranks", (long long)mib, ranks);
@@ -396,7 +398,7 @@ static enum fuse_status refuse(struct fuse_arena *arena, const struct fuse_ir *i
 enum fuse_status fuse_plan_make(struct fuse_plan **out, struct fuse_arena *arena, const struct fuse_ir *ir,
                                 const struct fuse_plan_request *request, struct fuse_error *err) {
     int64_t room = request->memory_bytes == 0 ? INT64_MAX : request->memory_bytes - FUSE_PLAN_BASE_BYTES;
-    struct climb c = {.arena = arena, .ir = ir, .request = request, .room = room > 0 ? room : 0};
+    struct climb c = {.arena = arena, .ir = ir, .request = request, .room = room > 0 ? room : 0, .stride = 1};
     for (int o = 0; o < ir->ops.n; o++)
         if (ir->ops.at[o]->inputs > FUSE_MAX_INPUTS)
             return fuse_fail_at(err, FUSE_EPROGRAM, ir->ops.at[o]->span, "more than %d tensors in one expression",
