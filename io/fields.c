@@ -20,10 +20,10 @@ static size_t character(const unsigned char *at, size_t rest) {
 const char *fuse_symbol_fault(const char *text, size_t bytes) {
     if (bytes == 0)
         return "an empty field";
-    if (bytes > FUSE_SYMBOL_BYTES)
-        return "a symbol of more than 4096 bytes";
     if (memchr(text, '\0', bytes))
         return "a NUL byte, which no text has";
+    if (bytes > FUSE_SYMBOL_BYTES)
+        return "a symbol of more than 4096 bytes";
     if (bytes >= 3 && memcmp(text, "\xEF\xBB\xBF", 3) == 0)
         return "a byte order mark";
     if (memchr(text, '\r', bytes))

@@ -385,8 +385,7 @@ static enum fuse_status refuse(struct fuse_arena *arena, const struct fuse_ir *i
                   given.at, request->ranks, request->ranks == 1 ? "" : "s", need.at);
     note_largest(err, arena, ir);
     note_whole(err, arena, climb);
-    int ranks =
-        ir->ops.n <= 80 && room > 0 && request->mesh_sizes == 0 ? ranks_that_fit(arena, ir, *request, room) : 0;
+    int ranks = ir->ops.n <= 80 && room > 0 && request->mesh_sizes == 0 ? ranks_that_fit(arena, ir, *request, room) : 0;
     int64_t mib = (whole + ((int64_t)1 << 20) - 1) >> 20;
     if (ranks > 0)
         fuse_hint(err, "give it --mem-per-rank %lldM, or at least %d ranks", (long long)mib, ranks);

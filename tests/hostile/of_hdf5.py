@@ -88,7 +88,7 @@ for name, dtype in TYPES.items():
     case(f"h5_type_of_{name}", FILE, made(lambda f, dtype=dtype: f.create_dataset("x", (5, 3), dtype)), ":/x")
 
 case("h5_null", FILE, made(lambda f: f.__setitem__("x", h5py.Empty("f4"))), ":/x")
-case("h5_of_2_to_the_40", FILE, made(lambda f: f.create_dataset("x", (2**40, 3), "f4", chunks=(1024, 3))), ":/x", status=71, mentions=[])
+case("h5_of_2_to_the_40", FILE, made(lambda f: f.create_dataset("x", (2**40, 3), "f4", chunks=(1024, 3))), ":/x", status=73, mentions=["no room"])
 case("h5_of_2_to_the_40_twice", FILE, made(lambda f: f.create_dataset("x", (2**40, 2**40), "f4", chunks=(64, 64))), ":/x", status=65,
      mentions=["more than can be addressed"])
 case("h5_filter_that_is_missing", FILE, made(lambda f: dataset(f, compression="lzf")), ":/x")
