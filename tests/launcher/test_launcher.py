@@ -349,12 +349,12 @@ class Messages(Folder):
     def test_formats(self):
         for path, mention in (("w.txt.gz", ".txt.gz file is part"),
                               ("w.nyp", "did you mean '.npy'?"),
-                              ("w.npy:coo", "':coo'"), ("w.h5:/w:coo", "':coo'"), ("w.npy:part", "':part'"), ("w.json:part", "has no parts"),
+                              ("w.h5:/w:coo", "':coo'"), ("w.npy:part", "':part'"), ("w.json:part", "has no parts"),
                               ("w.jsn", "did you mean '.json'?"), ("w.png", "'w.png'"), ("w", "'w'"),
                               ("w.npy.gz", "hint: unpack"), ("w.mat", "hint: the suffix"), ("w.pt", "hint: the suffix")):
             self.write("prog.fuse", PROGRAM.replace("w.npy", path))
             self.bad(65, "prog.fuse", ranks=4 if path == "w.png" else 0, mentions=["prog.fuse:2:10:", mention])
-        for path, mention in (("y.txt", "cannot be written"), ("y.npy:coo", "':coo'"), ("y", "'y'")):
+        for path, mention in (("y.txt", "cannot be written"), ("y", "'y'")):
             self.write("prog.fuse", PROGRAM.replace("y.npy", path))
             self.bad(65, "prog.fuse", ranks=4 if path == "y" else 0, mentions=["prog.fuse:5:1:", mention])
 

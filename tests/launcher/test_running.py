@@ -57,7 +57,7 @@ def provoke(number, options, folder):
     if number == 3:
         return printed([binary, "p.fuse"], folder, SLURM_PROCID="0", SLURM_STEP_NUM_TASKS="4"), None
     if number == 4:
-        return printed([binary, "--mem-per-rank", "100M", "large.fuse"], folder), None
+        return printed([binary, "--mem-per-rank", "100M", "--stream-above", "0", "large.fuse"], folder), None
     if number == 5:
         # One second of processor time, then the system kills.
         killed = ["sh", "-c", 'ulimit -t 1; exec "$0" --backend ref long.fuse', binary]
