@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/random.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -95,9 +96,21 @@ static enum fuse_status fail_create(const struct fuse_output_file *file, struct 
     return FUSE_EOUTPUT;
 }
 
+/* What cannot fit is not tried: until it fails it would take all the room that there is, from others too. */
+static bool may_fit(int fd, int64_t bytes) {
+    struct statvfs system;
+    struct stat file;
+    if (fstatvfs(fd, &system) != 0 || fstat(fd, &file) != 0 || system.f_bfree == 0 || system.f_frsize == 0)
+        return true;
+    int64_t more = bytes - (int64_t)file.st_blocks * 512;
+    return more <= 0 || (uint64_t)more / system.f_frsize <= (uint64_t)system.f_bfree;
+}
+
 /* Not posix_fallocate: where the file system cannot reserve space, it would write every block. */
 static int allocate(int fd, int mode, int64_t bytes) {
     int code;
+    if (!may_fit(fd, bytes))
+        return ENOSPC;
     do
         code = fallocate(fd, mode, 0, (off_t)bytes) == 0 ? 0 : errno;
     while (code == EINTR);
