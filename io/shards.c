@@ -41,7 +41,6 @@ enum fuse_status fuse_shards_join(struct fuse_probe *out, int *wrong, struct fus
         length = fuse_sat_add(length, probe->extent[shards->axis]);
         whole.reversed &= probe->reversed;
         whole.file_bytes = fuse_sat_add(whole.file_bytes, probe->file_bytes);
-        whole.digest = fuse_hash_string(whole.digest, shards->at[k].path);
         whole.digest = fuse_hash_int(fuse_hash_int(whole.digest, probe->file_bytes), probe->data_offset);
         whole.digest = fuse_hash_int(whole.digest, (int64_t)probe->digest);
     }

@@ -4,7 +4,10 @@
  *
  * KEY is a digest of the key: the text of the program, the options that change a plan, the request and the build. The key
  * itself is in the entry and compared; so are the texts of imported files and what probes say of the sources. Other
- * folders of DIR are free for other things that are kept. */
+ * folders of DIR are free for other things that are kept.
+ *
+ * What symbols or a weight manifest make of a program is not known from its text. Such a program is checked at every start, and
+ * the key of its entry has, beside the text, the IR before it is simplified and all that is known of its sources. */
 #include "api/cache.h"
 
 #include "api/packed.h"
@@ -24,10 +27,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { MAGIC_BYTES = 16, MOST = INT_MAX - 1 };
-static const char magic[MAGIC_BYTES + 1] = "fuse-dist plan 1";
-#define ENVELOPE_BYTES ((size_t)MAGIC_BYTES + 16)
-#define MAX_ENTRY_BYTES ((int64_t)1 << 30)
+enum { MOST = INT_MAX - 1 };
 
 /* ---- what an entry says before its IR ---- */
 
@@ -117,7 +117,7 @@ static void pack_head(struct fuse_pack *pack, struct head *head) {
 }
 
 static bool is_whole(const struct head *head) {
-    bool whole = head->build && head->key && head->files.n > 0;
+    bool whole = head->build && head->key;
     for (int i = 0; i < head->lookups.n; i++)
         whole &= head->lookups.at[i].text && head->lookups.at[i].file < head->files.n &&
                  head->lookups.at[i].from < head->files.n;
@@ -130,16 +130,26 @@ static bool is_whole(const struct head *head) {
     return whole;
 }
 
-static struct fuse_pack pack_probe(struct fuse_arena *arena, const struct fuse_probe *probe) {
-    struct fuse_pack pack = fuse_pack_writer(arena);
+/* Writing only. All that a probe says, but for its index and where shards lie. */
+static void add_probe(struct fuse_pack *pack, const struct fuse_probe *probe) {
     struct fuse_probe copy = *probe;
     bool has_tally = probe->tally != NULL;
-    fuse_probe_pack(&pack, &copy);
-    fuse_pack_bool(&pack, &has_tally);
+    int shards = probe->shards ? probe->shards->n : 0;
+    fuse_probe_pack(pack, &copy);
+    fuse_pack_bool(pack, &has_tally);
     if (has_tally) {
         struct fuse_tally tally = *probe->tally;
-        fuse_tally_pack(&pack, &tally);
+        memset(tally.refused, 0, sizeof tally.refused); /* words, with the place where the file lies */
+        fuse_tally_pack(pack, &tally);
     }
+    fuse_pack_count(pack, &shards, MOST, 1);
+    for (int k = 0; k < shards; k++)
+        add_probe(pack, &probe->shards->at[k].probe);
+}
+
+static struct fuse_pack pack_probe(struct fuse_arena *arena, const struct fuse_probe *probe) {
+    struct fuse_pack pack = fuse_pack_writer(arena);
+    add_probe(&pack, probe);
     return pack;
 }
 
@@ -174,7 +184,9 @@ static struct fuse_pack make_key(struct fuse_dist_program *program, const struct
                            o->projection,
                            o->mode,
                            o->out,
-                           o->output_root ? "output root" : NULL};
+                           o->output_root ? "output root" : NULL,
+                           o->weights,
+                           o->weights_anywhere ? "weights anywhere" : NULL};
     int64_t samples = o->samples, seed = o->seed;
     bool strict = o->warnings_are_errors;
     size_t bytes = main->bytes;
@@ -188,6 +200,7 @@ static struct fuse_pack make_key(struct fuse_dist_program *program, const struct
     add_words(&pack, o->query, o->queries);
     add_pairs(&pack, o->input, o->inputs);
     add_pairs(&pack, o->define, o->defines);
+    add_pairs(&pack, o->adapter, o->adapters);
     fuse_plan_request_pack(&pack, &copy);
     const char *policy = program->policy_file.path;
     const void *rules = program->policy_file.text;
@@ -197,65 +210,42 @@ static struct fuse_pack make_key(struct fuse_dist_program *program, const struct
     return pack;
 }
 
+static struct fuse_probed probed_sources(const struct fuse_dist_program *program) {
+    const struct fuse_sources *known = program->is_kept_checked ? &program->checked : &program->sources;
+    struct fuse_probed probed = {.n = known->list.n};
+    probed.probe = FUSE_NEW_ARRAY(program->arena, const struct fuse_probe *, probed.n + 1);
+    for (int i = 0; i < probed.n; i++)
+        probed.probe[i] = &known->list.at[i].probe;
+    return probed;
+}
+
+/* Behind the key so far: the program's IR and its sources, and the request as it has become. */
+static struct fuse_pack make_checked_key(struct fuse_dist_program *program, const struct fuse_plan_request *request) {
+    struct fuse_pack pack = fuse_pack_writer(program->arena);
+    struct fuse_plan_request copy = *request;
+    struct fuse_ir ir = program->ir;
+    const void *before = program->cache_key;
+    fuse_pack_bytes(&pack, &before, &program->cache_key_bytes);
+    fuse_plan_request_pack(&pack, &copy);
+    program->checked = (struct fuse_sources){0};
+    for (int o = 0; o < ir.ops.n; o++) {
+        const struct fuse_op *op = ir.ops.at[o];
+        if (op->kind != FUSE_OP_SOURCE)
+            continue;
+        struct fuse_source_request source = {.text = op->path, .span = op->span, .probed = true, .probe = op->probe};
+        fuse_vec_push(program->arena, &program->checked.list, source);
+        add_probe(&pack, &op->probe);
+    }
+    program->is_kept_checked = true;
+    struct fuse_probed probed = probed_sources(program);
+    fuse_ir_pack(&pack, &ir, &probed);
+    return pack;
+}
+
 static const char *entry_path(struct fuse_dist_program *program, const char *build) {
     uint64_t digest = fuse_hash_bytes(FUSE_HASH_SEED, program->cache_key, program->cache_key_bytes);
     digest = fuse_hash_string(digest, build);
     return fuse_arena_printf(program->arena, "%s/plans/%016" PRIx64 ".plan", program->options.cache, digest);
-}
-
-/* ---- bytes to an entry ---- */
-
-static uint64_t get64(const unsigned char *at) {
-    uint64_t number = 0;
-    for (int k = 7; k >= 0; k--)
-        number = number << 8 | at[k];
-    return number;
-}
-
-static void put64(unsigned char *at, uint64_t number) {
-    for (int k = 0; k < 8; k++)
-        at[k] = (unsigned char)(number >> 8 * k);
-}
-
-void fuse_api_seal(unsigned char envelope[FUSE_API_SEAL_BYTES], const struct fuse_pack *pack) {
-    memcpy(envelope, magic, MAGIC_BYTES);
-    put64(envelope + MAGIC_BYTES, pack->bytes);
-    put64(envelope + MAGIC_BYTES + 8, fuse_hash_bytes(FUSE_HASH_SEED, pack->at, pack->bytes));
-}
-
-/* NULL, or why the bytes are no entry of ours. */
-static const char *open_seal(const unsigned char *at, size_t bytes) {
-    if (bytes < ENVELOPE_BYTES || memcmp(at, magic, MAGIC_BYTES) != 0)
-        return "it is no plan of this version";
-    if (get64(at + MAGIC_BYTES) != bytes - ENVELOPE_BYTES)
-        return "it is not complete";
-    if (get64(at + MAGIC_BYTES + 8) != fuse_hash_bytes(FUSE_HASH_SEED, at + ENVELOPE_BYTES, bytes - ENVELOPE_BYTES))
-        return "it is damaged";
-    return NULL;
-}
-
-/* Rank 0. NULL bytes without a reason: there is no entry. */
-static const unsigned char *read_entry(size_t *bytes, const char **why, struct fuse_arena *arena, const char *path) {
-    struct stat status;
-    struct fuse_error err = {0};
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (fd < 0) {
-        *why = errno == ENOENT || errno == ENOTDIR
-                   ? NULL
-                   : fuse_arena_printf(arena, "it cannot be opened: %s", strerror(errno));
-        return NULL;
-    }
-    unsigned char *at = NULL;
-    if (fstat(fd, &status) != 0 || !S_ISREG(status.st_mode) || status.st_size > MAX_ENTRY_BYTES) {
-        *why = "it is no plan of this version";
-    } else {
-        at = fuse_arena_alloc(arena, (size_t)status.st_size + 1);
-        *bytes = (size_t)status.st_size;
-        *why =
-            fuse_rawfile_read(fd, at, *bytes, 0, path, &err) == FUSE_OK ? open_seal(at, *bytes) : "it cannot be read";
-    }
-    close(fd);
-    return *why ? NULL : at;
 }
 
 /* ---- reading ---- */
@@ -272,8 +262,8 @@ struct loading {
 /* Rank 0: the files that the entry was made from are those that a program of today would take. */
 static bool same_files(struct loading *l) {
     struct fuse_dist_program *program = l->program;
-    const struct fuse_program_file *main = &program->files.list.at[0], *kept = &l->head.files.at[0];
-    bool same = main->bytes == kept->bytes && memcmp(main->text, kept->text, kept->bytes) == 0;
+    const struct fuse_program_file *main = &program->files.list.at[0], *kept = l->head.files.at;
+    bool same = l->head.files.n > 0 && main->bytes == kept->bytes && memcmp(main->text, kept->text, kept->bytes) == 0;
     for (int i = 0; i < l->head.lookups.n && same; i++) {
         const struct fuse_api_lookup *lookup = &l->head.lookups.at[i];
         struct fuse_program_file found = {0};
@@ -292,7 +282,7 @@ static bool same_files(struct loading *l) {
 }
 
 static bool open_head(struct loading *l, const unsigned char *at, size_t bytes) {
-    l->pack = fuse_pack_reader(l->program->arena, at + ENVELOPE_BYTES, bytes - ENVELOPE_BYTES);
+    l->pack = fuse_pack_reader(l->program->arena, at + FUSE_API_SEAL_BYTES, bytes - FUSE_API_SEAL_BYTES);
     pack_head(&l->pack, &l->head);
     return !l->pack.has_failed && is_whole(&l->head);
 }
@@ -304,9 +294,9 @@ static const unsigned char *find_entry(struct loading *l, size_t *bytes) {
     if (l->from_pack) {
         at = packed->plan;
         *bytes = packed->plan_bytes;
-        l->why = at ? open_seal(at, *bytes) : "it has none";
+        l->why = at ? fuse_api_open_seal(at, *bytes) : "it has none";
     } else {
-        at = read_entry(bytes, &l->why, l->program->arena, l->path);
+        at = fuse_api_read_entry(bytes, &l->why, l->program->arena, l->path);
     }
     if (!at || l->why)
         return NULL;
@@ -317,7 +307,7 @@ static const unsigned char *find_entry(struct loading *l, size_t *bytes) {
     else if (l->head.key_bytes != l->program->cache_key_bytes ||
              memcmp(l->head.key, l->program->cache_key, l->head.key_bytes) != 0)
         l->why = l->from_pack ? "it is for other options, ranks or memory" : "it is of another program";
-    return l->why || !same_files(l) ? NULL : at;
+    return l->why || (!l->program->is_kept_checked && !same_files(l)) ? NULL : at;
 }
 
 /* Collective: what rank 0 has found, for all. *at NULL: nothing. */
@@ -370,16 +360,9 @@ static enum fuse_status same_sources(bool *same, struct loading *l, struct fuse_
     return FUSE_OK;
 }
 
-static struct fuse_probed probed_sources(struct fuse_dist_program *program) {
-    int n = program->sources.list.n;
-    struct fuse_probed probed = {.probe = FUSE_NEW_ARRAY(program->arena, const struct fuse_probe *, n + 1), .n = n};
-    for (int i = 0; i < n; i++)
-        probed.probe[i] = &program->sources.list.at[i].probe;
-    return probed;
-}
-
 /* Files of the IR are those of the program: sources that were probed, sinks that a program may have. */
 static bool has_right_places(struct fuse_dist_program *program) {
+    const struct fuse_sources *known = program->is_kept_checked ? &program->checked : &program->sources;
     for (int o = 0; o < program->ir.ops.n; o++) {
         const struct fuse_op *op = program->ir.ops.at[o];
         if (op->kind == FUSE_OP_SINK && op->path && !fuse_api_may_write(program, op->path))
@@ -387,10 +370,10 @@ static bool has_right_places(struct fuse_dist_program *program) {
         if (op->kind != FUSE_OP_SOURCE)
             continue;
         bool is_known = false;
-        for (int i = 0; i < program->sources.list.n && !is_known; i++) {
-            const struct fuse_source_request *source = &program->sources.list.at[i];
+        for (int i = 0; i < known->list.n && !is_known; i++) {
+            const struct fuse_source_request *source = &known->list.at[i];
             is_known = strcmp(source->text, op->path) == 0 && source->probe.tally == op->probe.tally &&
-                       source->probe.index == op->probe.index;
+                       source->probe.index == op->probe.index && source->probe.shards == op->probe.shards;
         }
         if (!is_known)
             return false;
@@ -442,7 +425,25 @@ static void forget(struct loading *l, const struct fuse_diagnostics *before) {
     program->plan = NULL;
 }
 
-/* Collective. */
+/* Collective: the entry of a checked program. */
+static enum fuse_status use_checked(bool *hit, struct loading *l, struct fuse_error *err) {
+    struct fuse_dist_program *program = l->program;
+    struct fuse_comm *comm = program->job->comm;
+    struct fuse_ir checked = program->ir;
+    program->ir = (struct fuse_ir){.arena = program->arena};
+    int64_t fine = take_plan(l);
+    FUSE_TRY(comm->ops->reduce_int64(comm, FUSE_REDUCE_MIN, &fine, 1, err));
+    if (fine)
+        FUSE_TRY(fuse_api_same(comm, hit, program->plan->hash, err));
+    if (*hit)
+        return FUSE_OK;
+    l->why = "it is damaged";
+    program->ir = checked;
+    program->plan = NULL;
+    return FUSE_OK;
+}
+
+/* Collective: the entry of a program's text. */
 static enum fuse_status use_entry(bool *hit, struct loading *l, struct fuse_error *err) {
     struct fuse_dist_program *program = l->program;
     struct fuse_comm *comm = program->job->comm;
@@ -505,18 +506,16 @@ static enum fuse_status try_entry(bool *hit, struct loading *l, struct fuse_erro
     size_t bytes = 0;
     FUSE_TRY(share_entry(l, &at, &bytes, err));
     if (at && !l->why)
-        FUSE_TRY(use_entry(hit, l, err));
+        FUSE_TRY(l->program->is_kept_checked ? use_checked(hit, l, err) : use_entry(hit, l, err));
     if (*hit)
         take_rest(l);
     return FUSE_OK;
 }
 
-enum fuse_status fuse_api_load_plan(bool *hit, struct fuse_dist_program *program,
-                                    const struct fuse_plan_request *request, struct fuse_error *err) {
+/* Collective: the plan of the pack that the program is in, else of the cache. */
+static enum fuse_status try_entries(bool *hit, struct fuse_dist_program *program, struct fuse_error *err) {
     struct loading l;
-    *hit = false;
-    if (program->converted_to || program->perturb || make_cache_key(program, request) != FUSE_OK ||
-        !prepare(&l, program))
+    if (!prepare(&l, program))
         return FUSE_OK;
     if (program->packed) {
         struct loading in_pack = {.program = program, .build = l.build, .path = program->path, .from_pack = true};
@@ -528,6 +527,27 @@ enum fuse_status fuse_api_load_plan(bool *hit, struct fuse_dist_program *program
     FUSE_TRY(try_entry(hit, &l, err));
     program->cache_complaint = l.why;
     return FUSE_OK;
+}
+
+enum fuse_status fuse_api_load_plan(bool *hit, struct fuse_dist_program *program,
+                                    const struct fuse_plan_request *request, struct fuse_error *err) {
+    *hit = false;
+    if (program->converted_to || program->perturb || make_cache_key(program, request) != FUSE_OK)
+        return FUSE_OK;
+    return try_entries(hit, program, err);
+}
+
+enum fuse_status fuse_api_load_checked_plan(bool *hit, struct fuse_dist_program *program,
+                                            const struct fuse_plan_request *request, struct fuse_error *err) {
+    *hit = false;
+    if (!program->cache_key)
+        return FUSE_OK;
+    struct fuse_pack key = make_checked_key(program, request);
+    program->cache_key = key.has_failed ? NULL : key.at;
+    program->cache_key_bytes = key.bytes;
+    program->checked_events = program->events.n;
+    program->checked_message_bytes = program->messages.bytes;
+    return try_entries(hit, program, err);
 }
 
 uint64_t fuse_api_probe_digest(struct fuse_arena *arena, const struct fuse_probe *probe) {
@@ -551,12 +571,14 @@ static void write_head(struct fuse_pack *pack, struct loading *l) {
                         .free_fits = program->free_fits,
                         .free_cost = program->free_cost,
                         .first_query = program->first_query,
-                        .messages = program->messages.at};
-    for (int i = 0; i < program->lookups.n; i++)
+                        .messages =
+                            program->messages.at ? program->messages.at + program->checked_message_bytes : NULL};
+    bool checked = program->is_kept_checked;
+    for (int i = 0; i < program->lookups.n && !checked; i++)
         fuse_vec_push(arena, &head.lookups, program->lookups.at[i]);
-    for (int i = 0; i < program->files.list.n; i++)
+    for (int i = 0; i < program->files.list.n && !checked; i++)
         fuse_vec_push(arena, &head.files, program->files.list.at[i]);
-    for (int i = 0; i < program->sources.list.n; i++) {
+    for (int i = 0; i < program->sources.list.n && !checked; i++) {
         const struct fuse_source_request *source = &program->sources.list.at[i];
         struct fuse_pack probe = pack_probe(arena, &source->probe);
         struct kept_source kept = {
@@ -564,7 +586,7 @@ static void write_head(struct fuse_pack *pack, struct loading *l) {
         pack->has_failed |= probe.has_failed;
         fuse_vec_push(arena, &head.sources, kept);
     }
-    for (int i = 0; i < program->events.n; i++)
+    for (int i = program->checked_events; i < program->events.n; i++)
         if (strcmp(program->events.at[i].kind, "cache") != 0)
             fuse_vec_push(arena, &head.events, program->events.at[i]);
     const struct fuse_sink_storage *storage = fuse_api_storage(program);
@@ -598,42 +620,10 @@ static bool reads_back(const struct fuse_pack *written, size_t head_bytes, const
     return same;
 }
 
-static const char *make_folder(struct fuse_arena *arena, const char *path) {
-    if (mkdir(path, 0777) == 0 || errno == EEXIST)
-        return NULL;
-    return fuse_arena_printf(arena, "the folder '%s' cannot be made: %s", path, strerror(errno));
-}
-
-static const char *write_file(struct fuse_arena *arena, const char *path, const struct fuse_pack *pack) {
-    unsigned char envelope[FUSE_API_SEAL_BYTES];
-    char *temporary = fuse_arena_printf(arena, "%s.XXXXXX", path);
-    struct fuse_error err = {0};
-    int fd = mkstemp(temporary);
-    if (fd < 0)
-        return fuse_arena_printf(arena, "%s cannot be made: %s", temporary, strerror(errno));
-    fuse_api_seal(envelope, pack);
-    enum fuse_status st = fuse_rawfile_write(fd, envelope, sizeof envelope, 0, temporary, &err);
-    if (st == FUSE_OK)
-        st = fuse_rawfile_write(fd, pack->at, pack->bytes, sizeof envelope, temporary, &err);
-    mode_t mask = umask(0);
-    umask(mask);
-    bool fine = st == FUSE_OK && fchmod(fd, 0666 & ~mask) == 0;
-    fine = close(fd) == 0 && fine && rename(temporary, path) == 0;
-    if (fine)
-        return NULL;
-    unlink(temporary);
-    return err.message[0] ? fuse_arena_printf(arena, "%s", err.message)
-                          : fuse_arena_printf(arena, "%s cannot be written: %s", path, strerror(errno));
-}
-
 /* NULL, or why the program cannot be kept. */
 static const char *make_entry(struct fuse_pack *pack, struct loading *l) {
     struct fuse_dist_program *program = l->program;
     struct fuse_probed probed = probed_sources(program);
-    if (program->policy.weights.at)
-        return "its weights come from a manifest";
-    if (program->symbols)
-        return "its ids are those of the symbols in its files";
     write_head(pack, l);
     size_t head_bytes = pack->bytes;
     fuse_ir_pack(pack, &program->ir, &probed);
@@ -654,11 +644,7 @@ static const char *write_entry(struct loading *l) {
     struct fuse_arena *arena = program->arena;
     struct fuse_pack pack = fuse_pack_writer(arena);
     const char *why = make_entry(&pack, l);
-    if (!why)
-        why = make_folder(arena, program->options.cache);
-    if (!why)
-        why = make_folder(arena, fuse_arena_printf(arena, "%s/plans", program->options.cache));
-    return why ? why : write_file(arena, l->path, &pack);
+    return why ? why : fuse_api_write_entry(arena, program->options.cache, l->path, &pack);
 }
 
 static void note(struct fuse_dist_program *program, const char *what, const char *path, const char *why) {

@@ -13,7 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { MOST = INT_MAX - 1 };
+enum { MOST = INT_MAX - 1, WORDS = sizeof((struct fuse_api_packed *)NULL)->word / sizeof(const char *) };
 #define MAX_TEXT_BYTES ((int64_t)1 << 30)
 
 bool fuse_api_is_pack(const char *path) {
@@ -115,27 +115,30 @@ static enum fuse_status get_query(const char **out, struct reading *r, const str
     } while (0)
 
 static enum fuse_status get_options(struct reading *r, const struct fuse_document_value *root, struct fuse_error *err) {
-    static const char *const name[] = {"precision", "validate", "projection", "mode"};
+    static const char *const name[] = {"precision", "validate", "projection", "mode", "weights"};
     const struct fuse_document_value *options = NULL;
     struct fuse_api_packed *out = r->out;
     FUSE_TRY(fuse_document_get(&options, &r->doc, root, "options", FUSE_DOCUMENT_OBJECT, true, err));
-    for (int i = 0; i < 4; i++)
+    for (int i = 0; i < WORDS; i++)
         FUSE_TRY(fuse_document_get_string(&out->word[i], &r->doc, options, name[i], false, err));
     FUSE_TRY(fuse_document_get_integer(&out->samples, &r->doc, options, "samples", 0, MOST, true, err));
     FUSE_TRY(fuse_document_get_integer(&out->seed, &r->doc, options, "seed", 0, MOST, true, err));
     FUSE_TRY(fuse_document_get_bool(&out->strict, &r->doc, options, "werror", true, err));
     GET_LIST(r, options, "define", out->defines, struct fuse_dist_define, get_pair);
+    FUSE_TRY(fuse_document_get_bool(&out->weights_anywhere, &r->doc, options, "weights_anywhere", true, err));
     GET_LIST(r, options, "input", out->inputs, struct fuse_dist_define, get_pair);
+    GET_LIST(r, options, "adapter", out->adapters, struct fuse_dist_define, get_pair);
     GET_LIST(r, options, "query", out->queries, const char *, get_query);
     return FUSE_OK;
 }
 
 static enum fuse_status read_manifest(struct reading *r, struct fuse_error *err) {
-    static const char *const keys[] = {"schema", "version", "fuse_dist", "ranks",   "files", "imports",
-                                       "policy", "options", "data",      "sources", NULL};
+    static const char *const keys[] = {"schema",  "version",        "fuse_dist", "ranks", "files",
+                                       "imports", "policy",         "options",   "data",  "sources",
+                                       "weights", "weights_folder", NULL};
     struct fuse_arena *arena = r->bundle.arena;
     struct fuse_api_packed *out = r->out;
-    const struct fuse_document_value *policy = NULL;
+    const struct fuse_document_value *policy = NULL, *weights = NULL;
     const char *text, *schema = NULL, *name = fuse_arena_printf(arena, "%s:manifest.json", r->bundle.path);
     size_t bytes;
     int64_t version;
@@ -155,6 +158,10 @@ static enum fuse_status read_manifest(struct reading *r, struct fuse_error *err)
     FUSE_TRY(fuse_document_get(&policy, &r->doc, root, "policy", FUSE_DOCUMENT_OBJECT, false, err));
     if (policy)
         FUSE_TRY(get_file(&out->policy, r, policy, err));
+    FUSE_TRY(fuse_document_get(&weights, &r->doc, root, "weights", FUSE_DOCUMENT_OBJECT, false, err));
+    if (weights)
+        FUSE_TRY(get_file(&out->weights, r, weights, err));
+    FUSE_TRY(fuse_document_get_string(&out->weights_folder, &r->doc, root, "weights_folder", weights != NULL, err));
     FUSE_TRY(get_options(r, root, err));
     GET_LIST(r, root, "data", out->data, struct fuse_api_packed_data, get_data);
     GET_LIST(r, root, "sources", out->sources, struct fuse_api_packed_source, get_source);
@@ -230,13 +237,17 @@ static void share_contents(struct fuse_pack *pack, struct fuse_api_packed *packe
     SHARE_LIST(pack, packed->files, struct fuse_program_file, share_file);
     SHARE_LIST(pack, packed->lookups, struct fuse_api_lookup, share_lookup);
     share_file(pack, &packed->policy);
-    for (int i = 0; i < 4; i++)
+    share_file(pack, &packed->weights);
+    fuse_pack_string(pack, &packed->weights_folder);
+    fuse_pack_bool(pack, &packed->weights_anywhere);
+    for (int i = 0; i < WORDS; i++)
         fuse_pack_string(pack, &packed->word[i]);
     fuse_pack_int64(pack, &packed->samples);
     fuse_pack_int64(pack, &packed->seed);
     fuse_pack_bool(pack, &packed->strict);
     SHARE_LIST(pack, packed->defines, struct fuse_dist_define, share_pair);
     SHARE_LIST(pack, packed->inputs, struct fuse_dist_define, share_pair);
+    SHARE_LIST(pack, packed->adapters, struct fuse_dist_define, share_pair);
     SHARE_LIST(pack, packed->queries, const char *, fuse_pack_string);
     SHARE_LIST(pack, packed->data, struct fuse_api_packed_data, share_data);
     SHARE_LIST(pack, packed->sources, struct fuse_api_packed_source, share_source);
@@ -352,19 +363,23 @@ static void join_pairs(struct fuse_arena *arena, const struct fuse_dist_define *
     *pairs = count;
 }
 
-static void take_options(struct fuse_dist_program *program, const struct fuse_api_packed *packed) {
+static void take_options(struct fuse_dist_program *program, struct fuse_api_packed *packed) {
     struct fuse_dist_options *o = &program->options;
-    const char **word[] = {&o->precision, &o->validate, &o->projection, &o->mode};
+    const char **word[WORDS] = {&o->precision, &o->validate, &o->projection, &o->mode, &o->weights};
+    if (o->weights)
+        packed->weights.path = NULL;
     if (!o->projection) {
         o->samples = packed->samples;
         o->seed = packed->seed;
     }
-    for (int i = 0; i < 4; i++)
+    for (int i = 0; i < WORDS; i++)
         if (!*word[i])
             *word[i] = packed->word[i];
     o->warnings_are_errors |= packed->strict;
     join_pairs(program->arena, &o->define, &o->defines, packed->defines.at, packed->defines.n);
+    o->weights_anywhere |= packed->weights_anywhere;
     join_pairs(program->arena, &o->input, &o->inputs, packed->inputs.at, packed->inputs.n);
+    join_pairs(program->arena, &o->adapter, &o->adapters, packed->adapters.at, packed->adapters.n);
     if (o->queries == 0) {
         o->query = packed->queries.at;
         o->queries = packed->queries.n;

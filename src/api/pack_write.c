@@ -1,5 +1,6 @@
 #include "api/cache.h"
 #include "api/packed.h"
+#include "api/weights.h"
 #include "core/hash.h"
 #include "io/bundle.h"
 
@@ -72,10 +73,15 @@ static enum fuse_status add_program(struct packing *p, struct fuse_error *err) {
         fuse_text_add(&p->manifest, "}");
     }
     fuse_text_add(&p->manifest, "]");
-    if (!program->policy_file.path)
+    if (program->policy_file.path) {
+        key(p, ",\n", "policy");
+        FUSE_TRY(add_text(p, "policy.json", &program->policy_file, err));
+    }
+    if (!program->weights)
         return FUSE_OK;
-    key(p, ",\n", "policy");
-    return add_text(p, "policy.json", &program->policy_file, err);
+    string(p, ",\n", "weights_folder", program->weights->folder);
+    key(p, ",", "weights");
+    return add_text(p, "weights.json", &program->files.list.at[program->weights->file], err);
 }
 
 static void add_pairs(struct packing *p, const char *name, const struct fuse_dist_define *pair, int pairs) {
@@ -93,16 +99,21 @@ static void add_options(struct packing *p) {
     const struct fuse_dist_options *o = &p->program->options;
     const struct {
         const char *name, *word;
-    } words[] = {
-        {"precision", o->precision}, {"validate", o->validate}, {"projection", o->projection}, {"mode", o->mode}};
+    } words[] = {{"precision", o->precision},
+                 {"validate", o->validate},
+                 {"projection", o->projection},
+                 {"mode", o->mode},
+                 {"weights", o->weights}};
     key(p, ",\n", "options");
-    fuse_text_add(&p->manifest, "{\"samples\":%" PRId64 ",\"seed\":%" PRId64 ",\"werror\":%s", o->samples, o->seed,
-                  o->warnings_are_errors ? "true" : "false");
+    fuse_text_add(&p->manifest, "{\"samples\":%" PRId64 ",\"seed\":%" PRId64 ",\"werror\":%s,\"weights_anywhere\":%s",
+                  o->samples, o->seed, o->warnings_are_errors ? "true" : "false",
+                  o->weights_anywhere ? "true" : "false");
     for (size_t i = 0; i < sizeof words / sizeof *words; i++)
         if (words[i].word)
             string(p, ",", words[i].name, words[i].word);
     add_pairs(p, "define", o->define, o->defines);
     add_pairs(p, "input", o->input, o->inputs);
+    add_pairs(p, "adapter", o->adapter, o->adapters);
     key(p, ",", "query");
     fuse_text_add(&p->manifest, "[");
     for (int i = 0; i < o->queries; i++) {
@@ -123,22 +134,33 @@ static int by_number(const void *a, const void *b) {
     return ((const struct data *)a)->number - ((const struct data *)b)->number;
 }
 
+/* A file, by its path as the program says it. */
+static void list_file(struct packing *p, const char *path) {
+    struct fuse_dist_program *program = p->program;
+    for (int k = 0; k < p->data.n; k++)
+        if (strcmp(p->data.at[k].path, path) == 0)
+            return;
+    const char *at = fuse_api_packed_path(program, path, fuse_api_resolve(program->arena, program->options.root, path));
+    struct data data = {.path = path, .at = at, .number = p->data.n};
+    struct stat status;
+    data.bytes = stat(at, &status) == 0 ? (int64_t)status.st_size : INT64_MAX;
+    fuse_vec_push(program->arena, &p->data, data);
+}
+
 static void list_data(struct packing *p) {
     struct fuse_dist_program *program = p->program;
     for (int i = 0; i < program->sources.list.n; i++) {
-        const char *path, *part, *at;
-        bool is_known = false;
-        fuse_api_split_place(&path, &part, program->arena, program->sources.list.at[i].text);
-        for (int k = 0; k < p->data.n; k++)
-            is_known |= strcmp(p->data.at[k].path, path) == 0;
-        if (is_known)
-            continue;
-        fuse_api_source_place(&at, &part, program, program->sources.list.at[i].text);
-        struct data data = {.path = path, .at = at, .number = p->data.n};
-        struct stat status;
-        data.bytes = stat(at, &status) == 0 ? (int64_t)status.st_size : INT64_MAX;
-        fuse_vec_push(program->arena, &p->data, data);
+        const struct fuse_source_request *source = &program->sources.list.at[i];
+        const struct fuse_shards *shards = source->probe.shards;
+        const char *path, *part;
+        fuse_api_split_place(&path, &part, program->arena, source->text);
+        if (!shards)
+            list_file(p, path);
+        for (int k = 0; shards && k < shards->n; k++)
+            list_file(p, shards->at[k].path);
     }
+    for (int i = 0; i < program->names.n; i++)
+        list_file(p, program->names.at[i]);
 }
 
 /* The smallest ones, as long as there is room. */

@@ -3,8 +3,9 @@
  *     manifest.json          what the others are, with their digests
  *     program/0-prog.fuse ..  the program and its imports
  *     policy.json            if there is one
+ *     weights.json           the manifest of its weights, if there is one
  *     plan                   an entry as the cache keeps it, for the ranks and the memory that it was packed on
- *     sources/0-w.npy ..     sources; larger ones are named, and must not have changed
+ *     sources/0-w.npy ..     sources, weights, lists of names; larger ones are named, and must not have changed
  *
  * A zip archive whose members are stored as they are. */
 #ifndef FUSE_API_PACKED_H
@@ -15,7 +16,7 @@
 
 #define FUSE_API_PACK_SUFFIX ".pack"
 
-/* A file of one source or several. */
+/* A file of one source or several, or a list of names. */
 struct fuse_api_packed_data {
     const char *path;   /* as the program says it, without a part */
     const char *member; /* NULL: not in the pack */
@@ -30,12 +31,16 @@ struct fuse_api_packed_source {
 struct fuse_api_packed {
     FUSE_VEC(struct fuse_program_file) files;
     FUSE_VEC(struct fuse_api_lookup) lookups;
-    struct fuse_program_file policy; /* path NULL: none */
-    const char *word[4];             /* precision, validate, projection, mode */
+    struct fuse_program_file policy;  /* path NULL: none */
+    struct fuse_program_file weights; /* path NULL: none, or the user gives another */
+    const char *weights_folder;       /* in which its paths lie */
+    bool weights_anywhere;
+    const char *word[5]; /* precision, validate, projection, mode, weights */
     int64_t samples, seed;
     bool strict;
     FUSE_VEC(struct fuse_dist_define) defines;
     FUSE_VEC(struct fuse_dist_define) inputs;
+    FUSE_VEC(struct fuse_dist_define) adapters;
     FUSE_VEC(const char *) queries;
     FUSE_VEC(struct fuse_api_packed_data) data;
     FUSE_VEC(struct fuse_api_packed_source) sources;

@@ -65,6 +65,7 @@ struct fuse_dist_program {
     struct fuse_sources probed; /* sources that are known before the program says that it has them */
     struct fuse_ir ir;
     struct fuse_symbols *symbols;    /* NULL: the program has none */
+    FUSE_VEC(const char *) names;    /* files that list symbols, as the program says them */
     enum fuse_status symbols_status; /* why they could not be had, beside what is reported */
     struct fuse_error symbols_error;
     bool is_parsed, is_checked;
@@ -80,6 +81,10 @@ struct fuse_dist_program {
     struct fuse_plan *plan;
     const void *cache_key; /* what an entry of the cache must be about; NULL: no cache */
     size_t cache_key_bytes;
+    bool is_kept_checked;        /* the entry is about what follows, and not about the program's text */
+    struct fuse_sources checked; /* of the IR before it was simplified */
+    int checked_events;          /* what there was to tell by then */
+    size_t checked_message_bytes;
     const char *pack_complaint;              /* why the plan of a pack was not used, NULL */
     const char *cache_complaint;             /* why an entry of the cache was not used, NULL */
     struct fuse_program_file policy_file;    /* read already, when it has a path */

@@ -325,10 +325,40 @@ static enum fuse_status load_plan(bool *hit, struct fuse_dist_program *program, 
     struct fuse_memory share;
     *hit = false;
     bool wanted = program->options.cache || program->options.packing || program->packed;
-    if (!wanted || program->options.weights)
+    if (!wanted)
         return FUSE_OK;
     FUSE_TRY(make_request(&request, &share, program, err));
     return fuse_api_load_plan(hit, program, &request, err);
+}
+
+/* Collective: what rows of symbols take already is not there for the plan. */
+static enum fuse_status leave_room(int64_t *memory_bytes, struct fuse_dist_program *program, struct fuse_error *err) {
+    if (!program->symbols || *memory_bytes <= 0)
+        return FUSE_OK;
+    struct fuse_comm *comm = program->job->comm;
+    int64_t held = fuse_symbols_bytes(program->symbols);
+    FUSE_TRY(comm->ops->reduce_int64(comm, FUSE_REDUCE_MAX, &held, 1, err));
+    *memory_bytes = *memory_bytes > held ? *memory_bytes - held : 1;
+    return FUSE_OK;
+}
+
+/* Collective. The request of a program that is checked. */
+static enum fuse_status complete_request(struct fuse_plan_request *out, struct fuse_memory *share,
+                                         struct fuse_dist_program *program, struct fuse_error *err) {
+    FUSE_TRY(make_request(out, share, program, err));
+    FUSE_TRY(fuse_api_constrain(out, program, err));
+    return leave_room(&out->memory_bytes, program, err);
+}
+
+/* Collective. What is wrong with the request is told when the plan is made. */
+static enum fuse_status load_checked_plan(bool *hit, struct fuse_dist_program *program, struct fuse_error *err) {
+    struct fuse_plan_request request;
+    struct fuse_memory share;
+    *hit = false;
+    if (!program->cache_key || (!program->symbols && !program->weights) ||
+        complete_request(&request, &share, program, err) != FUSE_OK)
+        return FUSE_OK;
+    return fuse_api_load_checked_plan(hit, program, &request, err);
 }
 
 static enum fuse_status open_program(struct fuse_dist_program *program) {
@@ -358,10 +388,6 @@ static enum fuse_status open_program(struct fuse_dist_program *program) {
     st = fuse_api_read_manifest(program, &err);
     if (st != FUSE_OK)
         return fuse_api_end_stage(program, st, &err);
-    if (program->weights && program->options.cache) { /* an entry knows nothing of manifests */
-        program->cache_key = NULL;
-        fuse_api_add_event(program, "cache", "not used for a program with weights from a manifest");
-    }
     fuse_api_take_queries(program);
     fuse_api_take_inputs(program);
     fuse_api_find_weights(program);
@@ -400,7 +426,10 @@ static enum fuse_status open_program(struct fuse_dist_program *program) {
         fuse_api_choose_storage(program);
         FUSE_TRY(end_with_diagnostics(program, &err));
     }
-    return fuse_api_end_stage(program, simplify(program, &err), &err);
+    st = load_checked_plan(&hit, program, &err);
+    if (st == FUSE_OK && !hit)
+        st = simplify(program, &err);
+    return fuse_api_end_stage(program, st, &err);
 }
 
 static enum fuse_status new_program(fuse_dist_program **out, fuse_dist_job *job, const char *path,
@@ -480,24 +509,11 @@ static void note_limit(struct fuse_dist_program *program, const struct fuse_memo
               fuse_api_memory_limit_text(share->limit));
 }
 
-/* Collective: what rows of symbols take already is not there for the plan. */
-static enum fuse_status leave_room(int64_t *memory_bytes, struct fuse_dist_program *program, struct fuse_error *err) {
-    if (!program->symbols || *memory_bytes <= 0)
-        return FUSE_OK;
-    struct fuse_comm *comm = program->job->comm;
-    int64_t held = fuse_symbols_bytes(program->symbols);
-    FUSE_TRY(comm->ops->reduce_int64(comm, FUSE_REDUCE_MAX, &held, 1, err));
-    *memory_bytes = *memory_bytes > held ? *memory_bytes - held : 1;
-    return FUSE_OK;
-}
-
 static enum fuse_status make_plan(struct fuse_dist_program *program, struct fuse_error *err) {
     struct fuse_comm *comm = program->job->comm;
     struct fuse_memory share;
     struct fuse_plan_request request;
-    FUSE_TRY(make_request(&request, &share, program, err));
-    FUSE_TRY(fuse_api_constrain(&request, program, err));
-    FUSE_TRY(leave_room(&request.memory_bytes, program, err));
+    FUSE_TRY(complete_request(&request, &share, program, err));
     struct fuse_plan *plan = NULL;
     enum fuse_status st = fuse_plan_make(&plan, program->arena, &program->ir, &request, err);
     fuse_api_plan_free(program, &request);

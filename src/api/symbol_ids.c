@@ -1,4 +1,5 @@
 /* Symbols get their ids: the checker says which columns of which files belong together, and the files are read here. */
+#include "api/packed.h"
 #include "api/program.h"
 #include "io/symbols.h"
 
@@ -27,7 +28,9 @@ static bool probe_names(struct fuse_symbol_names *out, struct fuse_dist_program 
     *out = (struct fuse_symbol_names){0};
     if (!list->names)
         return true;
-    out->path = fuse_api_resolve(program->arena, program->options.root, list->names);
+    const char *resolved = fuse_api_resolve(program->arena, program->options.root, list->names);
+    out->path = fuse_api_packed_path(program, list->names, resolved);
+    fuse_vec_push(program->arena, &program->names, list->names);
     out->probe = &answer->probe;
     if (comm->rank == 0)
         answer->ok = fuse_format_names.probe(&answer->probe, out->path, NULL, &failure) == FUSE_OK;

@@ -1,4 +1,5 @@
 /* Weights from their manifest to the program: which are used, what their files hold, what is wrong. */
+#include "api/packed.h"
 #include "api/weights.h"
 #include "io/format.h"
 #include "io/remote.h"
@@ -180,26 +181,38 @@ static void follow_policy(struct fuse_dist_program *program) {
                         "no weight of the manifest is called '%s'", policy->quantization.at[k].pattern.at);
 }
 
-enum fuse_status fuse_api_read_manifest(struct fuse_dist_program *program, struct fuse_error *err) {
+/* Collective: the bytes of the manifest, and the folder that its paths lie in. */
+static enum fuse_status read_manifest(struct fuse_program_file *file, struct fuse_weights *weights,
+                                      struct fuse_dist_program *program, struct fuse_error *err) {
     struct fuse_comm *comm = program->job->comm;
+    const char *local = weights->path;
+    char *folder = fuse_arena_alloc(program->arena, PATH_MAX);
+    weights->is_remote = fuse_remote_is_url(local);
+    if (weights->is_remote)
+        FUSE_TRY(fetch_manifest(program, &local, err));
+    FUSE_TRY(fuse_api_read_text(file, program, "weight manifest", local, err));
+    file->path = weights->path;
+    enum fuse_status st = find_folder(program, folder, local, err);
+    FUSE_TRY(fuse_agree(comm, st, err));
+    weights->folder = folder;
+    return comm->ops->broadcast(comm, folder, PATH_MAX, 0, err);
+}
+
+enum fuse_status fuse_api_read_manifest(struct fuse_dist_program *program, struct fuse_error *err) {
+    const struct fuse_api_packed *packed = program->packed;
     const char *path = program->options.weights ? program->options.weights : program->policy.weights.at;
     if (!path)
         return FUSE_OK;
     struct fuse_weights *weights = FUSE_NEW(program->arena, struct fuse_weights);
     struct fuse_program_file file;
-    char *folder = fuse_arena_alloc(program->arena, PATH_MAX);
-    const char *local = path;
-    weights->is_remote = fuse_remote_is_url(path);
-    if (weights->is_remote)
-        FUSE_TRY(fetch_manifest(program, &local, err));
-    FUSE_TRY(fuse_api_read_text(&file, program, "weight manifest", local, err));
-    file.path = path;
-    enum fuse_status st = find_folder(program, folder, local, err);
-    FUSE_TRY(fuse_agree(comm, st, err));
-    FUSE_TRY(comm->ops->broadcast(comm, folder, PATH_MAX, 0, err));
-    FUSE_TRY(fuse_manifest_parse(&weights->manifest, program->arena, file.text, file.bytes, path, err));
     weights->path = path;
-    weights->folder = folder;
+    if (packed && packed->weights.path) {
+        file = packed->weights;
+        weights->folder = packed->weights_folder;
+    } else {
+        FUSE_TRY(read_manifest(&file, weights, program, err));
+    }
+    FUSE_TRY(fuse_manifest_parse(&weights->manifest, program->arena, file.text, file.bytes, path, err));
     weights->file = program->files.list.n;
     fuse_vec_push(program->arena, &program->files.list, file);
     program->weights = weights;
@@ -423,7 +436,7 @@ static bool join_shards(struct fuse_dist_program *program, struct fuse_used_weig
     for (int k = 0; k < w->shards; k++) {
         const char *text = fuse_api_resolve(program->arena, program->weights->folder, w->shard[k].path);
         shards->at[k].probe = *find_probe(program, text);
-        fuse_api_split_place(&shards->at[k].path, &shards->at[k].part, program->arena, text);
+        fuse_api_source_place(&shards->at[k].path, &shards->at[k].part, program, text);
     }
     if (fuse_shards_join(whole, &wrong, shards, &failure) != FUSE_OK) {
         fuse_weight_complain(program, w->shard[wrong].offset, "%s", failure.message);

@@ -88,15 +88,19 @@ static void pack_draw(struct fuse_pack *pack, const struct fuse_draw **draw) {
     *draw = one;
 }
 
-/* Facts of what a scan has counted are not stored: `probed` has them on both sides, and drawn points are counted anew. */
+static bool same_scan(const struct fuse_probe *a, const struct fuse_probe *b) {
+    return a->tally == b->tally && a->index == b->index && a->shards == b->shards;
+}
+
+/* Facts of what a scan has counted, and shards, are not stored: `probed` has them on both sides, and drawn points are counted anew. */
 static void pack_scanned(struct fuse_pack *pack, struct fuse_op *op, const struct fuse_probed *probed) {
     enum { NONE = -1, DRAWN = -2 };
     int number = NONE;
     if (!pack->is_reading && op->draw) {
         number = DRAWN;
-    } else if (!pack->is_reading && (op->probe.tally || op->probe.index)) {
+    } else if (!pack->is_reading && (op->probe.tally || op->probe.index || op->probe.shards)) {
         for (number = 0; number < probed->n; number++)
-            if (probed->probe[number]->tally == op->probe.tally && probed->probe[number]->index == op->probe.index)
+            if (same_scan(probed->probe[number], &op->probe))
                 break;
     }
     FUSE_PACK(pack, number, DRAWN, probed->n - 1);
@@ -108,6 +112,7 @@ static void pack_scanned(struct fuse_pack *pack, struct fuse_op *op, const struc
         op->probe.tally = probed->probe[number]->tally;
         op->probe.index = probed->probe[number]->index;
         op->probe.packing = probed->probe[number]->packing;
+        op->probe.shards = probed->probe[number]->shards;
     }
 }
 

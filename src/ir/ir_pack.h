@@ -12,10 +12,10 @@ struct fuse_probed {
     int n;
 };
 
-/* Reading: the IR is empty but for its arena, which is the pack's. What a probe has scanned (its tally, its index) is taken
- * from `probed`; writing one that is not there fails. */
+/* Reading: the IR is empty but for its arena, which is the pack's. What a probe has scanned (its tally, its index) and its
+ * shards are taken from `probed`; writing one that is not there fails. */
 void fuse_ir_pack(struct fuse_pack *pack, struct fuse_ir *ir, const struct fuse_probed *probed);
-/* Without tally and index. */
+/* Without tally, index and shards. */
 void fuse_probe_pack(struct fuse_pack *pack, struct fuse_probe *probe);
 void fuse_span_pack(struct fuse_pack *pack, struct fuse_span *span);
 /* Writing only: to compare. */

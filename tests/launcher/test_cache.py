@@ -279,6 +279,89 @@ class Policy(Cached):
         self.assertFalse(os.path.exists(self.path("y.npy")))
 
 
+class Checked(Cached):
+    """What symbols and weights make of a program is in no header: it is checked every time, and its plan is kept."""
+
+    def symbols(self, *rows, names="ann bob cat dan eve"):
+        self.write("p.tsv", "".join(f"{a}\t{b}\n" for a, b in rows))
+        self.write("names.txt", "\n".join(names.split()) + "\n")
+        self.write("prog.fuse", 'axis x = "names.txt"\nP(x,y) = "p.tsv"\nG[x] = P(x,y)\nOfAnn[y] = P("ann",y)\n'
+                   + '"y.npy" = G[x]\nexport OfAnn\n' + 'W[i,j] = "w.npy"\nX[j] = "x.npy"\nZ[i] = W[i,j] X[j]\nexport Z\n')
+        self.expected = numpy.array([sum(a == name for a, _ in rows) for name in names.split()])
+
+    def weights(self, **changes):
+        a = {"name": "A", "dtype": "f32", "shards": [{"path": "a0.npy"}, {"path": "a1.npy"}], "shard_axis": 0}
+        b = {"name": "b", "dtype": "f32", "value": [1, 2, 3, 4]}
+        b.update(changes)
+        self.write("m.json", json.dumps({"version": 1, "weights": [a, b]}))
+        numpy.save(self.path("a0.npy"), self.w[:3])
+        numpy.save(self.path("a1.npy"), self.w[3:])
+        self.write("prog.fuse", 'X[j] = "x.npy"\nY[i] = A[i,j] X[j] + b[i]\n"y.npy" = Y[i]\n')
+        self.expected = self.w @ self.x + numpy.array(b["value"])
+
+    def event(self, *words, ranks=0):
+        result = launch.run(launch.on_ranks(ranks, [BINARY, "prog.fuse", "--cache", "cache", "--times=json", *words]),
+                            self.folder, 60, launch.environment())
+        self.assertEqual((result.status, result.timed_out), (0, False), result.tail())
+        numpy.testing.assert_allclose(numpy.load(self.path("y.npy")), self.expected, rtol=1e-6)
+        os.remove(self.path("y.npy"))
+        events = json.loads(result.out.splitlines()[-1])["events"]
+        self.assertEqual(len(events), len({(e["kind"], e["text"]) for e in events}))  # none is told twice
+        return "".join(event["text"] for event in events if event["kind"] == "cache")
+
+    def twice(self, *words):
+        for ranks in (0, 3):
+            self.assertIn("was made", self.event(*words, ranks=ranks))
+            self.assertIn("came from", self.event(*words, ranks=ranks))
+
+    def test_symbols(self):
+        self.symbols(("ann", "bob"), ("bob", "cat"), ("bob", "dan"))
+        self.twice()
+        self.symbols(("ann", "bob"), ("bob", "cat"), ("eve", "dan"))  # as many rows, elsewhere
+        self.event()
+        self.symbols(("ann", "bob"), ("bob", "cat"), ("bob", "dan"), ("bob", "dan2"), names="ann bob cat dan eve dan2")
+        self.assertIn("was made", self.event())
+        self.symbols(("ann", "bob"), ("bob", "cat"), ("bob", "dan"))
+        self.assertIn("came from", self.event())
+
+    def test_weights(self):
+        self.weights()
+        self.twice("--weights", "m.json")
+        self.weights(value=[4, 3, 2, 1])
+        self.assertIn("was made", self.event("--weights", "m.json"))
+        self.weights(value=[4, 3, 2, 1], metadata={"note": "other text, the same tensors"})
+        self.assertIn("came from", self.event("--weights", "m.json"))
+        self.w = self.w + 1  # data of the same shape
+        self.weights(value=[4, 3, 2, 1])
+        self.assertIn("came from", self.event("--weights", "m.json"))
+
+    def test_weights_of_a_policy(self):
+        self.weights()
+        self.write("policy.json", json.dumps({"weights": "m.json", "sharding": {"A": "row"}}))
+        self.twice("--policy", "policy.json")
+
+    def test_damage(self):
+        self.weights()
+        self.event("--weights", "m.json")
+        (path,) = self.entries()
+        with open(path, "rb") as file:
+            whole = file.read()
+        draw = random.Random(5)
+        for _ in range(8):
+            at = draw.randrange(len(whole))
+            with open(path, "wb") as file:
+                file.write(whole[:at] + bytes([whole[at] ^ 1 << draw.randrange(8)]) + whole[at + 1:])
+            self.assertIn("ignored", self.event("--weights", "m.json"))
+            with open(path, "rb") as file:
+                self.assertEqual(file.read(), whole)  # written again, as it was
+        for _ in range(20):  # with a seal that is right: whatever it says, no crash, and no message of a bug
+            at = draw.randrange(32, len(whole))
+            with open(path, "wb") as file:
+                file.write(reseal(whole[:at] + bytes([draw.randrange(256)]) + whole[at + 1:]))
+            result = launch.run([BINARY, "prog.fuse", "--cache", "cache", "--weights", "m.json"], self.folder, 60)
+            self.assertIn(result.status, (0, 1, 66, 71, 74), result.tail())
+
+
 class Damage(Cached):
     def setUp(self):
         super().setUp()

@@ -133,6 +133,62 @@ class Use(Packed):
         result = self.run_in(self.there, 0, "p.pack", "--explain", ranks=3)
         self.assertIn("layouts of the policy on 3 ranks", result.out)
 
+    def test_symbols(self):
+        self.write("p.tsv", "ann\tbob\nbob\tcat\n")
+        self.write("names.txt", "cat\nbob\nann\n")
+        self.write("prog.fuse", PROGRAM.replace("D[x] = E[x,y]", 'axis a = "names.txt"\nP(a,b) = "p.tsv"\nN[a] = P(a,b)\n'
+                                                + 'Total = N[a] N["ann"]\nD[x] = Total * E[x,y] / 2'))
+        for ranks in (0, 3):
+            self.pack(ranks=ranks)
+            self.assertIn("the plan came from p.pack", self.start(ranks=ranks))
+        shutil.rmtree(self.here)
+        self.assertIn("planned anew", self.start(ranks=2))
+
+    def weights(self, *words, ranks=0):
+        """V from a manifest: two shards and an adapter, b a a, in a slot."""
+        self.make("here/models")
+        numpy.save(os.path.join(self.here, "models/v0.npy"), self.w[:1])
+        numpy.save(os.path.join(self.here, "models/v1.npy"), self.w[1:])
+        numpy.save(os.path.join(self.here, "models/a.npy"), numpy.ones((1, 3), "f4"))
+        numpy.save(os.path.join(self.here, "models/b.npy"), numpy.ones((4, 1), "f4"))
+        self.write("models/m.json", json.dumps({"version": 1, "weights": [{
+            "name": "M", "dtype": "f32", "shards": [{"path": "v0.npy"}, {"path": "v1.npy"}], "shard_axis": 0,
+            "lora": {"slot": "style", "alpha": 2, "adapters": {"loud": {"a": "a.npy", "b": "b.npy"}}}}]}))
+        self.write("prog.fuse", 'X[j] = "x.npy"\nY[i] = M[i,j] X[j]\n"y.npy" = Y[i]\nD[k] = [1, 0, 2][k]\nexport D\n'
+                   .replace("D[k] = [1, 0, 2][k]\nexport D\n", 'E(p,q) = "e.tsv"\nD[p] = E[p,q]\nexport D\n'))
+        self.pack("--weights", "models/m.json", *words, ranks=ranks)
+
+    def expect(self, matrix):
+        self.w, self.v = matrix / 2, 0  # as `start` compares with 2 w x + v
+
+    def test_weights(self):
+        plain = self.w
+        self.weights()
+        self.expect(plain + 2)  # an adapter that was not chosen is not packed, and read where it is
+        self.assertIn("planned anew", self.start("--adapter", "style=loud"))
+        shutil.rmtree(self.here)
+        self.expect(plain)
+        self.assertIn("the plan came from p.pack", self.start())
+        self.assertIn("planned anew", self.start(ranks=3))
+
+    def test_adapter(self):
+        self.expect(self.w + 2)
+        self.w, matrix = 2 * self.w - 2, self.w
+        self.weights("--adapter", "style=loud", ranks=3)
+        shutil.rmtree(self.here)
+        self.w = matrix
+        self.assertIn("the plan came from p.pack", self.start(ranks=3))
+
+    def test_large_weights_stay_where_they_are(self):
+        plain = self.w
+        self.weights("--pack-below", "0")
+        self.expect(plain)
+        self.assertIn("the plan came from p.pack", self.start())
+        numpy.save(os.path.join(self.here, "models/v1.npy"), numpy.ones((4, 3), "f4"))
+        self.run_in(self.there, 66, "p.pack")
+        os.remove(os.path.join(self.here, "models/v1.npy"))
+        self.run_in(self.there, 66, "p.pack", mentions=["v1.npy"])
+
     def test_other_input(self):
         self.pack()
         self.x = self.x + 1
