@@ -16,6 +16,9 @@
 #       The environment above for a test made by add_test: timeout, skip code 77, Open MPI settings when k is given.
 #       A script that starts mpirun itself wants k as the largest number of ranks that it starts.
 #
+#   fuse_use_standing_jobs(<test>)
+#       What the script of this entry would start under mpirun runs in standing jobs (tests/run/standing.py).
+#
 #   fuse_add_fuzzer(<name> SOURCES <file>... [LINK <target>...] [OPTIONS <option>...] CORPUS <folder>...)
 #       In builds with FUSE_FUZZ a libFuzzer program of target fuzzers, which scripts/fuzz.sh runs with the arguments that
 #       fuzz_<name>.arguments holds, one a line. In others a program that replays the corpus: entry fuzz.replay.<name>,
@@ -67,6 +70,11 @@ function(fuse_set_test_environment test)
     SKIP_RETURN_CODE 77
     PROCESSORS ${processors}
     ENVIRONMENT_MODIFICATION "${changes}")
+endfunction()
+
+function(fuse_use_standing_jobs test)
+  set_property(TEST ${test} APPEND PROPERTY ENVIRONMENT_MODIFICATION
+    FUSE_STANDING_JOB=set:${PROJECT_BINARY_DIR}/tests/run/standing_job)
 endfunction()
 
 function(fuse_add_unit_test name)

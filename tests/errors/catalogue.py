@@ -3,10 +3,11 @@
 
 usage: catalogue.py --binary FUSE_DIST [--update] [--faults] [--jobs N] [--only NAME...] [--list]
 
-A case fails unless, without mpirun and (a sample of every class) on 3 and 4 ranks, the run prints the message that the
-document has, once, ends with its status on every rank, and leaves its folder as it was. A program error has a place, the
-line and a caret; every error has a hint. Every message in the sources (messages.py finds them) must be printed by a case
-or be named in exceptions.txt with the reason. `--update` writes the document; `--list` prints the messages.
+A case fails unless, without mpirun and on 3 or 4 ranks (in standing jobs where there are such, but a sample of every class
+really), the run prints the message that the document has, once, ends with its status on every rank, and leaves its folder
+as it was. A program error has a place, the line and a caret; every error has a hint. Every message in the sources
+(messages.py finds them) must be printed by a case or be named in exceptions.txt with the reason. `--update` writes the
+document; `--list` prints the messages.
 
 A file of cases: "= Title" and a paragraph; then for each case
 
@@ -18,7 +19,7 @@ A file of cases: "= Title" and a paragraph; then for each case
     command fuse-dist --threads x prog.fuse          if not: fuse-dist prog.fuse
     file x.npy = numpy.ones((2, 3))    made before the run: bytes, text, an array, or None for a folder
     env FUSE_FAULT=read:1@0            such a case needs fault points
-    ranks 4                            only on these numbers of ranks; the document shows the first
+    ranks 4                            only on these numbers of ranks, 0: without mpirun; the document shows the first
     vary [0-9]+                        what differs from machine to machine, printed as N
     hint none: reason                  a message that needs no hint
     --
@@ -51,7 +52,7 @@ import numpy  # noqa: E402
 DOCUMENT = os.path.join(ROOT, "docs", "errors.md")
 PLACE = re.compile(r"^(?P<file>[^:\n]+):(?P<line>\d+):(?P<column>\d+): error: ", re.MULTILINE)
 ENTRY = re.compile(r"^### (?P<title>.*)$", re.MULTILINE)
-SAMPLE = 6  # every so-manieth case of a class also runs on 3 and on 4 ranks, the first one always
+SAMPLE = 6  # every so-manieth case of a class, and the first one, runs on 3 or 4 ranks under an mpirun of its own
 
 HEAD = """\
 # Errors
@@ -242,7 +243,7 @@ def write(path, what):
             file.write(what.encode() if isinstance(what, str) else what)
 
 
-def run_case(case, binary, ranks):
+def run_case(case, binary, ranks, really):
     """Returns (problems, what was printed, status)."""
     with tempfile.TemporaryDirectory(prefix="fuse-errors-") as folder:
         if case.program is not None:
@@ -250,7 +251,7 @@ def run_case(case, binary, ranks):
         for path, expression in case.files:
             write(os.path.join(folder, path), evaluate(expression))
         problems, outcome = checked_run.run_failing(binary, folder, ranks, case.arguments(), case.status, case.errors,
-                                                    env=case.env)
+                                                    env=case.env, really=really)
         printed = checked_run.launch.MPIRUN_FRAME.sub("", outcome.out + outcome.err).strip("\n") + "\n"
     printed = printed.replace(folder, "FOLDER")
     if not case.ranks:  # the document has the run without mpirun, in which no rank is named
@@ -420,14 +421,15 @@ def main():
         for case in section.cases:
             if (case.env and not options.faults) or (options.only and case.name not in options.only):
                 continue
-            ranks = case.ranks or [0]
+            runs += [(case, n, True) for n in case.ranks or [0]]
             if case in sampled and not options.update:
-                ranks = ranks + ([3 + sampled.index(case) // SAMPLE % 2] if sampled.index(case) % SAMPLE == 0 else [])
-            runs += [(case, n) for n in ranks]
+                turn = sampled.index(case)
+                runs.append((case, 3 + (turn + turn // SAMPLE) % 2, turn % SAMPLE == 0))
     old = document_entries(open(DOCUMENT, encoding="utf-8").read()) if os.path.exists(DOCUMENT) else {}
     failures, entries, printed_texts = 0, {}, []
     with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
-        for (case, ranks), (problems, printed, status) in zip(runs, pool.map(lambda r: run_case(r[0], binary, r[1]), runs)):
+        results = pool.map(lambda run: run_case(run[0], binary, *run[1:]), runs)
+        for (case, ranks, _), (problems, printed, status) in zip(runs, results):
             text = entry(case, printed, status)
             if case.name not in entries:
                 entries[case.name] = text

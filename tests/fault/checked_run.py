@@ -84,14 +84,19 @@ class Outcome:
         return found
 
 
-def run(binary, folder, ranks, arguments, env=None):
-    """Runs fuse-dist on that many ranks (0: without mpirun) in the folder; returns the outcome."""
+def run(binary, folder, ranks, arguments, env=None, really=False):
+    """Runs fuse-dist on that many ranks (0: without mpirun) in the folder, really or, where there is one, in a standing job;
+    returns the outcome."""
+    env, command = launch.environment(env), launch.on_ranks(ranks, [binary, *arguments])
+    if not ranks or not really and launch.standing_jobs.take(command, env):
+        result = launch.run(command, folder, SECONDS, env)
+        return Outcome(result, result.statuses if ranks else {0: result.status}, ranks)
     with tempfile.TemporaryDirectory(prefix="fuse-status-") as notes:
         script = os.path.join(notes, "rank.sh")
         with open(script, "w", encoding="utf-8") as file:
             file.write(RANK_SCRIPT)
         command = ["/bin/sh", script, notes, str(max(ranks, 1)), binary, *arguments]
-        result = launch.run(launch.on_ranks(ranks, command), folder, SECONDS, launch.environment(env))
+        result = launch.run(launch.on_ranks(ranks, command), folder, SECONDS, env)
         statuses = {}
         for name in os.listdir(notes):
             if name.startswith("status."):
@@ -100,10 +105,10 @@ def run(binary, folder, ranks, arguments, env=None):
         return Outcome(result, statuses, ranks)
 
 
-def run_failing(binary, folder, ranks, arguments, status, errors=1, mentions=(), env=None):
+def run_failing(binary, folder, ranks, arguments, status, errors=1, mentions=(), env=None, really=False):
     """The same for a run that must fail and leave the folder as it is. Returns (problems, outcome)."""
     before = digests(folder)
-    outcome = run(binary, folder, ranks, arguments, env)
+    outcome = run(binary, folder, ranks, arguments, env, really)
     found = outcome.problems(status, errors, mentions)
     after = digests(folder)
     for path in sorted(before.keys() | after.keys()):

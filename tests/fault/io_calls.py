@@ -186,7 +186,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--binary", required=True)
     parser.add_argument("--shim", required=True)
-    parser.add_argument("--full", action="store_true", default=os.environ.get("FUSE_FULL", "") not in ("", "0"))
+    parser.add_argument("--full", action="store_true", default=checked_run.launch.is_full())
     parser.add_argument("--only", nargs="+", default=list(STATUS))
     parser.add_argument("--jobs", type=int, default=1)
     options = parser.parse_args()

@@ -142,7 +142,7 @@ case("npz_bomb_of_a_terabyte", FILE, archive(Member(data=npy("(68719476736, 4)",
 HEAD = npy("(256, 1048576)", "'|u1'")
 ZEROS, CHECKSUM = deflated_zeros(HEAD, 256 << 20)
 case("npz_bomb_that_is_true", FILE, archive(Member(method=8, raw=ZEROS, crc=CHECKSUM, size=len(HEAD) + (256 << 20))), status=71,
-     arguments=["--mem-per-rank", "128M", "--stream-above", "0"], mentions=[])
+     arguments=["--mem-per-rank", "64M", "--stream-above", "0"], mentions=[])
 
 
 def saved(function, **arrays):

@@ -8,6 +8,8 @@ import subprocess
 import sys
 import tempfile
 
+import standing
+
 MPIRUN_FRAME = re.compile(r"^-{40,}\n(?:Primary job|mpirun detected).*?^-{40,}\n", re.MULTILINE | re.DOTALL)
 SKIP = 77  # the exit status of a test that cannot run here
 
@@ -30,18 +32,47 @@ def environment(extra=None):
     return env
 
 
+def is_full():
+    """Whether all is to be tested that can be, however long it takes."""
+    return os.environ.get("FUSE_FULL", "") not in ("", "0")
+
+
 def on_ranks(ranks, command):
     """The command line that runs `command` on that many ranks; 0 means without mpirun."""
     command = list(command)
     return ["mpirun", "-n", str(ranks)] + command if ranks else command
 
 
+class StandingJobs:
+    """The standing jobs of this process: of the program that FUSE_STANDING_JOB names, for the fuse-dist of the same build. With
+    FUSE_FULL=1 there are none."""
+
+    def __init__(self):
+        self.jobs, self.binary = None, None
+        program = os.environ.get("FUSE_STANDING_JOB")
+        if program and not is_full():
+            self.jobs = standing.Jobs(program, environment())
+            self.binary = os.path.realpath(os.path.join(os.path.dirname(program), os.pardir, os.pardir, "fuse-dist"))
+
+    def take(self, command, env):
+        """Whether they can do what this command line would."""
+        return (self.jobs and command[:2] == ["mpirun", "-n"] and os.path.realpath(command[3]) == self.binary
+                and self.jobs.take(env))
+
+    def run(self, command, folder, seconds, env):
+        statuses, out, err, timed_out, died = self.jobs.run(int(command[2]), command[3:], folder, seconds, env)
+        # As mpirun has it: of the statuses that are not 0 one.
+        status = next((statuses[rank] for rank in sorted(statuses) if statuses[rank]), 0) if died is None else died
+        return Result(status, out, err, timed_out, statuses)
+
+
 class Result:
-    def __init__(self, status, out, err, timed_out):
+    def __init__(self, status, out, err, timed_out, statuses=None):
         self.status = status
         self.out = out
         self.err = err
         self.timed_out = timed_out
+        self.statuses = statuses  # rank -> exit status, where that is known
 
     def tail(self):
         """What was printed, without the frames in which mpirun explains exit statuses."""
@@ -49,9 +80,12 @@ class Result:
         return text if len(text) < 1500 else "... " + text[-1500:]
 
 
-def run(command, folder, seconds, env=None):
-    """Runs a command in a process group of its own, which ends with it or at the time limit."""
+def run(command, folder, seconds, env=None, really=False):
+    """Runs a command in a process group of its own, which ends with it or at the time limit; fuse-dist under mpirun, unless it is
+    to be started really, in a standing job where there are such."""
     env = dict(env or environment())
+    if not really and standing_jobs.take(command, env):
+        return standing_jobs.run(command, folder, seconds, env)
     # Open MPI's session folders of one user have one parent, which an mpirun that ends removes while another begins.
     session = tempfile.mkdtemp(prefix="fuse-mpi-") if command[0] == "mpirun" else None
     if session:
@@ -94,3 +128,6 @@ def require_numpy():
     except ImportError:
         print("skipped: this Python has no NumPy")
         sys.exit(SKIP)
+
+
+standing_jobs = StandingJobs()
