@@ -41,10 +41,16 @@ static struct {
 static atomic_long calls[CLASSES];
 static atomic_bool is_ours[MOST_FILES], is_written[MOST_FILES]; /* by file descriptor */
 
-__attribute__((constructor)) static void begin(void) {
+void io_shim_begin(void);
+
+/* At the start of the process, and of each run of those that a standing job does: reads the environment. */
+__attribute__((constructor)) void io_shim_begin(void) {
     const char *rank = getenv("OMPI_COMM_WORLD_RANK"), *fault = getenv("IO_SHIM_FAULT");
     char class[16], what[16];
     int on;
+    memset(&shim, 0, sizeof shim);
+    for (int i = 0; i < CLASSES; i++)
+        atomic_store(&calls[i], 0);
     shim.folder = getenv("IO_SHIM_FOLDER");
     shim.log = getenv("IO_SHIM_LOG");
     shim.pid = getpid();

@@ -37,6 +37,8 @@ ERROR = re.compile(r"^(?:.*: )?error: .*$", re.MULTILINE)
 class Folder(unittest.TestCase):
     """Every test has a folder of its own with prog.fuse and its sources."""
 
+    really = False  # what runs on ranks has an mpirun of its own, whether or not there are standing jobs
+
     def setUp(self):
         folder = tempfile.TemporaryDirectory(prefix="fuse-launcher-")
         self.addCleanup(folder.cleanup)
@@ -60,7 +62,7 @@ class Folder(unittest.TestCase):
             file.write(text)
 
     def start(self, *words, ranks=0, env=None):
-        result = launch.run(launch.on_ranks(ranks, [BINARY, *words]), self.folder, 30, launch.environment(env))
+        result = launch.run(launch.on_ranks(ranks, [BINARY, *words]), self.folder, 30, launch.environment(env), self.really)
         self.assertFalse(result.timed_out, f"{words} does not end")
         return result
 
@@ -92,6 +94,8 @@ def table(row):
 
 
 class CommandLine(Folder):
+    really = True
+
     def test_help_lists_every_row(self):
         for words in (["--help"], ["-h"], ["help"], ["plan", "--help"]):
             text = self.good(*words).out
@@ -148,6 +152,7 @@ class CommandLine(Folder):
 
 class Options(Folder):
     def test_run(self):
+        self.really = True
         for words in (["prog.fuse"], ["run", "prog.fuse"]):
             for ranks in (0, 1, 3):
                 result = self.good(*words, ranks=ranks)
@@ -315,6 +320,7 @@ class Texts(Folder):
 
 class Messages(Folder):
     def test_missing_program(self):
+        self.really = True
         self.bad_everywhere(66, "nothing.fuse", mentions=["cannot read program 'nothing.fuse': No such file"])
         self.bad(66, "plan", "--ranks", "4", "nothing.fuse")
         self.bad(66, "plan", "--ranks", "1,2,4", "nothing.fuse")

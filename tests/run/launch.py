@@ -56,7 +56,7 @@ class StandingJobs:
 
     def take(self, command, env):
         """Whether they can do what this command line would."""
-        return (self.jobs and command[:2] == ["mpirun", "-n"] and os.path.realpath(command[3]) == self.binary
+        return (self.jobs and command[:2] == ["mpirun", "-n"] and ":" not in command and os.path.realpath(command[3]) == self.binary
                 and self.jobs.take(env))
 
     def run(self, command, folder, seconds, env):

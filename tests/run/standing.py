@@ -17,9 +17,12 @@ import threading
 import time
 
 READY_SECONDS = 60  # for ranks to start, or to end
-# What a launcher reads anew at each start. Whatever else is set is meant for the process, or for MPI.
-READ_BY_LAUNCHER = {"FUSE_FAULT", "TMPDIR", "HOME", "XDG_CACHE_HOME", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY",
-                    "AWS_SESSION_TOKEN", "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL"}
+# What is read anew for each run, by the launcher or by io_shim. A job of its own is for those that have the same of ASKED_BY_LOADER;
+# whatever else is set is meant for the start of a process, or for MPI.
+ASKED_BY_LOADER = {"LD_PRELOAD"}
+READ_FOR_A_RUN = {"FUSE_FAULT", "IO_SHIM_FOLDER", "IO_SHIM_LOG", "IO_SHIM_FAULT", "TMPDIR", "HOME", "XDG_CACHE_HOME",
+                  "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_REGION", "AWS_DEFAULT_REGION",
+                  "AWS_ENDPOINT_URL"}
 
 
 class Job:
@@ -116,22 +119,25 @@ class Jobs:
 
     def __init__(self, program, env):
         self.program, self.env = os.path.abspath(program), env
-        self.idle = {}  # ranks -> jobs
+        self.idle = {}  # (ranks, what the loader was asked) -> jobs
         self.lock = threading.Lock()
         atexit.register(self.close)
 
     def take(self, env):
         """Whether they can run something in this environment."""
-        return (self.env.keys() <= env.keys()
-                and all(self.env.get(name) == value or name in READ_BY_LAUNCHER for name, value in env.items()))
+        return (self.env.keys() <= env.keys() and self.changes(env).keys() <= READ_FOR_A_RUN | ASKED_BY_LOADER)
+
+    def changes(self, env):
+        return {name: value for name, value in env.items() if self.env.get(name) != value}
 
     def run(self, ranks, command, folder, seconds, env):
         """As Job.ask, and mpirun's status when the job has died, else None."""
+        settings = self.changes(env)
+        asked = {name: settings.pop(name) for name in ASKED_BY_LOADER & settings.keys()}
         with self.lock:
-            idle = self.idle.setdefault(ranks, [])
+            idle = self.idle.setdefault((ranks, *asked.values()), [])
             job = idle.pop() if idle else None
-        job = job or Job(self.program, ranks, self.env)
-        settings = {name: value for name, value in env.items() if self.env.get(name) != value}
+        job = job or Job(self.program, ranks, {**self.env, **asked})
         found = job.ask(command, folder, settings, seconds)
         if job.is_alive():
             with self.lock:
