@@ -2,10 +2,10 @@
 
 _fuse_dist() {
     local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} before=${COMP_WORDS[COMP_CWORD - 2]:-}
-    local commands="run plan check policies pack convert info help"
+    local commands="run plan check policies pack convert calibrate info help"
     local options="
         --dump --explain --times --ranks --mem-per-rank --threads --backend --panel -D --define --input --weights --adapter -o --out --dtype --mode --query --progress --projection --samples --seed --precision --validate --cache --pack-below --werror
-        -I --include --policy --root --output-root --weights-cache --weights-cache-size --weights-timeout --weights-anywhere --stall-timeout --replicate-below --slabs-above --stream-above --workspace --file-unit
+        -I --include --policy --machine --root --output-root --weights-cache --weights-cache-size --weights-timeout --weights-anywhere --stall-timeout --replicate-below --slabs-above --stream-above --workspace --file-unit
         -h --help --version --json"
 
     # bash splits words at '=': --dump=a is the three words --dump = a
@@ -23,7 +23,7 @@ _fuse_dist() {
         --mode) mapfile -t COMPREPLY < <(compgen -W "all demand" -- "$current") ;;
         --projection) mapfile -t COMPREPLY < <(compgen -W "exact monte_carlo" -- "$current") ;;
         --progress) mapfile -t COMPREPLY < <(compgen -W "auto bar lines off" -- "$current") ;;
-        --out | -o | --policy | --weights)
+        --out | -o | --policy | --machine | --weights)
             compopt -o filenames 2>/dev/null
             mapfile -t COMPREPLY < <(compgen -f -- "$current")
             ;;
@@ -45,7 +45,7 @@ _fuse_dist() {
             while IFS= read -r file; do
                 COMPREPLY+=("$file")
             done < <(compgen -d -- "$current" && case ${COMP_WORDS[1]} in
-                convert | info) compgen -f -- "$current" ;;
+                convert | info | calibrate) compgen -f -- "$current" ;;
                 *) compgen -f -X '!*.fuse' -- "$current"; compgen -f -X '!*.pack' -- "$current" ;;
             esac)
             ;;

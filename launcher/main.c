@@ -100,6 +100,16 @@ static int run_program(fuse_dist_program *program, const struct launch *launch, 
     return status;
 }
 
+static int calibrate(fuse_dist_job *job, const struct launch *launch, struct output *output) {
+    const char *text;
+    int status = fuse_dist_calibrate(&text, job, launch->words[0], &launch->options);
+    if (output && status == 0)
+        write_output(output, text);
+    else if (output)
+        fputs(text, stderr);
+    return status;
+}
+
 static int open_and_run(fuse_dist_job *job, const struct launch *launch, struct output *output) {
     struct fuse_dist_options options = launch->options;
     options.print = output ? print_export : NULL;
@@ -209,9 +219,10 @@ static int run(const struct launch *launch, const struct environment *env, uint6
         status = USAGE;
     } else {
         struct output *told = speaks ? &output : NULL;
-        status = launch->command != LAUNCH_INFO ? open_and_run(job, launch, told)
-                 : launch->word_count > 0       ? info_of_files(job, launch, told)
-                                                : info(job, launch, told);
+        status = launch->command == LAUNCH_CALIBRATE ? calibrate(job, launch, told)
+                 : launch->command != LAUNCH_INFO    ? open_and_run(job, launch, told)
+                 : launch->word_count > 0            ? info_of_files(job, launch, told)
+                                                     : info(job, launch, told);
     }
     int flushed = speaks ? flush_output(&output) : 0;
     if (!fuse_dist_job_same(job, (uint64_t)flushed) || flushed != 0)
@@ -376,7 +387,7 @@ int main(int argc, char **argv) {
 
     int status = 0;
     bool is_run = launch.command == LAUNCH_RUN || launch.command == LAUNCH_CONVERT || launch.command == LAUNCH_PACK ||
-                  launch.command == LAUNCH_INFO;
+                  launch.command == LAUNCH_INFO || launch.command == LAUNCH_CALIBRATE;
     if (is_run || launch.error[0]) {
         status = run(&launch, &env, arguments);
     } else if (launch.command == LAUNCH_PLAN) {

@@ -15,6 +15,7 @@ enum {
     ON_CONVERT = 1u << LAUNCH_CONVERT,
     ON_POLICIES = 1u << LAUNCH_POLICIES,
     ON_INFO = 1u << LAUNCH_INFO,
+    ON_CALIBRATE = 1u << LAUNCH_CALIBRATE,
     ON_ANY = LAUNCH_EXPERT - 1,
 };
 
@@ -23,6 +24,7 @@ const struct launch_option_row launch_options[LAUNCH_OPTIONS] = {
 #define PLAN ON_PLAN
 #define CHECK ON_CHECK
 #define CONVERT ON_CONVERT
+#define CALIBRATE ON_CALIBRATE
 #define PACK ON_PACK
 #define POLICIES ON_POLICIES
 #define INFO ON_INFO
@@ -36,6 +38,7 @@ const struct launch_option_row launch_options[LAUNCH_OPTIONS] = {
 #undef PLAN
 #undef CHECK
 #undef CONVERT
+#undef CALIBRATE
 #undef PACK
 #undef POLICIES
 #undef INFO
@@ -254,6 +257,7 @@ static bool take_value(struct launch *out, enum launch_option option, char *text
     case LAUNCH_OPTION_QUERY: out->queries[out->options.queries++] = text; break;
     case LAUNCH_OPTION_PACK_BELOW: out->pack_below = number; break;
     case LAUNCH_OPTION_CACHE: out->options.cache = text; break;
+    case LAUNCH_OPTION_MACHINE: out->options.machine = text; break;
     case LAUNCH_OPTION_DTYPE: out->options.dtype = text; break;
     case LAUNCH_OPTION_WEIGHTS_CACHE: out->options.weights_cache = text; break;
     case LAUNCH_OPTION_WEIGHTS_CACHE_SIZE: out->options.weights_cache_bytes = number; break;
@@ -379,6 +383,8 @@ static bool take_plain(struct launch *out, char **plain, int plains) {
         out->program = plain[1];
         return plain[0][0] && plain[1][0] ? true : fail(out, "no program is given");
     }
+    if (out->command == LAUNCH_CALIBRATE)
+        return plains == 1 || fail(out, "calibrate takes the file to write: fuse-dist calibrate FILE");
     if (out->command == LAUNCH_CONVERT)
         return plains == 2 || fail(out, "convert takes two files: fuse-dist convert FROM TO");
     if (plains == 0 || plain[0][0] == '\0')

@@ -53,6 +53,7 @@ struct fuse_dist_options {
     const char *output_root; /* folder for relative sink paths; NULL: the current one */
     const char *policy;      /* file that says where tensors lie, how files are written, and more; NULL: none */
     int policy_report;       /* rules of the policy that match nothing are no errors: FUSE_DIST_POLICY tells of them */
+    const char *machine;     /* file that says how fast the machine is, made by fuse_dist_calibrate; NULL: defaults */
     const char *precision;   /* of all reals: "fp32", "fp64", "bf16", "fp16"; NULL or "auto": files keep theirs */
     const char
         *validate; /* "finite": infinities and NaN are errors; "shapes" and "bounds" always hold. Comma between */
@@ -191,6 +192,10 @@ FUSE_DIST_API const char *fuse_dist_version_json(void);
  * none. *text lives as long as the job. */
 FUSE_DIST_API int fuse_dist_info(const char **text, fuse_dist_job *job, const struct fuse_dist_options *options,
                                  int json);
+/* Collective. Measures how fast the job's machine is, and writes what it finds to a file for options.machine. *text is for
+ * people, and lives as long as the job. Of the options backend and threads count; NULL: none. */
+FUSE_DIST_API int fuse_dist_calibrate(const char **text, fuse_dist_job *job, const char *path,
+                                      const struct fuse_dist_options *options);
 /* Text of an exit status: "the program is wrong". */
 FUSE_DIST_API const char *fuse_dist_status_text(int status);
 

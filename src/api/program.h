@@ -74,6 +74,7 @@ struct fuse_dist_program {
     struct fuse_contents *contents; /* fuse_dist_open_file, on rank 0 */
     int first_query, end_query;     /* files that are queries */
 
+    struct fuse_machine machine;
     const struct fuse_backend_ops *backend;
     struct fuse_fault fault;
     bool perturb;
@@ -152,6 +153,12 @@ enum fuse_status fuse_api_probe_sources(struct fuse_dist_program *program, struc
 /* Local: the format of a place of the program, or NULL after a diagnostic. */
 const struct fuse_format *fuse_api_find_format(struct fuse_dist_program *program, const char *path, const char *part,
                                                struct fuse_span span, bool is_sink);
+/* machine_file.c. Collective: what the machine file of the options says, else the defaults. INPUT. */
+enum fuse_status fuse_api_read_machine(struct fuse_machine *out, struct fuse_dist_program *program,
+                                       struct fuse_error *err) FUSE_CHECKED;
+/* Local. The text of a machine file; fields that are negative are left out. */
+void fuse_api_print_machine(struct fuse_text *text, const struct fuse_machine *machine);
+
 /* symbol_ids.c. Collective: the load of a fuse_symbol_loader whose context is the program. */
 bool fuse_api_load_symbols(void *program, struct fuse_symbol_demand *demand);
 /* Collective: formats, places and doubles of the sinks. Reports what is wrong. */

@@ -76,6 +76,7 @@ static uint64_t hash_options(const struct fuse_dist_options *options) {
     hash = hash_text(hash, options->root);
     hash = hash_text(hash, options->output_root);
     hash = hash_text(hash, options->policy);
+    hash = hash_text(hash, options->machine);
     hash = hash_text(hash, options->backend);
     hash = hash_text(hash, options->precision);
     hash = hash_text(hash, options->validate);
@@ -232,6 +233,7 @@ static enum fuse_status prepare(struct fuse_dist_program *program, struct fuse_e
     FUSE_TRY(fuse_agree(program->job->comm, open_watchdog(program, err), err));
     FUSE_TRY(compare_ranks(program, err));
     FUSE_TRY(check_options(program, err));
+    FUSE_TRY(fuse_api_read_machine(&program->machine, program, err));
     struct fuse_program_file file = {0};
     if (program->converted_to)
         FUSE_TRY(fuse_api_make_conversion(&file, program, err));
@@ -294,7 +296,7 @@ static enum fuse_status make_request(struct fuse_plan_request *out, struct fuse_
     *out = (struct fuse_plan_request){
         .ranks = options->ranks ? options->ranks : program->job->comm->size,
         .memory_bytes = options->memory_bytes,
-        .machine = fuse_machine_default(),
+        .machine = program->machine,
         .panels = options->panels,
         /* The planner's 0 means that nothing is small; its own choice is a negative number. */
         .replicate_below = options->replicate_below < 0    ? 0

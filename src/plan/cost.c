@@ -4,9 +4,6 @@
 
 #include <string.h>
 
-#define JOIN_PS_PER_FLOP 500
-#define SORT_PS_PER_TUPLE 100000
-
 struct interval {
     int64_t lo, hi;
 };
@@ -308,9 +305,14 @@ static int64_t join_elems(const struct fuse_plan *plan, const struct fuse_op *op
     return fuse_sat_mul(n, others);
 }
 
+/* What n things take, of which 1,024 take `each`. */
+static int64_t of_kilo(int64_t n, int64_t each) {
+    return fuse_sat_add(fuse_sat_mul(n / 1024, each), fuse_sat_mul(n % 1024, each) / 1024);
+}
+
 static int64_t bring_tuples_ps(const struct fuse_plan *plan, int64_t tuples, int64_t row_bytes) {
     return fuse_sat_add(fuse_cost_receive_ps(plan, fuse_sat_mul(tuples, row_bytes), plan->mesh.ranks - 1),
-                        fuse_sat_mul(tuples, SORT_PS_PER_TUPLE));
+                        of_kilo(tuples, plan->request.machine.sort_ps_per_ktuple));
 }
 
 int64_t fuse_cost_tuples_ps(const struct fuse_plan *plan, int number, const struct fuse_layout *partition,
@@ -347,11 +349,11 @@ int64_t fuse_cost_compute_ps(const struct fuse_plan *plan, int number, const str
     if (op->kind == FUSE_OP_EINSUM)
         return fuse_sat_mul(flops, per_kflop) / 1024;
     if (op->kind == FUSE_OP_JOIN)
-        return fuse_sat_mul(flops, JOIN_PS_PER_FLOP);
+        return of_kilo(flops, m->join_ps_per_kflop);
     /* A map is bound by memory or, with long bodies, by some eight operations per element and tile pass. */
     int64_t elems = iteration_elems(plan, op, partition);
     int64_t bytes = fuse_sat_mul(elems, 4 * (int64_t)(op->inputs + (op->reduce == FUSE_REDUCE_NONE)));
-    return fuse_sat_add(fuse_sat_mul(bytes, m->map_ps_per_kib) / 1024, fuse_sat_mul(flops, 512));
+    return fuse_sat_add(fuse_sat_mul(bytes, m->map_ps_per_kib) / 1024, of_kilo(flops, m->map_ps_per_kflop));
 }
 
 /* ---- all ranks ------------------------------------------------------------------------------------------------ */

@@ -19,17 +19,11 @@
 #define COARSE 4                       /* steps of the ladder at a time in that search, which makes many plans */
 
 struct fuse_machine fuse_machine_default(void) {
-    return (struct fuse_machine){.latency_ps = 2000000,
-                                 .node_ps_per_kib = 400000,
-                                 .network_ps_per_kib = 400000,
-                                 .copy_ps_per_kib = 80000,
-                                 .file_ps_per_kib = 500000,
-                                 .f32_ps_per_kflop = 8000,
-                                 .f64_ps_per_kflop = 16000,
-                                 .i64_ps_per_kflop = 500000,
-                                 .map_ps_per_kib = 150000,
-                                 .ranks_per_node = 0,
-                                 .kind = FUSE_MEM_HOST};
+    return (struct fuse_machine){
+#define FUSE_MACHINE(field, standard, meaning) .field = standard,
+#include "plan/machine.def"
+#undef FUSE_MACHINE
+        .kind = FUSE_MEM_HOST};
 }
 
 /* A plan with its mesh, chains and order. */

@@ -21,15 +21,11 @@
 /* ---- machine and request -------------------------------------------------------------------------------------- */
 
 struct fuse_machine {
-    int64_t latency_ps;                                           /* one message */
-    int64_t node_ps_per_kib;                                      /* received from a rank of the same node */
-    int64_t network_ps_per_kib;                                   /* received from another node */
-    int64_t copy_ps_per_kib;                                      /* written by a local copy */
-    int64_t file_ps_per_kib;                                      /* read from or written to a file */
-    int64_t f32_ps_per_kflop, f64_ps_per_kflop, i64_ps_per_kflop; /* contraction, per 1,024 operations */
-    int64_t map_ps_per_kib;                                       /* bytes of operands and results of a map */
-    int ranks_per_node;                                           /* 0: unknown or unequal, the mesh is flat */
-    enum fuse_memkind kind;                                       /* where tensors live: HOST or DEVICE */
+#define FUSE_MACHINE(field, standard, meaning) int64_t field;
+#include "plan/machine.def"
+#undef FUSE_MACHINE
+    int ranks_per_node;     /* 0: unknown or unequal, the mesh is flat */
+    enum fuse_memkind kind; /* where tensors live: HOST or DEVICE */
 };
 
 /* The defaults used without a machine file. */

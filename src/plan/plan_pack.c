@@ -14,15 +14,9 @@ static void pack_amount(struct fuse_pack *pack, int64_t *amount) {
 }
 
 static void pack_machine(struct fuse_pack *pack, struct fuse_machine *machine) {
-    pack_amount(pack, &machine->latency_ps);
-    pack_amount(pack, &machine->node_ps_per_kib);
-    pack_amount(pack, &machine->network_ps_per_kib);
-    pack_amount(pack, &machine->copy_ps_per_kib);
-    pack_amount(pack, &machine->file_ps_per_kib);
-    pack_amount(pack, &machine->f32_ps_per_kflop);
-    pack_amount(pack, &machine->f64_ps_per_kflop);
-    pack_amount(pack, &machine->i64_ps_per_kflop);
-    pack_amount(pack, &machine->map_ps_per_kib);
+#define FUSE_MACHINE(field, standard, meaning) pack_amount(pack, &machine->field);
+#include "plan/machine.def"
+#undef FUSE_MACHINE
     FUSE_PACK(pack, machine->ranks_per_node, 0, MOST);
     FUSE_PACK(pack, machine->kind, 0, FUSE_MEM_KINDS - 1);
 }
