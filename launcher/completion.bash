@@ -2,9 +2,9 @@
 
 _fuse_dist() {
     local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} before=${COMP_WORDS[COMP_CWORD - 2]:-}
-    local commands="run plan check policies pack convert calibrate info help"
+    local commands="run plan check policies pack convert calibrate info bench help"
     local options="
-        --dump --explain --times --ranks --mem-per-rank --threads --backend --panel -D --define --input --weights --adapter -o --out --dtype --mode --query --progress --projection --samples --seed --precision --validate --cache --pack-below --werror
+        --dump --explain --times --repeat --warmup --strong --weak --causal --threshold --ranks --mem-per-rank --threads --backend --panel -D --define --input --weights --adapter -o --out --dtype --mode --query --progress --projection --samples --seed --precision --validate --cache --pack-below --werror
         -I --include --policy --machine --root --output-root --weights-cache --weights-cache-size --weights-timeout --weights-anywhere --stall-timeout --replicate-below --slabs-above --stream-above --workspace --file-unit
         -h --help --version --json"
 
@@ -32,7 +32,7 @@ _fuse_dist() {
             compopt -o filenames 2>/dev/null
             mapfile -t COMPREPLY < <(compgen -d -- "$current")
             ;;
-        --ranks | --mem-per-rank | --threads | --panel | -D | --define | --input | --adapter | --weights-cache-size | --weights-timeout | --query | --samples | --seed | --stall-timeout | --replicate-below | \
+        --repeat | --warmup | --threshold | --ranks | --mem-per-rank | --threads | --panel | -D | --define | --input | --adapter | --weights-cache-size | --weights-timeout | --query | --samples | --seed | --stall-timeout | --replicate-below | \
             --slabs-above | --stream-above | --pack-below | --workspace | --file-unit) ;;
         *)
             if [[ $current == -* ]]; then
@@ -45,7 +45,7 @@ _fuse_dist() {
             while IFS= read -r file; do
                 COMPREPLY+=("$file")
             done < <(compgen -d -- "$current" && case ${COMP_WORDS[1]} in
-                convert | info | calibrate) compgen -f -- "$current" ;;
+                convert | info | calibrate | bench) compgen -f -- "$current" ;;
                 *) compgen -f -X '!*.fuse' -- "$current"; compgen -f -X '!*.pack' -- "$current" ;;
             esac)
             ;;

@@ -175,6 +175,26 @@ static int info_of_files(fuse_dist_job *job, const struct launch *launch, struct
     return status;
 }
 
+static int bench(fuse_dist_job *job, const struct launch *launch, struct output *output) {
+    struct fuse_dist_options options = launch->options;
+    struct fuse_dist_bench request = launch->bench;
+    const char *messages;
+    options.print = output ? print_export : NULL;
+    options.context = output;
+    options.temporary = signals_keep;
+    options.stalled = give_up;
+    request.word = (const char *const *)launch->words;
+    request.words = launch->word_count;
+    request.ranks = launch->ranks;
+    request.rank_counts = launch->rank_counts;
+    request.json = launch->json;
+    signals_catch();
+    int status = fuse_dist_bench(&messages, job, &request, &options);
+    if (output)
+        fputs(messages, stderr);
+    return status;
+}
+
 /* Ranks that do not have a job in common would each run the whole program. */
 static bool refuse_singletons(const struct environment *env, int size) {
     if (env->ranks <= 1 || size > 1)
@@ -220,6 +240,7 @@ static int run(const struct launch *launch, const struct environment *env, uint6
     } else {
         struct output *told = speaks ? &output : NULL;
         status = launch->command == LAUNCH_CALIBRATE ? calibrate(job, launch, told)
+                 : launch->command == LAUNCH_BENCH   ? bench(job, launch, told)
                  : launch->command != LAUNCH_INFO    ? open_and_run(job, launch, told)
                  : launch->word_count > 0            ? info_of_files(job, launch, told)
                                                      : info(job, launch, told);
@@ -387,7 +408,7 @@ int main(int argc, char **argv) {
 
     int status = 0;
     bool is_run = launch.command == LAUNCH_RUN || launch.command == LAUNCH_CONVERT || launch.command == LAUNCH_PACK ||
-                  launch.command == LAUNCH_INFO || launch.command == LAUNCH_CALIBRATE;
+                  launch.command == LAUNCH_INFO || launch.command == LAUNCH_CALIBRATE || launch.command == LAUNCH_BENCH;
     if (is_run || launch.error[0]) {
         status = run(&launch, &env, arguments);
     } else if (launch.command == LAUNCH_PLAN) {

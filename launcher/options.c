@@ -16,6 +16,7 @@ enum {
     ON_POLICIES = 1u << LAUNCH_POLICIES,
     ON_INFO = 1u << LAUNCH_INFO,
     ON_CALIBRATE = 1u << LAUNCH_CALIBRATE,
+    ON_BENCH = 1u << LAUNCH_BENCH,
     ON_ANY = LAUNCH_EXPERT - 1,
 };
 
@@ -28,6 +29,7 @@ const struct launch_option_row launch_options[LAUNCH_OPTIONS] = {
 #define PACK ON_PACK
 #define POLICIES ON_POLICIES
 #define INFO ON_INFO
+#define BENCH ON_BENCH
 #define ANY ON_ANY
 #define EXPERT LAUNCH_EXPERT
 #define FUSE_OPTION(NAME, word, letter, kind, argument, commands, help) \
@@ -42,6 +44,7 @@ const struct launch_option_row launch_options[LAUNCH_OPTIONS] = {
 #undef PACK
 #undef POLICIES
 #undef INFO
+#undef BENCH
 #undef ANY
 #undef EXPERT
 };
@@ -256,6 +259,9 @@ static bool take_value(struct launch *out, enum launch_option option, char *text
     case LAUNCH_OPTION_MODE: out->options.mode = text; break;
     case LAUNCH_OPTION_QUERY: out->queries[out->options.queries++] = text; break;
     case LAUNCH_OPTION_PACK_BELOW: out->pack_below = number; break;
+    case LAUNCH_OPTION_REPEAT: out->bench.repeats = (int)number; break;
+    case LAUNCH_OPTION_WARMUP: out->bench.warmups = (int)number; break;
+    case LAUNCH_OPTION_THRESHOLD: out->bench.threshold = (double)number; break;
     case LAUNCH_OPTION_CACHE: out->options.cache = text; break;
     case LAUNCH_OPTION_MACHINE: out->options.machine = text; break;
     case LAUNCH_OPTION_DTYPE: out->options.dtype = text; break;
@@ -375,6 +381,8 @@ static bool take_plain(struct launch *out, char **plain, int plains) {
     out->word_count = plains;
     if (out->command == LAUNCH_HELP || out->command == LAUNCH_INFO)
         return true;
+    if (out->command == LAUNCH_BENCH)
+        return plains > 0 || fail(out, "bench: of what? For example: fuse-dist bench gemm 1024");
     if (out->command == LAUNCH_POLICIES && plains != 2)
         return fail(out, "policies takes a policy and a program: fuse-dist policies FILE PROG");
     if (out->command == LAUNCH_POLICIES) {
@@ -406,8 +414,10 @@ static bool check_together(struct launch *out, const struct scan *scan) {
         }
         return fail(out, "--%s does not go with '%s'", launch_options[i].word, launch_commands[out->command].word);
     }
-    if (scan->seen[LAUNCH_OPTION_JSON] && out->command != LAUNCH_INFO)
-        return fail(out, "--json goes with --version and info only");
+    if (scan->seen[LAUNCH_OPTION_JSON] && out->command != LAUNCH_INFO && out->command != LAUNCH_BENCH)
+        return fail(out, "--json goes with --version, info and bench only");
+    if (scan->seen[LAUNCH_OPTION_STRONG] && scan->seen[LAUNCH_OPTION_WEAK])
+        return fail(out, "scaling is --strong or --weak, not both");
     if (out->command == LAUNCH_POLICIES && out->rank_counts > 1)
         return fail(out, "policies looks at one number of ranks at a time");
     if (out->command == LAUNCH_PACK) {
@@ -438,6 +448,8 @@ static bool parse(struct launch *out, struct scan *scan, char **plain) {
             return false;
     }
     out->explain = scan->seen[LAUNCH_OPTION_EXPLAIN];
+    out->bench.weak = scan->seen[LAUNCH_OPTION_WEAK];
+    out->bench.causal = scan->seen[LAUNCH_OPTION_CAUSAL];
     out->options.warnings_are_errors = scan->seen[LAUNCH_OPTION_WERROR];
     out->options.weights_anywhere = scan->seen[LAUNCH_OPTION_WEIGHTS_ANYWHERE];
     out->json = scan->seen[LAUNCH_OPTION_JSON];
@@ -453,7 +465,7 @@ static bool parse(struct launch *out, struct scan *scan, char **plain) {
 }
 
 void launch_parse(struct launch *out, int argc, char **argv) {
-    *out = (struct launch){.command = LAUNCH_RUN, .pack_below = (int64_t)64 << 20};
+    *out = (struct launch){.command = LAUNCH_RUN, .pack_below = (int64_t)64 << 20, .bench = {.warmups = -1}};
     struct scan scan = {.argc = argc, .at = 1, .argv = argv};
     char **plain = calloc((size_t)argc + 1, sizeof *plain);
     out->defines = calloc((size_t)argc + 1, sizeof *out->defines);

@@ -59,7 +59,7 @@ struct launch {
     enum launch_command command;
     const char *program; /* RUN, PLAN; CHECK: the first */
     char **plain;        /* owned: the words that are no options */
-    char **words;        /* of them: programs of CHECK, files of CONVERT and INFO, topics of HELP */
+    char **words; /* of them: programs of CHECK, files of CONVERT and INFO, topics of HELP, what BENCH measures */
     int word_count;
     struct fuse_dist_options options;  /* without ranks */
     struct fuse_dist_define *defines;  /* owned; options.define points to it */
@@ -67,12 +67,13 @@ struct launch {
     struct fuse_dist_define *adapters; /* owned; options.adapter points to it */
     const char **queries;              /* owned; options.query points to it */
     const char **includes;             /* owned; options.include points to it */
-    int ranks[LAUNCH_MAX_COUNTS];      /* PLAN */
+    int ranks[LAUNCH_MAX_COUNTS];      /* PLAN, BENCH */
     int rank_counts;
-    const char *pack;     /* PACK: the file to write */
-    int64_t pack_below;   /* .. bytes of sources in it */
-    const char *progress; /* NULL: auto */
-    const char *dump;     /* NULL: run the program */
+    const char *pack;             /* PACK: the file to write */
+    int64_t pack_below;           /* .. bytes of sources in it */
+    struct fuse_dist_bench bench; /* BENCH, without words, ranks and json */
+    const char *progress;         /* NULL: auto */
+    const char *dump;             /* NULL: run the program */
     bool explain, times, json;
     char error[512]; /* what is wrong with the command line, "" when nothing is: then nothing else counts */
     char hint[256];

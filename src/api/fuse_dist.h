@@ -196,6 +196,23 @@ FUSE_DIST_API int fuse_dist_info(const char **text, fuse_dist_job *job, const st
  * people, and lives as long as the job. Of the options backend and threads count; NULL: none. */
 FUSE_DIST_API int fuse_dist_calibrate(const char **text, fuse_dist_job *job, const char *path,
                                       const struct fuse_dist_options *options);
+/* What `fuse-dist bench` measures. Zero-initialise; words are borrowed during the call. */
+struct fuse_dist_bench {
+    const char *const *word; /* "gemm", "4096", ..; "compare", OLD, NEW */
+    int words;
+    int repeats, warmups; /* 0 and negative: 7 and 1 */
+    const int *ranks;     /* of "scale" */
+    int rank_counts;
+    int weak;         /* scale: the problem grows with the ranks */
+    int causal;       /* attention */
+    double threshold; /* compare: what is slower by so many percent has become slower; 0: 5 */
+    int json;         /* one JSON document instead of lines */
+};
+/* Collective. Measures a case and checks its results against an independent evaluation, or compares two documents of
+ * measurements (rank 0 reads them). Lines go to options.print, on rank 0, as they are known. VERIFY (77) when a result is
+ * wrong or something has become slower. *messages live as long as the job. */
+FUSE_DIST_API int fuse_dist_bench(const char **messages, fuse_dist_job *job, const struct fuse_dist_bench *bench,
+                                  const struct fuse_dist_options *options);
 /* Text of an exit status: "the program is wrong". */
 FUSE_DIST_API const char *fuse_dist_status_text(int status);
 

@@ -27,7 +27,7 @@ enum fuse_status fuse_api_same(struct fuse_comm *comm, bool *same, uint64_t numb
 }
 
 /* Nodes count as equal only when each holds a run of consecutive ranks: that is what the planner's mesh assumes. */
-static enum fuse_status find_node(struct fuse_dist_job *job, struct fuse_error *err) {
+enum fuse_status fuse_api_find_node(struct fuse_dist_job *job, struct fuse_error *err) {
     FUSE_TRY(fuse_comm_node(job->comm, &job->local_rank, &job->local_size, err));
     bool same;
     FUSE_TRY(fuse_api_same(job->comm, &same, (uint64_t)job->local_size, err));
@@ -47,7 +47,7 @@ int fuse_dist_job_open(fuse_dist_job **out, enum fuse_dist_transport transport) 
     FUSE_TRY_GOTO(
         st, transport == FUSE_DIST_MPI ? fuse_comm_open_mpi(&job->comm, &err) : fuse_comm_open_self(&job->comm, &err),
         free_job);
-    FUSE_TRY_GOTO(st, find_node(job, &err), close_comm);
+    FUSE_TRY_GOTO(st, fuse_api_find_node(job, &err), close_comm);
     *out = job;
     return FUSE_OK;
 

@@ -105,6 +105,9 @@ double fuse_api_seconds(void);
 /* What an arena does when memory for metadata runs out: ends this process, and the launch system the others. */
 _Noreturn void fuse_api_out_of_memory(size_t bytes);
 
+/* Collective over job->comm: what is known of its nodes. */
+enum fuse_status fuse_api_find_node(struct fuse_dist_job *job, struct fuse_error *err) FUSE_CHECKED;
+
 /* Collective: every rank's number is equal. */
 enum fuse_status fuse_api_same(struct fuse_comm *comm, bool *same, uint64_t number,
                                struct fuse_error *err) FUSE_CHECKED;

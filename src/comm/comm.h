@@ -79,6 +79,12 @@ enum fuse_status fuse_comm_open_self(struct fuse_comm **out, struct fuse_error *
  * it). FAILED when MPI cannot be started. A world of one rank gets the `self` transport. */
 enum fuse_status fuse_comm_open_mpi(struct fuse_comm **out, struct fuse_error *err) FUSE_CHECKED;
 void fuse_comm_finalize_mpi(void);
+/* Collective: a transport of the first `ranks` ranks of a job, 1 <= ranks <= size; NULL on the others, which may wait with
+ * fuse_comm_idle for the end of what those do. To be closed before the job's. */
+enum fuse_status fuse_comm_open_part(struct fuse_comm **out, struct fuse_comm *comm, int ranks,
+                                     struct fuse_error *err) FUSE_CHECKED;
+/* Collective: a barrier for long waits, which leaves the processor to others meanwhile. */
+enum fuse_status fuse_comm_idle(struct fuse_comm *comm, struct fuse_error *err) FUSE_CHECKED;
 /* Local. For libraries that communicate themselves: the communicator as MPI_Comm_f2c takes it, MPI_COMM_SELF for a job of
  * one rank. MPI must be running. */
 int fuse_comm_mpi_handle(const struct fuse_comm *comm);

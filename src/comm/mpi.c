@@ -311,6 +311,30 @@ static enum fuse_status start_mpi(struct fuse_error *err) {
     return st;
 }
 
+/* Takes the handle, which it frees when it fails. */
+static enum fuse_status adopt(struct fuse_comm **out, MPI_Comm handle, struct fuse_error *err) {
+    enum fuse_status st;
+    struct mpi_comm *mpi = calloc(1, sizeof *mpi);
+    if (!mpi) {
+        MPI_Comm_free(&handle);
+        return fuse_fail(err, FUSE_EMEMORY, "no memory for the communicator");
+    }
+    mpi->base.ops = &mpi_ops;
+    mpi->handle = handle;
+    mpi->piece_bytes = default_piece_bytes;
+    FUSE_TRY_GOTO(st, check_mpi(MPI_Comm_set_errhandler(handle, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler", err),
+                  free_handle);
+    FUSE_TRY_GOTO(st, check_mpi(MPI_Comm_size(handle, &mpi->base.size), "MPI_Comm_size", err), free_handle);
+    FUSE_TRY_GOTO(st, check_mpi(MPI_Comm_rank(handle, &mpi->base.rank), "MPI_Comm_rank", err), free_handle);
+    *out = &mpi->base;
+    return FUSE_OK;
+
+free_handle:
+    MPI_Comm_free(&mpi->handle);
+    free(mpi);
+    return st;
+}
+
 enum fuse_status fuse_comm_open_mpi(struct fuse_comm **out, struct fuse_error *err) {
     FUSE_TRY(start_mpi(err));
     int size;
@@ -318,26 +342,42 @@ enum fuse_status fuse_comm_open_mpi(struct fuse_comm **out, struct fuse_error *e
     if (size == 1)
         return fuse_comm_open_self(out, err);
 
-    struct mpi_comm *mpi = calloc(1, sizeof *mpi);
-    if (!mpi)
-        return fuse_fail(err, FUSE_EMEMORY, "no memory for the communicator");
-    mpi->base.ops = &mpi_ops;
-    mpi->base.size = size;
-    mpi->piece_bytes = default_piece_bytes;
-    enum fuse_status st;
-    FUSE_TRY_GOTO(st, check_mpi(MPI_Comm_dup(MPI_COMM_WORLD, &mpi->handle), "MPI_Comm_dup", err), free_memory);
-    FUSE_TRY_GOTO(st,
-                  check_mpi(MPI_Comm_set_errhandler(mpi->handle, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler", err),
-                  free_handle);
-    FUSE_TRY_GOTO(st, check_mpi(MPI_Comm_rank(mpi->handle, &mpi->base.rank), "MPI_Comm_rank", err), free_handle);
-    *out = &mpi->base;
-    return FUSE_OK;
+    MPI_Comm handle;
+    FUSE_TRY(check_mpi(MPI_Comm_dup(MPI_COMM_WORLD, &handle), "MPI_Comm_dup", err));
+    return adopt(out, handle, err);
+}
 
-free_handle:
-    MPI_Comm_free(&mpi->handle);
-free_memory:
-    free(mpi);
-    return st;
+enum fuse_status fuse_comm_open_part(struct fuse_comm **out, struct fuse_comm *comm, int ranks,
+                                     struct fuse_error *err) {
+    MPI_Comm handle;
+    if (comm->size == 1)
+        return fuse_comm_open_self(out, err);
+    bool takes_part = comm->rank < ranks;
+    FUSE_TRY(check_mpi(MPI_Comm_split(mpi_of(comm)->handle, takes_part ? 0 : MPI_UNDEFINED, comm->rank, &handle),
+                       "MPI_Comm_split", err));
+    if (!takes_part) {
+        *out = NULL;
+        return FUSE_OK;
+    }
+    if (ranks > 1)
+        return adopt(out, handle, err);
+    MPI_Comm_free(&handle);
+    return fuse_comm_open_self(out, err);
+}
+
+enum fuse_status fuse_comm_idle(struct fuse_comm *comm, struct fuse_error *err) {
+    const struct timespec pause = {.tv_nsec = 2000000};
+    MPI_Request request;
+    int done = 0;
+    if (comm->size == 1)
+        return FUSE_OK;
+    FUSE_TRY(check_mpi(MPI_Ibarrier(mpi_of(comm)->handle, &request), "MPI_Ibarrier", err));
+    for (;;) {
+        FUSE_TRY(check_mpi(MPI_Test(&request, &done, MPI_STATUS_IGNORE), "MPI_Test", err));
+        if (done)
+            return FUSE_OK;
+        nanosleep(&pause, NULL);
+    }
 }
 
 void fuse_comm_finalize_mpi(void) {

@@ -58,6 +58,7 @@ static void test_commands(void **state) {
         {"run run", LAUNCH_RUN, "run"},
         {"convert a.npy b.npy --mem-per-rank 1G", LAUNCH_CONVERT, NULL},
         {"info a.npy b.npy --json", LAUNCH_INFO, NULL},
+        {"bench gemm 64 --json --repeat 3 --warmup 0 --weak", LAUNCH_BENCH, NULL},
         {"policies p.json a.fuse --ranks 4", LAUNCH_POLICIES, "a.fuse"},
         {"-- --help", LAUNCH_RUN, "--help"},
         {"run -- -x", LAUNCH_RUN, "-x"},
@@ -234,7 +235,9 @@ static void test_table(void **state) {
         const char *command = row->commands & 1u << LAUNCH_RUN    ? "run a.fuse"
                               : row->commands & 1u << LAUNCH_PLAN ? "plan a.fuse --ranks 3"
                               : row->commands & 1u << LAUNCH_PACK ? "pack a.fuse -o a.pack"
-                                                                  : "convert a.npy b.npy";
+                              : row->commands & 1u << LAUNCH_BENCH && !(row->commands & 1u << LAUNCH_CONVERT)
+                                  ? "bench gemm 8"
+                                  : "convert a.npy b.npy";
         snprintf(text, sizeof text, "%s %s %s%s", command, word,
                  row->kind == LAUNCH_FLAG     ? ""
                  : row->kind == LAUNCH_CHOICE ? choice
