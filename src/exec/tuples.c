@@ -1,43 +1,50 @@
 /* Tuples of a relation come from its files to where a join needs them. Every rank reads a share of the rows and sends each row
- * to the ranks whose iteration box it lies in, a bounded number at a time; then each sorts what came. */
+ * to the ranks whose iteration box it lies in, a bounded number at a time; there they are sorted. */
 #include "exec/internal.h"
+#include "exec/tuple_sort.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#define ROWS 1024    /* read at a time */
-#define KEYS 65536   /* sorted at a time, of one compressed row */
-#define INSERTION 32 /* so many are sorted by insertion */
+enum { ROWS = 1024 /* read at a time */, TABLE_BITS = 10 };
 
 /* A relation's files: its source and those whose rows it takes in. */
 struct files {
     int n, *op; /* [ops] */
 };
 
+/* How the positions along one index of the relation are dealt out: into parts, part p from begin[p] on, for the ranks to whose
+ * numbers part p contributes rank[p]. */
+struct lane {
+    int64_t parts, *begin; /* [parts + 1] */
+    int *rank;             /* [parts] */
+    int shift, *guess;     /* [1 << TABLE_BITS]: the part of the first position of each 1 << shift of them */
+};
+
 /* Where rows go. */
 struct route {
     const struct fuse_plan *plan;
     const struct fuse_op *op;
-    const struct fuse_layout *partition;
     struct fuse_tuples tuples;
-    /* Per relation index: its mesh dimensions from the innermost on, and what one step along each adds to the rank. */
-    int64_t parts[FUSE_MAX_AXES];
-    int dims[FUSE_MAX_AXES], dim[FUSE_MAX_AXES][FUSE_MESH_MAX], weight[FUSE_MESH_MAX];
-    int copies, *copy; /* what the other dimensions add to the rank */
+    struct lane lane[FUSE_MAX_AXES]; /* per relation index */
+    int copies, *copy;               /* what mesh dimensions that divide none of them add to the rank */
+    /* Of the rows at hand. */
+    int64_t position[FUSE_MAX_AXES][ROWS];
+    uint64_t row[ROWS * (FUSE_MAX_AXES + 1)]; /* as they travel */
+    bool is_out[ROWS];                        /* the operation does not read it */
+    int to[ROWS];                             /* the first of the ranks */
 };
 
 /* Rows that come in and go out; all in the step's staging. */
 struct traffic {
     struct fuse_exec *exec;
     const struct fuse_step *step;
-    int64_t row_bytes;
+    int64_t row_bytes, capacity;  /* rows of a piece */
     int64_t *sending, *receiving; /* [ranks] rows */
     char *send, *receive;         /* [ranks] pieces of step->piece_bytes */
+    int64_t fullest;              /* at least the rows of any piece that goes out */
     struct fuse_message *message; /* [2 * ranks] */
-    char *rows;                   /* that have come */
-    uint32_t *order;
-    uint64_t *key; /* [KEYS] */
-    int64_t count, most;
+    struct fuse_tuple_sort sort;
 };
 
 static void keep(struct fuse_exec *exec, enum fuse_status status, const struct fuse_error *err) {
@@ -47,21 +54,50 @@ static void keep(struct fuse_exec *exec, enum fuse_status status, const struct f
 
 /* ---- routes ---- */
 
+static bool open_lane(struct lane *lane, const struct route *r, const struct fuse_layout *partition, int index,
+                      const int weight[FUSE_MESH_MAX]) {
+    const struct fuse_mesh *mesh = &r->plan->mesh;
+    int64_t extent = r->op->extent[index];
+    lane->parts = fuse_layout_parts(partition, mesh, index);
+    lane->begin = calloc((size_t)lane->parts + 1, sizeof *lane->begin);
+    lane->rank = calloc((size_t)lane->parts, sizeof *lane->rank);
+    lane->guess = calloc((size_t)1 << TABLE_BITS, sizeof *lane->guess);
+    if (!lane->begin || !lane->rank || !lane->guess)
+        return false;
+    for (int64_t p = 0; p <= lane->parts; p++)
+        lane->begin[p] = fuse_split_begin(extent, lane->parts, p);
+    while (extent >> lane->shift > 1 << TABLE_BITS)
+        lane->shift++;
+    for (int64_t bin = 0, part = 0; bin < 1 << TABLE_BITS; bin++) {
+        while (part + 1 < lane->parts && lane->begin[part + 1] <= bin << lane->shift)
+            part++;
+        lane->guess[bin] = (int)part;
+    }
+    /* The innermost mesh dimension counts parts one by one. */
+    int64_t steps = 1;
+    for (int level = mesh->dims - 1; level >= 0; level--)
+        for (int d = 0; d < mesh->dims; d++)
+            if (partition->axis[d] == index && partition->level[d] == level) {
+                for (int64_t p = 0; p < lane->parts; p++)
+                    lane->rank[p] += (int)(p / steps % mesh->dim[d]) * weight[d];
+                steps *= mesh->dim[d];
+            }
+    return true;
+}
+
 static bool open_route(struct route *r, struct fuse_exec *exec, const struct fuse_step *step) {
     const struct fuse_mesh *mesh = &exec->plan->mesh;
-    *r = (struct route){.plan = exec->plan, .op = exec->plan->ir->ops.at[step->op], .partition = &step->partition};
+    int weight[FUSE_MESH_MAX];
+    r->plan = exec->plan;
+    r->op = exec->plan->ir->ops.at[step->op];
     r->tuples = fuse_plan_tuples(exec->plan, step->op, &step->partition);
-    bool decided[FUSE_MESH_MAX] = {false};
-    for (int d = mesh->dims - 1, weight = 1; d >= 0; weight *= mesh->dim[d--])
-        r->weight[d] = weight;
+    for (int d = mesh->dims - 1, n = 1; d >= 0; n *= mesh->dim[d--])
+        weight[d] = n;
+    bool fine = true, decided[FUSE_MESH_MAX] = {false};
     for (int k = 0; k < r->tuples.indices; k++) {
-        r->parts[k] = fuse_layout_parts(r->partition, mesh, r->tuples.index[k]);
-        for (int level = mesh->dims - 1; level >= 0; level--)
-            for (int d = 0; d < mesh->dims; d++)
-                if (r->partition->axis[d] == r->tuples.index[k] && r->partition->level[d] == level) {
-                    r->dim[k][r->dims[k]++] = d;
-                    decided[d] = true;
-                }
+        fine &= open_lane(&r->lane[k], r, &step->partition, r->tuples.index[k], weight);
+        for (int d = 0; d < mesh->dims; d++)
+            decided[d] |= step->partition.axis[d] == r->tuples.index[k];
     }
     r->copies = 1;
     for (int d = 0; d < mesh->dims; d++)
@@ -70,70 +106,87 @@ static bool open_route(struct route *r, struct fuse_exec *exec, const struct fus
     for (int d = 0, n = 1; r->copy && d < mesh->dims; d++) {
         for (int c = 1; !decided[d] && c < mesh->dim[d]; c++)
             for (int i = 0; i < n; i++)
-                r->copy[c * n + i] = r->copy[i] + c * r->weight[d];
+                r->copy[c * n + i] = r->copy[i] + c * weight[d];
         n *= decided[d] ? 1 : mesh->dim[d];
     }
-    return r->copy != NULL;
+    return fine && r->copy;
 }
 
-/* The position of a row along the indices of the relation; false when the operation does not read it. */
-static bool find_position(int64_t position[FUSE_MAX_AXES], const struct route *r, const struct fuse_rows *rows,
-                          int64_t row) {
+static void close_route(struct route *r) {
+    for (int k = 0; r && k < FUSE_MAX_AXES; k++) {
+        free(r->lane[k].begin);
+        free(r->lane[k].rank);
+        free(r->lane[k].guess);
+    }
+    if (r)
+        free(r->copy);
+    free(r);
+}
+
+/* The positions of n rows along the indices of the relation, 0 in those that the operation does not read. */
+static void find_positions(struct route *r, const struct fuse_rows *rows, int64_t from, int64_t n) {
     const struct fuse_access *access = &r->op->input[0].access;
     uint64_t found = 0; /* a bit an index */
+    memset(r->is_out, 0, (size_t)n * sizeof *r->is_out);
     for (int a = 0; a < access->rank; a++) {
         const struct fuse_access_axis *at = &access->at[a];
-        int64_t steps = rows->id[a][row] - at->offset;
+        const int64_t *id = rows->id[a] + from;
         if (at->index < 0) {
-            if (steps != 0)
-                return false;
+            for (int64_t i = 0; i < n; i++)
+                r->is_out[i] |= id[i] != at->offset;
             continue;
         }
         int k = 0;
         while (r->tuples.index[k] != at->index)
             k++;
-        if (at->stride != 1) {
-            if (steps % at->stride != 0)
-                return false;
-            steps /= at->stride;
+        int64_t *position = r->position[k], extent = r->op->extent[at->index];
+        bool again = found >> k & 1;
+        for (int64_t i = 0; i < n; i++) {
+            int64_t steps = id[i] - at->offset;
+            if (at->stride != 1) {
+                r->is_out[i] |= steps % at->stride != 0;
+                steps /= at->stride;
+            }
+            bool is_out = steps < 0 || steps >= extent || (again && position[i] != steps);
+            r->is_out[i] |= is_out;
+            position[i] = is_out ? 0 : steps;
         }
-        if (steps < 0 || steps >= r->op->extent[at->index] || ((found >> k & 1) && position[k] != steps))
-            return false;
-        position[k] = steps;
         found |= (uint64_t)1 << k;
     }
-    return true;
 }
 
-/* The first of the ranks that have this position in their iteration box. */
-static int find_rank(const struct route *r, const int64_t position[FUSE_MAX_AXES]) {
-    int rank = 0;
-    for (int k = 0; k < r->tuples.indices; k++) {
-        int64_t n = r->op->extent[r->tuples.index[k]];
-        if (r->parts[k] == 1)
+/* The ranks that n rows go to, and their keys. */
+static void find_ranks(struct route *r, int64_t n) {
+    const struct fuse_tuples *t = &r->tuples;
+    int words = (int)(t->row_bytes / (int64_t)sizeof *r->row);
+    memset(r->to, 0, (size_t)n * sizeof *r->to);
+    memset(r->row, 0, (size_t)(n * t->row_bytes));
+    for (int k = 0; k < t->indices; k++) {
+        const struct lane *lane = &r->lane[k];
+        const int64_t *position = r->position[k];
+        uint64_t *key = r->row + t->word[k];
+        if (lane->parts == 1) {
+            for (int64_t i = 0; i < n; i++)
+                key[i * words] |= (uint64_t)position[i] << t->shift[k];
             continue;
-        /* The last part that begins at or before the position. */
-        __int128 end = (__int128)(position[k] + 1) * r->parts[k];
-        int64_t part = (int64_t)((end + n - 1) / n) - 1;
-        for (int i = 0; i < r->dims[k]; i++) {
-            int d = r->dim[k][i], size = r->plan->mesh.dim[d];
-            rank += (int)(part % size) * r->weight[d];
-            part /= size;
+        }
+        for (int64_t i = 0; i < n; i++) {
+            int part = lane->guess[position[i] >> lane->shift];
+            while (lane->begin[part + 1] <= position[i])
+                part++;
+            r->to[i] += lane->rank[part];
+            key[i * words] |= (uint64_t)(position[i] - lane->begin[part]) << t->shift[k];
         }
     }
-    return rank;
 }
 
 /* ---- rounds of messages ---- */
 
-static void add_row(struct traffic *t, const char *row) {
+static void add_rows(struct traffic *t, const uint64_t *row, int64_t n) {
     struct fuse_error err = {0};
-    if (t->count >= t->most) {
+    if (t->exec->status == FUSE_OK && !fuse_tuple_sort_add(&t->sort, row, n))
         keep(t->exec,
              fuse_fail(&err, FUSE_EINPUT, "%s changed after it was probed", t->exec->request->path[t->step->op]), &err);
-        return;
-    }
-    memcpy(t->rows + t->count++ * t->row_bytes, row, (size_t)t->row_bytes);
 }
 
 /* Sends the rows of the round and takes in those of the others. *more: in, whether this rank has more; out, whether any. */
@@ -151,7 +204,6 @@ static void exchange(struct traffic *t, bool *more) {
     }
     keep(exec, comm->ops->exchange_start(comm, 0, NULL, out, sends, in, receives, &err), &err);
     keep(exec, comm->ops->exchange_wait(comm, 0, &err), &err);
-    t->receiving[comm->rank] = t->sending[comm->rank];
     sends = receives = 0;
     for (int i = 1; i < ranks; i++) {
         int to = (comm->rank + i) % ranks, from = (comm->rank + ranks - i) % ranks;
@@ -170,34 +222,67 @@ static void exchange(struct traffic *t, bool *more) {
         struct fuse_error planted = {0};
         keep(exec, fuse_fail(&planted, FUSE_EIO, "a message was lost (planted fault)"), &planted);
     }
-    for (int from = 0; from < ranks; from++) {
-        const char *rows = (from == comm->rank ? t->send : t->receive) + from * t->step->piece_bytes;
-        for (int64_t i = 0; i < t->receiving[from] && exec->status == FUSE_OK; i++)
-            add_row(t, rows + i * t->row_bytes);
-    }
+    for (int from = 0; from < ranks; from++)
+        if (from != comm->rank)
+            add_rows(t, (const uint64_t *)(t->receive + from * t->step->piece_bytes), t->receiving[from]);
     memset(t->sending, 0, (size_t)ranks * sizeof *t->sending);
+    t->fullest = 0;
     int64_t any = *more;
     keep(exec, comm->ops->reduce_int64(comm, FUSE_REDUCE_MAX, &any, 1, &err), &err);
     *more = any != 0 && err.status == FUSE_OK;
 }
 
-/* Puts a row into the pieces of all ranks that need it; false when one of them is full. */
-static bool send_row(struct traffic *t, const struct route *r, const struct fuse_rows *rows, int64_t row) {
-    int64_t position[FUSE_MAX_AXES], most = t->step->piece_bytes / t->row_bytes;
-    if (!find_position(position, r, rows, row))
-        return true;
-    int first = find_rank(r, position);
-    for (int c = 0; c < r->copies; c++)
-        if (t->sending[first + r->copy[c]] == most)
-            return false;
-    for (int c = 0; c < r->copies; c++) {
-        int to = first + r->copy[c];
-        char *at = t->send + to * t->step->piece_bytes + t->sending[to]++ * t->row_bytes;
-        memcpy(at, position, (size_t)r->tuples.indices * sizeof *position);
-        if (r->tuples.dtype != FUSE_BOOL)
-            memcpy(at + r->tuples.indices * (int64_t)sizeof *position, &rows->value[row], sizeof(double));
+/* Where the next row for a rank goes. */
+static inline char *place_row(struct traffic *t, int to) {
+    return t->send + to * t->step->piece_bytes + t->sending[to]++ * t->row_bytes;
+}
+
+static void put_rows(struct traffic *t, const struct route *r, int64_t n) {
+    int me = t->exec->comm->rank, words = (int)(t->row_bytes / (int64_t)sizeof(uint64_t));
+    /* Rows of this rank take the place of a piece, which is emptied at once. */
+    char *own = t->send + me * t->step->piece_bytes;
+    for (int64_t i = 0; i < n; i++) {
+        if (r->is_out[i])
+            continue;
+        for (int c = 0; c < r->copies; c++) {
+            char *at = place_row(t, r->to[i] + r->copy[c]);
+            if (words == 1)
+                memcpy(at, &r->row[i], sizeof *r->row);
+            else
+                memcpy(at, &r->row[i * words], (size_t)t->row_bytes);
+        }
     }
-    return true;
+    add_rows(t, (const uint64_t *)own, t->sending[me]);
+    t->sending[me] = 0;
+    t->fullest += n;
+}
+
+/* So many rows fit into every piece. */
+static int64_t room(struct traffic *t) {
+    if (t->fullest + ROWS > t->capacity) {
+        t->fullest = 0;
+        for (int to = 0; to < t->exec->comm->size; to++)
+            t->fullest = t->sending[to] > t->fullest ? t->sending[to] : t->fullest;
+    }
+    return t->capacity - t->fullest;
+}
+
+/* Puts rows [from, ..) into the pieces of all ranks that need them; returns the first that is left: not all fit. */
+static int64_t send_rows(struct traffic *t, struct route *r, const struct fuse_rows *rows, int64_t from) {
+    const struct fuse_tuples *tuples = &r->tuples;
+    int64_t n, words = t->row_bytes / (int64_t)sizeof(uint64_t), few = t->capacity < ROWS ? t->capacity : ROWS;
+    for (; from < rows->n; from += n) {
+        int64_t fit = room(t);
+        n = rows->n - from < few ? rows->n - from : few;
+        if (fit < n)
+            break;
+        find_positions(r, rows, from, n);
+        find_ranks(r, n);
+        for (int64_t i = 0; i < n && tuples->dtype != FUSE_BOOL; i++)
+            r->row[i * words + tuples->words] = fuse_tuple_order_value(rows->value[from + i]);
+        put_rows(t, r, n);
+    }
+    return from;
 }
 
 /* ---- reading ---- */
@@ -268,12 +353,12 @@ static enum fuse_status read_rows(struct reader *reader, struct fuse_exec *exec,
 }
 
 /* Fills pieces until one is full; returns whether there is more to send. */
-static bool fill_pieces(struct traffic *t, const struct route *r, struct reader *reader) {
+static bool fill_pieces(struct traffic *t, struct route *r, struct reader *reader) {
     struct fuse_error err = {0};
     while (t->exec->status == FUSE_OK) {
-        for (; reader->next < reader->rows.n; reader->next++)
-            if (!send_row(t, r, &reader->rows, reader->next))
-                return true;
+        reader->next = send_rows(t, r, &reader->rows, reader->next);
+        if (reader->next < reader->rows.n)
+            return true;
         keep(t->exec, read_rows(reader, t->exec, &err), &err);
         if (reader->rows.n == 0)
             return false;
@@ -313,196 +398,23 @@ static void close_reader(struct reader *reader, const struct fuse_exec *exec) {
     free(reader->files.op);
 }
 
-/* ---- sorting ---- */
-
-struct order {
-    const char *rows;
-    int64_t row_bytes;
-    int indices;
-    bool has_value;
-};
-
-static const int64_t *position_of(const struct order *o, uint32_t row) {
-    return (const int64_t *)(o->rows + (int64_t)row * o->row_bytes);
-}
-
-static double value_of(const struct order *o, uint32_t row) {
-    double value;
-    memcpy(&value, position_of(o, row) + o->indices, sizeof value);
-    return value;
-}
-
-/* Behind the row; equal tuples by value, so that their sum does not depend on how they came. */
-static int compare_rows(const void *a, const void *b, void *context) {
-    const struct order *o = context;
-    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
-    const int64_t *p = position_of(o, x), *q = position_of(o, y);
-    for (int k = 1; k < o->indices; k++)
-        if (p[k] != q[k])
-            return p[k] < q[k] ? -1 : 1;
-    if (!o->has_value)
-        return 0;
-    double v = value_of(o, x), w = value_of(o, y);
-    return v < w ? -1 : v > w ? 1 : (v != v) - (w != w);
-}
-
-static int compare_keys(const void *a, const void *b) {
-    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-    return x < y ? -1 : x > y;
-}
-
-/* Sorts what came of one compressed row: by the position along index 1, which is looked up once, and only what agrees there by
- * the rest. A row that is too long for `key` is sorted where it is. */
-static void sort_row(uint32_t *row, uint32_t n, uint64_t key[KEYS], const struct order *o, uint64_t low) {
-    if (o->indices < 2 || n > KEYS) {
-        qsort_r(row, n, sizeof *row, compare_rows, (void *)o);
-        return;
-    }
-    for (uint32_t i = 0; i < n; i++)
-        key[i] = ((uint64_t)position_of(o, row[i])[1] - low) << 32 | row[i];
-    if (n > INSERTION)
-        qsort(key, n, sizeof *key, compare_keys);
-    else
-        for (uint32_t i = 1; i < n; i++) {
-            uint64_t moved = key[i];
-            uint32_t to = i;
-            for (; to > 0 && key[to - 1] > moved; to--)
-                key[to] = key[to - 1];
-            key[to] = moved;
-        }
-    for (uint32_t i = 0; i < n; i++)
-        row[i] = (uint32_t)key[i];
-    for (uint32_t from = 0, to; from < n; from = to) {
-        for (to = from + 1; to < n && key[to] >> 32 == key[from] >> 32;)
-            to++;
-        if (to - from > 1)
-            qsort_r(row + from, to - from, sizeof *row, compare_rows, (void *)o);
-    }
-}
-
-static bool same_tuple(const struct order *o, uint32_t x, uint32_t y) {
-    return memcmp(position_of(o, x), position_of(o, y), (size_t)o->indices * sizeof(int64_t)) == 0;
-}
-
-static double combine(enum fuse_reduce op, double a, double b) {
-    switch (op) {
-    case FUSE_REDUCE_PROD: return a * b;
-    case FUSE_REDUCE_MIN: return a < b || a != a ? a : b;
-    case FUSE_REDUCE_MAX: return a > b || a != a ? a : b;
-    default: return a + b;
-    }
-}
-
-static void store_value(char *to, enum fuse_dtype dtype, int64_t n, double value) {
-    if (dtype == FUSE_F32)
-        ((float *)to)[n] = (float)value;
-    else
-        ((double *)to)[n] = value;
-}
-
-/* What came, dealt out to the compressed rows: row k is t->order[begin[k - 1] .. begin[k]), of begin[-1] = 0. Of facts with two
- * indices the column itself is dealt, of others the number of what came. Returns the number of compressed rows. */
-static int64_t deal(uint32_t *begin, const struct traffic *t, const struct fuse_tuples *tuples,
-                    const struct fuse_box *box, const struct order *order, bool is_pairs) {
-    int first = tuples->indices > 0 ? tuples->index[0] : -1;
-    int64_t low = first >= 0 ? box->lo[first] : 0, rows = 1;
-    if (first >= 0)
-        rows = box->hi[first] > low ? box->hi[first] - low : 0;
-    memset(begin, 0, (size_t)(rows + 1) * sizeof *begin);
-    for (int64_t i = 0; i < t->count; i++)
-        begin[first >= 0 ? position_of(order, (uint32_t)i)[0] - low + 1 : 1]++;
-    for (int64_t row = 0; row < rows; row++)
-        begin[row + 1] += begin[row];
-    int64_t second = is_pairs ? box->lo[tuples->index[1]] : 0;
-    for (int64_t i = 0; i < t->count; i++) {
-        const int64_t *position = position_of(order, (uint32_t)i);
-        uint32_t dealt = is_pairs ? (uint32_t)(position[1] - second) : (uint32_t)i;
-        t->order[begin[first >= 0 ? position[0] - low : 0]++] = dealt;
-    }
-    return rows;
-}
-
-static int compare_columns(const void *a, const void *b) {
-    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
-    return x < y ? -1 : x > y;
-}
-
-static void merge_pairs(uint32_t *begin, uint32_t *column, uint32_t *dealt, int64_t rows) {
-    uint32_t n = 0, from = 0;
-    for (int64_t row = 0; row < rows; row++) {
-        uint32_t end = begin[row], first = n;
-        if (end - from > INSERTION)
-            qsort(dealt + from, end - from, sizeof *dealt, compare_columns);
-        else
-            for (uint32_t i = from + 1; i < end; i++) {
-                uint32_t moved = dealt[i], to = i;
-                for (; to > from && dealt[to - 1] > moved; to--)
-                    dealt[to] = dealt[to - 1];
-                dealt[to] = moved;
-            }
-        begin[row] = first;
-        for (; from < end; from++)
-            if (n == first || column[n - 1] != dealt[from])
-                column[n++] = dealt[from];
-    }
-    begin[rows] = n;
-}
-
-/* Sorts what came into compressed rows at `to`; equal tuples become one. */
-static void compress(const struct traffic *t, const struct route *r, const struct fuse_box *box,
-                     const struct fuse_op *source, char *to) {
-    const struct fuse_tuples *tuples = &r->tuples;
-    struct order order = {t->rows, t->row_bytes, tuples->indices, tuples->dtype != FUSE_BOOL};
-    bool is_pairs = tuples->indices == 2 && !order.has_value;
-    uint32_t *begin = (uint32_t *)to, n = 0, from = 0;
-    /* Dealing the rows out moves each row's beginning to its end; they are put back as the tuples are written. */
-    int64_t rows = deal(begin, t, tuples, box, &order, is_pairs);
-    if (is_pairs) {
-        merge_pairs(begin, (uint32_t *)(to + tuples->column_offset[1]), t->order, rows);
-        return;
-    }
-    uint64_t second = tuples->indices > 1 ? (uint64_t)box->lo[tuples->index[1]] : 0;
-    for (int64_t row = 0; row < rows; row++) {
-        uint32_t end = begin[row];
-        sort_row(t->order + from, end - from, t->key, &order, second);
-        begin[row] = n;
-        while (from < end) {
-            uint32_t x = t->order[from++];
-            double value = order.has_value ? value_of(&order, x) : 1, equal = 1;
-            for (; from < end && same_tuple(&order, x, t->order[from]); from++, equal++)
-                if (order.has_value)
-                    value = combine(source->reduce, value, value_of(&order, t->order[from]));
-            if (source->mean)
-                value /= equal;
-            for (int k = 1; k < tuples->indices; k++)
-                ((uint32_t *)(to + tuples->column_offset[k]))[n] =
-                    (uint32_t)(position_of(&order, x)[k] - box->lo[tuples->index[k]]);
-            if (order.has_value)
-                store_value(to + tuples->value_offset, tuples->dtype, n, value);
-            n++;
-        }
-    }
-    begin[rows] = n;
-}
-
 /* ---- the step ---- */
 
 static bool open_traffic(struct traffic *t, struct fuse_exec *exec, const struct fuse_step *step,
                          const struct fuse_tuples *tuples) {
     int64_t ranks = exec->comm->size;
+    struct fuse_error err = {0};
     char *at = fuse_exec_data(exec, step->staging);
-    *t = (struct traffic){.exec = exec, .step = step, .row_bytes = tuples->row_bytes, .most = tuples->most};
+    *t = (struct traffic){.exec = exec, .step = step, .row_bytes = tuples->row_bytes};
+    t->capacity = step->piece_bytes / t->row_bytes;
     t->sending = (int64_t *)at;
     t->receiving = t->sending + ranks;
     t->send = (char *)(t->receiving + ranks);
     t->receive = t->send + ranks * step->piece_bytes;
     at += (2 * ranks * (step->piece_bytes + (int64_t)sizeof(int64_t)) + 63) / 64 * 64;
-    t->rows = at;
-    t->order = (uint32_t *)(at + t->most * t->row_bytes);
     memset(t->sending, 0, 2 * (size_t)ranks * sizeof *t->sending);
     t->message = calloc(2 * (size_t)ranks, sizeof *t->message);
-    t->key = malloc(KEYS * sizeof *t->key);
-    return t->message && t->key;
+    return fuse_tuple_sort_open(&t->sort, tuples, at, &err) == FUSE_OK && t->message;
 }
 
 static void store_tuples(struct fuse_exec *exec, const struct fuse_step *step, struct traffic *t,
@@ -511,18 +423,15 @@ static void store_tuples(struct fuse_exec *exec, const struct fuse_step *step, s
     const struct fuse_ir *ir = exec->plan->ir;
     struct fuse_box box = fuse_iteration_box(exec->plan, step->op, &step->partition, -1, -1, exec->comm->rank, 0);
     bool empty = exec->comm->rank >= exec->plan->mesh.used || fuse_box_is_empty(&box);
-    for (int i = 0; empty && i < box.rank; i++)
-        box.lo[i] = box.hi[i] = 0;
-    t->count = empty ? 0 : t->count;
     for (int k = 0; k < r->tuples.indices; k++)
-        if (box.hi[r->tuples.index[k]] - box.lo[r->tuples.index[k]] > UINT32_MAX) {
+        if (!empty && box.hi[r->tuples.index[k]] - box.lo[r->tuples.index[k]] > UINT32_MAX) {
             fuse_fail_at(&err, FUSE_EFAILED, r->op->span,
                          "a rank has more than 2^32 positions of one index of a relation");
             fuse_hint(&err, "use more ranks");
             fuse_exec_fail(exec, FUSE_EFAILED, &err);
             return;
         }
-    if (t->count > UINT32_MAX) {
+    if (t->sort.count > UINT32_MAX) {
         fuse_fail_at(&err, FUSE_EFAILED, r->op->span, "a rank has more than 2^32 tuples of a relation");
         fuse_hint(&err, "use more ranks");
         fuse_exec_fail(exec, FUSE_EFAILED, &err);
@@ -530,7 +439,10 @@ static void store_tuples(struct fuse_exec *exec, const struct fuse_step *step, s
     }
     const struct fuse_op *source = ir->ops.at[ir->values.at[r->op->input[0].value].op];
     char *to = fuse_exec_data(exec, step->pinned >= 0 ? step->pinned : step->to);
-    compress(t, r, &box, source, to);
+    int first = r->tuples.indices > 0 ? r->tuples.index[0] : -1;
+    if (!empty)
+        fuse_tuple_sort_write(&t->sort, first < 0 ? 1 : box.hi[first] - box.lo[first], source->reduce, source->mean,
+                              to);
     if (step->pinned >= 0)
         keep(exec,
              exec->backend->ops->transfer(exec->queue, fuse_exec_data(exec, step->to), FUSE_MEM_DEVICE, to,
@@ -540,26 +452,25 @@ static void store_tuples(struct fuse_exec *exec, const struct fuse_step *step, s
 
 void fuse_exec_tuples(struct fuse_exec *exec, const struct fuse_step *step) {
     struct fuse_error err = {0};
-    struct route route = {0};
     struct traffic traffic = {0};
     struct reader reader = {0};
     /* The staging may be in use by transfers of earlier steps. */
     keep(exec, exec->queue->ops->wait(exec->queue, FUSE_QUEUE_ALL, &err), &err);
-    bool fine = open_route(&route, exec, step);
-    fine &= open_traffic(&traffic, exec, step, &route.tuples);
+    struct route *route = calloc(1, sizeof *route);
+    bool fine = route && open_route(route, exec, step) && open_traffic(&traffic, exec, step, &route->tuples);
     if (!fine) /* the others wait for messages */
         fuse_comm_abort(exec->comm, FUSE_EMEMORY);
-    if (!open_reader(&reader, exec, route.op->input[0].value))
+    if (!open_reader(&reader, exec, route->op->input[0].value))
         keep(exec, fuse_fail(&err, FUSE_EMEMORY, "no memory to read rows"), &err);
     bool more = true;
     while (more) {
-        more = fill_pieces(&traffic, &route, &reader);
+        more = fill_pieces(&traffic, route, &reader);
         exchange(&traffic, &more);
     }
     if (exec->status == FUSE_OK)
-        store_tuples(exec, step, &traffic, &route);
+        store_tuples(exec, step, &traffic, route);
     close_reader(&reader, exec);
-    free(route.copy);
+    fuse_tuple_sort_close(&traffic.sort);
     free(traffic.message);
-    free(traffic.key);
+    close_route(route);
 }

@@ -16,11 +16,56 @@ static int64_t round_up(int64_t n, int64_t unit) {
     return fuse_sat_mul(fuse_sat_add(n, unit - 1) / unit, unit);
 }
 
+static int bits_of(int64_t n) {
+    int bits = 0;
+    while (bits < 63 && (int64_t)1 << bits < n)
+        bits++;
+    return bits;
+}
+
+/* Packs the positions in boxes of these extents into as few words as their order allows. */
+static void lay_out_key(struct fuse_tuples *t, const int64_t *extent) {
+    t->words = 1;
+    for (int k = 0; k < t->indices; k++) {
+        t->width[k] = bits_of(extent[k]);
+        if (t->bits[t->words - 1] + t->width[k] > 64)
+            t->words++;
+        t->word[k] = t->words - 1;
+        t->bits[t->words - 1] += t->width[k];
+    }
+    int below[FUSE_MAX_AXES] = {0};
+    for (int k = t->indices - 1; k >= 0; k--) {
+        t->shift[k] = t->width[k] > 0 ? below[t->word[k]] : 0;
+        below[t->word[k]] += t->width[k];
+    }
+    t->row_bytes = 8 * (t->words + (t->dtype != FUSE_BOOL));
+}
+
+/* Few rows are one block, sorted through another one; of many each bucket may leave a block half full, and so may each part of a
+ * bucket that is split, over and over. */
+static void lay_out_buckets(struct fuse_tuples *t) {
+    enum { BLOCK_ROWS = 256, BUCKET_BITS = 10 };
+    t->block_rows = t->spare_rows = t->most;
+    t->blocks = 1;
+    if (t->most > FUSE_TUPLE_BUCKET_ROWS) {
+        int splits = t->dtype != FUSE_BOOL ? 64 / FUSE_TUPLE_SPLIT_BITS + 1 : 0;
+        for (int w = 0; w < t->words; w++)
+            splits += t->bits[w] / FUSE_TUPLE_SPLIT_BITS + 1;
+        t->bucket_bits = t->bits[0] < BUCKET_BITS ? t->bits[0] : BUCKET_BITS;
+        t->block_rows = BLOCK_ROWS;
+        t->blocks = t->most / BLOCK_ROWS + (1 << t->bucket_bits) + ((int64_t)splits << FUSE_TUPLE_SPLIT_BITS) + 1;
+        t->spare_rows = 2 * FUSE_TUPLE_BUCKET_ROWS;
+    }
+    t->unsorted_bytes = fuse_sat_mul(fuse_sat_add(fuse_sat_mul(t->blocks, t->block_rows), t->spare_rows), t->row_bytes);
+    t->unsorted_bytes = fuse_sat_add(t->unsorted_bytes, fuse_sat_mul(t->blocks, sizeof(uint32_t)));
+}
+
 struct fuse_tuples fuse_plan_tuples(const struct fuse_plan *plan, int number, const struct fuse_layout *partition) {
     const struct fuse_op *op = plan->ir->ops.at[number];
     const struct fuse_value *relation = &plan->ir->values.at[op->input[0].value];
     const struct fuse_box whole = fuse_box_full(relation->rank, relation->extent);
     struct fuse_tuples t = {.rows = 1, .dtype = relation->dtype};
+    int64_t extent[FUSE_MAX_AXES] = {0};
     t.indices = relation_indices(t.index, op);
     for (int rank = 0; rank < plan->mesh.used; rank++) {
         struct fuse_box box = fuse_iteration_box(plan, number, partition, -1, -1, rank, 0);
@@ -32,6 +77,10 @@ struct fuse_tuples fuse_plan_tuples(const struct fuse_plan *plan, int number, co
         int64_t rows = t.indices > 0 ? box.hi[t.index[0]] - box.lo[t.index[0]] : 1;
         t.most = most > t.most ? most : t.most;
         t.rows = rows > t.rows ? rows : t.rows;
+        for (int k = 0; k < t.indices; k++) {
+            int64_t n = box.hi[t.index[k]] - box.lo[t.index[k]];
+            extent[k] = n > extent[k] ? n : extent[k];
+        }
     }
     int64_t at = round_up(fuse_sat_mul(t.rows + 1, sizeof(uint32_t)), 64);
     for (int k = 1; k < t.indices; k++) {
@@ -42,8 +91,8 @@ struct fuse_tuples fuse_plan_tuples(const struct fuse_plan *plan, int number, co
     if (t.dtype != FUSE_BOOL)
         at = fuse_sat_add(at, round_up(fuse_sat_mul(t.most, (int64_t)fuse_dtype_bytes(t.dtype)), 64));
     t.bytes = at;
-    int64_t words = t.indices + (t.dtype != FUSE_BOOL);
-    t.row_bytes = 8 * (words > 0 ? words : 1);
+    lay_out_key(&t, extent);
+    lay_out_buckets(&t);
     return t;
 }
 
@@ -100,9 +149,8 @@ int fuse_build_tuples(struct build *b, int number) {
     if (step.piece_bytes < t.row_bytes)
         step.piece_bytes = t.row_bytes;
     int64_t messages = fuse_sat_mul(2 * (int64_t)plan->mesh.ranks, fuse_sat_add(step.piece_bytes, sizeof(int64_t)));
-    int64_t unsorted = fuse_sat_mul(t.most, t.row_bytes + (int64_t)sizeof(uint32_t));
     step.staging = fuse_build_add_bytes(b, 's', device ? FUSE_MEM_PINNED : FUSE_MEM_HOST,
-                                        fuse_sat_add(round_up(messages, 64), unsorted));
+                                        fuse_sat_add(round_up(messages, 64), t.unsorted_bytes));
     if (device)
         step.pinned = fuse_build_add_bytes(b, 's', FUSE_MEM_PINNED, t.bytes);
     step.to = fuse_build_add_bytes(b, 't', fuse_build_tensor_kind(b), t.bytes);

@@ -231,8 +231,18 @@ struct fuse_tuples {
     /* Bytes from the start of the buffer: where each row begins (rows + 1 of them) at 0, then the positions along the other
      * indices, then the values. */
     int64_t column_offset[FUSE_MAX_AXES], value_offset, bytes;
-    int64_t row_bytes; /* of an unsorted one on its way: a position of 8 bytes an index, a double if it has a value */
+    /* An unsorted one on its way: its key, whose words order tuples as their positions do, the most significant first, and if it
+     * has a value one more word. Index k is bits [shift, shift + width) of a word; bits[w] of word w are in use. */
+    int words, word[FUSE_MAX_AXES], shift[FUSE_MAX_AXES], width[FUSE_MAX_AXES], bits[FUSE_MAX_AXES];
+    int64_t row_bytes;
+    /* What sorting wants: 1 << bucket_bits buckets by the first bits, of blocks of so many rows each, and rows to work with. */
+    int bucket_bits;
+    int64_t block_rows, blocks, spare_rows, unsorted_bytes;
 };
+
+/* A bucket of more rows than this is split by so many bits more. */
+#define FUSE_TUPLE_BUCKET_ROWS (1 << 16)
+#define FUSE_TUPLE_SPLIT_BITS 6
 
 /* Operations that run one slab of an axis at a time, so that what passes between them is never whole; with them sinks, which
  * write what the turn has made, and sources that are streamed. In every one of them the axis is one index, split over the same mesh dimensions: the outermost `dims`. */

@@ -172,9 +172,8 @@ static bool is_tuples(const struct checker *c, const struct fuse_step *s, const 
     struct fuse_tuples t = fuse_plan_tuples(c->plan, s->op, &s->partition);
     int64_t ranks = c->plan->mesh.ranks;
     int64_t messages = fuse_sat_mul(2 * ranks, fuse_sat_add(s->piece_bytes, sizeof(int64_t)));
-    int64_t unsorted = fuse_sat_mul(t.most, t.row_bytes + (int64_t)sizeof(uint32_t));
     if (s->piece_bytes < t.row_bytes || s->piece_bytes % t.row_bytes != 0 ||
-        fuse_sat_add(fuse_sat_add(messages, 63) / 64 * 64, unsorted) > c->plan->buffers.at[s->staging].bytes)
+        fuse_sat_add(fuse_sat_add(messages, 63) / 64 * 64, t.unsorted_bytes) > c->plan->buffers.at[s->staging].bytes)
         return false;
     if (s->pinned >= 0 && (!is_buffer(c, s->pinned) || c->plan->buffers.at[s->pinned].bytes < t.bytes))
         return false;
