@@ -6,6 +6,7 @@
 #include "graphs.h"
 
 #include "backend/closure.h"
+#include "backend/two_sided.h"
 
 #include <stdbool.h>
 #include <stdio.h>
@@ -157,6 +158,39 @@ static double measure(const char *name, struct graph g, int64_t truth, double ba
     return s;
 }
 
+/* Same generation: whose parents are, and the root with itself. */
+static void measure_generation(const char *name, struct graph g, int64_t truth, double bar) {
+    struct fuse_error err = {0};
+    struct fuse_adjacency up, down, base;
+    const int64_t root = 0;
+    double seconds[MOST_REPEATS], user[MOST_REPEATS];
+    struct fuse_two_sided r = {0};
+    for (int i = 0; i < repeats && strstr(name, only) != NULL; i++) {
+        fuse_two_sided_close(&r);
+        const double begin = now(), user_begin = user_seconds();
+        if (fuse_adjacency_open(&up, g.n, g.n, g.pairs, g.to, g.from, &err) != FUSE_OK ||
+            fuse_adjacency_open(&down, g.n, g.n, g.pairs, g.from, g.to, &err) != FUSE_OK ||
+            fuse_adjacency_open(&base, g.n, g.n, 1, &root, &root, &err) != FUSE_OK ||
+            fuse_two_sided_open(&r, &(struct fuse_two_sided_question){&base, &up, &down}, 0, &err) != FUSE_OK)
+            exit(1);
+        seconds[i] = now() - begin;
+        user[i] = user_seconds() - user_begin;
+        fuse_adjacency_close(&up);
+        fuse_adjacency_close(&down);
+        fuse_adjacency_close(&base);
+    }
+    if (strstr(name, only) != NULL) {
+        const double s = median(seconds, repeats);
+        const bool right = truth < 0 || r.count == truth, fast = !bars || bar <= 0 || s <= bar;
+        printf("%-34s n %8lld pairs %8lld -> %11lld  %8.4f s (user %.4f)  %6.1f MB  bar %.3f%s%s\n", name,
+               (long long)g.n, (long long)g.pairs, (long long)r.count, s, median(user, repeats), (double)r.bytes / 1e6,
+               bar, right ? "" : "  WRONG COUNT", fast ? "" : "  TOO SLOW");
+        failures += !right || !fast;
+        fuse_two_sided_close(&r);
+    }
+    graph_free(&g);
+}
+
 static struct graph shuffled(struct graph g) {
     graph_shuffle(&g, 7);
     return g;
@@ -215,6 +249,8 @@ int main(int argc, char **argv) {
     compare("geometric 130k one way",
             measure("geometric 130k one way shuffled", shuffled(graph_geometric(130000, 5, 0, 5)), -1, 0, NO_PEER),
             measure("geometric 130k one way by breadth", by_breadth(graph_geometric(130000, 5, 0, 5)), -1, 0, NO_PEER));
+    measure_generation("same generation, tree depth 11", graph_tree(2, 11), (((int64_t)1 << 24) - 1) / 3, 0.06);
+    measure_generation("same generation, random 4k, 32k", graph_random(4000, 32000, 1), -1, 0);
     measure("grid 250", graph_grid(250, 250), grid_count(250), 10, NO_PEER);
     measure("grid 250 shuffled", shuffled(graph_grid(250, 250)), grid_count(250), 14, NO_PEER);
 #if defined(HAVE_GRAPHBLAS)

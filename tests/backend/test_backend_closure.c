@@ -5,6 +5,7 @@
 
 #include "backend/closure.h"
 #include "backend/closure_internal.h"
+#include "backend/two_sided.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -309,11 +310,74 @@ static void misuse(void **state) {
     graph_free(&g);
 }
 
+/* R by applying the rule to everything until nothing changes. */
+static void apply_both_sides(unsigned char *truth, const struct graph *base, const struct graph *up,
+                             const struct graph *down) {
+    const int64_t n = down->n;
+    for (int64_t i = 0; i < base->pairs; i++)
+        truth[base->from[i] * n + base->to[i]] = 1;
+    for (bool changed = true; changed;) {
+        changed = false;
+        for (int64_t i = 0; i < up->pairs; i++)
+            for (int64_t j = 0; j < down->pairs; j++)
+                if (truth[up->to[i] * n + down->from[j]] && !truth[up->from[i] * n + down->to[j]]) {
+                    truth[up->from[i] * n + down->to[j]] = 1;
+                    changed = true;
+                }
+    }
+}
+
+static void solve_both_sides(struct fuse_two_sided *r, const struct graph *base, const struct graph *up,
+                             const struct graph *down) {
+    struct fuse_error err = {0};
+    struct fuse_adjacency a[3];
+    assert_int_equal(fuse_adjacency_open(&a[0], up->n, down->n, base->pairs, base->from, base->to, &err), FUSE_OK);
+    assert_int_equal(fuse_adjacency_open(&a[1], up->n, up->n, up->pairs, up->from, up->to, &err), FUSE_OK);
+    assert_int_equal(fuse_adjacency_open(&a[2], down->n, down->n, down->pairs, down->from, down->to, &err), FUSE_OK);
+    const struct fuse_two_sided_question q = {.base = &a[0], .up = &a[1], .down = &a[2]};
+    assert_int_equal(fuse_two_sided_open(r, &q, fuse_two_sided_bytes(&q), &err), FUSE_OK);
+    assert_true(r->bytes <= fuse_two_sided_bytes(&q));
+    struct fuse_two_sided none;
+    assert_int_equal(fuse_two_sided_open(&none, &q, 1, &err), FUSE_EMEMORY);
+    for (int i = 0; i < 3; i++)
+        fuse_adjacency_close(&a[i]);
+}
+
+static void both_sides(void **state) {
+    (void)state;
+    for (uint64_t seed = 0; seed < 2000; seed++) {
+        uint64_t s = seed;
+        const int64_t rows = 1 + pick(&s, seed % 10 ? 12 : 90), columns = 1 + pick(&s, seed % 10 ? 12 : 90);
+        struct graph up = graph_random(rows, pick(&s, 2 * rows), graph_random_bits(&s));
+        struct graph down = graph_random(columns, pick(&s, 2 * columns), graph_random_bits(&s)), base = {0};
+        for (int64_t i = pick(&s, 6); i >= 0; i--) {
+            const int64_t x = pick(&s, rows);
+            graph_add(&base, x, pick(&s, columns));
+        }
+        unsigned char *truth = calloc((size_t)(rows * columns), 1);
+        assert_non_null(truth);
+        apply_both_sides(truth, &base, &up, &down);
+        struct fuse_two_sided r;
+        solve_both_sides(&r, &base, &up, &down);
+        int64_t count = 0;
+        for (int64_t i = 0; i < rows * columns; i++) {
+            assert_int_equal(fuse_two_sided_has(&r, i / columns, i % columns), truth[i]);
+            count += truth[i];
+        }
+        assert_int_equal(r.count, count);
+        fuse_two_sided_close(&r);
+        free(truth);
+        graph_free(&up);
+        graph_free(&down);
+        graph_free(&base);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(small_graphs), cmocka_unit_test(middling_graphs), cmocka_unit_test(blocks_of_all_kinds),
         cmocka_unit_test(closed_forms), cmocka_unit_test(nothing),         cmocka_unit_test(budgets),
-        cmocka_unit_test(misuse),
+        cmocka_unit_test(misuse),       cmocka_unit_test(both_sides),
     };
     return cmocka_run_group_tests(tests, find_isas, NULL);
 }
