@@ -252,9 +252,61 @@ static int run(const struct launch *launch, const struct environment *env, uint6
     return status;
 }
 
+/* ---- how plans for several numbers of ranks compare ---- */
+
+enum { SCALING_ROWS = 64, SCALING_WIDTH = 160 };
+
+struct scaling {
+    int rows;
+    char row[SCALING_ROWS][SCALING_WIDTH];
+    double first; /* rank seconds of the first plan that fits; 0: none does */
+};
+
+static void add_row(struct scaling *scaling, fuse_dist_program *program, int ranks) {
+    struct fuse_dist_plan_summary sum;
+    if (scaling->rows == SCALING_ROWS)
+        return;
+    char *row = scaling->row[scaling->rows++];
+    if (!fuse_dist_summarise_plan(&sum, program)) {
+        snprintf(row, SCALING_WIDTH, "%7d  there is no plan: see above", ranks);
+        return;
+    }
+    double cost = sum.ranks * sum.seconds, all = sum.kernel_seconds + sum.message_seconds + sum.file_seconds;
+    if (scaling->first == 0)
+        scaling->first = cost;
+    double percent = all > 0 ? 100 / all : 0;
+    snprintf(row, SCALING_WIDTH, "%7d %7d %12.6f %9.0f%% %12.1f %12.1f %7.0f%% %7.0f%% %7.0f%%  %s, %.0f%%", sum.ranks,
+             sum.used, sum.seconds, cost > 0 ? 100 * scaling->first / cost : 100,
+             (double)sum.received_bytes_max / (1 << 20), (double)sum.peak_bytes / (1 << 20),
+             percent * sum.kernel_seconds, percent * sum.message_seconds, percent * sum.file_seconds, sum.longest,
+             percent * sum.longest_seconds);
+}
+
+static void print_scaling(struct output *output, const struct scaling *scaling) {
+    write_output(
+        output, "\nscaling, modelled: efficiency against the first that fits, MiB a rank at most, what takes the time, "
+                "and the longest step\n"
+                "  ranks    used      seconds efficiency MiB received     MiB held kernels messages   files\n");
+    for (int i = 0; i < scaling->rows; i++) {
+        write_output(output, scaling->row[i]);
+        write_output(output, "\n");
+    }
+}
+
+static enum fuse_dist_text plan_form(const char *format) {
+    static const struct {
+        const char *word;
+        enum fuse_dist_text form;
+    } forms[] = {{"json", FUSE_DIST_PLAN_JSON}, {"html", FUSE_DIST_PLAN_HTML}, {"svg", FUSE_DIST_PLAN_SVG}};
+    for (size_t i = 0; format && i < sizeof forms / sizeof *forms; i++)
+        if (strcmp(format, forms[i].word) == 0)
+            return forms[i].form;
+    return FUSE_DIST_PLAN;
+}
+
 /* *opened: the program is right, so that another number of ranks may be tried. */
 static int plan_once(fuse_dist_job *job, const struct launch *launch, int ranks, struct output *output, size_t *printed,
-                     bool *opened) {
+                     bool *opened, struct scaling *scaling) {
     struct fuse_dist_options options = launch->options;
     options.ranks = ranks;
     fuse_dist_program *program;
@@ -269,8 +321,9 @@ static int plan_once(fuse_dist_job *job, const struct launch *launch, int ranks,
     if (status == 0) {
         size_t said = strlen(fuse_dist_messages(program));
         status = fuse_dist_plan(program);
-        print_text(program, output, FUSE_DIST_PLAN);
+        print_text(program, output, plan_form(launch->format));
         print_messages(program, output, &said);
+        add_row(scaling, program, ranks);
     }
     fuse_dist_close(program);
     return status;
@@ -284,13 +337,16 @@ static int plan(const struct launch *launch, const struct environment *env) {
         return status;
     struct output standard = {0}, *output = env->rank == 0 ? &standard : NULL;
     size_t printed = 0;
-    bool opened = true;
+    bool opened = true, is_text = !launch->format || strcmp(launch->format, "text") == 0;
+    struct scaling scaling = {0};
     for (int i = 0; i < launch->rank_counts && opened; i++) {
-        if (output && i > 0)
+        if (output && i > 0 && is_text)
             write_output(output, "\n");
-        int one = plan_once(job, launch, launch->ranks[i], output, &printed, &opened);
+        int one = plan_once(job, launch, launch->ranks[i], output, &printed, &opened, &scaling);
         status = status ? status : one;
     }
+    if (output && is_text && scaling.rows > 1)
+        print_scaling(output, &scaling);
     fuse_dist_job_close(job);
     int flushed = output ? flush_output(output) : 0;
     return status ? status : flushed;

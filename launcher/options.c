@@ -256,6 +256,7 @@ static bool take_value(struct launch *out, enum launch_option option, char *text
         return fail(out, "'%s' is no value for --%s %s", text, row->word, row->argument);
     switch (option) {
     case LAUNCH_OPTION_DUMP: out->dump = text; break;
+    case LAUNCH_OPTION_FORMAT: out->format = text; break;
     case LAUNCH_OPTION_MODE: out->options.mode = text; break;
     case LAUNCH_OPTION_QUERY: out->queries[out->options.queries++] = text; break;
     case LAUNCH_OPTION_PACK_BELOW: out->pack_below = number; break;
@@ -429,6 +430,9 @@ static bool check_together(struct launch *out, const struct scan *scan) {
     }
     if (out->command == LAUNCH_PLAN && !out->rank_counts)
         return fail(out, "plan needs a number of ranks: --ranks N");
+    bool is_picture = out->format && (strcmp(out->format, "html") == 0 || strcmp(out->format, "svg") == 0);
+    if (is_picture && out->rank_counts > 1)
+        return fail(out, "a picture shows the plan for one number of ranks: --ranks N");
     return true;
 }
 

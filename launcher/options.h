@@ -74,6 +74,7 @@ struct launch {
     struct fuse_dist_bench bench; /* BENCH, without words, ranks and json */
     const char *progress;         /* NULL: auto */
     const char *dump;             /* NULL: run the program */
+    const char *format;           /* PLAN: NULL: text */
     bool explain, times, json;
     char error[512]; /* what is wrong with the command line, "" when nothing is: then nothing else counts */
     char hint[256];

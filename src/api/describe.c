@@ -1,4 +1,5 @@
 #include "api/policy_apply.h"
+#include "api/plan_page.h"
 #include "api/program.h"
 
 #include <inttypes.h>
@@ -162,6 +163,21 @@ const char *fuse_dist_text(fuse_dist_program *program, enum fuse_dist_text what)
         fuse_plan_print(&text, program->plan);
         fuse_api_describe_cost(&text, program);
         break;
+    case FUSE_DIST_PLAN_JSON:
+        if (!program->plan)
+            return NULL;
+        fuse_plan_print_json(&text, program->plan);
+        break;
+    case FUSE_DIST_PLAN_HTML:
+        if (!program->plan)
+            return NULL;
+        fuse_api_plan_page(&text, program->plan, program->path);
+        break;
+    case FUSE_DIST_PLAN_SVG:
+        if (!program->plan)
+            return NULL;
+        fuse_api_plan_picture(&text, program->plan);
+        break;
     case FUSE_DIST_EXPLAIN:
         if (!program->has_run)
             return NULL;
@@ -180,4 +196,50 @@ const char *fuse_dist_text(fuse_dist_program *program, enum fuse_dist_text what)
         break;
     }
     return text.at ? text.at : "";
+}
+
+/* What of a step's time is what: kernels, messages or files. */
+static double *part_of(struct fuse_dist_plan_summary *sum, enum fuse_step_kind kind) {
+    switch (kind) {
+    case FUSE_STEP_MOVE:
+    case FUSE_STEP_REDUCE: return &sum->message_seconds;
+    case FUSE_STEP_READ:
+    case FUSE_STEP_WRITE:
+    case FUSE_STEP_TUPLES: return &sum->file_seconds;
+    default: return &sum->kernel_seconds;
+    }
+}
+
+int fuse_dist_summarise_plan(struct fuse_dist_plan_summary *out, fuse_dist_program *program) {
+    const struct fuse_plan *plan = program->plan;
+    *out = (struct fuse_dist_plan_summary){0};
+    if (!plan)
+        return 0;
+    int longest = -1;
+    for (int s = 0; s < plan->steps.n; s++) {
+        const struct fuse_step *step = &plan->steps.at[s];
+        *part_of(out, step->kind) += 1e-12 * (double)step->time_ps;
+        if (longest < 0 || step->time_ps > plan->steps.at[longest].time_ps)
+            longest = s;
+    }
+    out->ranks = plan->mesh.ranks;
+    out->used = plan->mesh.used;
+    out->seconds = 1e-12 * (double)plan->time_ps;
+    out->peak_bytes = plan->peak_bytes;
+    for (int p = 0; p < FUSE_PHASES; p++) {
+        out->received_bytes_max = fuse_sat_add(out->received_bytes_max, plan->received_bytes_max[p]);
+        out->received_bytes_total = fuse_sat_add(out->received_bytes_total, plan->received_bytes_total[p]);
+    }
+    out->longest = "nothing";
+    if (longest < 0)
+        return 1;
+    const struct fuse_step *step = &plan->steps.at[longest];
+    const struct fuse_op *op = plan->ir->ops.at[step->op];
+    bool moves = step->kind == FUSE_STEP_MOVE || step->kind == FUSE_STEP_REDUCE;
+    struct fuse_text name = {.arena = program->arena};
+    fuse_text_add(&name, "%s ", fuse_step_kind_name(step->kind));
+    fuse_plan_print_value(&name, plan, moves ? step->have.value : op->out >= 0 ? op->out : op->input[0].value);
+    out->longest = name.at;
+    out->longest_seconds = 1e-12 * (double)step->time_ps;
+    return 1;
 }

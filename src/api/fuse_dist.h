@@ -160,6 +160,9 @@ enum fuse_dist_text {
     FUSE_DIST_SUMMARY,      /* after open: tensors, equations, sources, sinks, exports */
     FUSE_DIST_POLICY,       /* after open: what each rule of the policy does; with a plan, what they cost */
     FUSE_DIST_PLAN,         /* after plan: layouts, steps, bytes, flops, memory */
+    FUSE_DIST_PLAN_JSON,    /* .. as one JSON object */
+    FUSE_DIST_PLAN_HTML,    /* .. as a page: the graph, layouts on the mesh, memory over time, the critical path */
+    FUSE_DIST_PLAN_SVG,     /* .. the graph of that page alone */
     FUSE_DIST_EXPLAIN,      /* after run: the plan beside what was measured */
     FUSE_DIST_TIMES,        /* after run: one JSON object */
     FUSE_DIST_CONTENTS,     /* of fuse_dist_open_file: what the file holds, for people */
@@ -168,6 +171,18 @@ enum fuse_dist_text {
 /* A text form of the program, NULL before the stage that makes it. Local. */
 FUSE_DIST_API const char *fuse_dist_text(fuse_dist_program *program, enum fuse_dist_text what);
 FUSE_DIST_API void fuse_dist_close(fuse_dist_program *program);
+
+/* What a plan comes to. Times are modelled. */
+struct fuse_dist_plan_summary {
+    int ranks, used;
+    double seconds, kernel_seconds, message_seconds, file_seconds; /* of the busiest rank, one thing after the other */
+    int64_t received_bytes_max, received_bytes_total;              /* by a rank, by all */
+    int64_t peak_bytes;                                            /* of planned buffers a rank */
+    const char *longest; /* the step that takes the most time: "contract C"; lives until fuse_dist_close */
+    double longest_seconds;
+};
+/* 0 before there is a plan. Local. */
+FUSE_DIST_API int fuse_dist_summarise_plan(struct fuse_dist_plan_summary *out, fuse_dist_program *program);
 
 /* A function of the language, in words: what `fuse-dist help builtins` and docs/builtins.md show. */
 struct fuse_dist_builtin {

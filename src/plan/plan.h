@@ -304,6 +304,14 @@ enum fuse_status fuse_plan_make(struct fuse_plan **out, struct fuse_arena *arena
 /* Layouts, steps, bytes, flops, peak; stable text. */
 void fuse_plan_print(struct fuse_text *text, const struct fuse_plan *plan);
 
+/* The same and more as one JSON object: tensors, steps, buffers. */
+void fuse_plan_print_json(struct fuse_text *text, const struct fuse_plan *plan);
+/* "C", or "%3" for an intermediate. */
+void fuse_plan_print_value(struct fuse_text *text, const struct fuse_plan *plan, int value);
+/* A line of fuse_plan_print, with its end. */
+void fuse_plan_print_step(struct fuse_text *text, const struct fuse_plan *plan, int step);
+const char *fuse_step_kind_name(enum fuse_step_kind kind); /* "move", .. */
+
 /* ---- messages ------------------------------------------------------------------------------------------------- */
 
 /* What two ranks exchange in one MOVE or REDUCE step at one turn, as pieces of at most piece_bytes: both sides compute

@@ -214,3 +214,15 @@ void fuse_plan_print(struct fuse_text *text, const struct fuse_plan *plan) {
     fuse_text_add(text, "\n  modelled time %lld.%06lld s\n", (long long)(plan->time_ps / 1000000000000),
                   (long long)(plan->time_ps / 1000000 % 1000000));
 }
+
+const char *fuse_step_kind_name(enum fuse_step_kind kind) {
+    return step_name[kind];
+}
+
+void fuse_plan_print_value(struct fuse_text *text, const struct fuse_plan *plan, int value) {
+    print_value_name(text, plan, value);
+}
+
+void fuse_plan_print_step(struct fuse_text *text, const struct fuse_plan *plan, int step) {
+    print_step(text, plan, step, 0);
+}
