@@ -6,7 +6,7 @@
 /* The one table. A format is a file of this folder and a row here. */
 static const struct fuse_format *const formats[] = {&fuse_format_npy,  &fuse_format_npz,  &fuse_format_safetensors,
                                                     &fuse_format_hdf5, &fuse_format_json, &fuse_format_jsonl,
-                                                    &fuse_format_tsv,  &fuse_format_coo};
+                                                    &fuse_format_tsv,  &fuse_format_coo,  &fuse_format_words};
 
 const struct fuse_format *fuse_format_find(const char *path) {
     size_t length = strlen(path);

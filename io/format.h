@@ -151,6 +151,7 @@ extern const struct fuse_format fuse_format_safetensors;
 extern const struct fuse_format fuse_format_json;
 extern const struct fuse_format fuse_format_jsonl;
 extern const struct fuse_format fuse_format_tsv;
+extern const struct fuse_format fuse_format_words; /* a relation of position and token */
 /* A list of symbols, one a line: `axis x = "names.txt"`. Fields only; not in the table. */
 extern const struct fuse_format fuse_format_names;
 

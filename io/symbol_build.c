@@ -8,7 +8,8 @@
  *   4  and give them to all who asked
  *   5  names go from their owners to the shelves that they are looked up on
  *
- * A place is one number: files follow each other, with the list of names of a table in front and constants behind. */
+ * A place is one number: files follow each other, with lists of names and vocabularies in front and constants
+ * behind. A vocabulary has the ids of its symbols; the others of its table come behind the largest of them. */
 #include "io/symbol_builder.h"
 #include "io/tally_join.h"
 
@@ -147,6 +148,14 @@ static enum fuse_status number_table(struct fuse_symbol_builder *b, int p, int t
     int64_t mine = 0, before, all, end = p < b->parts ? b->part[p + 1].first : b->sents;
     for (int64_t k = b->part[p].first; k < end; k++)
         mine += b->sent[k].is_first && b->sent[k].table == table;
+    const struct fuse_symbol_part *part = &b->part[p];
+    if (part->vocabulary) {
+        for (int64_t k = part->first; k < end; k++)
+            b->id[k] = part->id[k - part->first];
+        b->count[table] = part->vocabulary->end > b->count[table] ? part->vocabulary->end : b->count[table];
+        b->symbols->shelf[table].given = b->count[table];
+        return FUSE_OK;
+    }
     FUSE_TRY(fuse_sum_before(&before, &all, b->comm, mine, b->err));
     int64_t id = b->count[table] + before;
     b->count[table] += all;
@@ -167,7 +176,7 @@ static bool has_table(const struct fuse_symbol_builder *b, int p, int table) {
         return false;
     }
     if (!part->kept)
-        return part->names_of == table;
+        return part->table[0] == table;
     for (int c = 0; c < part->kept->columns; c++)
         if (part->table[c] == table)
             return true;
@@ -249,6 +258,39 @@ static enum fuse_status check_names(struct fuse_symbol_builder *b) {
     if (first == INT64_MAX)
         return FUSE_OK;
     return fuse_agree(b->comm, mine == first ? explain_fault(b, mine) : FUSE_OK, b->err);
+}
+
+/* ---- vocabularies ---- */
+
+/* Local. What the vocabularies of one table say must agree, with each other and with it. */
+static enum fuse_status check_table(const struct fuse_symbol_builder *b, int table,
+                                    const struct fuse_vocabulary **vocabulary) {
+    int n = 0;
+    for (int p = 0; p < b->parts; p++) {
+        const struct fuse_symbol_part *part = &b->part[p];
+        bool is_known = !part->vocabulary || part->table[0] != table;
+        for (int k = 0; k < n && !is_known; k++)
+            is_known = strcmp(vocabulary[k]->path, part->path) == 0;
+        if (!is_known)
+            vocabulary[n++] = part->vocabulary;
+    }
+    if (n > 0 && b->want->names[table].path) {
+        fuse_fail(b->err, FUSE_EINPUT, "%s: this vocabulary is of an axis that has a list of names, %s",
+                  vocabulary[0]->path, b->want->names[table].path);
+        fuse_hint(b->err, "one of the two says which ids tokens have: leave the declaration or the vocabulary out");
+        return FUSE_EINPUT;
+    }
+    return n > 1 && b->comm->rank == 0 ? fuse_vocabulary_agree(vocabulary, n, b->err) : FUSE_OK;
+}
+
+/* Collective. */
+static enum fuse_status check_vocabularies(struct fuse_symbol_builder *b) {
+    const struct fuse_vocabulary **vocabulary = malloc(((size_t)b->parts + 1) * sizeof *vocabulary);
+    enum fuse_status st = vocabulary ? FUSE_OK : no_memory(b->err);
+    for (int t = 0; t < b->want->tables && st == FUSE_OK; t++)
+        st = check_table(b, t, vocabulary);
+    free(vocabulary);
+    return fuse_agree(b->comm, st, b->err);
 }
 
 /* ---- 5: shelves ---- */
@@ -368,7 +410,7 @@ static enum fuse_status open_builder(struct fuse_symbol_builder *b) {
     if (b->comm->rank == 0 && getrandom(&seed, sizeof seed, 0) != sizeof seed)
         seed = 0x2545F4914F6CDD1Du;
     FUSE_TRY(b->comm->ops->broadcast(b->comm, &seed, sizeof seed, 0, b->err));
-    b->part = calloc((size_t)(want->tables + want->files) + 1, sizeof *b->part);
+    b->part = calloc((size_t)(want->tables + 2 * want->files) + 1, sizeof *b->part);
     b->question = calloc(ranks, sizeof *b->question);
     b->begin = calloc(2 * (ranks + 1), sizeof *b->begin);
     b->first_begin = b->begin ? b->begin + ranks + 1 : NULL;
@@ -397,6 +439,8 @@ static enum fuse_status open_builder(struct fuse_symbol_builder *b) {
 static void close_builder(struct fuse_symbol_builder *b) {
     for (int r = 0; b->question && r < b->comm->size; r++)
         free(b->question[r].own);
+    for (int p = 0; b->part && p < b->parts; p++)
+        free(b->part[p].id);
     free(b->part);
     free(b->question);
     free(b->begin);
@@ -417,6 +461,7 @@ static void close_builder(struct fuse_symbol_builder *b) {
 /* Collective. */
 static enum fuse_status build(struct fuse_symbol_builder *b, struct fuse_arena *arena) {
     FUSE_TRY(open_builder(b));
+    FUSE_TRY(check_vocabularies(b));
     FUSE_TRY(fuse_symbols_collect(b));
     fuse_dictionary_close(&b->met);
     size_t sents = (size_t)b->sents + 1;

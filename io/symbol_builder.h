@@ -7,6 +7,7 @@
 #include "io/symbol_dictionary.h"
 #include "io/symbols_internal.h"
 #include "io/tsv_scan.h"
+#include "io/vocabulary.h"
 
 /* The largest message of one symbol. */
 #define FUSE_SYMBOL_RECORD_BYTES (16 + FUSE_SYMBOL_BYTES)
@@ -27,16 +28,19 @@ struct fuse_symbol_owned {
     uint32_t id;
 };
 
-/* A file that is read: a list of names, or one of the program. */
+/* A file that is read: a list of names, a vocabulary, or one of the program. */
 struct fuse_symbol_part {
     const char *path, *text_part;
     const struct fuse_format *format;
     const struct fuse_probe *probe;
     int table[FUSE_MAX_AXES], names_of; /* names_of: the table that this is the list of, -1: none */
-    struct fuse_kept_rows *kept;        /* NULL: of names nothing is kept */
-    int64_t base, before;               /* of its places; rows of lower ranks */
-    int64_t first;                      /* of this rank's symbols, those met in it */
-    int64_t fault_place;                /* a name that stands twice among this rank's, INT64_MAX: none */
+    struct fuse_kept_rows *kept;        /* NULL: of names and vocabularies nothing is kept */
+    const struct fuse_vocabulary
+        *vocabulary;              /* it is one, for table[0]: it has no format and probe; rank 0 has met it */
+    uint32_t *id;                 /* then, on rank 0: of its symbols, from `first` on */
+    int64_t base, places, before; /* its places begin at base; rows of lower ranks */
+    int64_t first;                /* of this rank's symbols, those met in it */
+    int64_t fault_place;          /* a name that stands twice among this rank's, INT64_MAX: none */
     struct fuse_tsv_verdict found;
     char reason[160];
     const char *hint;

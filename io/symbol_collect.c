@@ -44,9 +44,36 @@ static enum fuse_status grow(void **at, int64_t *room, int64_t n, size_t size, s
 /* ---- parts ---- */
 
 static void add_part(struct fuse_symbol_builder *b, struct fuse_symbol_part part) {
-    part.base = b->parts > 0 ? b->part[b->parts - 1].base + fuse_text_file_bytes(b->part[b->parts - 1].probe) : 0;
+    part.places = part.vocabulary ? part.vocabulary->items : fuse_text_file_bytes(part.probe);
     part.fault_place = INT64_MAX;
+    part.base = b->part[b->parts].base;
     b->part[b->parts++] = part;
+    b->part[b->parts].base = part.base + part.places;
+}
+
+static void add_vocabulary(struct fuse_symbol_builder *b, const struct fuse_symbol_file *file) {
+    const struct fuse_vocabulary *vocabulary = file->probe->vocabulary;
+    int last = file->columns - 1;
+    if (vocabulary && file->table[last] >= 0)
+        add_part(b,
+                 (struct fuse_symbol_part){
+                     .path = vocabulary->path, .vocabulary = vocabulary, .table = {file->table[last]}, .names_of = -1});
+}
+
+static void add_file(struct fuse_symbol_builder *b, const struct fuse_symbol_file *file, struct fuse_kept_rows *kept) {
+    struct fuse_symbol_part part = {.path = file->path,
+                                    .text_part = file->part,
+                                    .format = file->format,
+                                    .probe = file->probe,
+                                    .names_of = -1,
+                                    .kept = kept};
+    kept->columns = file->columns;
+    kept->has_value = file->has_value;
+    for (int c = 0; c < file->columns; c++) {
+        part.table[c] = file->table[c];
+        kept->is_symbolic[c] = file->table[c] >= 0;
+    }
+    add_part(b, part);
 }
 
 void fuse_symbols_list_parts(struct fuse_symbol_builder *b) {
@@ -58,25 +85,10 @@ void fuse_symbols_list_parts(struct fuse_symbol_builder *b) {
                                                   .probe = want->names[t].probe,
                                                   .table = {t},
                                                   .names_of = t});
-    for (int f = 0; f < want->files; f++) {
-        const struct fuse_symbol_file *file = &want->file[f];
-        struct fuse_kept_rows *kept = &b->symbols->rows[f];
-        struct fuse_symbol_part part = {.path = file->path,
-                                        .text_part = file->part,
-                                        .format = file->format,
-                                        .probe = file->probe,
-                                        .names_of = -1,
-                                        .kept = kept};
-        kept->columns = file->columns;
-        kept->has_value = file->has_value;
-        for (int c = 0; c < file->columns; c++) {
-            part.table[c] = file->table[c];
-            kept->is_symbolic[c] = file->table[c] >= 0;
-        }
-        add_part(b, part);
-    }
-    b->part[b->parts].base =
-        b->parts > 0 ? b->part[b->parts - 1].base + fuse_text_file_bytes(b->part[b->parts - 1].probe) : 0;
+    for (int f = 0; f < want->files; f++)
+        add_vocabulary(b, &want->file[f]);
+    for (int f = 0; f < want->files; f++)
+        add_file(b, &want->file[f], &b->symbols->rows[f]);
 }
 
 enum fuse_status fuse_symbols_open_part(struct fuse_symbol_builder *b, struct fuse_field_source **out,
@@ -167,6 +179,32 @@ static enum fuse_status take_rows(struct fuse_symbol_builder *b, struct fuse_sym
     return FUSE_OK;
 }
 
+/* Its symbols have their ids already. One that another vocabulary had before is of that one. */
+static enum fuse_status take_vocabulary(struct fuse_symbol_builder *b) {
+    struct fuse_symbol_part *part = &b->part[b->at++];
+    const struct fuse_vocabulary *vocabulary = part->vocabulary;
+    part->first = b->sents;
+    if (b->comm->rank != 0)
+        return FUSE_OK;
+    part->id = malloc(((size_t)vocabulary->items + 1) * sizeof *part->id);
+    if (!part->id)
+        return no_memory(b->err);
+    for (int64_t k = 0; k < vocabulary->items; k++) {
+        const struct fuse_vocabulary_item *item = &vocabulary->item[k];
+        struct fuse_symbol_key key = {item->token, item->bytes, (uint32_t)part->table[0], 0};
+        bool is_new;
+        key.hash = fuse_dictionary_hash(&b->met, key.text, key.bytes, key.table);
+        FUSE_TRY(fuse_dictionary_reserve(&b->met, 1, key.bytes, b->err));
+        FUSE_TRY(grow((void **)&b->sent, &b->sent_room, b->sents + 1, sizeof *b->sent, b->err));
+        fuse_dictionary_find(&b->met, &key, &is_new);
+        if (!is_new)
+            continue;
+        part->id[b->sents - part->first] = item->id;
+        b->sent[b->sents++] = (struct fuse_symbol_sent){.place = part->base + k, .table = (uint16_t)key.table};
+    }
+    return FUSE_OK;
+}
+
 /* Constants stand behind all files; rank 0 has met them. */
 static enum fuse_status take_constants(struct fuse_symbol_builder *b) {
     char text[FUSE_SYMBOL_BYTES + FUSE_FIELD_SLACK] = {0};
@@ -229,10 +267,16 @@ static enum fuse_status read_rows(struct fuse_symbol_builder *b) {
     return FUSE_OK;
 }
 
+static enum fuse_status read_some(struct fuse_symbol_builder *b) {
+    if (b->at == b->parts)
+        return take_constants(b);
+    return b->part[b->at].vocabulary ? take_vocabulary(b) : read_rows(b);
+}
+
 /* Until there is enough to be sent, or nothing more. */
 static void read_on(struct fuse_symbol_builder *b) {
     while (is_good(b) && !b->is_read && b->met.log_bytes < LOG_BYTES)
-        keep(b, b->at < b->parts ? read_rows(b) : take_constants(b));
+        keep(b, read_some(b));
 }
 
 /* ---- 1: to owners ---- */

@@ -8,6 +8,8 @@
 
 enum { LENGTH_BYTES = 2 };
 
+static const char no_name[LENGTH_BYTES];
+
 /* ---- shelves ---- */
 
 enum fuse_status fuse_symbols_make_shelves(struct fuse_symbols *symbols, const struct fuse_comm *comm,
@@ -26,6 +28,8 @@ enum fuse_status fuse_symbols_make_shelves(struct fuse_symbols *symbols, const s
 
 /* The last rank whose part begins at or before the id. */
 int fuse_symbols_holder(const struct fuse_comm *comm, int64_t count, int64_t id) {
+    if (id >= count)
+        return comm->size - 1;
     __int128 end = (__int128)(id + 1) * comm->size;
     return (int)((end + count - 1) / count) - 1;
 }
@@ -42,7 +46,7 @@ enum fuse_status fuse_symbols_put(struct fuse_symbols *symbols, int table, int64
         symbols->log = larger;
         symbols->log_room = room;
     }
-    symbols->shelf[table].at[id - symbols->shelf[table].first] = symbols->log_bytes;
+    symbols->shelf[table].at[id - symbols->shelf[table].first] = symbols->log_bytes + 1;
     memcpy(symbols->log + symbols->log_bytes, &length, LENGTH_BYTES);
     memcpy(symbols->log + symbols->log_bytes + LENGTH_BYTES, text, bytes);
     symbols->log_bytes = need;
@@ -64,6 +68,10 @@ void fuse_symbols_close(struct fuse_symbols *symbols) {
 
 int64_t fuse_symbols_count(const struct fuse_symbols *symbols, int table) {
     return symbols->shelf[table].count;
+}
+
+int64_t fuse_symbols_given(const struct fuse_symbols *symbols, int table) {
+    return symbols->shelf[table].given;
 }
 
 int64_t fuse_symbols_bytes(const struct fuse_symbols *symbols) {
@@ -133,7 +141,8 @@ static void put_answers(struct search *s) {
             uint16_t length;
             memcpy(&id, fuse_deal_from(&s->ask, r) + at, sizeof id);
             const struct fuse_symbol_shelf *shelf = &s->symbols->shelf[id.table];
-            const char *name = s->symbols->log + shelf->at[id.id - shelf->first];
+            size_t at_name = id.id < shelf->end ? shelf->at[id.id - shelf->first] : 0;
+            const char *name = at_name > 0 ? s->symbols->log + at_name - 1 : no_name;
             memcpy(&length, name, LENGTH_BYTES);
             memcpy(fuse_deal_put(&s->answer, r, LENGTH_BYTES + (size_t)length), name, LENGTH_BYTES + (size_t)length);
         }

@@ -2,6 +2,8 @@
  *
  * A table's symbols come from columns of files, in the order of the files and in each row by row from left to right, then from
  * constants; ids do not depend on the number of ranks. A table with a list of names has those, in their order, and no others.
+ * Vocabularies of its files (probe->vocabulary, of the last column) come first and give their symbols ids themselves, with gaps
+ * perhaps; the others follow behind the largest.
  * While tables are built, a symbol belongs to the rank that its hash says; afterwards rank r of R has the names of ids
  * [n r / R, n (r + 1) / R). Each file is read once, a range of bytes a rank; a rank has at most 128 MiB of text of symbols that it
  * has met and not sent off, 16 bytes for each symbol that it sent, and 4 for each field of its rows. */
@@ -52,15 +54,17 @@ enum fuse_status fuse_symbols_open(struct fuse_symbols **out, struct fuse_arena 
                                    const struct fuse_symbol_request *want, struct fuse_error *err) FUSE_CHECKED;
 /* Local. NULL is fine. */
 void fuse_symbols_close(struct fuse_symbols *symbols);
-/* Of a table. */
+/* Of a table: 1 + the largest id that a symbol has. */
 int64_t fuse_symbols_count(const struct fuse_symbols *symbols, int table);
+/* Of a table: ids below are those of vocabularies; 0: it has none. */
+int64_t fuse_symbols_given(const struct fuse_symbols *symbols, int table);
 /* What this rank holds, bytes. */
 int64_t fuse_symbols_bytes(const struct fuse_symbols *symbols);
 
 /* Names that were asked for. */
 struct fuse_symbol_texts {
     size_t *at; /* [n + 1] in text: where each begins, and the end */
-    char *text; /* without NULs between */
+    char *text; /* without NULs between; an id that no symbol has has an empty one */
 };
 /* Collective; a rank may ask for none. The texts of `n` ids of a table each, which ascend by (table, id). Every rank takes part
  * in the messages whatever fails; statuses may differ. */

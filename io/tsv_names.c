@@ -2,6 +2,7 @@
 
 #include "io/symbols.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -92,6 +93,11 @@ static enum fuse_status add_name(struct naming *n, size_t *bytes, int table, int
     const struct fuse_symbol_id *found = bsearch(&wanted, n->id, (size_t)n->ids, sizeof wanted, compare_ids);
     const char *name = n->names.text + n->names.at[found - n->id];
     size_t length = n->names.at[found - n->id + 1] - n->names.at[found - n->id];
+    if (length == 0) {
+        fuse_fail(err, FUSE_EOUTPUT, "cannot write %s: no symbol has the id %" PRId64, n->shape->path, position);
+        fuse_hint(err, "a table of symbols has rows of symbols only; a .npy file or a .json file has every position");
+        return FUSE_EOUTPUT;
+    }
     if (memchr(name, n->form->separator, length)) {
         const char *what = n->form->separator == ',' ? "comma" : "tab";
         int shown = length < 100 ? (int)length : 100;

@@ -2,6 +2,7 @@
 #include "api/packed.h"
 #include "api/program.h"
 #include "io/bundle.h"
+#include "io/vocabulary.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -57,6 +58,13 @@ enum fuse_status fuse_api_list_contents(struct fuse_dist_program *program, const
         FUSE_TRY(fuse_api_probe_place(program, text, err));
         const struct fuse_source_request *probed = &program->probed.list.at[program->probed.list.n - 1];
         struct fuse_part one = {.name = part, .stored_bytes = -1, .probe = probed->probe};
+        const struct fuse_vocabulary *vocabulary = probed->probe.vocabulary;
+        if (vocabulary)
+            fuse_vec_push(program->arena, &one.attributes,
+                          ((struct fuse_attribute){
+                              .name = "vocabulary",
+                              .text = fuse_arena_printf(program->arena, "%" PRId64 " tokens, indices below %" PRId64,
+                                                        vocabulary->items, vocabulary->end)}));
         fuse_vec_push(program->arena, &contents->parts, one);
     }
     if (comm->rank == 0)

@@ -182,14 +182,6 @@ const struct fuse_format *fuse_api_find_format(struct fuse_dist_program *program
         return NULL;
     }
     const struct fuse_format *format = fuse_format_find(path);
-    if (!format || (is_sink && !format->sink_open) || (!is_sink && !format->probe)) {
-        struct fuse_diagnostic *d =
-            fuse_report(diagnostics, FUSE_SEVERITY_ERROR, span,
-                        "a %s file is part of the language but cannot be %s yet", place->suffix, verb);
-        hint(diagnostics, d,
-             fuse_arena_printf(program->arena, "%s can be %s", list_suffixes(program->arena, is_sink), verb));
-        return NULL;
-    }
     if (!part)
         return format;
     if (names_relation(part)) {

@@ -2,6 +2,7 @@
 #include "api/packed.h"
 #include "api/program.h"
 #include "io/symbols.h"
+#include "io/vocabulary.h"
 
 #include <string.h>
 
@@ -42,14 +43,21 @@ static bool probe_names(struct fuse_symbol_names *out, struct fuse_dist_program 
     return program->symbols_status == FUSE_OK && answer->ok;
 }
 
+static bool is_about(const char *message, const char *path) {
+    size_t bytes = strlen(path);
+    return strncmp(message, path, bytes) == 0 && (message[bytes] == ':' || message[bytes] == ' ');
+}
+
 /* The source or list whose file the message begins with; messages of files begin with their path. */
 static struct fuse_span find_span(const struct fuse_symbol_request *want, const struct fuse_symbol_demand *demand,
                                   const char *message) {
-    for (int f = 0; f < want->files; f++)
-        if (strncmp(message, want->file[f].path, strlen(want->file[f].path)) == 0)
+    for (int f = 0; f < want->files; f++) {
+        const struct fuse_vocabulary *vocabulary = want->file[f].probe->vocabulary;
+        if (is_about(message, want->file[f].path) || (vocabulary && is_about(message, vocabulary->path)))
             return demand->use[f].source->span;
+    }
     for (int t = 0; t < want->tables; t++)
-        if (want->names[t].path && strncmp(message, want->names[t].path, strlen(want->names[t].path)) == 0)
+        if (want->names[t].path && is_about(message, want->names[t].path))
             return demand->list[t].span;
     return FUSE_NO_SPAN;
 }
@@ -131,8 +139,10 @@ bool fuse_api_load_symbols(void *context, struct fuse_symbol_demand *demand) {
         program->symbols_error = failure;
         return false;
     }
-    for (int t = 0; t < demand->lists; t++)
+    for (int t = 0; t < demand->lists; t++) {
         demand->list[t].count = fuse_symbols_count(program->symbols, t);
+        demand->list[t].given = fuse_symbols_given(program->symbols, t);
+    }
     for (int u = 0; u < demand->uses; u++) {
         demand->use[u].probe.tally = want.file[u].tally;
         demand->use[u].probe.index = want.file[u].rows;

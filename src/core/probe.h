@@ -7,6 +7,7 @@
 #include "core/relation.h"
 
 struct fuse_shards;
+struct fuse_vocabulary;
 
 struct fuse_probe {
     int rank;
@@ -21,7 +22,8 @@ struct fuse_probe {
     const struct fuse_tally *tally;
     const void *packing; /* a packed file: how it is unpacked from some places on; not compared */
     const void *index;   /* what a scan found out about where elements lie, in the format's own terms; not compared */
-    const struct fuse_shards *shards; /* NULL: the tensor is one array of one file */
+    const struct fuse_vocabulary *vocabulary; /* ids of symbols before any row is read; NULL: none; not compared */
+    const struct fuse_shards *shards;         /* NULL: the tensor is one array of one file */
 };
 
 /* A tensor in several files, one behind the other along an axis; at least one, none of them in shards itself. */

@@ -27,7 +27,7 @@ struct fuse_define { /* -D name=value */
 struct fuse_symbol_list {
     const char *names; /* the file that lists them, as written; NULL: any */
     struct fuse_span span;
-    int64_t count; /* set */
+    int64_t count, given; /* set; given: ids below it are those of vocabularies, 0: there are none */
 };
 /* A source as one statement reads it. */
 struct fuse_symbol_use {

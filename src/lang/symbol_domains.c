@@ -41,7 +41,7 @@ static void look(struct survey *s, int f) {
     struct evidence *e = &s->of[fuse_domain_root(c, fact->a)];
     switch (fact->kind) {
     case FUSE_FACT_ROWS:
-        if (tally_of(c, fact)->columns > 0 && tally_of(c, fact)->rows > 0)
+        if (tally_of(c, fact)->columns > 0 && (tally_of(c, fact)->rows > 0 || tally_of(c, fact)->is_partial))
             first(tally_of(c, fact)->kind[fact->axis] >= FUSE_COLUMN_REALS ? &e->column : &e->integers, f);
         break;
     case FUSE_FACT_EXTENT:
@@ -214,6 +214,14 @@ static void take_uses(struct survey *s) {
     }
 }
 
+/* An open domain has what a vocabulary gives ids, whether it stands in the text or not. */
+static void stretch(struct survey *s, const struct fuse_fact *fact) {
+    struct fuse_domain *domain = &s->c->domains.at[fuse_domain_root(s->c, fact->a)];
+    const struct fuse_symbol_list *list = &s->lists.at[domain->table];
+    if (list->given > domain->largest_id)
+        domain->largest_id = list->given - 1;
+}
+
 static void take_facts(struct survey *s) {
     struct fuse_checker *c = s->c;
     for (int f = 0; f < c->facts.n; f++) {
@@ -224,6 +232,8 @@ static void take_facts(struct survey *s) {
             fact->number = tally_of(c, fact)->largest[fact->axis];
         if (fact->kind == FUSE_FACT_NAMES)
             fact->number = s->lists.at[table_of(s, fact)].count;
+        if (fact->kind == FUSE_FACT_ROWS && table_of(s, fact) >= 0)
+            stretch(s, fact);
         if (fact->kind != FUSE_FACT_SYMBOL)
             continue;
         const struct fuse_symbol_string *string = &s->strings.at[s->string_of[f]];

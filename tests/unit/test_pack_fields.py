@@ -44,6 +44,7 @@ LEFT_OUT = {
     "fuse_probe.packing": "found anew by every start's scan",
     "fuse_probe.tally": "scanned anew by every start, and compared",
     "fuse_probe.index": "made by every start's scan",
+    "fuse_probe.vocabulary": "read by every start's scan; its digest is in that of the probe",
     "fuse_probe.shards": "of weights, and programs with weights from a manifest are not kept",
     "fuse_op.data": "packed by pack_literal, where its size is known",
     "fuse_ir.arena": "memory of the reader",
