@@ -134,9 +134,6 @@ struct fuse_format {
     /* Collective, when all of every member was written. Completes, flushes and closes; after it only commit or discard.
      * Every rank takes part in its messages whatever fails; the statuses may differ: agree on them. */
     enum fuse_status (*sink_finish)(struct fuse_sink *sink, struct fuse_comm *comm, struct fuse_error *err);
-    /* Local, after sink_finish: what a user should know about how it was written, the same on every rank; NULL: nothing.
-     * Lives as long as the sink. NULL for formats that never have anything to say. */
-    const char *(*sink_note)(const struct fuse_sink *sink);
     /* Local; does something on rank 0 only: renames to the final name. Call when all ranks finished well. Frees. */
     enum fuse_status (*sink_commit)(struct fuse_sink *sink, struct fuse_error *err);
     /* Local; rank 0 removes the temporary file. Frees. NULL is fine. */

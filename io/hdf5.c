@@ -1,11 +1,13 @@
-/* .h5, .hdf5 as sources. Elements that lie one behind the other in the file are read in place, like an npy file's; the
- * others come from a process of their own that uncompresses whole chunks (hdf5_child.h), the next while one is copied. */
+/* .h5, .hdf5 as sources. Elements that lie one behind the other in the file are read in place, like an npy file's, and chunks
+ * are unpacked from where they are (hdf5_unpack.h). What else there is, such as other filters and datasets that were never
+ * written, comes from a process of its own (hdf5_child.h) that reads a block while the one before is copied. */
 #include "io/hdf5_sink.h"
 
 #include "io/array.h"
 #include "io/chunk_blocks.h"
 #include "io/hdf5_child.h"
 #include "io/hdf5_list.h"
+#include "io/hdf5_unpack.h"
 #include "io/rawfile.h"
 
 #include "core/hash.h"
@@ -28,8 +30,9 @@ struct hdf5_source {
     int64_t file_bytes;
     struct fuse_file_bytes file;
     struct fuse_hdf5_facts facts;
-    struct fuse_hdf5_child *child; /* NULL when elements are read in place, and after it failed */
-    struct memory_bytes memory;    /* of its answers */
+    struct fuse_hdf5_child *child;   /* NULL when elements are read in place, and after it failed */
+    struct fuse_hdf5_chunks *chunks; /* when they lie apart */
+    struct memory_bytes memory;      /* of its answers */
     struct fuse_array array;
     char *name;
 };
@@ -45,6 +48,7 @@ static void close_source(struct fuse_source *handle) {
     struct hdf5_source *source = (struct hdf5_source *)handle;
     if (!source)
         return;
+    fuse_hdf5_chunks_close(source->chunks);
     fuse_hdf5_child_close(source->child);
     if (source->fd >= 0)
         close(source->fd);
@@ -116,6 +120,8 @@ static enum fuse_status open_source(struct fuse_source **out, const char *path, 
     }
     if (st == FUSE_OK)
         st = fuse_array_open_probed(&source->array, probe, bytes, source->name, err);
+    if (st == FUSE_OK && source->facts.chunks_lie_apart)
+        st = fuse_hdf5_chunks_open(&source->chunks, &source->facts, source->child, source->fd, source->name, err);
     if (st == FUSE_OK)
         *out = (struct fuse_source *)source;
     else
@@ -140,8 +146,8 @@ static enum fuse_status take_answer(struct hdf5_source *source, const struct fus
     return fuse_array_read(&source->array, &whole, &part, err);
 }
 
-static enum fuse_status read_chunks(struct hdf5_source *source, const struct fuse_box *box, const struct fuse_view *to,
-                                    struct fuse_error *err) {
+static enum fuse_status read_by_child(struct hdf5_source *source, const struct fuse_box *box,
+                                      const struct fuse_view *to, struct fuse_error *err) {
     struct fuse_chunk_blocks blocks;
     int64_t elem_bytes = (int64_t)fuse_dtype_bytes(source->array.dtype);
     fuse_chunk_blocks_init(&blocks, box, source->facts.chunk, BLOCK_BYTES / elem_bytes);
@@ -171,7 +177,8 @@ static enum fuse_status read_source(struct fuse_source *handle, const struct fus
         return FUSE_OK;
     if (!source->child)
         return fuse_fail(err, FUSE_EINPUT, "%s could not be read before", source->name);
-    enum fuse_status st = read_chunks(source, box, to, err);
+    enum fuse_status st =
+        source->chunks ? fuse_hdf5_chunks_read(source->chunks, box, to, err) : read_by_child(source, box, to, err);
     if (st != FUSE_OK) {
         fuse_hdf5_child_close(source->child);
         source->child = NULL;
@@ -186,6 +193,7 @@ const struct fuse_format fuse_format_hdf5 = {
     .suffixes = suffixes,
     .stores_chunks = true,
     .has_parts = true,
+    .is_independent = true,
     .sink_part = fuse_hdf5_sink_part,
     .probe = probe_hdf5,
     .list_parts = fuse_hdf5_list_parts,
@@ -195,7 +203,6 @@ const struct fuse_format fuse_format_hdf5 = {
     .sink_open = fuse_hdf5_sink_open,
     .sink_write = fuse_hdf5_sink_write,
     .sink_finish = fuse_hdf5_sink_finish,
-    .sink_note = fuse_hdf5_sink_note,
     .sink_commit = fuse_hdf5_sink_commit,
     .sink_discard = fuse_hdf5_sink_discard,
 };

@@ -19,6 +19,7 @@ enum { FREE_BYTES = 192 << 20, COPIES_OF_A_CHUNK = 5 };
 
 struct question {
     int64_t offset, bytes; /* where in the shared memory */
+    bool is_for_places;    /* of chunks, not for elements */
     struct fuse_box box;
 };
 
@@ -104,7 +105,9 @@ static void serve(int socket, int memory, void *context) {
         allow_memory(&facts);
         fuse_child_allow_seconds(CPU_SECONDS + question.bytes / CPU_BYTES_A_SECOND);
         answer = (struct answer){.status = FUSE_OK};
-        answer.status = fuse_hdf5_look_read(look, &question.box, to, &answer.error);
+        answer.status = question.is_for_places
+                            ? fuse_hdf5_look_find(look, &facts, &question.box, (void *)to, &answer.error)
+                            : fuse_hdf5_look_read(look, &question.box, to, &answer.error);
     }
 }
 
@@ -196,13 +199,19 @@ enum fuse_status fuse_hdf5_child_reserve(struct fuse_hdf5_child *child, size_t b
     return FUSE_OK;
 }
 
-void fuse_hdf5_child_ask(struct fuse_hdf5_child *child, const struct fuse_box *box, size_t bytes) {
+static void ask(struct fuse_hdf5_child *child, const struct fuse_box *box, size_t bytes, bool is_for_places) {
     int slot = (int)(child->questions++ % FUSE_HDF5_SLOTS);
-    struct question question = {
-        .offset = (int64_t)((size_t)slot * child->slot_bytes), .bytes = (int64_t)bytes, .box = *box};
+    struct question question = {.offset = (int64_t)((size_t)slot * child->slot_bytes),
+                                .bytes = (int64_t)bytes,
+                                .is_for_places = is_for_places,
+                                .box = *box};
     child->asked_bytes[slot] = bytes;
     /* That it has ended shows when the answer is waited for. */
     (void)fuse_child_send(child->process.socket, &question, sizeof question);
+}
+
+void fuse_hdf5_child_ask(struct fuse_hdf5_child *child, const struct fuse_box *box, size_t bytes) {
+    ask(child, box, bytes, false);
 }
 
 enum fuse_status fuse_hdf5_child_answer(struct fuse_hdf5_child *child, const void **elements, struct fuse_error *err) {
@@ -210,5 +219,16 @@ enum fuse_status fuse_hdf5_child_answer(struct fuse_hdf5_child *child, const voi
     int slot = (int)(child->answers++ % FUSE_HDF5_SLOTS);
     FUSE_TRY(wait_answer(child, &answer, child->asked_bytes[slot], err));
     *elements = child->mapped + (size_t)slot * child->slot_bytes;
+    return FUSE_OK;
+}
+
+enum fuse_status fuse_hdf5_child_find(struct fuse_hdf5_child *child, const struct fuse_box *places,
+                                      const struct fuse_hdf5_place **to, struct fuse_error *err) {
+    size_t bytes = (size_t)fuse_box_elems(places) * sizeof **to;
+    const void *answer;
+    FUSE_TRY(fuse_hdf5_child_reserve(child, bytes, err));
+    ask(child, places, bytes, true);
+    FUSE_TRY(fuse_hdf5_child_answer(child, &answer, err));
+    *to = answer;
     return FUSE_OK;
 }

@@ -27,6 +27,10 @@ void fuse_hdf5_child_ask(struct fuse_hdf5_child *child, const struct fuse_box *b
 /* Waits for the oldest question's answer: packed, in C order. After a failure the child is of no more use. */
 enum fuse_status fuse_hdf5_child_answer(struct fuse_hdf5_child *child, const void **elements,
                                         struct fuse_error *err) FUSE_CHECKED;
+/* Asks where the chunks of a box of places are, and waits: as fuse_hdf5_look_find. *to is good until the next question. No
+ * question may be open. */
+enum fuse_status fuse_hdf5_child_find(struct fuse_hdf5_child *child, const struct fuse_box *places,
+                                      const struct fuse_hdf5_place **to, struct fuse_error *err) FUSE_CHECKED;
 /* Ends it. NULL is fine. */
 void fuse_hdf5_child_close(struct fuse_hdf5_child *child);
 

@@ -1,13 +1,8 @@
 #include "io/hdf5_write.h"
 
-#include "io/child_process.h"
-#include "io/hdf5_reason.h"
-#include "io/rawfile.h"
+#include "io/hdf5_errand.h"
 
 #include <hdf5.h>
-#include <stdio.h>
-#include <string.h>
-#include <unistd.h>
 
 enum {
     CHUNK_BYTES = 1 << 20,    /* of chunks that the format chooses: whole rows where they fit */
@@ -28,13 +23,6 @@ bool fuse_hdf5_chunks(int64_t chunk[FUSE_MAX_AXES], const struct fuse_sink_membe
         left /= chunk[a];
     }
     return true;
-}
-
-static enum fuse_status fail_make(const char *path, struct fuse_error *err) {
-    struct fuse_hdf5_reason reason = fuse_hdf5_last_reason();
-    enum fuse_status st = fuse_fail(err, FUSE_EOUTPUT, "cannot write %s: %s", path, reason.text);
-    fuse_rawfile_hint_room(reason.code, err);
-    return st;
 }
 
 /* ---- attributes ---- */
@@ -151,79 +139,29 @@ static bool make_set(int64_t *offset, hid_t file, const struct fuse_sink_member 
     return is_fine;
 }
 
-static enum fuse_status lay_out(int64_t *offset, const char *temporary, const struct fuse_sink_file *want,
-                                struct fuse_error *err) {
-    enum fuse_status st = FUSE_OK;
-    H5open();
-    H5E_BEGIN_TRY {
-        hid_t access = H5Pcreate(H5P_FILE_ACCESS), creation = H5Pcreate(H5P_FILE_CREATE);
-        bool is_fine = H5Pset_file_locking(access, 0, 1) >= 0 &&
-                       H5Pset_alignment(access, ALIGNED_BYTES, ALIGNMENT) >= 0 &&
-                       H5Pset_obj_track_times(creation, 0) >= 0;
-        hid_t file = is_fine ? H5Fcreate(temporary, H5F_ACC_TRUNC, creation, access) : -1;
-        is_fine = file >= 0 && write_string(file, "fuse_dist_version", want->version) &&
-                  write_string(file, "fuse_program", want->program);
-        for (int m = 0; m < want->members && is_fine; m++)
-            is_fine = make_set(&offset[m], file, &want->member[m]);
-        if (!is_fine)
-            st = fail_make(want->path, err);
-        if (file >= 0 && H5Fclose(file) < 0 && st == FUSE_OK)
-            st = fail_make(want->path, err);
-        H5Pclose(creation);
-        H5Pclose(access);
-    }
-    H5E_END_TRY;
-    return st;
-}
-
-struct errand {
+struct layout {
     int64_t *offset;
     const char *temporary;
     const struct fuse_sink_file *want;
 };
 
-struct outcome {
-    enum fuse_status status;
-    struct fuse_error error;
-};
-
-/* Offsets go through the shared memory: there may be any number. */
-static void run_errand(int socket, int memory, void *context) {
-    const struct errand *errand = context;
-    struct outcome outcome = {.status = FUSE_OK};
-    size_t bytes = (size_t)errand->want->members * sizeof *errand->offset;
-    outcome.status = lay_out(errand->offset, errand->temporary, errand->want, &outcome.error);
-    if (outcome.status == FUSE_OK)
-        outcome.status = fuse_rawfile_write(memory, errand->offset, bytes, 0, errand->want->path, &outcome.error);
-    (void)fuse_child_send(socket, &outcome, sizeof outcome);
+static enum fuse_status lay_out(void *context, struct fuse_error *err) {
+    const struct layout *layout = context;
+    const struct fuse_sink_file *want = layout->want;
+    hid_t access = H5Pcreate(H5P_FILE_ACCESS), creation = H5Pcreate(H5P_FILE_CREATE);
+    bool is_fine = H5Pset_file_locking(access, 0, 1) >= 0 && H5Pset_alignment(access, ALIGNED_BYTES, ALIGNMENT) >= 0 &&
+                   H5Pset_obj_track_times(creation, 0) >= 0;
+    hid_t file = is_fine ? H5Fcreate(layout->temporary, H5F_ACC_TRUNC, creation, access) : -1;
+    is_fine = file >= 0 && write_string(file, "fuse_dist_version", want->version) &&
+              write_string(file, "fuse_program", want->program);
+    for (int m = 0; m < want->members && is_fine; m++)
+        is_fine = make_set(&layout->offset[m], file, &want->member[m]);
+    return is_fine && H5Fclose(file) >= 0 ? FUSE_OK : fuse_hdf5_fail_write(want->path, FUSE_EOUTPUT, err);
 }
 
 enum fuse_status fuse_hdf5_lay_out(int64_t *offset, const char *temporary, const struct fuse_sink_file *want,
                                    struct fuse_error *err) {
-    struct errand errand = {.offset = offset, .temporary = temporary, .want = want};
-    struct outcome outcome;
-    struct fuse_child child;
-    char what[256];
-    int number;
-    snprintf(what, sizeof what, "write %s", want->path);
-    FUSE_TRY(fuse_child_start(&child, run_errand, &errand, what, err));
-    enum fuse_status st;
-    switch (fuse_child_receive(&child, &outcome, sizeof outcome, WALL_SECONDS + want->members, &number)) {
-    case FUSE_CHILD_ANSWERED:
-        st = outcome.status;
-        if (st != FUSE_OK)
-            *err = outcome.error;
-        break;
-    case FUSE_CHILD_SILENT:
-        st = fuse_fail(err, FUSE_EOUTPUT, "cannot write %s: its file system does not answer", want->path);
-        break;
-    default:
-        st = fuse_fail(err, FUSE_EOUTPUT, "cannot write %s: the HDF5 library failed to make it (signal %d)", want->path,
-                       number);
-        fuse_hint(err, "is the disk full, or a limit of file sizes reached?");
-    }
-    if (st == FUSE_OK)
-        st = fuse_rawfile_read(child.memory, offset, (size_t)want->members * sizeof *offset, 0, want->path, err);
-    fuse_child_end(&child);
-    return st;
+    struct layout layout = {.offset = offset, .temporary = temporary, .want = want};
+    return fuse_hdf5_errand(lay_out, &layout, offset, (size_t)want->members * sizeof *offset, want->path,
+                            WALL_SECONDS + want->members, FUSE_EOUTPUT, err);
 }

@@ -109,7 +109,7 @@ static void describe_storage(struct part_record *record, hid_t set) {
                                  (long long)record->facts.chunk[a]);
     if (used < TEXT_BYTES)
         used += (size_t)snprintf(record->storage + used, TEXT_BYTES - used, "]");
-    for (unsigned i = 0; i < (unsigned)record->facts.filters && used < TEXT_BYTES; i++) {
+    for (unsigned i = 0; i < (unsigned)record->facts.steps && used < TEXT_BYTES; i++) {
         unsigned flags, value[1] = {0}, config;
         size_t values = 1;
         char name[32] = "";

@@ -1,5 +1,7 @@
 #include "io/hdf5_look.h"
 
+#include "io/chunk_grid.h"
+#include "io/hdf5_driver.h"
 #include "io/hdf5_reason.h"
 
 #include <errno.h>
@@ -11,14 +13,13 @@
 enum {
     MOST_LINKS = 32, /* soft ones on the way to a dataset */
     NAME_BYTES = 4096,
-    SHOWN_BYTES = 240,      /* of a list of datasets */
-    CACHE_BYTES = 32 << 20, /* decoded chunks that may be wanted again */
-    CACHE_SLOTS = 12421,    /* prime, a hundred times the chunks that it usually holds */
-    MOST_SET_NAMES = 1000,  /* visited for a list */
+    SHOWN_BYTES = 240,     /* of a list of datasets */
+    MOST_SET_NAMES = 1000, /* visited for a list */
 };
 
 struct fuse_hdf5_look {
     hid_t file, set, type;
+    struct fuse_hdf5_elements elements;
     char where[512]; /* "file.h5:/group/set", for messages */
     const char *path;
 };
@@ -326,16 +327,21 @@ static enum fuse_status read_shape(const struct fuse_hdf5_look *look, struct fus
 
 static enum fuse_status check_filters(const struct fuse_hdf5_look *look, hid_t plist, struct fuse_hdf5_facts *facts,
                                       struct fuse_error *err) {
-    facts->filters = H5Pget_nfilters(plist);
-    if (facts->filters < 0)
+    facts->steps = H5Pget_nfilters(plist);
+    if (facts->steps < 0)
         return fail_look(look, err);
-    for (unsigned i = 0; i < (unsigned)facts->filters; i++) {
-        unsigned flags, config;
-        size_t values = 0;
+    facts->filters.n = facts->steps;
+    for (unsigned i = 0; i < (unsigned)facts->steps; i++) {
+        unsigned flags, config, value = 0;
+        size_t values = 1;
         char name[64] = "";
-        H5Z_filter_t filter = H5Pget_filter2(plist, i, &flags, &values, NULL, sizeof name, name, &config);
+        H5Z_filter_t filter = H5Pget_filter2(plist, i, &flags, &values, &value, sizeof name, name, &config);
         if (filter < 0)
             return fail_look(look, err);
+        if (i < FUSE_HDF5_FILTERS) {
+            facts->filters.step[i].id = (int32_t)filter;
+            facts->filters.step[i].value = value <= INT32_MAX ? (int32_t)value : 0;
+        }
         if (H5Zfilter_avail(filter) > 0)
             continue;
         fuse_fail(err, FUSE_EINPUT, "%s is packed by filter %d%s%s, which is not built in", look->where, (int)filter,
@@ -343,6 +349,36 @@ static enum fuse_status check_filters(const struct fuse_hdf5_look *look, hid_t p
         fuse_hint(err, "pack it again with gzip: h5repack -f GZIP=4 old.h5 new.h5");
         return FUSE_EINPUT;
     }
+    return FUSE_OK;
+}
+
+/* Elements that were never written. */
+static bool read_fill(const struct fuse_hdf5_look *look, hid_t plist, struct fuse_hdf5_facts *facts) {
+    H5D_fill_value_t defined;
+    return H5Tget_size(look->type) <= sizeof facts->fill && H5Pfill_value_defined(plist, &defined) >= 0 &&
+           (defined == H5D_FILL_VALUE_UNDEFINED || H5Pget_fill_value(plist, look->type, facts->fill) >= 0);
+}
+
+static enum fuse_status read_chunks(const struct fuse_hdf5_look *look, hid_t plist, struct fuse_hdf5_facts *facts,
+                                    struct fuse_error *err) {
+    hsize_t chunk[H5S_MAX_RANK];
+    if (H5Pget_chunk(plist, (int)facts->rank, chunk) != facts->rank)
+        return fail_look(look, err);
+    for (int64_t a = 0; a < facts->rank; a++) {
+        if (chunk[a] == 0 || chunk[a] > UINT32_MAX)
+            return fail_look(look, err);
+        facts->chunk[a] = (int64_t)chunk[a];
+    }
+    FUSE_TRY(check_filters(look, plist, facts, err));
+    unsigned options;
+    if (H5Pget_chunk_opts(plist, &options) < 0)
+        return fail_look(look, err);
+    if (facts->rank == 0 || options != 0 || !fuse_hdf5_filters_are_known(&facts->filters))
+        facts->filters = (struct fuse_hdf5_filters){.n = 0};
+    else if (read_fill(look, plist, facts))
+        facts->chunks_lie_apart = 1;
+    else
+        return fail_look(look, err);
     return FUSE_OK;
 }
 
@@ -370,7 +406,6 @@ static enum fuse_status place_contiguous(const struct fuse_hdf5_look *look, stru
 static enum fuse_status read_layout(struct fuse_hdf5_look *look, struct fuse_hdf5_facts *facts,
                                     struct fuse_error *err) {
     hid_t plist = H5Dget_create_plist(look->set);
-    hsize_t chunk[H5S_MAX_RANK];
     facts->offset = -1;
     if (plist < 0)
         return fail_look(look, err);
@@ -386,26 +421,19 @@ static enum fuse_status read_layout(struct fuse_hdf5_look *look, struct fuse_hdf
                           err);
     default: return fail_look(look, err);
     }
-    if (H5Pget_chunk(plist, (int)facts->rank, chunk) != facts->rank)
-        return fail_look(look, err);
-    for (int64_t a = 0; a < facts->rank; a++) {
-        if (chunk[a] == 0 || chunk[a] > UINT32_MAX)
-            return fail_look(look, err);
-        facts->chunk[a] = (int64_t)chunk[a];
-    }
-    return check_filters(look, plist, facts, err);
+    return read_chunks(look, plist, facts, err);
 }
 
-/* ---- the two that the child calls ---- */
+/* ---- what the child calls ---- */
 
 static enum fuse_status open_file(struct fuse_hdf5_look *look, struct fuse_error *err) {
     /* Nothing that the file names is loaded or opened. */
     if (H5open() < 0 || H5Eset_auto2(H5E_DEFAULT, NULL, NULL) < 0 || H5PLset_loading_state(0) < 0 ||
         (H5Lis_registered(H5L_TYPE_EXTERNAL) > 0 && H5Lunregister(H5L_TYPE_EXTERNAL) < 0))
         return fail_look(look, err);
-    hid_t access = H5Pcreate(H5P_FILE_ACCESS);
-    /* A chunk that several boxes want is decoded once, as long as it fits. Locks fail on some file systems. */
-    if (access < 0 || H5Pset_cache(access, 0, CACHE_SLOTS, CACHE_BYTES, 0) < 0 || H5Pset_file_locking(access, 0, 1) < 0)
+    hid_t access = (hid_t)fuse_hdf5_driver_access(&look->elements);
+    /* No chunk is kept: libhdf5 would not ask the driver for it again. */
+    if (access < 0 || H5Pset_cache(access, 0, 0, 0, 0) < 0)
         return fail_look(look, err);
     look->file = H5Fopen(look->path, H5F_ACC_RDONLY, access);
     return look->file < 0 ? fail_look(look, err) : FUSE_OK;
@@ -459,4 +487,67 @@ enum fuse_status fuse_hdf5_look_read(struct fuse_hdf5_look *look, const struct f
     H5Sclose(memory);
     H5Sclose(file);
     return st;
+}
+
+/* The first element of a chunk that is stored as it is: libhdf5 reads it, but from one that was never written. */
+static bool touch_element(const struct fuse_hdf5_look *look, const hsize_t *at, int rank) {
+    hsize_t one[FUSE_MAX_AXES];
+    char element[sizeof(int64_t)];
+    hid_t file = H5Dget_space(look->set), memory = H5Screate(H5S_SCALAR);
+    for (int a = 0; a < rank; a++)
+        one[a] = 1;
+    bool is_fine = file >= 0 && memory >= 0 && H5Sselect_hyperslab(file, H5S_SELECT_SET, at, NULL, one, NULL) >= 0 &&
+                   H5Dread(look->set, look->type, memory, file, H5P_DEFAULT, element) >= 0;
+    if (is_fine) {
+        H5Sclose(memory);
+        H5Sclose(file);
+    }
+    return is_fine;
+}
+
+/* Of one chunk: `at` are its first indices. */
+static enum fuse_status find_chunk(struct fuse_hdf5_look *look, const struct fuse_hdf5_facts *facts,
+                                   int64_t chunk_bytes, const hsize_t *at, struct fuse_hdf5_place *to,
+                                   struct fuse_error *err) {
+    hsize_t bytes;
+    uint32_t skipped = 0;
+    char nothing;
+    struct fuse_hdf5_elements *elements = &look->elements;
+    *elements = (struct fuse_hdf5_elements){.stay = true, .at = -1};
+    bool is_packed = facts->steps > 0 && H5Dget_chunk_storage_size(look->set, at, &bytes) >= 0;
+    /* Asking for the bytes of a chunk that was never written is an error, too. */
+    if (facts->steps > 0 && !is_packed && fuse_hdf5_last_reason().code != 0)
+        return fail_look(look, err);
+    bool is_fine = is_packed ? H5Dread_chunk(look->set, H5P_DEFAULT, at, &skipped, &nothing) >= 0
+                             : touch_element(look, at, (int)facts->rank);
+    elements->stay = false;
+    if (!is_fine || (facts->steps > 0 && is_packed != (elements->at >= 0)))
+        return fail_look(look, err);
+    *to = (struct fuse_hdf5_place){elements->at, is_packed ? elements->bytes : chunk_bytes, skipped};
+    return FUSE_OK;
+}
+
+enum fuse_status fuse_hdf5_look_find(struct fuse_hdf5_look *look, const struct fuse_hdf5_facts *facts,
+                                     const struct fuse_box *places, struct fuse_hdf5_place *to,
+                                     struct fuse_error *err) {
+    struct fuse_chunk_grid grid;
+    hsize_t at[FUSE_MAX_AXES], file_bytes;
+    int64_t chunks = fuse_box_elems(places);
+    fuse_chunk_grid_init(&grid, (int)facts->rank, facts->extent, facts->chunk);
+    int64_t chunk_bytes = fuse_sat_mul(grid.chunk_elems, (int64_t)fuse_dtype_bytes((enum fuse_dtype)facts->dtype));
+    if (H5Fget_filesize(look->file, &file_bytes) < 0)
+        return fail_look(look, err);
+    for (int64_t n = 0; n < chunks; n++) {
+        struct fuse_chunk chunk = fuse_chunk_grid_nth(&grid, places, n);
+        for (int a = 0; a < grid.rank; a++)
+            at[a] = (hsize_t)(chunk.place[a] * grid.chunk[a]);
+        FUSE_TRY(find_chunk(look, facts, chunk_bytes, at, &to[n], err));
+        if (to[n].offset < 0 || (to[n].offset <= (int64_t)file_bytes && to[n].bytes >= 0 &&
+                                 to[n].bytes <= (int64_t)file_bytes - to[n].offset))
+            continue;
+        fuse_fail(err, FUSE_EINPUT, "%s is damaged: its elements reach beyond the end of the file", look->where);
+        fuse_hint(err, "copy or write the file again");
+        return FUSE_EINPUT;
+    }
+    return FUSE_OK;
 }

@@ -10,6 +10,7 @@
 #include "core/box.h"
 #include "core/dtype.h"
 #include "core/error.h"
+#include "io/hdf5_filters.h"
 
 /* Plain data: it travels between processes and is compared byte by byte. */
 struct fuse_hdf5_facts {
@@ -18,7 +19,16 @@ struct fuse_hdf5_facts {
     int64_t rank, extent[FUSE_MAX_AXES];
     int64_t offset;               /* of element 0 when they lie one behind the other in the file, in C order; else -1 */
     int64_t chunk[FUSE_MAX_AXES]; /* what can be read at the cost of itself; for offset -1 */
-    int64_t filters;              /* 0: stored as they are */
+    int64_t steps;                /* filters by which chunks are stored; 0: as they are */
+    int64_t chunks_lie_apart;     /* chunks can be read from where fuse_hdf5_look_find says, unpacked by `filters` */
+    struct fuse_hdf5_filters filters; /* if so */
+    unsigned char fill[8];            /* .. and an element that was never written is this */
+};
+
+/* Where a chunk is stored. */
+struct fuse_hdf5_place {
+    int64_t offset, bytes; /* offset -1: it was never written */
+    int64_t skipped;       /* bit i: without filter i */
 };
 
 struct fuse_hdf5_look;
@@ -32,6 +42,10 @@ enum fuse_status fuse_hdf5_look_file(struct fuse_hdf5_look **out, const char *pa
 int64_t fuse_hdf5_look_handle(const struct fuse_hdf5_look *look);
 /* The elements of a box that lies in the dataset, packed in C order, as they are stored but for the filters. */
 enum fuse_status fuse_hdf5_look_read(struct fuse_hdf5_look *look, const struct fuse_box *box, void *to,
+                                     struct fuse_error *err) FUSE_CHECKED;
+/* Where the chunks of a box of places (chunk_grid.h) are, in C order. They lie within the file. */
+enum fuse_status fuse_hdf5_look_find(struct fuse_hdf5_look *look, const struct fuse_hdf5_facts *facts,
+                                     const struct fuse_box *places, struct fuse_hdf5_place *to,
                                      struct fuse_error *err) FUSE_CHECKED;
 
 #endif

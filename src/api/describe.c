@@ -83,8 +83,6 @@ static void explain(struct fuse_text *text, const struct fuse_dist_program *prog
     add_size(text, "resident, high-water", report->resident_bytes);
     if (plan->request.memory_bytes > 0)
         add_size(text, "limit", plan->request.memory_bytes);
-    if (program->notes.at)
-        fuse_text_add(text, "files\n%s", program->notes.at);
 }
 
 /* ---- times ---- */

@@ -93,7 +93,6 @@ struct fuse_dist_program {
     bool has_run;
     int threads;
     struct fuse_exec_report report;
-    struct fuse_text notes; /* lines about how files were written */
     double wall_seconds;
     double scan_seconds;    /* of probing sources, and of reading those whose headers do not tell all */
     double compile_seconds; /* from text to plan, without the time of probing sources */

@@ -573,11 +573,6 @@ static const char *program_digest(struct fuse_dist_program *program) {
     return fuse_arena_printf(program->arena, "fnv1a64:%016llx", (unsigned long long)digest);
 }
 
-static void keep_note(void *context, const char *path, const char *text) {
-    struct fuse_dist_program *program = context;
-    fuse_text_add(&program->notes, "  %s: %s\n", path, text);
-}
-
 static enum fuse_status run(struct fuse_dist_program *program, struct fuse_error *err) {
     struct fuse_comm *comm = program->job->comm;
     if (program->plan->mesh.ranks != comm->size)
@@ -587,7 +582,6 @@ static enum fuse_status run(struct fuse_dist_program *program, struct fuse_error
     if (!program->threads)
         FUSE_TRY(fuse_api_cores(&program->threads, program->job, err));
     struct resolved place = resolve_places(program);
-    program->notes = (struct fuse_text){.arena = program->arena};
     int64_t prints = program->options.print != NULL; /* of those that speak for the others, one is enough */
     FUSE_TRY(comm->ops->reduce_int64(comm, FUSE_REDUCE_MAX, &prints, 1, err));
     struct fuse_exec_request request = {
@@ -606,8 +600,6 @@ static enum fuse_status run(struct fuse_dist_program *program, struct fuse_error
         .progress = program->options.progress ? fuse_progress_step : NULL,
         .temporary = program->options.temporary,
         .context = program->options.context,
-        .note = keep_note,
-        .note_context = program,
         .fault = program->fault,
     };
     if (request.progress)

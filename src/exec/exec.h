@@ -46,9 +46,6 @@ struct fuse_exec_request {
     /* Told on every rank about each file that lies under a temporary name (exists 1) and when it no longer does (0), so
      * that whoever catches signals can remove it. NULL: nobody is told. */
     void (*temporary)(void *context, const char *path, int exists);
-    /* Told on every rank what a user should know about how a file was written. NULL: nobody is told. */
-    void (*note)(void *context, const char *path, const char *text);
-    void *note_context;
     void *context;
     struct fuse_fault fault;
 };

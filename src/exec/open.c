@@ -89,14 +89,6 @@ static bool is_file_sink(const struct fuse_op *op) {
     return op->kind == FUSE_OP_SINK && op->path;
 }
 
-/* Once the file is complete. */
-static void tell_note(const struct fuse_exec *exec, int op) {
-    const struct fuse_format *format = exec->format[op];
-    const char *text = exec->request->note && format->sink_note ? format->sink_note(exec->sink[op]) : NULL;
-    if (text)
-        exec->request->note(exec->request->note_context, exec->request->path[op], text);
-}
-
 /* Names are told of until all files of the run have their own: a rank that survives the one that renames removes them. */
 static void keep_temporary(void *context, const char *temporary) {
     struct fuse_exec *exec = context;
@@ -197,7 +189,6 @@ enum fuse_status fuse_exec_commit_sinks(struct fuse_exec *exec, struct fuse_erro
         if (exec->sink[o]) {
             status = exec->format[o]->sink_finish(exec->sink[o], exec->comm, err);
             FUSE_TRY(fuse_exec_blame(exec->plan->ir->ops.at[o], fuse_agree(exec->comm, status, err), err));
-            tell_note(exec, o);
         }
     for (int o = 0; o < ops && status == FUSE_OK; o++)
         if (exec->sink[o]) {

@@ -11,7 +11,7 @@ import numpy
 N, M = 60, 40
 
 # Sources and sinks of a new format are added here, in `make_inputs` and in `load`.
-SINKS = ["o.npy", "o.npz", "o.json", "o.jsonl", "o.tsv", "o.csv", "o.h5", "o.safetensors"]
+SINKS = ["o.npy", "o.npz", "o.json", "o.jsonl", "o.tsv", "o.csv", "o.h5", "p.h5", "o.safetensors"]
 PROGRAM = """\
 A[i,k] = "a.npy"
 B[i,k] = "b.npz"
@@ -34,10 +34,13 @@ Z[i] = Y[i,k]
 "o.csv" = Y[i,k]
 "o.h5:/g/y" = Y[i,k]
 "o.h5:/z" = Z[i]
+"p.h5:/g/y" = Y[i,k]
+"p.h5:/z" = Z[i]
 "o.safetensors:y" = Y[i,k]
 "o.safetensors:z" = Z[i]
 """
-ARGUMENTS = ["prog.fuse"]
+POLICY = {"io": {"p.h5:/g/y": {"chunks": [16, 16], "gzip": 4}, "p.h5:/z": {"chunks": [7]}}}
+ARGUMENTS = ["--policy", "policy.json", "prog.fuse"]
 
 
 def write_rows(path, array, between):
@@ -69,6 +72,8 @@ def make_inputs(folder):
         file.write(struct.pack("<Q", len(head)) + head + l.astype("<i8").tobytes())
     with open(join("prog.fuse"), "w", encoding="utf-8") as file:
         file.write(PROGRAM)
+    with open(join("policy.json"), "w", encoding="utf-8") as file:
+        json.dump(POLICY, file)
     y = a + 2 * b + 3 * c + 4 * d + 5 * e + 6 * f + 7 * g + 8 * h + 9 * k + 10 * l
     return {"y": y, "z": y.sum(1)}
 
@@ -112,4 +117,4 @@ def problem(folder, name, expected):
     for key, array in got.items():
         if array.shape != expected[key].shape or not (array == expected[key]).all():
             return f"'{key}' is wrong"
-    return None if len(got) == (2 if name in ("o.npz", "o.h5", "o.safetensors") else 1) else f"holds {list(got)}"
+    return None if len(got) == (2 if name in ("o.npz", "o.h5", "p.h5", "o.safetensors") else 1) else f"holds {list(got)}"

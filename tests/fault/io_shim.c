@@ -4,9 +4,9 @@
  *   IO_SHIM_LOG=DIR                a line per call in DIR/rank.N: class call file bytes offset; offset -1: at the position
  *   IO_SHIM_FAULT=CLASS:N@R:WHAT   the N-th call of a class on rank R: EIO, ENOSPC: fails with it; kill: the process ends
  *                                  before it; short: this and every later one moves at most 777 bytes or is interrupted
- * The calls of children do not count.
  * Classes: open (for reading), create (open for writing), read, write, room (fallocate, ftruncate), sync, close (of what
- * was opened for writing), rename. */
+ * was opened for writing), rename. Calls of children have two classes of their own, counted over all of them: look (to read),
+ * make (to write); kill ends the child. */
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -18,6 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -25,8 +26,9 @@
 
 enum { MOST_FILES = 4096, SHORT_BYTES = 777 };
 
-static const char *const class_name[] = {"open", "create", "read", "write", "room", "sync", "close", "rename"};
-enum class { OPEN, CREATE, READ, WRITE, ROOM, SYNC, CLOSE, RENAME, CLASSES };
+static const char *const class_name[] = {"open", "create", "read",   "write", "room",
+                                         "sync", "close",  "rename", "look",  "make"};
+enum class { OPEN, CREATE, READ, WRITE, ROOM, SYNC, CLOSE, RENAME, LOOK, MAKE, CLASSES };
 enum action { NONE, FAIL, KILL, SHORT };
 
 static struct {
@@ -38,7 +40,7 @@ static struct {
     enum action action;
     int code; /* of errno */
 } shim;
-static atomic_long calls[CLASSES];
+static atomic_long *calls;                                      /* [CLASSES], shared with children */
 static atomic_bool is_ours[MOST_FILES], is_written[MOST_FILES]; /* by file descriptor */
 
 void io_shim_begin(void);
@@ -49,11 +51,14 @@ __attribute__((constructor)) void io_shim_begin(void) {
     char class[16], what[16];
     int on;
     memset(&shim, 0, sizeof shim);
-    for (int i = 0; i < CLASSES; i++)
-        atomic_store(&calls[i], 0);
     shim.folder = getenv("IO_SHIM_FOLDER");
     shim.log = getenv("IO_SHIM_LOG");
     shim.pid = getpid();
+    /* Of this process, which a standing job may have forked from one that began before. */
+    void *shared = mmap(NULL, CLASSES * sizeof *calls, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (shared == MAP_FAILED)
+        abort();
+    calls = shared;
     shim.rank = rank ? atoi(rank) : 0;
     if (!fault || sscanf(fault, "%15[a-z]:%ld@%d:%15s", class, &shim.n, &on, what) != 4) {
         shim.n = 0;
@@ -95,8 +100,11 @@ static void tell(enum class class, const char *call, const char *path, long long
 
 /* Notes a call; false: it fails, and errno is set. `bytes` may shrink; NULL where nothing is transferred. */
 static bool goes_on(enum class class, const char *call, const char *path, size_t *bytes, long long offset) {
-    if (getpid() != shim.pid)
-        return true;
+    if (getpid() != shim.pid) {
+        if (!is_below(path)) /* its descriptors are not those that this process knew */
+            return true;
+        class = class == OPEN || class == READ ? LOOK : MAKE;
+    }
     tell(class, call, path, bytes ? (long long)*bytes : 0, offset);
     long n = atomic_fetch_add(&calls[class], 1) + 1;
     if (shim.n == 0 || class != shim.class || n < shim.n || (n > shim.n && shim.action != SHORT))

@@ -10,6 +10,8 @@ equal runs, a broken file that ends a rank, hangs, or is told more than once.
 
 import argparse
 import base64
+import hashlib
+import json
 import os
 import shutil
 import subprocess
@@ -93,11 +95,13 @@ def check_outputs(folder, inputs):
         assert 'DATASET "turned"' in dump and "H5T_STD_I64LE" in dump
 
 
-def run(binary, folder, program, ranks, status, mentions=(), env=None):
+def run(binary, folder, program, ranks, status, mentions=(), policy=None):
+    with open(os.path.join(folder, "policy.json"), "w") as file:
+        json.dump(policy or {}, file)
     with open(os.path.join(folder, "prog.fuse"), "w") as file:
         file.write(program)
     begin = time.monotonic()
-    result = launch.run(launch.on_ranks(ranks, [binary, "prog.fuse"]), folder, 60, launch.environment(env))
+    result = launch.run(launch.on_ranks(ranks, [binary, "--policy", "policy.json", "prog.fuse"]), folder, 60)
     where = f"{ranks} ranks: {result.tail()}"
     assert result.status == status and not result.timed_out, f"status {result.status}, wanted {status}; {where}"
     for text in mentions:
@@ -138,6 +142,74 @@ def check_values(binary, ranks):
         check_info(binary, folder)
 
 
+# ---- chunks ----
+
+FORMS = [  # extents, chunks
+    ((37, 23), (5, 7)), ((37, 23), (1, 1)), ((37, 23), (37, 23)), ((37, 23), (40, 30)), ((301,), (64,)), ((9, 4, 11), (2, 3, 4)),
+    ((1000, 70), (130, 70))]
+FILTERS = [{"compression": "gzip", "compression_opts": level} for level in range(10)] + [
+    {}, {"shuffle": True}, {"fletcher32": True}, {"shuffle": True, "fletcher32": True, "compression": "gzip"},
+    {"shuffle": True, "compression": "gzip", "compression_opts": 1}, {"fletcher32": True, "compression": "gzip"}]
+
+
+def make_chunked(folder):
+    """Sets of every form, filter and type; returns name -> (array, chunks)."""
+    random = numpy.random.default_rng(11)
+    types = ["?", "u1", "i1", "<i2", ">i4", "<i8", ">u2", "<u4", ">f2", "<f4", ">f8", "<f8"]
+    sets = {}
+    for library in ("earliest", "latest"):
+        with h5py.File(os.path.join(folder, f"{library}.h5"), "w", libver=library) as file:
+            for n, filters in enumerate(FILTERS):
+                for shape, chunks in (FORMS[n % len(FORMS)], FORMS[(n + 3) % len(FORMS)]):
+                    dtype = types[len(sets) % len(types)]
+                    array = random.integers(0, 2 if dtype == "?" else 100, shape).astype(dtype)
+                    name = f"s{len(sets)}"
+                    part = file.create_dataset(name, shape, dtype, chunks=chunks, maxshape=tuple(2 * e + 9 for e in shape),
+                                               fillvalue=array.dtype.type(1), **filters)
+                    if n % 4 == 3:  # the last rows are never written
+                        array[shape[0] // 2:] = 1
+                        part[:shape[0] // 2] = array[:shape[0] // 2]
+                    else:
+                        part[...] = array
+                    sets[name] = (f"{library}.h5", array, [min(c, e) for c, e in zip(chunks, shape)])
+    return sets
+
+
+def check_chunks(binary, ranks):
+    """Sets in chunks become sets in chunks, with the same bytes on every number of ranks."""
+    with tempfile.TemporaryDirectory() as folder:
+        sets = make_chunked(folder)
+        lines, rules = [], {}
+        for n, (name, (path, array, chunks)) in enumerate(sets.items()):
+            axes = ",".join("ijk"[:array.ndim])
+            left, right = ("(", ")") if array.dtype == bool else ("[", "]")
+            lines += [f'{name.upper()}{left}{axes}{right} = "{path}:/{name}"',
+                      f'"out.h5:/{name}" = {name.upper()}{left}{axes}{right}']
+            rules[f"out.h5:/{name}"] = {"chunks": chunks, "gzip": n % 10} if n % 5 else {"chunks": "auto", "gzip": n % 10}
+        seen = set()
+        for count in ranks:
+            run(binary, folder, "\n".join(lines) + "\n", count, 0, policy={"io": rules})
+            seen.add(hashlib.sha256(read_bytes(folder, "out.h5")).hexdigest())
+            assert len(seen) == 1, f"other bytes on {count} ranks"
+        with h5py.File(os.path.join(folder, "out.h5")) as file:
+            for name, (path, array, chunks) in sets.items():
+                found = file[name]
+                level = rules[f"out.h5:/{name}"]["gzip"]
+                assert numpy.array_equal(found[()], array), (name, array.dtype, array.shape, chunks)
+                assert found.chunks and (found.compression_opts or 0) == level, (name, found.chunks, found.compression_opts)
+                assert rules[f"out.h5:/{name}"]["chunks"] == "auto" or list(found.chunks) == chunks, name
+        if shutil.which("h5dump"):
+            subprocess.run(["h5dump", "out.h5"], cwd=folder, stdout=subprocess.DEVNULL, check=True)
+
+
+def check_too_many_chunks(binary):
+    with tempfile.TemporaryDirectory() as folder:
+        numpy.save(os.path.join(folder, "x.npy"), numpy.zeros((1 << 24) + 1, "i1"))
+        run(binary, folder, 'X[i] = "x.npy"\n"y.h5" = X[i]\n', 0, 73, ["more than 16777216 chunks"],
+            policy={"io": {"y.h5": {"chunks": [1]}}})
+        assert not [name for name in os.listdir(folder) if name.startswith((".", "y"))]
+
+
 # ---- files that break things ----
 
 TEXT = 'X[{1}] = "x.h5:/{0}"\n"y.h5" = X[{1}]\n'
@@ -154,12 +226,15 @@ def build_bad(folder):
         file["away"] = h5py.ExternalLink("other.h5", "/x")
         file["ring"] = h5py.SoftLink("/gnir")
         file["gnir"] = h5py.SoftLink("ring")
+        empty = file.create_dataset("empty", (64, 64), "f4", chunks=(64, 64), compression="gzip")
+        empty.id.write_direct_chunk((0, 0), b"\0")
         bomb = file.create_dataset("bomb", (64, 64), "f4", chunks=(64, 64), compression="gzip")
         bomb.id.write_direct_chunk((0, 0), zlib.compress(bytes(1 << 30), 9))
     with open(os.path.join(folder, "x.h5"), "r+b") as file:
         file.seek(offset + 40)
         file.write(b"\x55\xaa")
-    return {"packed": "damaged", "away": "out of the file", "ring": "circle", "nothing": "its datasets are", "bomb": "x.h5"}
+    return {"packed": "damaged", "away": "out of the file", "ring": "circle", "nothing": "its datasets are", "bomb": "does not unpack to its size",
+            "empty": "cannot hold a chunk"}
 
 
 def check_bad(binary, ranks):
@@ -209,6 +284,8 @@ def main():
     arguments = parser.parse_args()
     binary = os.path.abspath(arguments.binary)
     check_values(binary, arguments.ranks)
+    check_chunks(binary, arguments.ranks)
+    check_too_many_chunks(binary)
     check_bad(binary, [0, 4])
     check_crashes(binary, [0, 4])
 
