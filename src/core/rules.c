@@ -11,7 +11,7 @@ struct fuse_rule_packing fuse_rule_pack(int columns, const int64_t *extent) {
     int first = 0;
     while (first < columns || packing.words == 0) {
         int end = first, bits = 0;
-        while (end < columns && bits + id_bits(extent[end]) <= 64)
+        while (end < columns && bits + id_bits(extent[end]) < 64)
             bits += id_bits(extent[end++]);
         for (int c = first; c < end; c++) {
             bits -= id_bits(extent[c]);

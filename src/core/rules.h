@@ -93,7 +93,7 @@ uint64_t fuse_rule_atom_variables(const struct fuse_rules *rules, const struct f
 uint64_t fuse_rule_bound_variables(const struct fuse_rules *rules, const struct fuse_rule *rule);
 
 /* Where the ids of a tuple are: id c is (word[c] >> shift[c]) & mask[c], and comparing words in their order compares tuples in
- * the order of their columns. At least one word; an id is never split. */
+ * the order of their columns. At least one word; an id is never split; the highest bit of a word is 0. */
 struct fuse_rule_packing {
     int columns, words;
     int word[FUSE_MAX_AXES], shift[FUSE_MAX_AXES];

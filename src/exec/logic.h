@@ -71,7 +71,7 @@ enum fuse_status fuse_logic_count(int64_t *count, struct fuse_logic *logic, int 
 /* Collective. Brings a relation into the order of its ids, the first column first: rank r of P then holds the tuples
  * [floor(n r / P), floor(n (r + 1) / P)) of all n. */
 enum fuse_status fuse_logic_sort(struct fuse_logic *logic, int relation, struct fuse_error *err) FUSE_CHECKED;
-/* Local. Tuples that this rank holds; without fuse_logic_sort they are sorted, too, but the ranks' parts are not. */
+/* Local. Tuples that this rank holds; before fuse_logic_sort in any order. */
 int64_t fuse_logic_held(const struct fuse_logic *logic, int relation);
 /* Local. Copies tuples [begin, begin + n) of them: id[c][0 .. n) for each column, value[0 .. n) (8 bytes each, as in fuse_logic_rows) and
  * stage[0 .. n) unless NULL. */
