@@ -24,7 +24,8 @@
 #       fuzz_<name>.arguments holds, one a line. In others a program that replays the corpus: entry fuzz.replay.<name>,
 #       label unit.
 #
-# A test that returns 77 is skipped; the limit is 60 seconds (set TIMEOUT on a test that needs another).
+# A test that returns 77 is skipped; the limit is 60 seconds (set TIMEOUT on a test that needs another). Tests of many seconds have
+# a COST, seconds on an idle machine: ctest -j begins with them.
 
 if(FUSE_TESTS)
   find_library(CMOCKA_LIBRARY NAMES cmocka REQUIRED)

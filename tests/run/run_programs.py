@@ -148,11 +148,12 @@ def plan_status(folder, job, ranks, memory, options):
     command = [options.binary, "plan", "--ranks", str(ranks), "--mem-per-rank", str(memory), *job.arguments, "prog.fuse"]
     if options.backend:
         command[2:2] = ["--backend", options.backend]
-    return launch.run(command, folder, options.timeout)
+    # Planning asks no other rank, whatever job it is in.
+    return launch.run(launch.on_ranks(1 if launch.standing_jobs.jobs else 0, command), folder, options.timeout)
 
 
 def smallest_memory(folder, job, ranks, options):
-    """The smallest accepted --mem-per-rank in bytes, to 16 KiB, by bisection; a string when the planner misbehaves."""
+    """The smallest accepted --mem-per-rank in bytes, to 128 KiB, by bisection; a string when the planner misbehaves."""
     low, high = 0, 64 << 20
     while True:
         result = plan_status(folder, job, ranks, high, options)
@@ -161,7 +162,7 @@ def smallest_memory(folder, job, ranks, options):
         if result.status != 71 or high > 1 << 40:
             return f"plan --mem-per-rank {high}: exit status {result.status}\n{result.tail()}"
         low, high = high, 2 * high
-    while high - low > 16384:
+    while high - low > 128 << 10:
         middle = (low + high) // 2
         result = plan_status(folder, job, ranks, middle, options)
         if result.status not in (0, 71):
@@ -179,7 +180,7 @@ def run_job(job, options):
             memory = smallest_memory(folder, job, options.ranks, options)
             if isinstance(memory, str):
                 return [memory]
-            more = ["--mem-per-rank", str(memory + memory // 20)]
+            more = ["--mem-per-rank", str(memory + memory // 22)]
         problems, outputs = run_and_compare(job, folder, options.ranks, options, more)
         if options.ranks == 1 and not problems:
             problems, outputs = run_and_compare(job, folder, 0, options, more)
@@ -215,7 +216,7 @@ def parse_arguments():
     parser.add_argument("--compare-ranks", action="store_true",
                         help="integers, Booleans and random numbers have the same bits as on one rank")
     parser.add_argument("--min-memory", action="store_true",
-                        help="with 1.05 x the smallest --mem-per-rank that `fuse-dist plan` accepts")
+                        help="with at most 1.05 x the smallest --mem-per-rank that `fuse-dist plan` accepts")
     parser.add_argument("--jobs", type=int, default=2, help="programs that run at a time")
     parser.add_argument("--timeout", type=float, default=60, help="seconds for one run")
     parser.add_argument("--list", action="store_true", help="print the programs' names and stop")
