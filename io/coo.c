@@ -166,9 +166,9 @@ static enum fuse_status count_share(struct fuse_tally_part *part, struct tuples 
     return FUSE_OK;
 }
 
-/* A value is never an id, whatever it is: "last" says so. */
+/* A value is never an id, whatever it is: "last" says so; and an id never a value. */
 static const struct fuse_tally *finish_tally(struct fuse_tally_part *part, struct fuse_arena *arena,
-                                             const struct tuples *t) {
+                                             const struct tuples *t, const char *path) {
     bool is_real = t->has_value && fuse_dtype_class(t->value_facts.file_dtype) == FUSE_CLASS_REAL;
     enum fuse_column_kind kind[FUSE_MAX_AXES + 1];
     for (int c = 0; c < t->arity; c++)
@@ -176,7 +176,11 @@ static const struct fuse_tally *finish_tally(struct fuse_tally_part *part, struc
     kind[t->arity] = is_real ? FUSE_COLUMN_REALS : FUSE_COLUMN_INTEGERS;
     if (t->rows == 0)
         part->columns = 0;
-    return fuse_tally_finish(part, arena, kind, t->has_value && t->rows > 0 ? 0 : -1);
+    struct fuse_tally *tally = fuse_tally_finish(part, arena, kind, t->has_value && t->rows > 0 ? 0 : -1);
+    if (!t->has_value && t->rows > 0)
+        tally->refused[t->arity - 1] =
+            fuse_arena_printf(arena, "%s has no values: the numbers of a tuple are ids, %d of them", path, t->arity);
+    return tally;
 }
 
 static enum fuse_status scan_coo(struct fuse_probe *probe, struct fuse_arena *arena, struct fuse_comm *comm,
@@ -195,7 +199,7 @@ static enum fuse_status scan_coo(struct fuse_probe *probe, struct fuse_arena *ar
     if (st == FUSE_OK)
         st = fuse_tally_join(&part, begin, comm, err);
     if (st == FUSE_OK)
-        probe->tally = finish_tally(&part, arena, t);
+        probe->tally = finish_tally(&part, arena, t, path);
     close_tuples(t);
     return st;
 }

@@ -6,22 +6,60 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
-/* Places in a program are 32 bits wide; a program beyond this is a mistaken file name. */
-#define MAX_PROGRAM_BYTES ((size_t)1 << 30)
+/* Tenths of a second that a pipe may have nobody who writes to it. */
+enum { MOST_TENTHS = 20 };
 
-/* what: "program", .. for messages. */
-static enum fuse_status read_all(char **out, size_t *out_bytes, int file, const char *what, const char *path,
-                                 struct fuse_error *err) {
-    size_t capacity = 1 << 16, bytes = 0;
+/* What is read whole, and called so in messages. */
+static const struct kind {
+    const char *what;
+    size_t most_bytes;
+    const char *most, *hint;
+} kinds[] = {
+    {"policy", (size_t)64 << 20, "64 MiB", "a policy is a JSON document"},
+    {"weight manifest", (size_t)64 << 20, "64 MiB", "a weight manifest is a JSON document"},
+    /* Places in a program are 32 bits wide; a program beyond this is a mistaken file name. */
+    {"program", (size_t)1 << 30, "1 GiB", "a program is a text file of equations"},
+};
+
+static const struct kind *find_kind(const char *what) {
+    size_t k = 0;
+    while (k + 1 < sizeof kinds / sizeof *kinds && strcmp(kinds[k].what, what) != 0)
+        k++;
+    return &kinds[k];
+}
+
+/* As read, of a file that was opened with O_NONBLOCK: a pipe whose writer never comes is empty, and does not keep us. */
+static ssize_t read_first(int file, char *to, size_t bytes, bool is_pipe) {
+    const struct timespec tenth = {.tv_nsec = 100000000};
+    ssize_t got = read(file, to, bytes);
+    for (int tenths = 0; is_pipe && got == 0 && tenths < MOST_TENTHS; tenths++) {
+        nanosleep(&tenth, NULL);
+        got = read(file, to, bytes);
+    }
+    fcntl(file, F_SETFL, fcntl(file, F_GETFL) & ~O_NONBLOCK);
+    return got < 0 && errno == EAGAIN ? read(file, to, bytes) : got;
+}
+
+static enum fuse_status read_all(char **out, size_t *out_bytes, int file, const struct stat *facts,
+                                 const struct kind *kind, const char *path, struct fuse_error *err) {
+    const char *what = kind->what;
+    bool is_pipe = S_ISFIFO(facts->st_mode);
+    size_t capacity = (S_ISREG(facts->st_mode) ? (size_t)facts->st_size : 0) + (1 << 16), bytes = 0;
     char *text = malloc(capacity);
     while (text) {
-        ssize_t got = read(file, text + bytes, capacity - bytes);
+        ssize_t got =
+            bytes == 0 ? read_first(file, text, capacity, is_pipe) : read(file, text + bytes, capacity - bytes);
         if (got < 0 && errno == EINTR)
             continue;
         if (got < 0) {
             fuse_fail(err, FUSE_EINPUT, "cannot read %s '%s': %s", what, path, strerror(errno));
+            break;
+        }
+        if (got == 0 && is_pipe && bytes == 0) {
+            fuse_fail(err, FUSE_EINPUT, "cannot read %s '%s': it is a pipe to which nobody writes", what, path);
             break;
         }
         if (got == 0) {
@@ -30,8 +68,8 @@ static enum fuse_status read_all(char **out, size_t *out_bytes, int file, const 
             return FUSE_OK;
         }
         bytes += (size_t)got;
-        if (bytes > MAX_PROGRAM_BYTES) {
-            fuse_fail(err, FUSE_EINPUT, "cannot read %s '%s': it is larger than 1 GiB", what, path);
+        if (bytes > kind->most_bytes) {
+            fuse_fail(err, FUSE_EINPUT, "cannot read %s '%s': it is larger than %s", what, path, kind->most);
             break;
         }
         if (bytes == capacity) {
@@ -47,21 +85,23 @@ static enum fuse_status read_all(char **out, size_t *out_bytes, int file, const 
 
 static enum fuse_status read_file(char **out, size_t *bytes, const char *what, const char *path,
                                   struct fuse_error *err) {
-    int file = open(path, O_RDONLY | O_CLOEXEC);
+    const struct kind *kind = find_kind(what);
+    int file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (file < 0) {
         fuse_fail(err, FUSE_EINPUT, "cannot read %s '%s': %s", what, path, strerror(errno));
         fuse_hint(err, "its path is relative to the folder that fuse-dist was started in, on rank 0's node");
         return FUSE_EINPUT;
     }
-    struct stat status;
+    struct stat facts;
     enum fuse_status st;
-    if (fstat(file, &status) == 0 && S_ISREG(status.st_mode) && (size_t)status.st_size > MAX_PROGRAM_BYTES)
-        st = fuse_fail(err, FUSE_EINPUT, "cannot read %s '%s': it is larger than 1 GiB", what, path);
+    if (fstat(file, &facts) != 0)
+        st = fuse_fail(err, FUSE_EINPUT, "cannot read %s '%s': %s", what, path, strerror(errno));
+    else if (S_ISREG(facts.st_mode) && (size_t)facts.st_size > kind->most_bytes)
+        st = fuse_fail(err, FUSE_EINPUT, "cannot read %s '%s': it is larger than %s", what, path, kind->most);
     else
-        st = read_all(out, bytes, file, what, path, err);
+        st = read_all(out, bytes, file, &facts, kind, path, err);
     if (st == FUSE_EINPUT)
-        fuse_hint(err, strcmp(what, "program") == 0 ? "a program is a text file of equations"
-                                                    : "a policy is a JSON document");
+        fuse_hint(err, "%s", kind->hint);
     close(file);
     return st;
 }

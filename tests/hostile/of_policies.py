@@ -1,5 +1,7 @@
 """Broken policies."""
 
+import os
+
 from corpus import GOOD, case, truncations
 
 FILE = "policy.json"
@@ -37,6 +39,9 @@ for name, content in BROKEN.items():
     policy(name, content)
 for name, content in WRONG.items():
     policy(name, content, 65)
+policy("that_is_a_folder", os.mkdir)
+policy("that_is_a_pipe", os.mkfifo)
+policy("that_is_endless", lambda path: os.symlink("/dev/zero", path))
 policy("invalid_utf8", b'{"sharding": {"\xff": "row"}}')
 policy("with_a_nul", b'{"io": {}\0}')
 policy("byte_order_mark_of_utf16", '{"io": {}}'.encode("utf-16"))
