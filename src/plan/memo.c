@@ -2,11 +2,10 @@
 
 #include <string.h>
 
-struct entry {
-    uint64_t hash; /* 0: free */
-    int class;
-    struct fuse_layout a, b;
-    int64_t result[FUSE_MEMO_WORDS];
+/* A place of the table: small, because what is looked up is seldom in the cache. */
+struct slot {
+    uint32_t hash;
+    int32_t entry; /* one more than its number; 0: free */
 };
 
 struct class {
@@ -18,7 +17,10 @@ struct class {
 struct fuse_memo {
     struct fuse_arena *arena;
     size_t bytes; /* of a layout's arrays that matter, whole words */
-    struct entry *entry;
+    /* An entry is the class, what matters of both layouts, and the result: `stride` words. They lie in blocks. */
+    int stride, key_words;
+    FUSE_VEC(int64_t *) blocks;
+    struct slot *slot;
     int entries, slots; /* slots: a power of two */
     FUSE_VEC(struct class) classes;
     int *class_slot; /* class + 1 */
@@ -34,8 +36,10 @@ struct fuse_memo *fuse_memo_open(struct fuse_arena *arena, int dims) {
     struct fuse_memo *memo = FUSE_NEW(arena, struct fuse_memo);
     memo->arena = arena;
     memo->bytes = (size_t)(dims + 7) / 8 * 8;
+    memo->key_words = 1 + 4 * (int)(memo->bytes / sizeof(int64_t));
+    memo->stride = memo->key_words + FUSE_MEMO_WORDS;
     memo->slots = 1 << 12;
-    memo->entry = FUSE_NEW_ARRAY(arena, struct entry, memo->slots);
+    memo->slot = FUSE_NEW_ARRAY(arena, struct slot, memo->slots);
     memo->class_slots = 1 << 8;
     memo->class_slot = FUSE_NEW_ARRAY(arena, int, memo->class_slots);
     return memo;
@@ -77,56 +81,64 @@ int fuse_memo_class(struct fuse_memo *memo, const int64_t *word, int words) {
 
 /* ---- results ---- */
 
-static uint64_t hash_layout(const struct fuse_memo *memo, uint64_t hash, const struct fuse_layout *layout) {
-    uint64_t word;
-    for (size_t at = 0; at < memo->bytes; at += sizeof word) {
-        memcpy(&word, layout->axis + at, sizeof word);
-        hash = mix(hash, word);
-        memcpy(&word, layout->level + at, sizeof word);
-        hash = mix(hash, word);
+enum { BLOCK = 1024, MOST_KEY_WORDS = 1 + 4 * FUSE_MESH_MAX / (int)sizeof(int64_t) };
+
+static int64_t *entry_at(const struct fuse_memo *memo, int number) {
+    return memo->blocks.at[number / BLOCK] + (size_t)(number % BLOCK) * (size_t)memo->stride;
+}
+
+static int64_t *add_entry(struct fuse_memo *memo, const int64_t *key) {
+    if (memo->entries % BLOCK == 0) {
+        int64_t *block = FUSE_NEW_ARRAY(memo->arena, int64_t, BLOCK * (size_t)memo->stride);
+        fuse_vec_push(memo->arena, &memo->blocks, block);
     }
-    return hash;
+    int64_t *entry = entry_at(memo, memo->entries++);
+    memcpy(entry, key, (size_t)memo->key_words * sizeof *key);
+    return entry;
 }
 
-static bool is_same(const struct fuse_memo *memo, const struct fuse_layout *a, const struct fuse_layout *b) {
-    return memcmp(a->axis, b->axis, memo->bytes) == 0 && memcmp(a->level, b->level, memo->bytes) == 0;
+static int64_t *add_layout(const struct fuse_memo *memo, int64_t *word, const struct fuse_layout *layout) {
+    memcpy(word, layout->axis, memo->bytes);
+    memcpy(word + memo->bytes / sizeof *word, layout->level, memo->bytes);
+    return word + 2 * memo->bytes / sizeof *word;
 }
 
-static void grow_entries(struct fuse_memo *memo) {
-    struct entry *old = memo->entry;
+static void grow_slots(struct fuse_memo *memo) {
+    struct slot *old = memo->slot;
     int slots = memo->slots;
     memo->slots *= 4;
-    memo->entry = FUSE_NEW_ARRAY(memo->arena, struct entry, memo->slots);
+    memo->slot = FUSE_NEW_ARRAY(memo->arena, struct slot, memo->slots);
     for (int i = 0; i < slots; i++) {
-        int at = (int)(old[i].hash >> 1 & (uint64_t)(memo->slots - 1));
-        while (old[i].hash && memo->entry[at].hash)
-            at = (at + 1) & (memo->slots - 1);
-        if (old[i].hash)
-            memo->entry[at] = old[i];
+        uint32_t at = old[i].hash & (uint32_t)(memo->slots - 1);
+        while (old[i].entry && memo->slot[at].entry)
+            at = (at + 1) & (uint32_t)(memo->slots - 1);
+        if (old[i].entry)
+            memo->slot[at] = old[i];
     }
 }
 
 int64_t *fuse_memo_find(struct fuse_memo *memo, bool *is_there, int class, const struct fuse_layout *a,
                         const struct fuse_layout *b) {
     static const struct fuse_layout none;
-    b = b ? b : &none;
-    uint64_t hash = hash_layout(memo, hash_layout(memo, (uint64_t) class + 1, a), b) | 1;
+    int64_t key[MOST_KEY_WORDS];
+    uint64_t mixed = 0;
+    key[0] = class;
+    add_layout(memo, add_layout(memo, key + 1, a), b ? b : &none);
+    for (int k = 0; k < memo->key_words; k++)
+        mixed = mix(mixed, (uint64_t)key[k]);
     if (2 * memo->entries >= memo->slots)
-        grow_entries(memo);
-    int at = (int)(hash >> 1 & (uint64_t)(memo->slots - 1));
-    struct entry *entry = &memo->entry[at];
-    while (entry->hash && (entry->hash != hash || entry->class != class || !is_same(memo, &entry->a, a) ||
-                           !is_same(memo, &entry->b, b))) {
-        at = (at + 1) & (memo->slots - 1);
-        entry = &memo->entry[at];
+        grow_slots(memo);
+    uint32_t hash = (uint32_t)(mixed >> 20), at = hash & (uint32_t)(memo->slots - 1);
+    for (; memo->slot[at].entry; at = (at + 1) & (uint32_t)(memo->slots - 1)) {
+        if (memo->slot[at].hash != hash)
+            continue;
+        int64_t *entry = entry_at(memo, memo->slot[at].entry - 1);
+        *is_there = true;
+        if (memcmp(entry, key, (size_t)memo->key_words * sizeof *key) == 0)
+            return entry + memo->key_words;
     }
-    *is_there = entry->hash != 0;
-    if (!*is_there) {
-        entry->hash = hash;
-        entry->class = class;
-        entry->a = *a;
-        entry->b = *b;
-        memo->entries++;
-    }
-    return entry->result;
+    *is_there = false;
+    int64_t *entry = add_entry(memo, key);
+    memo->slot[at] = (struct slot){.hash = hash, .entry = memo->entries};
+    return entry + memo->key_words;
 }
