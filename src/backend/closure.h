@@ -62,8 +62,9 @@ void fuse_closure_close(struct fuse_closure *closure);
 int64_t fuse_closure_rows(const struct fuse_closure *closure);
 int64_t fuse_closure_columns(const struct fuse_closure *closure);
 int64_t fuse_closure_blocks(const struct fuse_closure *closure);
-/* The block that has the pairs of x; -1: x has none. */
-int64_t fuse_closure_block_of(const struct fuse_closure *closure, int64_t x);
+/* Sources with the same row are of one class; class k is in block k / FUSE_CLOSURE_BLOCK. -1: x has no pairs. */
+int64_t fuse_closure_classes(const struct fuse_closure *closure);
+int64_t fuse_closure_class_of(const struct fuse_closure *closure, int64_t x);
 /* A most of the bytes that fuse_closure_open takes while it works, from extents and pairs alone, of which what it returns holds
  * a part; what each thread needs to compute blocks; and a most of what the result of all blocks can take. */
 size_t fuse_closure_open_bytes(int64_t rows, int64_t columns, int64_t base_pairs, int64_t step_pairs);
@@ -86,9 +87,9 @@ enum fuse_status fuse_closure_result_open(struct fuse_closure_result **out, cons
                                           const struct fuse_closure_options *options,
                                           struct fuse_error *err) FUSE_CHECKED;
 void fuse_closure_result_close(struct fuse_closure_result *result);
-/* Computes the blocks [first, last), none of which is there yet, and adds them. MEMORY before the budget is exceeded; blocks that
- * were finished until then stay. */
-enum fuse_status fuse_closure_compute(struct fuse_closure_result *result, int64_t first, int64_t last,
+/* Computes the blocks first, first + stride, .. below last, none of which is there yet, and adds them. MEMORY before the budget is
+ * exceeded; blocks that were finished until then stay. */
+enum fuse_status fuse_closure_compute(struct fuse_closure_result *result, int64_t first, int64_t last, int64_t stride,
                                       struct fuse_error *err) FUSE_CHECKED;
 /* Frees the threads' memory: no more blocks are to come. */
 void fuse_closure_result_finish(struct fuse_closure_result *result);
@@ -96,7 +97,23 @@ void fuse_closure_result_finish(struct fuse_closure_result *result);
 int64_t fuse_closure_count(const struct fuse_closure_result *result); /* pairs of the blocks that are there */
 size_t fuse_closure_result_bytes(const struct fuse_closure_result *result);
 
-/* The pairs of the blocks that are there and kept. */
+/* ---- rows: of the blocks that are there and kept ------------------------------------------------------------------- */
+
+/* n ids: bits, fuse_closure_row_words words of them, or ids, ascending; both NULL: the row is not here. */
+struct fuse_closure_row {
+    int64_t n;
+    const uint64_t *bits;
+    const uint32_t *id;
+};
+
+int64_t fuse_closure_row_words(const struct fuse_closure *closure);
+struct fuse_closure_row fuse_closure_row_of_class(const struct fuse_closure_result *result, int64_t class);
+/* The next ids of a row, `most` at most; their number. *at says where it goes on, and is 0 at first. */
+int64_t fuse_closure_row_read(int64_t *z, uint64_t *at, const struct fuse_closure *closure, struct fuse_closure_row row,
+                              int64_t most);
+/* *at for the row without its first `ids` ids. */
+void fuse_closure_row_skip(uint64_t *at, const struct fuse_closure *closure, struct fuse_closure_row row, int64_t ids);
+
 int64_t fuse_closure_row_count(const struct fuse_closure_result *result, int64_t x);
 bool fuse_closure_has(const struct fuse_closure_result *result, int64_t x, int64_t z);
 

@@ -215,6 +215,14 @@ int64_t fuse_closure_blocks(const struct fuse_closure *c) {
     return ((int64_t)c->classes + FUSE_CLOSURE_BLOCK - 1) / FUSE_CLOSURE_BLOCK;
 }
 
-int64_t fuse_closure_block_of(const struct fuse_closure *c, int64_t x) {
-    return c->class_of[x] == FUSE_CLOSURE_NONE ? -1 : (int64_t)(c->class_of[x] / FUSE_CLOSURE_BLOCK);
+int64_t fuse_closure_classes(const struct fuse_closure *c) {
+    return c->classes;
+}
+
+int64_t fuse_closure_class_of(const struct fuse_closure *c, int64_t x) {
+    return c->class_of[x] == FUSE_CLOSURE_NONE ? -1 : (int64_t)c->class_of[x];
+}
+
+int64_t fuse_closure_row_words(const struct fuse_closure *c) {
+    return (c->columns + FUSE_CLOSURE_BLOCK - 1) / FUSE_CLOSURE_BLOCK * FUSE_CLOSURE_LANES;
 }

@@ -1,37 +1,43 @@
 #include "backend/closure_internal.h"
 
-/* The row of x: its block and number there; NULL: it has no pairs, or they are not here. */
-static const struct fuse_closure_kept *row_of(const struct fuse_closure_result *r, int64_t x, uint32_t *row) {
+struct fuse_closure_row fuse_closure_row_of_class(const struct fuse_closure_result *r, int64_t class) {
+    const struct fuse_closure_kept *b = r->block[class / FUSE_CLOSURE_BLOCK];
+    if (b == NULL)
+        return (struct fuse_closure_row){0};
+    const uint64_t j = (uint64_t) class % FUSE_CLOSURE_BLOCK;
+    struct fuse_closure_row row = {.n = (int64_t)(b->begin[j + 1] - b->begin[j])};
+    if (b->bits != NULL)
+        row.bits = b->bits + j * r->words;
+    else if (b->id != NULL)
+        row.id = b->id + b->begin[j];
+    return row;
+}
+
+static struct fuse_closure_row row_of(const struct fuse_closure_result *r, int64_t x) {
     if (x < 0 || x >= r->closure->rows || r->closure->class_of[x] == FUSE_CLOSURE_NONE)
-        return NULL;
-    *row = r->closure->class_of[x] % FUSE_CLOSURE_BLOCK;
-    return r->block[r->closure->class_of[x] / FUSE_CLOSURE_BLOCK];
+        return (struct fuse_closure_row){0};
+    return fuse_closure_row_of_class(r, r->closure->class_of[x]);
 }
 
 int64_t fuse_closure_row_count(const struct fuse_closure_result *r, int64_t x) {
-    uint32_t j;
-    const struct fuse_closure_kept *b = row_of(r, x, &j);
-    return b == NULL ? 0 : (int64_t)(b->begin[j + 1] - b->begin[j]);
+    return row_of(r, x).n;
 }
 
 bool fuse_closure_has(const struct fuse_closure_result *r, int64_t x, int64_t z) {
-    uint32_t j;
-    const struct fuse_closure_kept *b = row_of(r, x, &j);
-    if (b == NULL || z < 0 || z >= r->closure->columns)
+    const struct fuse_closure_row row = row_of(r, x);
+    if (z < 0 || z >= r->closure->columns)
         return false;
-    if (b->bits != NULL)
-        return b->bits[j * r->words + (uint64_t)z / 64] >> (z & 63) & 1;
-    if (b->id == NULL)
-        return false;
-    uint64_t low = b->begin[j], high = b->begin[j + 1];
+    if (row.bits != NULL)
+        return row.bits[z / 64] >> (z & 63) & 1;
+    int64_t low = 0, high = row.id != NULL ? row.n : 0;
     while (low < high) {
-        const uint64_t middle = low + (high - low) / 2;
-        if (b->id[middle] < z)
+        const int64_t middle = low + (high - low) / 2;
+        if (row.id[middle] < z)
             low = middle + 1;
         else
             high = middle;
     }
-    return low < b->begin[j + 1] && b->id[low] == z;
+    return row.id != NULL && low < row.n && row.id[low] == z;
 }
 
 /* The ids of bits from *at on, which moves behind the last one given. */
@@ -52,24 +58,36 @@ static int64_t read_bits(int64_t *z, uint64_t *at, const uint64_t *bits, size_t 
     return n;
 }
 
-static int64_t read_ids(int64_t *z, uint64_t *at, const uint32_t *id, uint64_t ids, int64_t most) {
+int64_t fuse_closure_row_read(int64_t *z, uint64_t *at, const struct fuse_closure *c, struct fuse_closure_row row,
+                              int64_t most) {
+    if (row.bits != NULL)
+        return read_bits(z, at, row.bits, (size_t)fuse_closure_row_words(c), most);
     int64_t n = 0;
-    while (n < most && *at < ids)
-        z[n++] = id[(*at)++];
+    while (row.id != NULL && n < most && *at < (uint64_t)row.n)
+        z[n++] = row.id[(*at)++];
     return n;
+}
+
+void fuse_closure_row_skip(uint64_t *at, const struct fuse_closure *c, struct fuse_closure_row row, int64_t ids) {
+    *at = (uint64_t)ids;
+    if (row.bits == NULL)
+        return;
+    const size_t words = (size_t)fuse_closure_row_words(c);
+    size_t p = 0;
+    for (; p < words && ids >= __builtin_popcountll(row.bits[p]); p++)
+        ids -= __builtin_popcountll(row.bits[p]);
+    uint64_t bits = p < words ? row.bits[p] : 0;
+    for (; ids > 0; ids--)
+        bits &= bits - 1;
+    *at = p << 6 | (bits != 0 ? (uint64_t)__builtin_ctzll(bits) : 0);
 }
 
 int64_t fuse_closure_next(struct fuse_closure_cursor *cursor, int64_t *x, int64_t *z, int64_t most) {
     const struct fuse_closure_result *r = cursor->result;
     int64_t n = 0;
     for (; cursor->x < cursor->last_x; cursor->x++, cursor->at = 0) {
-        uint32_t j;
-        const struct fuse_closure_kept *b = row_of(r, cursor->x, &j);
-        int64_t got = 0;
-        if (b != NULL && b->bits != NULL)
-            got = read_bits(z + n, &cursor->at, b->bits + j * r->words, r->words, most - n);
-        else if (b != NULL && b->id != NULL)
-            got = read_ids(z + n, &cursor->at, b->id + b->begin[j], b->begin[j + 1] - b->begin[j], most - n);
+        const struct fuse_closure_row row = row_of(r, cursor->x);
+        const int64_t got = fuse_closure_row_read(z + n, &cursor->at, r->closure, row, most - n);
         for (int64_t i = 0; i < got; i++)
             x[n + i] = cursor->x;
         n += got;

@@ -16,17 +16,14 @@ static size_t round_up(size_t bytes, size_t to) {
     return (bytes + to - 1) / to * to;
 }
 
-static size_t row_words(const struct fuse_closure *c) {
-    return round_up((size_t)c->columns, BLOCK) / 64;
-}
-
 static size_t kept_bytes(const struct fuse_closure *c, uint32_t rows, uint64_t pairs, bool dense) {
-    return dense ? rows * row_words(c) * sizeof(uint64_t) : round_up((size_t)pairs * sizeof(uint32_t), 64);
+    return dense ? rows * (size_t)fuse_closure_row_words(c) * sizeof(uint64_t)
+                 : round_up((size_t)pairs * sizeof(uint32_t), 64);
 }
 
 /* A block stays bits when one bit in 32 is set: bits take at most the room of ids. */
 static bool is_dense(const struct fuse_closure *c, uint32_t rows, uint64_t pairs) {
-    return pairs >= rows * row_words(c) * 2;
+    return pairs >= rows * (size_t)fuse_closure_row_words(c) * 2;
 }
 
 size_t fuse_closure_thread_bytes(const struct fuse_closure *c) {
@@ -39,7 +36,7 @@ size_t fuse_closure_thread_bytes(const struct fuse_closure *c) {
 size_t fuse_closure_most_bytes(const struct fuse_closure *c) {
     const size_t blocks = (size_t)fuse_closure_blocks(c);
     return blocks * (sizeof(struct fuse_closure_kept) + sizeof(struct fuse_closure_kept *)) +
-           blocks * BLOCK * row_words(c) * sizeof(uint64_t) + (blocks > 0 ? FUSE_HUGE_PAGE : 0);
+           blocks * BLOCK * (size_t)fuse_closure_row_words(c) * sizeof(uint64_t) + (blocks > 0 ? FUSE_HUGE_PAGE : 0);
 }
 
 /* ---- memory --------------------------------------------------------------------------------------------------------- */
@@ -111,7 +108,7 @@ enum fuse_status fuse_closure_result_open(struct fuse_closure_result **out, cons
         threads = blocks;
     *r =
         (struct fuse_closure_result){.closure = c, .kernels = kernels, .keeps = !options->count_only, .budget = budget};
-    r->words = row_words(c);
+    r->words = (size_t)fuse_closure_row_words(c);
     r->workers = threads > 1 ? (int)threads : 1;
     r->blocks = blocks;
     r->bytes = own + (size_t)r->workers * each;
@@ -254,9 +251,9 @@ static int64_t block_count(const struct fuse_closure *c, const struct fuse_closu
     return (int64_t)count;
 }
 
-enum fuse_status fuse_closure_compute(struct fuse_closure_result *r, int64_t first, int64_t last,
+enum fuse_status fuse_closure_compute(struct fuse_closure_result *r, int64_t first, int64_t last, int64_t stride,
                                       struct fuse_error *err) {
-    if (first < 0 || first > last || last > r->blocks || r->workers == 0)
+    if (first < 0 || stride < 1 || last > r->blocks || r->workers == 0)
         return fuse_fail(err, FUSE_EBUG, "a closure has no blocks %lld to %lld", (long long)first, (long long)last);
     for (int t = 0; t < r->workers; t++)
         if (r->worker[t].base == NULL)
@@ -271,7 +268,7 @@ enum fuse_status fuse_closure_compute(struct fuse_closure_result *r, int64_t fir
         struct fuse_closure_worker *w = r->worker;
 #endif
 #pragma omp for schedule(dynamic, 1)
-        for (int64_t number = first; number < last; number++) {
+        for (int64_t number = first; number < last; number += stride) {
             if (failed)
                 continue;
             if (make_block(r, w, number))

@@ -60,7 +60,7 @@ static struct measure closure(const struct graph *g) {
         exit(1);
     const double opened = now();
     if (fuse_closure_result_open(&r, c, &options, &err) != FUSE_OK ||
-        fuse_closure_compute(r, 0, fuse_closure_blocks(c), &err) != FUSE_OK) {
+        fuse_closure_compute(r, 0, fuse_closure_blocks(c), 1, &err) != FUSE_OK) {
         fprintf(stderr, "%s\n", err.message);
         exit(1);
     }
