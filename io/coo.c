@@ -285,6 +285,5 @@ const struct fuse_format fuse_format_coo = {
     .sink_open = fuse_coo_sink_open,
     .sink_write = fuse_coo_sink_write,
     .sink_finish = fuse_coo_sink_finish,
-    .sink_commit = fuse_coo_sink_commit,
-    .sink_discard = fuse_coo_sink_discard,
+    .sink_release = fuse_coo_sink_release,
 };

@@ -122,7 +122,7 @@ enum fuse_status fuse_coo_sink_open(struct fuse_sink **out, struct fuse_comm *co
         st = fuse_text_runs_open(&sink->values, file->path, err);
     st = fuse_agree(comm, st, err);
     if (st != FUSE_OK)
-        fuse_coo_sink_discard((struct fuse_sink *)sink);
+        fuse_output_file_discard(fuse_coo_sink_release((struct fuse_sink *)sink));
     else
         *out = (struct fuse_sink *)sink;
     return st;
@@ -161,17 +161,9 @@ enum fuse_status fuse_coo_sink_finish(struct fuse_sink *handle, struct fuse_comm
     return st != FUSE_OK ? st : more != FUSE_OK ? more : closed;
 }
 
-enum fuse_status fuse_coo_sink_commit(struct fuse_sink *handle, struct fuse_error *err) {
+struct fuse_output_file *fuse_coo_sink_release(struct fuse_sink *handle) {
     struct coo_sink *sink = (struct coo_sink *)handle;
-    struct fuse_output_file *file = sink->file;
+    struct fuse_output_file *file = sink ? sink->file : NULL;
     free_sink(sink);
-    return fuse_output_file_commit(file, err);
-}
-
-void fuse_coo_sink_discard(struct fuse_sink *handle) {
-    struct coo_sink *sink = (struct coo_sink *)handle;
-    if (!sink)
-        return;
-    fuse_output_file_discard(sink->file);
-    free_sink(sink);
+    return file;
 }

@@ -1,5 +1,7 @@
 #include "io/format.h"
 
+#include "io/output_file.h"
+
 #include <string.h>
 #include <strings.h>
 
@@ -22,4 +24,12 @@ const struct fuse_format *fuse_format_find(const char *path) {
 
 const struct fuse_format *fuse_format_at(int i) {
     return i >= 0 && (size_t)i < sizeof formats / sizeof *formats ? formats[i] : NULL;
+}
+
+enum fuse_status fuse_sink_commit(const struct fuse_format *format, struct fuse_sink *sink, struct fuse_error *err) {
+    return fuse_output_file_commit(format->sink_release(sink), err);
+}
+
+void fuse_sink_discard(const struct fuse_format *format, struct fuse_sink *sink) {
+    fuse_output_file_discard(format->sink_release(sink));
 }

@@ -18,7 +18,8 @@
 struct fuse_source;     /* an open source */
 struct fuse_sink;       /* a file being written, with one member or several */
 struct fuse_row_source; /* an open file of rows */
-struct fuse_symbols;    /* the symbols of a program: io/symbols.h */
+struct fuse_output_file;
+struct fuse_symbols; /* the symbols of a program: io/symbols.h */
 
 /* How an array lies in a file that is to be written, for formats that leave a choice; zeroed: as suits the format. */
 struct fuse_sink_storage {
@@ -131,13 +132,11 @@ struct fuse_format {
     /* Local. Boxes of different calls and ranks do not overlap. */
     enum fuse_status (*sink_write)(struct fuse_sink *sink, int member, const struct fuse_box *box,
                                    const struct fuse_view *from, struct fuse_error *err);
-    /* Collective, when all of every member was written. Completes, flushes and closes; after it only commit or discard.
+    /* Collective, when all of every member was written. Completes, flushes and closes; after it only release.
      * Every rank takes part in its messages whatever fails; the statuses may differ: agree on them. */
     enum fuse_status (*sink_finish)(struct fuse_sink *sink, struct fuse_comm *comm, struct fuse_error *err);
-    /* Local; does something on rank 0 only: renames to the final name. Call when all ranks finished well. Frees. */
-    enum fuse_status (*sink_commit)(struct fuse_sink *sink, struct fuse_error *err);
-    /* Local; rank 0 removes the temporary file. Frees. NULL is fine. */
-    void (*sink_discard)(struct fuse_sink *sink);
+    /* Local. Frees the sink; returns its output file to be committed or discarded. NULL is fine. */
+    struct fuse_output_file *(*sink_release)(struct fuse_sink *sink);
 };
 
 extern const struct fuse_format fuse_format_npy;
@@ -151,6 +150,13 @@ extern const struct fuse_format fuse_format_tsv;
 extern const struct fuse_format fuse_format_words; /* a relation of position and token */
 /* A list of symbols, one a line: `axis x = "names.txt"`. Fields only; not in the table. */
 extern const struct fuse_format fuse_format_names;
+
+/* Local, after sink_finish, and when all ranks finished well; does something on rank 0 only: renames to the final name. Frees,
+ * also on failure (OUTPUT). */
+enum fuse_status fuse_sink_commit(const struct fuse_format *format, struct fuse_sink *sink,
+                                  struct fuse_error *err) FUSE_CHECKED;
+/* Local; rank 0 removes the temporary file. Frees; NULL is fine. */
+void fuse_sink_discard(const struct fuse_format *format, struct fuse_sink *sink);
 
 /* The format for a path by its suffix (case-insensitive), NULL when there is none. */
 const struct fuse_format *fuse_format_find(const char *path);

@@ -203,6 +203,5 @@ const struct fuse_format fuse_format_hdf5 = {
     .sink_open = fuse_hdf5_sink_open,
     .sink_write = fuse_hdf5_sink_write,
     .sink_finish = fuse_hdf5_sink_finish,
-    .sink_commit = fuse_hdf5_sink_commit,
-    .sink_discard = fuse_hdf5_sink_discard,
+    .sink_release = fuse_hdf5_sink_release,
 };

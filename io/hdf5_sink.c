@@ -222,7 +222,7 @@ enum fuse_status fuse_hdf5_sink_open(struct fuse_sink **out, struct fuse_comm *c
             fuse_output_file_forget(sink->spool);
     }
     if (st != FUSE_OK) {
-        fuse_hdf5_sink_discard((struct fuse_sink *)sink);
+        fuse_output_file_discard(fuse_hdf5_sink_release((struct fuse_sink *)sink));
         return st;
     }
     point_members(sink);
@@ -289,17 +289,9 @@ enum fuse_status fuse_hdf5_sink_finish(struct fuse_sink *handle, struct fuse_com
 
 /* ---- ending ---- */
 
-enum fuse_status fuse_hdf5_sink_commit(struct fuse_sink *handle, struct fuse_error *err) {
+struct fuse_output_file *fuse_hdf5_sink_release(struct fuse_sink *handle) {
     struct hdf5_sink *sink = (struct hdf5_sink *)handle;
-    struct fuse_output_file *file = sink->file;
+    struct fuse_output_file *file = sink ? sink->file : NULL;
     free_sink(sink);
-    return fuse_output_file_commit(file, err);
-}
-
-void fuse_hdf5_sink_discard(struct fuse_sink *handle) {
-    struct hdf5_sink *sink = (struct hdf5_sink *)handle;
-    if (!sink)
-        return;
-    fuse_output_file_discard(sink->file);
-    free_sink(sink);
+    return file;
 }

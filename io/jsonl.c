@@ -410,6 +410,5 @@ const struct fuse_format fuse_format_jsonl = {
     .sink_open = fuse_jsonl_sink_open,
     .sink_write = fuse_text_sink_write,
     .sink_finish = fuse_text_sink_finish,
-    .sink_commit = fuse_text_sink_commit,
-    .sink_discard = fuse_text_sink_discard,
+    .sink_release = fuse_text_sink_release,
 };

@@ -484,19 +484,11 @@ static enum fuse_status finish_sink(struct fuse_sink *handle, struct fuse_comm *
     return local == FUSE_OK ? st : local;
 }
 
-static enum fuse_status commit_sink(struct fuse_sink *handle, struct fuse_error *err) {
+static struct fuse_output_file *release_sink(struct fuse_sink *handle) {
     struct npz_sink *sink = (struct npz_sink *)handle;
-    struct fuse_output_file *file = sink->file;
+    struct fuse_output_file *file = sink ? sink->file : NULL;
     free_sink(sink);
-    return fuse_output_file_commit(file, err);
-}
-
-static void discard_sink(struct fuse_sink *handle) {
-    struct npz_sink *sink = (struct npz_sink *)handle;
-    if (!sink)
-        return;
-    fuse_output_file_discard(sink->file);
-    free_sink(sink);
+    return file;
 }
 
 static const char *const suffixes[] = {".npz", NULL};
@@ -516,6 +508,5 @@ const struct fuse_format fuse_format_npz = {
     .sink_open = open_sink,
     .sink_write = write_sink,
     .sink_finish = finish_sink,
-    .sink_commit = commit_sink,
-    .sink_discard = discard_sink,
+    .sink_release = release_sink,
 };

@@ -94,7 +94,7 @@ enum fuse_status fuse_text_sink_open(struct fuse_sink **out, struct fuse_comm *c
     sink->array.name = sink->shape.path = file->path;
     st = fuse_agree(comm, fuse_text_runs_open(&sink->text, file->path, err), err);
     if (st != FUSE_OK)
-        fuse_text_sink_discard((struct fuse_sink *)sink);
+        fuse_output_file_discard(fuse_text_sink_release((struct fuse_sink *)sink));
     else
         *out = (struct fuse_sink *)sink;
     return st;
@@ -138,17 +138,9 @@ enum fuse_status fuse_text_sink_finish(struct fuse_sink *handle, struct fuse_com
     return local != FUSE_OK ? local : placed != FUSE_OK ? placed : closed;
 }
 
-enum fuse_status fuse_text_sink_commit(struct fuse_sink *handle, struct fuse_error *err) {
+struct fuse_output_file *fuse_text_sink_release(struct fuse_sink *handle) {
     struct text_sink *sink = (struct text_sink *)handle;
-    struct fuse_output_file *file = sink->file;
+    struct fuse_output_file *file = sink ? sink->file : NULL;
     free_sink(sink);
-    return fuse_output_file_commit(file, err);
-}
-
-void fuse_text_sink_discard(struct fuse_sink *handle) {
-    struct text_sink *sink = (struct text_sink *)handle;
-    if (!sink)
-        return;
-    fuse_output_file_discard(sink->file);
-    free_sink(sink);
+    return file;
 }

@@ -45,7 +45,6 @@ enum fuse_status fuse_text_sink_write(struct fuse_sink *sink, int member, const 
                                       const struct fuse_view *from, struct fuse_error *err) FUSE_CHECKED;
 enum fuse_status fuse_text_sink_finish(struct fuse_sink *sink, struct fuse_comm *comm,
                                        struct fuse_error *err) FUSE_CHECKED;
-enum fuse_status fuse_text_sink_commit(struct fuse_sink *sink, struct fuse_error *err) FUSE_CHECKED;
-void fuse_text_sink_discard(struct fuse_sink *sink);
+struct fuse_output_file *fuse_text_sink_release(struct fuse_sink *sink);
 
 #endif

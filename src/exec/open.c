@@ -192,7 +192,7 @@ enum fuse_status fuse_exec_commit_sinks(struct fuse_exec *exec, struct fuse_erro
         }
     for (int o = 0; o < ops && status == FUSE_OK; o++)
         if (exec->sink[o]) {
-            status = exec->format[o]->sink_commit(exec->sink[o], err);
+            status = fuse_sink_commit(exec->format[o], exec->sink[o], err);
             exec->sink[o] = NULL;
         }
     return fuse_agree(exec->comm, status, err);
@@ -203,7 +203,7 @@ void fuse_exec_close_files(struct fuse_exec *exec) {
         if (exec->source[o])
             exec->format[o]->source_close(exec->source[o]);
         if (exec->sink[o])
-            exec->format[o]->sink_discard(exec->sink[o]);
+            fuse_sink_discard(exec->format[o], exec->sink[o]);
     }
     forget_temporary(exec);
 }

@@ -84,10 +84,10 @@ static bool write_file(const struct fuse_format *format, const char *path, int a
     if (st == FUSE_OK)
         st = fuse_agree(comm, format->sink_finish(sink, comm, &err), &err);
     if (st != FUSE_OK) {
-        format->sink_discard(sink);
+        fuse_sink_discard(format, sink);
         return false;
     }
-    return format->sink_commit(sink, &err) == FUSE_OK;
+    return fuse_sink_commit(format, sink, &err) == FUSE_OK;
 }
 
 /* Reads by boxes too: this rank's slices along an axis, the others' not at all or all of them. */
@@ -214,7 +214,7 @@ static void test_incomplete(void **unused) {
         if (comm->rank == comm->size - 1)
             assert_int_equal(formats[f]->sink_write(sink, 0, &box, &view, &err), FUSE_OK);
         assert_all(fuse_agree(comm, formats[f]->sink_finish(sink, comm, &err), &err) == FUSE_EBUG);
-        formats[f]->sink_discard(sink);
+        fuse_sink_discard(formats[f], sink);
         MPI_Barrier(MPI_COMM_WORLD);
         assert_all(count_files() == 0);
     }

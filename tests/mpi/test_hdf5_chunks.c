@@ -75,10 +75,10 @@ static enum fuse_status write_file(struct fuse_comm *on, const char *path, struc
     if (st == FUSE_OK)
         st = fuse_agree(on, fuse_format_hdf5.sink_finish(sink, on, err), err);
     if (st != FUSE_OK) {
-        fuse_format_hdf5.sink_discard(sink);
+        fuse_sink_discard(&fuse_format_hdf5, sink);
         return st;
     }
-    return fuse_agree(on, fuse_format_hdf5.sink_commit(sink, err), err);
+    return fuse_agree(on, fuse_sink_commit(&fuse_format_hdf5, sink, err), err);
 }
 
 static enum fuse_status write_alone(const char *path, struct fuse_error *err) {

@@ -98,7 +98,7 @@ static void test_interleaved_boxes(void **state) {
         assert_all(fuse_format_npy.sink_finish(sink, comm, &err) == FUSE_OK);
         assert_all(count_files() == 1);
         assert_all(access(path, F_OK) != 0);
-        assert_all(fuse_format_npy.sink_commit(sink, &err) == FUSE_OK);
+        assert_all(fuse_sink_commit(&fuse_format_npy, sink, &err) == FUSE_OK);
         barrier();
         assert_all(count_files() == 1);
 
@@ -153,7 +153,7 @@ static void test_large_blocks(void **state) {
     free(data);
     assert_all(fuse_format_npy.sink_finish(sink, comm, &err) == FUSE_OK);
     barrier();
-    assert_all(fuse_format_npy.sink_commit(sink, &err) == FUSE_OK);
+    assert_all(fuse_sink_commit(&fuse_format_npy, sink, &err) == FUSE_OK);
     barrier();
     data = read_elements(path, 3000000);
     bool is_equal = data != NULL;
@@ -270,11 +270,11 @@ static void test_older_file(void **state) {
         assert_all(open_sink(&sink, comm, path, NULL, FUSE_U8, 1, extent, &err) == FUSE_OK);
         assert_all(size_of(path) == 3 && count_files() == 2);
         if (!commit) {
-            fuse_format_npy.sink_discard(sink);
+            fuse_sink_discard(&fuse_format_npy, sink);
         } else {
             assert_all(fuse_format_npy.sink_finish(sink, comm, &err) == FUSE_OK);
             barrier();
-            assert_all(fuse_format_npy.sink_commit(sink, &err) == FUSE_OK);
+            assert_all(fuse_sink_commit(&fuse_format_npy, sink, &err) == FUSE_OK);
         }
         barrier();
         assert_all(count_files() == 1);
@@ -284,7 +284,7 @@ static void test_older_file(void **state) {
             unlink(path);
         barrier();
     }
-    fuse_format_npy.sink_discard(NULL);
+    fuse_sink_discard(&fuse_format_npy, NULL);
 }
 
 static void test_shapes_without_elements(void **state) {
@@ -302,7 +302,7 @@ static void test_shapes_without_elements(void **state) {
             assert_int_equal(fuse_format_npy.sink_write(sink, 0, &box, &view, &err), FUSE_OK);
         assert_all(fuse_format_npy.sink_finish(sink, comm, &err) == FUSE_OK);
         barrier();
-        assert_all(fuse_format_npy.sink_commit(sink, &err) == FUSE_OK);
+        assert_all(fuse_sink_commit(&fuse_format_npy, sink, &err) == FUSE_OK);
         barrier();
         assert_all(size_of(path) == 128 + (rank == 0 ? 8 : 0));
         struct fuse_probe probe;

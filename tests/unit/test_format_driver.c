@@ -234,10 +234,10 @@ static enum fuse_status do_write(struct fuse_comm *self, const char *path, struc
     if (st == FUSE_OK)
         st = format->sink_finish(sink, self, err);
     if (st != FUSE_OK) {
-        format->sink_discard(sink);
+        fuse_sink_discard(format, sink);
         return st;
     }
-    FUSE_TRY(format->sink_commit(sink, err));
+    FUSE_TRY(fuse_sink_commit(format, sink, err));
     printf("ok\n");
     return FUSE_OK;
 }

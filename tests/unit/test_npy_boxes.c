@@ -268,7 +268,7 @@ static void test_write_boxes(void **state) {
             while (next_element(&box, x));
         }
         assert_int_equal(npy->sink_finish(sink, self, &err), FUSE_OK);
-        assert_int_equal(npy->sink_commit(sink, &err), FUSE_OK);
+        assert_int_equal(fuse_sink_commit(npy, sink, &err), FUSE_OK);
         FILE *f = fopen(path, "rb");
         uint16_t *got = malloc((size_t)elems * sizeof *got);
         assert_int_equal(fseek(f, -(long)(elems * 2), SEEK_END), 0);
@@ -297,7 +297,7 @@ static void test_write_broadcast_view(void **state) {
     assert_int_equal(open_sink(&sink, self, path, NULL, FUSE_I32, 2, extent, &err), FUSE_OK);
     assert_int_equal(npy->sink_write(sink, 0, &box, &view, &err), FUSE_OK);
     assert_int_equal(npy->sink_finish(sink, self, &err), FUSE_OK);
-    assert_int_equal(npy->sink_commit(sink, &err), FUSE_OK);
+    assert_int_equal(fuse_sink_commit(npy, sink, &err), FUSE_OK);
     struct fuse_probe probe;
     struct fuse_source *source = open_file(&probe);
     struct fuse_view back = fuse_box_view(got, FUSE_I32, &box, false, &box);
@@ -412,7 +412,7 @@ static void test_short_and_interrupted(void **state) {
         hesitates = false;
         npy->source_close(source);
         assert_int_equal(npy->sink_finish(sink, self, &err), FUSE_OK);
-        assert_int_equal(npy->sink_commit(sink, &err), FUSE_OK);
+        assert_int_equal(fuse_sink_commit(npy, sink, &err), FUSE_OK);
         struct fuse_probe probe;
         source = open_file(&probe);
         memset(memory, 0, sizeof memory);
@@ -450,7 +450,7 @@ static void test_failing_transfers(void **state) {
     fail_at = 1;
     assert_int_equal(npy->sink_write(sink, 0, &box, &view, &err), FUSE_EIO);
     fail_at = 0;
-    npy->sink_discard(sink);
+    fuse_sink_discard(npy, sink);
 
     /* The header cannot be written. */
     err = (struct fuse_error){0};
