@@ -254,7 +254,7 @@ enum fuse_status fuse_vocabulary_parse(struct fuse_vocabulary *out, struct fuse_
 
 /* ---- beside a text ---- */
 
-static const char *beside(struct fuse_arena *arena, const char *path) {
+const char *fuse_vocabulary_path(struct fuse_arena *arena, const char *path) {
     size_t bytes = strlen(path);
     if (bytes >= 3 && strcasecmp(path + bytes - 3, ".gz") == 0)
         bytes -= 3;
@@ -286,7 +286,7 @@ static enum fuse_status read_file(struct fuse_vocabulary *out, struct fuse_arena
 
 enum fuse_status fuse_vocabulary_find(const struct fuse_vocabulary **out, struct fuse_arena *arena,
                                       struct fuse_comm *comm, const char *text_path, struct fuse_error *err) {
-    const char *path = beside(arena, text_path);
+    const char *path = fuse_vocabulary_path(arena, text_path);
     struct fuse_vocabulary *read = FUSE_NEW(arena, struct fuse_vocabulary);
     enum fuse_status st = FUSE_OK;
     struct stat about;

@@ -33,6 +33,8 @@ struct fuse_vocabulary {
 /* Local, pure: from a text in memory, all in the arena; `name` is for messages. INPUT, "name:line:column: reason". */
 enum fuse_status fuse_vocabulary_parse(struct fuse_vocabulary *out, struct fuse_arena *arena, const char *text,
                                        size_t bytes, const char *name, struct fuse_error *err) FUSE_CHECKED;
+/* Local. Where the vocabulary of a text would be. In the arena. */
+const char *fuse_vocabulary_path(struct fuse_arena *arena, const char *text_path);
 /* Collective, and the same status on every rank. Rank 0 reads the vocabulary beside a text (t.vocab.json for t.txt and t.txt.gz);
  * *out = NULL: there is none. In the arena. */
 enum fuse_status fuse_vocabulary_find(const struct fuse_vocabulary **out, struct fuse_arena *arena,

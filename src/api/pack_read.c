@@ -78,8 +78,11 @@ static enum fuse_status get_pair(struct fuse_dist_define *out, struct reading *r
 
 static enum fuse_status get_data(struct fuse_api_packed_data *out, struct reading *r,
                                  const struct fuse_document_value *object, struct fuse_error *err) {
-    *out = (struct fuse_api_packed_data){0};
+    int64_t beside = -1;
+    *out = (struct fuse_api_packed_data){.beside = -1};
     FUSE_TRY(fuse_document_expect(&r->doc, object, FUSE_DOCUMENT_OBJECT, "a source of a pack", err));
+    FUSE_TRY(fuse_document_get_integer(&beside, &r->doc, object, "beside", 0, MOST, false, err));
+    out->beside = (int)beside;
     FUSE_TRY(fuse_document_get_string(&out->path, &r->doc, object, "path", true, err));
     FUSE_TRY(fuse_document_get_string(&out->member, &r->doc, object, "member", false, err));
     if (out->member)
@@ -214,6 +217,7 @@ static void share_data(struct fuse_pack *pack, struct fuse_api_packed_data *data
     fuse_pack_string(pack, &data->path);
     fuse_pack_string(pack, &data->member);
     fuse_pack_uint64(pack, &data->digest);
+    FUSE_PACK(pack, data->beside, -1, MOST);
     fuse_pack_string(pack, &data->at);
 }
 
@@ -318,7 +322,8 @@ static enum fuse_status place_data(struct fuse_api_packed *packed, struct fuse_d
         struct fuse_api_packed_data *data = &packed->data.at[i];
         const char *slash = strrchr(data->path, '/');
         if (data->member)
-            data->at = fuse_arena_printf(program->arena, "%s/%d-%s", packed->folder, i, slash ? slash + 1 : data->path);
+            data->at = fuse_arena_printf(program->arena, "%s/%d-%s", packed->folder,
+                                         data->beside >= 0 ? data->beside : i, slash ? slash + 1 : data->path);
         is_any |= data->member != NULL;
     }
     if (!is_any)

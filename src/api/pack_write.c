@@ -3,6 +3,7 @@
 #include "api/weights.h"
 #include "core/hash.h"
 #include "io/bundle.h"
+#include "io/vocabulary.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -12,7 +13,7 @@
 struct data {
     const char *path, *at;
     int64_t bytes;
-    int number;
+    int number, beside; /* beside: the text that this is the vocabulary of, -1: it is none */
     bool is_packed;
     uint64_t digest;
     const char *member;
@@ -134,17 +135,31 @@ static int by_number(const void *a, const void *b) {
     return ((const struct data *)a)->number - ((const struct data *)b)->number;
 }
 
-/* A file, by its path as the program says it. */
-static void list_file(struct packing *p, const char *path) {
-    struct fuse_dist_program *program = p->program;
-    for (int k = 0; k < p->data.n; k++)
-        if (strcmp(p->data.at[k].path, path) == 0)
-            return;
-    const char *at = fuse_api_packed_path(program, path, fuse_api_resolve(program->arena, program->options.root, path));
-    struct data data = {.path = path, .at = at, .number = p->data.n};
+static int add_file(struct packing *p, const char *path, const char *at, int beside) {
+    struct data data = {.path = path, .at = at, .number = p->data.n, .beside = beside};
     struct stat status;
     data.bytes = stat(at, &status) == 0 ? (int64_t)status.st_size : INT64_MAX;
-    fuse_vec_push(program->arena, &p->data, data);
+    fuse_vec_push(p->program->arena, &p->data, data);
+    return data.number;
+}
+
+/* A file, by its path as the program says it; its number. */
+static int list_file(struct packing *p, const char *path) {
+    struct fuse_dist_program *program = p->program;
+    for (int k = 0; k < p->data.n; k++)
+        if (strcmp(p->data.at[k].path, path) == 0 && p->data.at[k].beside < 0)
+            return k;
+    const char *at = fuse_api_packed_path(program, path, fuse_api_resolve(program->arena, program->options.root, path));
+    return add_file(p, path, at, -1);
+}
+
+static void list_vocabulary(struct packing *p, int text) {
+    struct fuse_arena *arena = p->program->arena;
+    const char *path = p->data.at[text].path, *at = p->data.at[text].at;
+    for (int k = 0; k < p->data.n; k++)
+        if (p->data.at[k].beside == text)
+            return;
+    add_file(p, fuse_vocabulary_path(arena, path), fuse_vocabulary_path(arena, at), text);
 }
 
 static void list_data(struct packing *p) {
@@ -154,8 +169,9 @@ static void list_data(struct packing *p) {
         const struct fuse_shards *shards = source->probe.shards;
         const char *path, *part;
         fuse_api_split_place(&path, &part, program->arena, source->text);
-        if (!shards)
-            list_file(p, path);
+        int number = shards ? -1 : list_file(p, path);
+        if (source->probe.vocabulary && number >= 0)
+            list_vocabulary(p, number);
         for (int k = 0; shards && k < shards->n; k++)
             list_file(p, shards->at[k].path);
     }
@@ -173,6 +189,13 @@ static void choose_data(struct packing *p, int64_t room) {
         room -= p->data.at[i].bytes;
     }
     qsort(p->data.at, (size_t)p->data.n, sizeof *p->data.at, by_number);
+    /* A text and its vocabulary lie beside each other: both are packed, or none. */
+    for (int i = 0; i < p->data.n; i++)
+        if (p->data.at[i].beside >= 0)
+            p->data.at[p->data.at[i].beside].is_packed &= p->data.at[i].is_packed;
+    for (int i = 0; i < p->data.n; i++)
+        if (p->data.at[i].beside >= 0)
+            p->data.at[i].is_packed = p->data.at[p->data.at[i].beside].is_packed;
 }
 
 static enum fuse_status add_data(struct packing *p, struct fuse_error *err) {
@@ -186,6 +209,8 @@ static enum fuse_status add_data(struct packing *p, struct fuse_error *err) {
             data->member = fuse_arena_printf(arena, "sources/%d-%s", i, base_name(data->path));
             FUSE_TRY(fuse_bundle_add_file(&p->writer, &data->digest, data->member, data->at, err));
             string(p, ",", "member", data->member);
+            if (data->beside >= 0)
+                fuse_text_add(&p->manifest, ",\"beside\":%d", data->beside);
             digest(p, data->digest);
             continue;
         }

@@ -21,6 +21,7 @@ struct fuse_api_packed_data {
     const char *path;   /* as the program says it, without a part */
     const char *member; /* NULL: not in the pack */
     uint64_t digest;    /* of the member's bytes */
+    int beside;         /* a vocabulary: it lies beside this one of the data, under its name; -1: none */
     const char *at;     /* where it lies: the original, or what was unpacked */
 };
 struct fuse_api_packed_source {

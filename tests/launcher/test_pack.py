@@ -136,8 +136,10 @@ class Use(Packed):
     def test_symbols(self):
         self.write("p.tsv", "ann\tbob\nbob\tcat\n")
         self.write("names.txt", "cat\nbob\nann\n")
+        self.write("t.txt", "one two one")
+        self.write("t.vocab.json", '{"two": 0, "one": 5}')
         self.write("prog.fuse", PROGRAM.replace("D[x] = E[x,y]", 'axis a = "names.txt"\nP(a,b) = "p.tsv"\nN[a] = P(a,b)\n'
-                                                + 'Total = N[a] N["ann"]\nD[x] = Total * E[x,y] / 2'))
+                                                + 'T(q,w) = "t.txt"\nM[w] = T(q,w)\nTotal = N[a] N["ann"] * M[5:6] / 2\nD[x] = Total * E[x,y] / 2'))
         for ranks in (0, 3):
             self.pack(ranks=ranks)
             self.assertIn("the plan came from p.pack", self.start(ranks=ranks))
