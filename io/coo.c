@@ -284,6 +284,7 @@ const struct fuse_format fuse_format_coo = {
     .rows_close = close_rows,
     .sink_open = fuse_coo_sink_open,
     .sink_write = fuse_coo_sink_write,
+    .sink_tuples = fuse_coo_sink_tuples,
     .sink_finish = fuse_coo_sink_finish,
     .sink_release = fuse_coo_sink_release,
 };

@@ -95,8 +95,11 @@ static enum fuse_status prepare(struct coo_sink **out, const struct fuse_sink_fi
         sink->inner[a] = sink->elems > 0 ? sink->elems : 1;
         sink->elems = fuse_sat_mul(sink->elems, member->extent[a]);
     }
-    enum fuse_status st =
-        fuse_array_open(&sink->array, member->dtype, member->rank, member->extent, 0, &sink->bytes, NULL, err);
+    enum fuse_status st = FUSE_OK;
+    if (member->is_tuples)
+        sink->elems = 0;
+    else
+        st = fuse_array_open(&sink->array, member->dtype, member->rank, member->extent, 0, &sink->bytes, NULL, err);
     if (st == FUSE_OK)
         *out = sink;
     else
@@ -132,6 +135,26 @@ enum fuse_status fuse_coo_sink_write(struct fuse_sink *handle, int member, const
                                      const struct fuse_view *from, struct fuse_error *err) {
     (void)member;
     return fuse_array_write(&((struct coo_sink *)handle)->array, box, from, err);
+}
+
+enum fuse_status fuse_coo_sink_tuples(struct fuse_sink *handle, int64_t first, int64_t total,
+                                      const struct fuse_tuple_rows *rows, struct fuse_error *err) {
+    struct coo_sink *sink = (struct coo_sink *)handle;
+    sink->elems = total;
+    if (rows->n == 0)
+        return FUSE_OK;
+    FUSE_TRY(fuse_text_runs_begin(sink->ids, first, rows->n, err));
+    if (sink->values)
+        FUSE_TRY(fuse_text_runs_begin(sink->values, first, rows->n, err));
+    sink->rows += rows->n;
+    for (int64_t i = 0; i < rows->n; i++) {
+        int64_t id[FUSE_MAX_AXES];
+        for (int a = 0; a < sink->rank; a++)
+            id[a] = rows->id[a][i];
+        FUSE_TRY(fuse_text_runs_append(sink->ids, (const char *)id, (size_t)sink->rank * sizeof *id, err));
+    }
+    size_t bytes = (size_t)rows->n * fuse_dtype_bytes(sink->dtype);
+    return sink->values ? fuse_text_runs_append(sink->values, rows->value, bytes, err) : FUSE_OK;
 }
 
 /* Collective: an array behind `*at`, its header by rank 0; *at becomes its end. */

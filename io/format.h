@@ -42,6 +42,14 @@ struct fuse_sink_member {
     const struct fuse_symbols *symbols;
     int table[FUSE_MAX_AXES];
     struct fuse_sink_storage storage;
+    bool is_tuples; /* it comes as tuples, by sink_tuples; for formats that have it */
+};
+
+/* Tuples, column by column. */
+struct fuse_tuple_rows {
+    int64_t n;
+    const int64_t *id[FUSE_MAX_AXES]; /* [n] each */
+    const void *value;                /* [n] of the member's dtype; NULL: BOOL */
 };
 
 /* A file that is to be written, the same on every rank. Borrowed while it is opened. */
@@ -132,6 +140,10 @@ struct fuse_format {
     /* Local. Boxes of different calls and ranks do not overlap. */
     enum fuse_status (*sink_write)(struct fuse_sink *sink, int member, const struct fuse_box *box,
                                    const struct fuse_view *from, struct fuse_error *err);
+    /* Local; NULL for formats that hold no tuples. Tuples [first, first + rows->n) of `total` in the order of their ids, for a
+     * member that is_tuples; every rank calls it at least once. */
+    enum fuse_status (*sink_tuples)(struct fuse_sink *sink, int64_t first, int64_t total,
+                                    const struct fuse_tuple_rows *rows, struct fuse_error *err);
     /* Collective, when all of every member was written. Completes, flushes and closes; after it only release.
      * Every rank takes part in its messages whatever fails; the statuses may differ: agree on them. */
     enum fuse_status (*sink_finish)(struct fuse_sink *sink, struct fuse_comm *comm, struct fuse_error *err);

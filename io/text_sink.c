@@ -70,8 +70,11 @@ static enum fuse_status prepare(struct text_sink **out, const struct fuse_sink_f
     sink->shape = (struct fuse_text_shape){.member = &sink->member, .elems = 1};
     for (int a = member->rank - 1; a >= 0; a--)
         sink->shape.inner[a] = sink->shape.elems = fuse_sat_mul(sink->shape.elems, member->extent[a]);
-    enum fuse_status st =
-        fuse_array_open(&sink->array, member->dtype, member->rank, member->extent, 0, &sink->bytes, NULL, err);
+    enum fuse_status st = FUSE_OK;
+    if (member->is_tuples)
+        sink->shape.elems = 0;
+    else
+        st = fuse_array_open(&sink->array, member->dtype, member->rank, member->extent, 0, &sink->bytes, NULL, err);
     if (st == FUSE_OK)
         *out = sink;
     else
@@ -104,6 +107,16 @@ enum fuse_status fuse_text_sink_write(struct fuse_sink *handle, int member, cons
                                       const struct fuse_view *from, struct fuse_error *err) {
     (void)member;
     return fuse_array_write(&((struct text_sink *)handle)->array, box, from, err);
+}
+
+enum fuse_status fuse_text_sink_tuples(struct fuse_sink *handle, int64_t first, int64_t total,
+                                       const struct fuse_tuple_rows *rows, struct fuse_error *err) {
+    struct text_sink *sink = (struct text_sink *)handle;
+    sink->shape.elems = total;
+    if (rows->n == 0)
+        return FUSE_OK;
+    FUSE_TRY(fuse_text_runs_begin(sink->text, first, rows->n, err));
+    return sink->layout->tuples(sink->text, &sink->shape, sink->layout->form, rows, err);
 }
 
 /* Nothing was written of an array without elements: rank 0 does. */

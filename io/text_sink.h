@@ -21,6 +21,9 @@ struct fuse_text_layout {
     /* Appends the text of elements [first, first + count) in C order, which lie packed at `from`. */
     enum fuse_status (*elements)(struct fuse_text_runs *text, const struct fuse_text_shape *shape, const void *form,
                                  const void *from, int64_t first, int64_t count, struct fuse_error *err);
+    /* Appends the text of tuples; NULL: the format has none. */
+    enum fuse_status (*tuples)(struct fuse_text_runs *text, const struct fuse_text_shape *shape, const void *form,
+                               const struct fuse_tuple_rows *rows, struct fuse_error *err);
     /* Collective; NULL: what was appended is the text. Makes the text, run by run, from what was appended: it may ask other ranks
      * for what it needs. Every rank takes part in its messages whatever fails; statuses may differ. */
     enum fuse_status (*complete)(struct fuse_text_runs *text, const struct fuse_text_runs *appended,
@@ -43,6 +46,8 @@ enum fuse_status fuse_text_sink_open(struct fuse_sink **out, struct fuse_comm *c
                                      struct fuse_error *err) FUSE_CHECKED;
 enum fuse_status fuse_text_sink_write(struct fuse_sink *sink, int member, const struct fuse_box *box,
                                       const struct fuse_view *from, struct fuse_error *err) FUSE_CHECKED;
+enum fuse_status fuse_text_sink_tuples(struct fuse_sink *sink, int64_t first, int64_t total,
+                                       const struct fuse_tuple_rows *rows, struct fuse_error *err) FUSE_CHECKED;
 enum fuse_status fuse_text_sink_finish(struct fuse_sink *sink, struct fuse_comm *comm,
                                        struct fuse_error *err) FUSE_CHECKED;
 struct fuse_output_file *fuse_text_sink_release(struct fuse_sink *sink);

@@ -205,6 +205,7 @@ const struct fuse_format fuse_format_tsv = {
     .fields_close = close_fields,
     .sink_open = fuse_tsv_sink_open,
     .sink_write = fuse_text_sink_write,
+    .sink_tuples = fuse_text_sink_tuples,
     .sink_finish = fuse_text_sink_finish,
     .sink_release = fuse_text_sink_release,
 };

@@ -24,19 +24,20 @@ struct naming {
     char *line;
 };
 
-static size_t raw_bytes(const char *at) {
-    struct fuse_tsv_raw raw;
-    memcpy(&raw, at, sizeof raw);
-    return sizeof raw + raw.digits;
+static size_t ids_bytes(const struct naming *n) {
+    return (size_t)n->shape->member->rank * sizeof(int64_t);
 }
 
-/* The position of element n along all axes. */
-static void find_position(int64_t *position, const struct fuse_text_shape *shape, int64_t n) {
-    for (int a = 0; a < shape->member->rank; a++) {
-        int64_t inner = a + 1 < shape->member->rank ? shape->inner[a + 1] : 1;
-        position[a] = n / inner;
-        n %= inner;
-    }
+static size_t raw_bytes(const struct naming *n, const char *at) {
+    return ids_bytes(n) + 1 + (unsigned char)at[ids_bytes(n)];
+}
+
+size_t fuse_tsv_write_raw(char to[FUSE_TSV_RAW_BYTES], const int64_t *id, int ids, const char *value, size_t digits) {
+    size_t bytes = (size_t)ids * sizeof *id;
+    memcpy(to, id, bytes);
+    to[bytes++] = (char)digits;
+    memcpy(to + bytes, value, digits);
+    return bytes + digits;
 }
 
 static int compare_ids(const void *a, const void *b) {
@@ -57,8 +58,8 @@ static enum fuse_status read_chunk(struct naming *n, struct fuse_error *err) {
     }
     size_t most = n->rest < CHUNK_BYTES ? (size_t)n->rest : CHUNK_BYTES, used = 0;
     FUSE_TRY(fuse_text_runs_read(n->raw, n->chunk, most, n->at, err));
-    for (int lines = 0; lines < CHUNK_LINES && used + sizeof(struct fuse_tsv_raw) <= most; lines++) {
-        size_t line = raw_bytes(n->chunk + used);
+    for (int lines = 0; lines < CHUNK_LINES && used + ids_bytes(n) + 1 <= most; lines++) {
+        size_t line = raw_bytes(n, n->chunk + used);
         if (used + line > most)
             break;
         used += line;
@@ -73,10 +74,8 @@ static void list_ids(struct naming *n) {
     const struct fuse_sink_member *member = n->shape->member;
     int64_t position[FUSE_MAX_AXES], kept = 0;
     n->ids = 0;
-    for (size_t at = 0; at < n->chunk_bytes; at += raw_bytes(n->chunk + at)) {
-        struct fuse_tsv_raw raw;
-        memcpy(&raw, n->chunk + at, sizeof raw);
-        find_position(position, n->shape, raw.element);
+    for (size_t at = 0; at < n->chunk_bytes; at += raw_bytes(n, n->chunk + at)) {
+        memcpy(position, n->chunk + at, ids_bytes(n));
         for (int a = 0; a < member->rank; a++)
             if (member->table[a] > 0)
                 n->id[n->ids++] = (struct fuse_symbol_id){member->table[a] - 1, (uint32_t)position[a]};
@@ -115,11 +114,10 @@ static enum fuse_status add_name(struct naming *n, size_t *bytes, int table, int
 static enum fuse_status write_lines(struct naming *n, struct fuse_error *err) {
     const struct fuse_sink_member *member = n->shape->member;
     int64_t position[FUSE_MAX_AXES];
-    for (size_t at = 0; at < n->chunk_bytes; at += raw_bytes(n->chunk + at)) {
-        struct fuse_tsv_raw raw;
-        size_t bytes = 0;
-        memcpy(&raw, n->chunk + at, sizeof raw);
-        find_position(position, n->shape, raw.element);
+    for (size_t at = 0; at < n->chunk_bytes; at += raw_bytes(n, n->chunk + at)) {
+        const char *value = n->chunk + at + ids_bytes(n);
+        size_t bytes = 0, digits = (unsigned char)*value++;
+        memcpy(position, n->chunk + at, ids_bytes(n));
         for (int a = 0; a < member->rank; a++) {
             if (a > 0)
                 n->line[bytes++] = n->form->separator;
@@ -128,10 +126,10 @@ static enum fuse_status write_lines(struct naming *n, struct fuse_error *err) {
             else
                 bytes += fuse_decimal_write_i64(n->line + bytes, position[a]);
         }
-        if (raw.digits > 0)
+        if (digits > 0)
             n->line[bytes++] = n->form->separator;
-        memcpy(n->line + bytes, n->chunk + at + sizeof raw, raw.digits);
-        bytes += raw.digits;
+        memcpy(n->line + bytes, value, digits);
+        bytes += digits;
         n->line[bytes++] = '\n';
         FUSE_TRY(fuse_text_runs_append(n->text, n->line, bytes, err));
     }
@@ -166,7 +164,7 @@ enum fuse_status fuse_tsv_name_rows(struct fuse_text_runs *text, const struct fu
                                     struct fuse_error *err) {
     const struct fuse_sink_member *member = shape->member;
     struct naming n = {.text = text, .raw = appended, .shape = shape, .form = form};
-    size_t lines = CHUNK_BYTES / sizeof(struct fuse_tsv_raw);
+    size_t lines = CHUNK_BYTES / (ids_bytes(&n) + 1);
     lines = lines < CHUNK_LINES ? lines : CHUNK_LINES;
     for (int a = 0; a < member->rank; a++)
         n.named += member->table[a] > 0;

@@ -6,7 +6,7 @@
 #include <math.h>
 #include <string.h>
 
-/* Ids of 19 digits at most, each with a separator behind it. */
+/* Ids of 19 digits at most, each with a separator behind it; a raw line is shorter. */
 enum { LINE_BYTES = 20 * FUSE_MAX_AXES + FUSE_DECIMAL_BYTES + 1 };
 
 /* All bits 0: most cells of a sparse tensor. */
@@ -47,51 +47,66 @@ static size_t write_value(char to[FUSE_DECIMAL_BYTES], enum fuse_dtype dtype, co
     return strlen(word);
 }
 
-/* The ids of element n, a separator between them. */
-static size_t write_position(char *to, const struct fuse_text_shape *shape, char separator, int64_t n) {
-    size_t bytes = 0;
-    int rank = shape->member->rank;
-    for (int a = 0; a < rank; a++) {
-        int64_t inner = a + 1 < rank ? shape->inner[a + 1] : 1;
-        if (a > 0)
-            to[bytes++] = separator;
-        bytes += fuse_decimal_write_i64(to + bytes, n / inner);
+static void find_position(int64_t *id, const struct fuse_text_shape *shape, int64_t n) {
+    for (int a = 0; a < shape->member->rank; a++) {
+        int64_t inner = a + 1 < shape->member->rank ? shape->inner[a + 1] : 1;
+        id[a] = n / inner;
         n %= inner;
     }
-    return bytes;
 }
 
-/* Where axes have symbols: what line n is made of, when the names are known. */
-static size_t write_raw(char *to, int64_t n, const char *value, size_t digits) {
-    struct fuse_tsv_raw raw = {.element = n, .digits = (uint8_t)digits};
-    memcpy(to, &raw, sizeof raw);
-    memcpy(to + sizeof raw, value, digits);
-    return sizeof raw + digits;
+/* Where axes have symbols a line is made when the names are known. */
+static enum fuse_status append_line(struct fuse_text_runs *text, const struct fuse_tsv_form *form, const int64_t *id,
+                                    int ids, const char *value, size_t digits, struct fuse_error *err) {
+    char line[LINE_BYTES];
+    size_t bytes = 0;
+    if (form->is_raw)
+        return fuse_text_runs_append(text, line, fuse_tsv_write_raw(line, id, ids, value, digits), err);
+    for (int a = 0; a < ids; a++) {
+        if (a > 0)
+            line[bytes++] = form->separator;
+        bytes += fuse_decimal_write_i64(line + bytes, id[a]);
+    }
+    if (digits > 0 && bytes > 0)
+        line[bytes++] = form->separator;
+    memcpy(line + bytes, value, digits);
+    bytes += digits;
+    line[bytes++] = '\n';
+    return fuse_text_runs_append(text, line, bytes, err);
 }
 
 static enum fuse_status write_rows(struct fuse_text_runs *text, const struct fuse_text_shape *shape, const void *form,
                                    const void *from, int64_t first, int64_t count, struct fuse_error *err) {
-    const struct fuse_tsv_form *rows = form;
-    const char separator = rows->separator;
     enum fuse_dtype dtype = shape->member->dtype;
     size_t size = fuse_dtype_bytes(dtype), digits = 0;
     bool has_value = dtype != FUSE_BOOL;
     const unsigned char *element = from;
     for (int64_t i = 0; (i = skip_clear(element, i, count, size)) < count; i++) {
-        char line[LINE_BYTES], value[FUSE_DECIMAL_BYTES];
+        char value[FUSE_DECIMAL_BYTES];
+        int64_t id[FUSE_MAX_AXES];
         if (has_value && (digits = write_value(value, dtype, element + (size_t)i * size)) == 0)
             continue;
-        if (rows->is_raw) {
-            FUSE_TRY(fuse_text_runs_append(text, line, write_raw(line, first + i, value, digits), err));
-            continue;
-        }
-        size_t bytes = write_position(line, shape, separator, first + i);
-        if (has_value && bytes > 0)
-            line[bytes++] = separator;
-        memcpy(line + bytes, value, digits);
-        bytes += digits;
-        line[bytes++] = '\n';
-        FUSE_TRY(fuse_text_runs_append(text, line, bytes, err));
+        find_position(id, shape, first + i);
+        FUSE_TRY(append_line(text, form, id, shape->member->rank, value, digits, err));
+    }
+    return FUSE_OK;
+}
+
+/* Every tuple has a line, one whose value is 0 too. */
+static enum fuse_status write_tuples(struct fuse_text_runs *text, const struct fuse_text_shape *shape, const void *form,
+                                     const struct fuse_tuple_rows *rows, struct fuse_error *err) {
+    enum fuse_dtype dtype = shape->member->dtype;
+    for (int64_t i = 0; i < rows->n; i++) {
+        char value[FUSE_DECIMAL_BYTES];
+        int64_t id[FUSE_MAX_AXES];
+        size_t digits = 0;
+        for (int a = 0; a < shape->member->rank; a++)
+            id[a] = rows->id[a][i];
+        if (rows->value)
+            digits = write_value(value, dtype, (const char *)rows->value + (size_t)i * fuse_dtype_bytes(dtype));
+        if (rows->value && digits == 0)
+            value[digits++] = '0';
+        FUSE_TRY(append_line(text, form, id, shape->member->rank, value, digits, err));
     }
     return FUSE_OK;
 }
@@ -109,9 +124,10 @@ static enum fuse_status check_member(const struct fuse_sink_member *member, cons
 static const struct fuse_tsv_form tabs = {'\t', false}, commas = {',', false};
 static const struct fuse_tsv_form named_tabs = {'\t', true}, named_commas = {',', true};
 static const struct fuse_text_layout layouts[2][2] = {
-    {{.form = &tabs, .elements = write_rows}, {.form = &commas, .elements = write_rows}},
-    {{.form = &named_tabs, .elements = write_rows, .complete = fuse_tsv_name_rows},
-     {.form = &named_commas, .elements = write_rows, .complete = fuse_tsv_name_rows}},
+    {{.form = &tabs, .elements = write_rows, .tuples = write_tuples},
+     {.form = &commas, .elements = write_rows, .tuples = write_tuples}},
+    {{.form = &named_tabs, .elements = write_rows, .tuples = write_tuples, .complete = fuse_tsv_name_rows},
+     {.form = &named_commas, .elements = write_rows, .tuples = write_tuples, .complete = fuse_tsv_name_rows}},
 };
 
 enum fuse_status fuse_tsv_sink_open(struct fuse_sink **out, struct fuse_comm *comm, const struct fuse_sink_file *want,

@@ -259,6 +259,10 @@ static bool take_value(struct launch *out, enum launch_option option, char *text
     case LAUNCH_OPTION_FORMAT: out->format = text; break;
     case LAUNCH_OPTION_MODE: out->options.mode = text; break;
     case LAUNCH_OPTION_QUERY: out->queries[out->options.queries++] = text; break;
+    case LAUNCH_OPTION_COUNT: out->counts[out->options.counts++] = text; break;
+    case LAUNCH_OPTION_MAX_ITERS: out->options.max_iters = number; break;
+    case LAUNCH_OPTION_ALLOW_NONCONVERGED: out->options.allow_nonconverged = 1; break;
+    case LAUNCH_OPTION_FIXPOINT: out->options.fixpoint = text; break;
     case LAUNCH_OPTION_PACK_BELOW: out->pack_below = number; break;
     case LAUNCH_OPTION_REPEAT: out->bench.repeats = (int)number; break;
     case LAUNCH_OPTION_WARMUP: out->bench.warmups = (int)number; break;
@@ -477,8 +481,9 @@ void launch_parse(struct launch *out, int argc, char **argv) {
     out->inputs = calloc((size_t)argc + 1, sizeof *out->inputs);
     out->adapters = calloc((size_t)argc + 1, sizeof *out->adapters);
     out->queries = calloc((size_t)argc + 1, sizeof *out->queries);
+    out->counts = calloc((size_t)argc + 1, sizeof *out->counts);
     out->plain = plain;
-    if (!plain || !out->defines || !out->queries || !out->inputs || !out->includes || !out->adapters)
+    if (!plain || !out->defines || !out->queries || !out->counts || !out->inputs || !out->includes || !out->adapters)
         fail(out, "out of memory");
     else
         parse(out, &scan, plain);
@@ -486,6 +491,7 @@ void launch_parse(struct launch *out, int argc, char **argv) {
     out->options.input = out->inputs;
     out->options.adapter = out->adapters;
     out->options.query = out->queries;
+    out->options.count = out->counts;
     out->options.include = out->includes;
 }
 
@@ -495,5 +501,6 @@ void launch_close(struct launch *launch) {
     free(launch->inputs);
     free(launch->adapters);
     free(launch->queries);
+    free(launch->counts);
     free(launch->includes);
 }

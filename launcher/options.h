@@ -66,6 +66,7 @@ struct launch {
     struct fuse_dist_define *inputs;   /* owned; options.input points to it */
     struct fuse_dist_define *adapters; /* owned; options.adapter points to it */
     const char **queries;              /* owned; options.query points to it */
+    const char **counts;               /* owned; options.count points to it */
     const char **includes;             /* owned; options.include points to it */
     int ranks[LAUNCH_MAX_COUNTS];      /* PLAN, BENCH */
     int rank_counts;

@@ -198,6 +198,7 @@ static struct fuse_pack make_key(struct fuse_dist_program *program, const struct
     fuse_pack_int64(&pack, &seed);
     fuse_pack_bool(&pack, &strict);
     add_words(&pack, o->query, o->queries);
+    add_words(&pack, o->count, o->counts);
     add_pairs(&pack, o->input, o->inputs);
     add_pairs(&pack, o->define, o->defines);
     add_pairs(&pack, o->adapter, o->adapters);

@@ -101,10 +101,16 @@ struct fuse_dist_options {
     const char *s3_key, *s3_secret, *s3_token, *s3_region, *s3_endpoint;
     const struct fuse_dist_define *adapter; /* which adapter of a slot is used, "none" for none */
     int adapters;
-    /* "demand": the queries are computed, and of everything else what they need; NULL or "all": sinks and exports. */
+    /* "demand": the queries are computed, and of everything else what they need; NULL, "all" or "fixpoint": sinks and exports;
+     * "single": the same, and recursions make one turn. */
     const char *mode;
     const char *const *query; /* "X[3,:]": a tensor with positions, or its name; treated as exports are */
     int queries;
+    const char *const *count; /* relations, and Boolean tensors, of which it is printed how many tuples they have */
+    int counts;
+    int64_t max_iters;          /* turns that a recursion may take; 0: as many as it has cells, and 10,000 at least */
+    int allow_nonconverged;     /* what is there after so many is the result, with a warning */
+    const char *fixpoint;       /* "naive": everything is joined in every turn; NULL or "semi_naive": what is new */
     const char *dtype;          /* conversions: of the result; NULL: as it is */
     const char *out;            /* file that exports are written to instead of being printed; NULL: they are printed */
     const char *const *include; /* folders for imports that are not beside the importing file */

@@ -98,6 +98,10 @@ static uint64_t hash_options(const struct fuse_dist_options *options) {
     hash = hash_text(hash, options->mode);
     for (int i = 0; i < options->queries; i++)
         hash = hash_text(hash, options->query[i]);
+    for (int i = 0; i < options->counts; i++)
+        hash = hash_text(hash, options->count[i]);
+    hash = fuse_hash_int(hash_text(hash, options->fixpoint), options->max_iters);
+    hash = fuse_hash_int(hash, options->allow_nonconverged);
     hash = hash_text(hash_text(hash, options->out), options->dtype);
     hash = hash_text(hash, options->cache);
     hash = hash_text(hash, options->weights);
@@ -151,10 +155,15 @@ static bool is_demand(const struct fuse_dist_options *options) {
     return options->mode && strcmp(options->mode, "demand") == 0;
 }
 
+static bool is_single(const struct fuse_dist_options *options) {
+    return options->mode && strcmp(options->mode, "single") == 0;
+}
+
 static enum fuse_status check_mode(const struct fuse_dist_options *options, struct fuse_error *err) {
-    if (options->mode && strcmp(options->mode, "all") != 0 && !is_demand(options)) {
+    if (options->mode && strcmp(options->mode, "all") != 0 && strcmp(options->mode, "fixpoint") != 0 &&
+        !is_single(options) && !is_demand(options)) {
         fuse_fail(err, FUSE_EUSAGE, "there is no mode '%s'", options->mode);
-        fuse_hint(err, "the modes are all and demand");
+        fuse_hint(err, "the modes are all, demand, fixpoint and single");
         return FUSE_EUSAGE;
     }
     if (is_demand(options) && options->queries == 0) {
@@ -271,6 +280,8 @@ static bool check(struct fuse_dist_program *program) {
     struct fuse_symbol_loader symbols = {.load = fuse_api_load_symbols, .context = program};
     settings.symbols = &symbols;
     settings.demand = is_demand(options);
+    settings.count = options->count;
+    settings.counts = options->counts;
     settings.samples = is_estimating(options) ? options->samples : 0;
     settings.seed = options->seed;
     settings.finite = options->validate && strstr(options->validate, "finite");
@@ -573,8 +584,36 @@ static const char *program_digest(struct fuse_dist_program *program) {
     return fuse_arena_printf(program->arena, "fnv1a64:%016llx", (unsigned long long)digest);
 }
 
+/* Turns that a recursion may take. One of facts ends when no tuple is new; one of values that get better and better may not,
+ * and is given up when it has had a turn for each of its cells. */
+static int64_t most_turns(const struct fuse_dist_program *program) {
+    const struct fuse_dist_options *options = &program->options;
+    int64_t most = 10000;
+    if (is_single(options) || options->max_iters > 0)
+        return is_single(options) ? 1 : options->max_iters;
+    for (int o = 0; o < program->ir.ops.n; o++) {
+        const struct fuse_rules *rules = program->ir.ops.at[o]->rules;
+        for (int r = 0; rules && r < rules->relations; r++) {
+            int64_t cells = 1;
+            for (int c = 0; c < rules->relation[r].columns; c++)
+                cells = fuse_sat_mul(cells, rules->relation[r].extent[c]);
+            most = rules->relation[r].stratum >= 0 ? fuse_sat_add(most, cells) : most;
+        }
+    }
+    return most;
+}
+
+static void warn_of_early_stop(struct fuse_dist_program *program, int64_t turns) {
+    struct fuse_diagnostic *d =
+        fuse_report(&program->diagnostics, FUSE_SEVERITY_WARNING, FUSE_NO_SPAN,
+                    "a recursion was not at its end after %lld turns: results are what there was", (long long)turns);
+    if (d)
+        d->hint = "--max-iters gives it more turns";
+}
+
 static enum fuse_status run(struct fuse_dist_program *program, struct fuse_error *err) {
     struct fuse_comm *comm = program->job->comm;
+    const struct fuse_dist_options *options = &program->options;
     if (program->plan->mesh.ranks != comm->size)
         return fuse_fail(err, FUSE_EUSAGE, "the program was planned for %d ranks, and the job has %d",
                          program->plan->mesh.ranks, comm->size);
@@ -595,6 +634,9 @@ static enum fuse_status run(struct fuse_dist_program *program, struct fuse_error
         .program = program_digest(program),
         .version = fuse_dist_version(),
         .symbols = program->symbols,
+        .iteration = {.max_turns = most_turns(program),
+                      .may_stop_early = options->allow_nonconverged || is_single(options),
+                      .is_naive = options->fixpoint && strcmp(options->fixpoint, "naive") == 0},
         .prints = prints != 0,
         .print = comm->rank == 0 ? program->options.print : NULL,
         .progress = program->options.progress ? fuse_progress_step : NULL,
@@ -606,6 +648,8 @@ static enum fuse_status run(struct fuse_dist_program *program, struct fuse_error
         request.progress_context =
             fuse_progress_new(program->arena, program->plan, program->options.progress, program->options.context);
     enum fuse_status st = fuse_execute(&request, &program->report, err);
+    if (st == FUSE_OK && program->report.stopped_early && !is_single(options))
+        warn_of_early_stop(program, request.iteration.max_turns);
     if (st != FUSE_OK && comm->size > 1 && err->rank >= 0)
         fuse_note(err, program->job->local_size < comm->size ? "on rank %d of %d, host %s" : "on rank %d of %d",
                   err->rank, comm->size, err->host);

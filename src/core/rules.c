@@ -276,6 +276,26 @@ static void print_terms(struct fuse_text *text, const struct fuse_rule *rule, co
     fuse_text_add(text, ")");
 }
 
+void fuse_rule_print(struct fuse_text *text, const struct fuse_rules *rules, const struct fuse_rule *rule) {
+    print_terms(text, rule, &rules->relation[rule->head], rule->term);
+    fuse_text_add(text, " =");
+    for (int a = 0; a < rule->atoms; a++) {
+        fuse_text_add(text, " %s%s", rule->atom[a].is_negated ? "!" : "", rule->atom[a].is_support ? "?" : "");
+        print_terms(text, rule, &rules->relation[rule->atom[a].relation], rule->atom[a].term);
+    }
+    for (int v = 0; v < rule->variables; v++)
+        if (rule->variable[v].is_free)
+            fuse_text_add(text, " free v%d:%" PRId64, v, rule->variable[v].extent);
+    if (rule->guard) {
+        fuse_text_add(text, " when ");
+        fuse_scalar_print(text, rule->guard);
+    }
+    if (rule->value) {
+        fuse_text_add(text, " value ");
+        fuse_scalar_print(text, rule->value);
+    }
+}
+
 void fuse_rules_print(struct fuse_text *text, const struct fuse_rules *rules) {
     for (int r = 0; r < rules->relations; r++) {
         const struct fuse_rule_relation *relation = &rules->relation[r];
@@ -289,25 +309,8 @@ void fuse_rules_print(struct fuse_text *text, const struct fuse_rules *rules) {
         fuse_text_add(text, "\n");
     }
     for (int r = 0; r < rules->rules; r++) {
-        const struct fuse_rule *rule = &rules->rule[r];
         fuse_text_add(text, "rule ");
-        print_terms(text, rule, &rules->relation[rule->head], rule->term);
-        fuse_text_add(text, " =");
-        for (int a = 0; a < rule->atoms; a++) {
-            fuse_text_add(text, " %s%s", rule->atom[a].is_negated ? "!" : "", rule->atom[a].is_support ? "?" : "");
-            print_terms(text, rule, &rules->relation[rule->atom[a].relation], rule->atom[a].term);
-        }
-        for (int v = 0; v < rule->variables; v++)
-            if (rule->variable[v].is_free)
-                fuse_text_add(text, " free v%d:%" PRId64, v, rule->variable[v].extent);
-        if (rule->guard) {
-            fuse_text_add(text, " when ");
-            fuse_scalar_print(text, rule->guard);
-        }
-        if (rule->value) {
-            fuse_text_add(text, " value ");
-            fuse_scalar_print(text, rule->value);
-        }
+        fuse_rule_print(text, rules, &rules->rule[r]);
         fuse_text_add(text, "\n");
     }
 }

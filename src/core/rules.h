@@ -85,6 +85,8 @@ struct fuse_rules {
 enum fuse_status fuse_rules_verify(const struct fuse_rules *rules, struct fuse_error *err) FUSE_CHECKED;
 /* A line for each relation and rule. */
 void fuse_rules_print(struct fuse_text *text, const struct fuse_rules *rules);
+/* One rule, without the line end: "Path(x, z) = Path(x, y) Edge(y, z)". */
+void fuse_rule_print(struct fuse_text *text, const struct fuse_rules *rules, const struct fuse_rule *rule);
 
 /* Whether a positive atom of the rule is of the head's stratum. */
 bool fuse_rule_is_recursive(const struct fuse_rules *rules, const struct fuse_rule *rule);

@@ -74,7 +74,8 @@ void fuse_exec_settle(struct fuse_exec *exec, const struct fuse_op *op, enum fus
 /* The map over the tuples that lie in the step's first operand. */
 static enum fuse_status join(struct fuse_exec *exec, const struct fuse_step *step, const struct fuse_map_call *map,
                              struct fuse_operand_view *operand, struct fuse_error *err) {
-    struct fuse_tuples tuples = fuse_plan_tuples(exec->plan, step->op, &step->partition);
+    struct fuse_tuples tuples = exec->own[step->in[0]].at ? exec->own[step->in[0]].tuples
+                                                          : fuse_plan_tuples(exec->plan, step->op, &step->partition);
     const char *data = fuse_exec_data(exec, step->in[0]);
     struct fuse_join_call call = {.at = *map, .relation_indices = tuples.indices};
     operand[0] = (struct fuse_operand_view){.dtype = tuples.dtype};

@@ -3,6 +3,7 @@
 #include "exec/internal.h"
 #include "io/rawfile.h"
 
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -30,6 +31,8 @@ bool fuse_exec_fault(struct fuse_exec *exec, enum fuse_fault_kind kind) {
 
 static char *data_at(const struct fuse_exec *exec, int buffer, int64_t turn) {
     const struct fuse_buffer *b = &exec->plan->buffers.at[buffer];
+    if (exec->own[buffer].at)
+        return exec->own[buffer].at;
     return (char *)exec->base[b->kind] + b->offset + (b->doubled ? turn % 2 * (b->bytes / 2) : 0);
 }
 
@@ -79,6 +82,7 @@ static enum fuse_status open_local(struct fuse_exec *exec, struct fuse_error *er
     struct fuse_backend_options options = {.threads = request->threads};
     FUSE_TRY(request->backend->open(&exec->backend, &options, err));
     FUSE_TRY(request->backend->queue_open(exec->backend, &exec->queue, err));
+    fuse_exec_note_rules(exec);
     FUSE_TRY(fuse_exec_open_sources(exec, err));
     for (int kind = 0; kind < FUSE_MEM_KINDS; kind++)
         if (plan->arena_bytes[kind] > 0)
@@ -91,6 +95,8 @@ static void close_all(struct fuse_exec *exec) {
     fuse_exec_background_close(exec);
     if (exec->source && exec->sink && exec->format && exec->place)
         fuse_exec_close_files(exec);
+    if (exec->logic && exec->own)
+        fuse_exec_release(exec, INT_MAX);
     if (exec->queue)
         exec->queue->ops->close(exec->queue);
     for (int kind = 0; kind < FUSE_MEM_KINDS; kind++)
@@ -103,6 +109,8 @@ static void close_all(struct fuse_exec *exec) {
     free(exec->sink);
     free(exec->format);
     free(exec->place);
+    free(exec->logic);
+    free(exec->own);
 }
 
 /* ---- walking the plan ----------------------------------------------------------------------------------------- */
@@ -123,6 +131,9 @@ static void run_step(struct fuse_exec *exec, int number) {
     case FUSE_STEP_MOVE: fuse_exec_move(exec, step); break;
     case FUSE_STEP_REDUCE: fuse_exec_reduce(exec, step); break;
     case FUSE_STEP_TUPLES: fuse_exec_tuples(exec, step); break;
+    case FUSE_STEP_FEED: fuse_exec_feed(exec, step); break;
+    case FUSE_STEP_RULES: fuse_exec_rules(exec, step); break;
+    case FUSE_STEP_LIST: fuse_exec_list(exec, step); break;
     case FUSE_STEP_CONTRACT:
     case FUSE_STEP_JOIN:
     case FUSE_STEP_MAP: fuse_exec_compute(exec, step); break;
@@ -189,6 +200,7 @@ static enum fuse_status walk(struct fuse_exec *exec, struct fuse_exec_report *re
         int child = plan->child.at[root->first + i];
         enum fuse_phase phase = region_phase(plan, child);
         FUSE_TRY(run_region(exec, child, err));
+        fuse_exec_release(exec, i);
         bool last = i + 1 == root->count;
         bool border_here = last || region_phase(plan, plan->child.at[root->first + i + 1]) != phase;
         if (border_here || plan->regions.at[child].kind == FUSE_REGION_LOOP)
@@ -239,6 +251,11 @@ static enum fuse_status share_report(struct fuse_exec *exec, struct fuse_exec_re
     report->kernel_calls = most[n++];
     report->file_bytes_max = most[n++];
     report->file_bytes_total = total[FUSE_PHASES];
+    report->rule_turns = exec->derived.turns;
+    report->derived = exec->derived.derived;
+    report->rule_sent_bytes = exec->derived.sent_bytes;
+    report->rule_bytes = exec->derived.peak_bytes;
+    report->stopped_early = exec->derived.stopped_early;
     for (int kind = 0; kind < FUSE_MEM_KINDS; kind++)
         report->arena_bytes += exec->plan->arena_bytes[kind];
     return FUSE_OK;
@@ -253,8 +270,10 @@ enum fuse_status fuse_execute(const struct fuse_exec_request *request, struct fu
     exec.sink = calloc(ops, sizeof *exec.sink);
     exec.format = calloc(ops, sizeof *exec.format);
     exec.place = calloc(ops, sizeof *exec.place);
+    exec.logic = calloc(ops, sizeof *exec.logic);
+    exec.own = calloc((size_t)request->plan->buffers.n + 1, sizeof *exec.own);
     enum fuse_status status = FUSE_OK;
-    if (!exec.source || !exec.sink || !exec.format || !exec.place)
+    if (!exec.source || !exec.sink || !exec.format || !exec.place || !exec.logic || !exec.own)
         status = fuse_fail(err, FUSE_EMEMORY, "out of memory");
     if (status == FUSE_OK)
         status = open_local(&exec, err);

@@ -37,6 +37,11 @@ struct fuse_exec_request {
     const struct fuse_symbols *symbols;      /* what the tables of sinks are numbers of; NULL: there are none */
     const char *program,
         *version; /* for what is written: digest of the program's text, version of fuse-dist; or NULL */
+    struct {
+        int64_t max_turns;   /* of one stratum of rules; 0: no limit */
+        bool may_stop_early; /* what was derived until then is the result, instead of DIVERGED */
+        bool is_naive;       /* everything is joined in every turn: for comparison */
+    } iteration;
     /* Receives what `export` prints, on rank 0 only. prints: the same on every rank, false when nobody listens. */
     bool prints;
     void (*print)(void *context, const char *text);
@@ -55,9 +60,13 @@ struct fuse_exec_report {
     double seconds[FUSE_PHASES];
     int64_t received_bytes_max[FUSE_PHASES], received_bytes_total[FUSE_PHASES]; /* as counted by the transport */
     int64_t messages_max, control_bytes_max;
-    int64_t arena_bytes;                            /* planned buffers mapped per rank */
-    int64_t resident_bytes;                         /* high-water of the busiest rank's resident set, from the system */
-    int64_t file_bytes_max, file_bytes_total;       /* read from sources: by the busiest rank, by all */
+    int64_t arena_bytes;    /* planned buffers mapped per rank */
+    int64_t resident_bytes; /* high-water of the busiest rank's resident set, from the system */
+    int64_t rule_turns, derived,
+        rule_sent_bytes;                      /* turns of rules, contributions derived, bytes between ranks for it */
+    int64_t rule_bytes;                       /* most that rules held on the busiest rank */
+    bool stopped_early;                       /* some rules were not at their fixpoint */
+    int64_t file_bytes_max, file_bytes_total; /* read from sources: by the busiest rank, by all */
     int64_t blas_calls, packed_bytes, kernel_calls; /* of the busiest rank */
 };
 

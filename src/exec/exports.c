@@ -34,8 +34,7 @@ static int64_t shown_position(const struct printed *out, int i) {
 
 /* ---- what this rank contributes ---- */
 
-/* Several mesh dimensions may hold the same elements: those at their start speak. */
-static bool is_owner(const struct fuse_exec *exec, const struct fuse_layout *layout) {
+bool fuse_exec_is_owner(const struct fuse_exec *exec, const struct fuse_layout *layout) {
     const struct fuse_mesh *mesh = &exec->plan->mesh;
     int coordinate[FUSE_MESH_MAX];
     if (exec->comm->rank >= mesh->used)
@@ -204,7 +203,7 @@ void fuse_exec_print(struct fuse_exec *exec, const struct fuse_step *step) {
     out.shown = out.is_small ? (int)out.elems : 2 * ENDS;
     fuse_summary_init(&out.summary);
     struct fuse_exec_pass pass = {.exec = exec, .step = step, .buffer = step->from, .host = take, .context = &out};
-    if (exec->status == FUSE_OK && is_owner(exec, &step->have.layout))
+    if (exec->status == FUSE_OK && fuse_exec_is_owner(exec, &step->have.layout))
         fuse_exec_pass_boxes(&pass, &step->have);
     struct fuse_error err = {0};
     enum fuse_status status = join(exec, &out, &err);

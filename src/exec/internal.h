@@ -3,6 +3,7 @@
 #define FUSE_EXEC_INTERNAL_H
 
 #include "exec/exec.h"
+#include "exec/logic.h"
 #include "io/format.h"
 
 struct fuse_exec {
@@ -29,6 +30,17 @@ struct fuse_exec {
         char text[];
     } * temporary;                           /* names of files that are not complete */
     struct fuse_exec_background *background; /* NULL: nothing was done there yet */
+    struct fuse_exec_logic {
+        struct fuse_logic *rules; /* NULL: not opened yet, or closed */
+        int last;                 /* the child of the root region after which nothing of it is read, -1: never read */
+    } * logic;                    /* [ops] of RULES */
+    struct fuse_exec_own {
+        char *at; /* NULL: the plan's bytes are meant */
+        size_t bytes;
+        struct fuse_tuples tuples;
+    } * own;                          /* [buffers] tuples of derived relations */
+    int64_t relation_bytes;           /* of all in `own` */
+    struct fuse_logic_report derived; /* sums over all rules */
 };
 
 /* Keeps the first failure; the rank goes on in the schedule. */
@@ -83,6 +95,40 @@ enum fuse_status fuse_exec_transfer_file(const struct fuse_exec *exec, const str
 /* The failure of a READ or WRITE that was planted. */
 enum fuse_status fuse_exec_planted(const struct fuse_exec *exec, const struct fuse_step *step, struct fuse_error *err);
 
+/* exports.c: several mesh dimensions may hold the same elements of a layout: ranks at their start speak for them. */
+bool fuse_exec_is_owner(const struct fuse_exec *exec, const struct fuse_layout *layout);
+
+/* ---- rows.c: rows of relations; local ---- */
+
+enum { FUSE_EXEC_ROWS = 1024 /* read at a time */ };
+
+struct fuse_exec_rows {
+    struct fuse_rows rows;
+    int64_t next; /* of them, for the caller */
+    /* private */
+    int files, *op, file; /* operations whose rows they are, and which one is being read */
+    struct fuse_row_source *source;
+    struct fuse_logic *logic; /* of a derived relation; else NULL */
+    int relation;
+    int64_t drawn; /* rows of this rank's share so far: drawn points, derived tuples */
+};
+
+/* false without memory; close it all the same. */
+bool fuse_exec_rows_open(struct fuse_exec_rows *reader, const struct fuse_exec *exec, int value);
+/* The next rows of this rank's share of the relation; rows.n is 0 at the end. */
+enum fuse_status fuse_exec_rows_next(struct fuse_exec_rows *reader, struct fuse_exec *exec,
+                                     struct fuse_error *err) FUSE_CHECKED;
+void fuse_exec_rows_close(struct fuse_exec_rows *reader, const struct fuse_exec *exec);
+
+/* ---- derive.c ---- */
+
+/* Finds out when what rules derive is read for the last time. */
+void fuse_exec_note_rules(struct fuse_exec *exec);
+/* What nobody reads after child `child` of the root region is given back. */
+void fuse_exec_release(struct fuse_exec *exec, int child);
+/* What this rank may still take for relations; INT64_MAX without limit. */
+int64_t fuse_exec_relation_room(const struct fuse_exec *exec);
+
 /* ---- background.c: files beside the computing ---- */
 
 /* Begins a READ or WRITE step's turn; nothing happens when something has failed already. */
@@ -93,11 +139,14 @@ void fuse_exec_background_drain(struct fuse_exec *exec);
 /* Waits for everything and ends the thread. */
 void fuse_exec_background_close(struct fuse_exec *exec);
 
-/* One step each. Failures become sticky; MOVE, REDUCE, TUPLES and PRINT take part in their messages whatever happened before. */
+/* One step each. Failures become sticky; MOVE, REDUCE, TUPLES, RULES, LIST and PRINT take part in their messages whatever happened before. */
 void fuse_exec_move(struct fuse_exec *exec, const struct fuse_step *step);
 void fuse_exec_reduce(struct fuse_exec *exec, const struct fuse_step *step);
 void fuse_exec_compute(struct fuse_exec *exec, const struct fuse_step *step);
 void fuse_exec_tuples(struct fuse_exec *exec, const struct fuse_step *step);
+void fuse_exec_feed(struct fuse_exec *exec, const struct fuse_step *step);
+void fuse_exec_rules(struct fuse_exec *exec, const struct fuse_step *step);
+void fuse_exec_list(struct fuse_exec *exec, const struct fuse_step *step);
 void fuse_exec_read(struct fuse_exec *exec, const struct fuse_step *step);
 void fuse_exec_literal(struct fuse_exec *exec, const struct fuse_step *step);
 void fuse_exec_write(struct fuse_exec *exec, const struct fuse_step *step);

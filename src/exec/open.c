@@ -129,6 +129,7 @@ static int list_members(const struct fuse_exec *exec, struct fuse_sink_member *o
         memcpy(member->axis, ir->ops.at[o]->index_name, sizeof member->axis);
         member->symbols = exec->request->symbols;
         memcpy(member->table, ir->ops.at[o]->table, sizeof member->table);
+        member->is_tuples = fuse_is_relation(ir, ir->ops.at[o]->input[0].value);
         if (exec->request->storage)
             member->storage = exec->request->storage[o];
         exec->place[o].member = members++;

@@ -1,17 +1,12 @@
-/* Tuples of a relation come from its files to where a join needs them. Every rank reads a share of the rows and sends each row
- * to the ranks whose iteration box it lies in, a bounded number at a time; there they are sorted. */
+/* Tuples of a relation come from its files, or from the rules that derive it, to where a join needs them. Every rank has a share
+ * of the rows and sends each row to the ranks whose iteration box it lies in, a bounded number at a time; there they are sorted. */
 #include "exec/internal.h"
 #include "exec/tuple_sort.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-enum { ROWS = 1024 /* read at a time */, TABLE_BITS = 10 };
-
-/* A relation's files: its source and those whose rows it takes in. */
-struct files {
-    int n, *op; /* [ops] */
-};
+enum { ROWS = FUSE_EXEC_ROWS, TABLE_BITS = 10 };
 
 /* How the positions along one index of the relation are dealt out: into parts, part p from begin[p] on, for the ranks to whose
  * numbers part p contributes rank[p]. */
@@ -285,123 +280,25 @@ static int64_t send_rows(struct traffic *t, struct route *r, const struct fuse_r
     return from;
 }
 
-/* ---- reading ---- */
-
-struct reader {
-    struct files files;
-    int file; /* the one that is open, or files.n */
-    struct fuse_row_source *source;
-    struct fuse_rows rows;
-    int64_t next;  /* of rows */
-    int64_t drawn; /* of this rank's share of drawn points */
-};
-
-static void list_files(struct files *files, const struct fuse_ir *ir, int value) {
-    int op = ir->values.at[value].op;
-    for (int k = 0; k < ir->ops.at[op]->inputs; k++)
-        list_files(files, ir, ir->ops.at[op]->input[k].value);
-    files->op[files->n++] = op;
-}
-
-static enum fuse_status open_file(struct reader *reader, struct fuse_exec *exec, struct fuse_error *err) {
-    int o = reader->files.op[reader->file];
-    const struct fuse_op *op = exec->plan->ir->ops.at[o];
-    const char *part = exec->request->part ? exec->request->part[o] : NULL;
-    bool has_value = op->probe.tally->columns > exec->plan->ir->values.at[op->out].rank;
-    enum fuse_status st = exec->format[o]->rows_open(&reader->source, exec->request->path[o], part, &op->probe,
-                                                     has_value, exec->comm->rank, exec->comm->size, err);
-    return fuse_exec_blame(op, st, err);
-}
-
-/* The next drawn points of this rank's share. */
-static void draw_rows(struct reader *reader, const struct fuse_exec *exec, const struct fuse_draw *draw) {
-    int64_t begin = fuse_split_begin(draw->rows, exec->comm->size, exec->comm->rank);
-    int64_t end = fuse_split_begin(draw->rows, exec->comm->size, exec->comm->rank + 1), id[FUSE_MAX_AXES + 1];
-    struct fuse_rows *rows = &reader->rows;
-    for (rows->n = 0; rows->n < rows->most && begin + reader->drawn < end; rows->n++) {
-        fuse_draw_row(id, draw, begin + reader->drawn++);
-        for (int c = 0; c < rows->columns; c++)
-            rows->id[c][rows->n] = id[c];
-    }
-}
-
-/* The next rows of this rank's share of all files; rows.n 0 at the end. */
-static enum fuse_status read_rows(struct reader *reader, struct fuse_exec *exec, struct fuse_error *err) {
-    reader->next = reader->rows.n = 0;
-    while (reader->file < reader->files.n) {
-        int o = reader->files.op[reader->file];
-        if (exec->plan->ir->ops.at[o]->draw) {
-            draw_rows(reader, exec, exec->plan->ir->ops.at[o]->draw);
-            reader->file += reader->rows.n == 0;
-            return FUSE_OK;
-        }
-        if (fuse_exec_fault(exec, FUSE_FAULT_READ))
-            return fuse_exec_blame(
-                exec->plan->ir->ops.at[o],
-                fuse_fail(err, FUSE_EIO, "%s: reading failed (planted fault)", exec->request->path[o]), err);
-        if (!reader->source)
-            FUSE_TRY(open_file(reader, exec, err));
-        FUSE_TRY(fuse_exec_blame(exec->plan->ir->ops.at[o],
-                                 exec->format[o]->rows_next(reader->source, &reader->rows, err), err));
-        if (reader->rows.n > 0)
-            return FUSE_OK;
-        exec->format[o]->rows_close(reader->source);
-        reader->source = NULL;
-        reader->file++;
-    }
-    return FUSE_OK;
-}
-
 /* Fills pieces until one is full; returns whether there is more to send. */
-static bool fill_pieces(struct traffic *t, struct route *r, struct reader *reader) {
+static bool fill_pieces(struct traffic *t, struct route *r, struct fuse_exec_rows *reader) {
     struct fuse_error err = {0};
     while (t->exec->status == FUSE_OK) {
         reader->next = send_rows(t, r, &reader->rows, reader->next);
         if (reader->next < reader->rows.n)
             return true;
-        keep(t->exec, read_rows(reader, t->exec, &err), &err);
+        keep(t->exec, fuse_exec_rows_next(reader, t->exec, &err), &err);
         if (reader->rows.n == 0)
             return false;
     }
     return false;
 }
 
-static bool open_reader(struct reader *reader, const struct fuse_exec *exec, int value) {
-    const struct fuse_value *relation = &exec->plan->ir->values.at[value];
-    reader->files.op = calloc((size_t)exec->plan->ir->ops.n, sizeof *reader->files.op);
-    if (!reader->files.op)
-        return false;
-    list_files(&reader->files, exec->plan->ir, value);
-    bool has_value = false;
-    for (int f = 0; f < reader->files.n; f++)
-        has_value |= exec->plan->ir->ops.at[reader->files.op[f]]->probe.tally->columns > relation->rank;
-    reader->rows.columns = relation->rank;
-    reader->rows.most = ROWS;
-    bool fine = true;
-    for (int c = 0; c < relation->rank; c++) {
-        reader->rows.id[c] = malloc(ROWS * sizeof(int64_t));
-        fine &= reader->rows.id[c] != NULL;
-    }
-    if (has_value) {
-        reader->rows.value = malloc(ROWS * sizeof(double));
-        fine &= reader->rows.value != NULL;
-    }
-    return fine;
-}
-
-static void close_reader(struct reader *reader, const struct fuse_exec *exec) {
-    if (reader->source)
-        exec->format[reader->files.op[reader->file]]->rows_close(reader->source);
-    for (int c = 0; c < reader->rows.columns; c++)
-        free(reader->rows.id[c]);
-    free(reader->rows.value);
-    free(reader->files.op);
-}
-
 /* ---- the step ---- */
 
+/* `own`: memory for the rows that come of a derived relation, beside the plan's; NULL: they lie in the staging. */
 static bool open_traffic(struct traffic *t, struct fuse_exec *exec, const struct fuse_step *step,
-                         const struct fuse_tuples *tuples) {
+                         const struct fuse_tuples *tuples, char *own) {
     int64_t ranks = exec->comm->size;
     struct fuse_error err = {0};
     char *at = fuse_exec_data(exec, step->staging);
@@ -414,11 +311,12 @@ static bool open_traffic(struct traffic *t, struct fuse_exec *exec, const struct
     at += (2 * ranks * (step->piece_bytes + (int64_t)sizeof(int64_t)) + 63) / 64 * 64;
     memset(t->sending, 0, 2 * (size_t)ranks * sizeof *t->sending);
     t->message = calloc(2 * (size_t)ranks, sizeof *t->message);
-    return fuse_tuple_sort_open(&t->sort, tuples, at, &err) == FUSE_OK && t->message;
+    return fuse_tuple_sort_open(&t->sort, tuples, own ? own : at, &err) == FUSE_OK && t->message;
 }
 
-static void store_tuples(struct fuse_exec *exec, const struct fuse_step *step, struct traffic *t,
-                         const struct route *r) {
+/* pinned: where they are made when the plan has no place for that and theirs is a device's; else NULL. */
+static void store_tuples(struct fuse_exec *exec, const struct fuse_step *step, struct traffic *t, const struct route *r,
+                         char *pinned) {
     struct fuse_error err = {0};
     const struct fuse_ir *ir = exec->plan->ir;
     struct fuse_box box = fuse_iteration_box(exec->plan, step->op, &step->partition, -1, -1, exec->comm->rank, 0);
@@ -438,29 +336,114 @@ static void store_tuples(struct fuse_exec *exec, const struct fuse_step *step, s
         return;
     }
     const struct fuse_op *source = ir->ops.at[ir->values.at[r->op->input[0].value].op];
-    char *to = fuse_exec_data(exec, step->pinned >= 0 ? step->pinned : step->to);
+    char *to = pinned ? pinned : fuse_exec_data(exec, step->pinned >= 0 ? step->pinned : step->to);
     int first = r->tuples.indices > 0 ? r->tuples.index[0] : -1;
     if (!empty)
         fuse_tuple_sort_write(&t->sort, first < 0 ? 1 : box.hi[first] - box.lo[first], source->reduce, source->mean,
                               to);
-    if (step->pinned >= 0)
+    if (pinned || step->pinned >= 0)
         keep(exec,
              exec->backend->ops->transfer(exec->queue, fuse_exec_data(exec, step->to), FUSE_MEM_DEVICE, to,
                                           FUSE_MEM_PINNED, (size_t)r->tuples.bytes, &err),
              &err);
 }
 
+/* ---- tuples of which nobody knew how many there are ---- */
+
+/* Memory beside the plan's. */
+struct extra {
+    char *rows, *pinned; /* unsorted; sorted, for a device */
+    size_t rows_bytes, pinned_bytes;
+};
+
+/* Collective. Sets the number of tuples that will come to this rank. */
+static enum fuse_status count_tuples(struct route *r, struct fuse_exec *exec, struct fuse_error *err) {
+    int ranks = exec->comm->size;
+    int64_t *to = calloc((size_t)ranks, sizeof *to);
+    struct fuse_exec_rows reader;
+    bool fine = fuse_exec_rows_open(&reader, exec, r->op->input[0].value) && to;
+    enum fuse_status st = fine ? FUSE_OK : fuse_fail(err, FUSE_EMEMORY, "no memory to count tuples");
+    while (st == FUSE_OK && (st = fuse_exec_rows_next(&reader, exec, err)) == FUSE_OK && reader.rows.n > 0) {
+        find_positions(r, &reader.rows, 0, reader.rows.n);
+        find_ranks(r, reader.rows.n);
+        for (int64_t i = 0; i < reader.rows.n; i++)
+            for (int c = 0; c < r->copies && !r->is_out[i]; c++)
+                to[r->to[i] + r->copy[c]]++;
+    }
+    fuse_exec_rows_close(&reader, exec);
+    st = fuse_agree(exec->comm, st, err);
+    if (st == FUSE_OK)
+        st = exec->comm->ops->reduce_int64(exec->comm, FUSE_REDUCE_SUM, to, ranks, err);
+    if (st == FUSE_OK)
+        r->tuples.most = to[exec->comm->rank];
+    free(to);
+    return st;
+}
+
+static enum fuse_status take_memory(struct fuse_exec *exec, const struct fuse_step *step, const struct route *r,
+                                    struct extra *extra, struct fuse_error *err) {
+    struct fuse_exec_own *own = &exec->own[step->to];
+    const struct fuse_backend_ops *ops = exec->backend->ops;
+    enum fuse_memkind kind = exec->plan->buffers.at[step->to].kind;
+    extra->rows_bytes = ((size_t)r->tuples.unsorted_bytes + 64) / 64 * 64;
+    extra->pinned_bytes = kind == FUSE_MEM_DEVICE ? (size_t)r->tuples.bytes : 0;
+    int64_t need = fuse_sat_add((int64_t)(extra->rows_bytes + extra->pinned_bytes), r->tuples.bytes);
+    if (need > fuse_exec_relation_room(exec)) {
+        fuse_fail_at(err, FUSE_EMEMORY, r->op->span,
+                     "a rank needs %lld MiB for its %lld tuples of '%s', more than --mem-per-rank leaves",
+                     (long long)(need >> 20), (long long)r->tuples.most,
+                     exec->plan->ir->values.at[r->op->input[0].value].name);
+        fuse_hint(err, "use more ranks, or more memory for each");
+        return err->status;
+    }
+    void *at = NULL;
+    FUSE_TRY(ops->memory_open(exec->backend, &at, kind, (size_t)r->tuples.bytes, err));
+    *own = (struct fuse_exec_own){.at = at, .bytes = (size_t)r->tuples.bytes, .tuples = r->tuples};
+    exec->relation_bytes += r->tuples.bytes;
+    extra->rows = aligned_alloc(64, extra->rows_bytes);
+    if (!extra->rows)
+        return fuse_fail(err, FUSE_EMEMORY, "no memory for tuples");
+    if (extra->pinned_bytes > 0) {
+        FUSE_TRY(ops->memory_open(exec->backend, &at, FUSE_MEM_PINNED, extra->pinned_bytes, err));
+        extra->pinned = at;
+    }
+    return FUSE_OK;
+}
+
+/* Collective: false when they cannot be brought, on every rank alike. */
+static bool prepare_derived(struct fuse_exec *exec, const struct fuse_step *step, struct route *r,
+                            struct extra *extra) {
+    struct fuse_error err = {0};
+    enum fuse_status st = fuse_agree(exec->comm, exec->status, &exec->error);
+    if (st != FUSE_OK) {
+        keep(exec, st, &exec->error);
+        return false;
+    }
+    st = count_tuples(r, exec, &err);
+    if (st == FUSE_OK) {
+        fuse_tuples_place(&r->tuples);
+        st = fuse_agree(exec->comm, take_memory(exec, step, r, extra, &err), &err);
+    }
+    keep(exec, st, &err);
+    return st == FUSE_OK;
+}
+
 void fuse_exec_tuples(struct fuse_exec *exec, const struct fuse_step *step) {
     struct fuse_error err = {0};
     struct traffic traffic = {0};
-    struct reader reader = {0};
+    struct fuse_exec_rows reader = {0};
+    struct extra extra = {0};
     /* The staging may be in use by transfers of earlier steps. */
     keep(exec, exec->queue->ops->wait(exec->queue, FUSE_QUEUE_ALL, &err), &err);
     struct route *route = calloc(1, sizeof *route);
-    bool fine = route && open_route(route, exec, step) && open_traffic(&traffic, exec, step, &route->tuples);
-    if (!fine) /* the others wait for messages */
+    if (!route || !open_route(route, exec, step)) /* the others wait for messages */
         fuse_comm_abort(exec->comm, FUSE_EMEMORY);
-    if (!open_reader(&reader, exec, route->op->input[0].value))
+    bool derived = fuse_is_derived(exec->plan->ir, route->op->input[0].value);
+    if (derived && !prepare_derived(exec, step, route, &extra))
+        goto close_it;
+    if (!open_traffic(&traffic, exec, step, &route->tuples, extra.rows))
+        fuse_comm_abort(exec->comm, FUSE_EMEMORY);
+    if (!fuse_exec_rows_open(&reader, exec, route->op->input[0].value))
         keep(exec, fuse_fail(&err, FUSE_EMEMORY, "no memory to read rows"), &err);
     bool more = true;
     while (more) {
@@ -468,9 +451,15 @@ void fuse_exec_tuples(struct fuse_exec *exec, const struct fuse_step *step) {
         exchange(&traffic, &more);
     }
     if (exec->status == FUSE_OK)
-        store_tuples(exec, step, &traffic, route);
-    close_reader(&reader, exec);
+        store_tuples(exec, step, &traffic, route, extra.pinned);
+    if (extra.pinned) { /* until the transfer is done */
+        keep(exec, exec->queue->ops->wait(exec->queue, FUSE_QUEUE_ALL, &err), &err);
+        exec->backend->ops->memory_close(exec->backend, extra.pinned, FUSE_MEM_PINNED, extra.pinned_bytes);
+    }
+    fuse_exec_rows_close(&reader, exec);
+close_it:
     fuse_tuple_sort_close(&traffic.sort);
+    free(extra.rows);
     free(traffic.message);
     close_route(route);
 }

@@ -45,8 +45,18 @@ void fuse_ir_copy(struct fuse_ir *out, const struct fuse_ir *ir) {
         (void)fuse_ir_add_op(out, ir->ops.at[o]);
 }
 
+/* fuse_box_elems, but saturating. */
+static int64_t box_room(const struct fuse_box *box) {
+    int64_t room = 1;
+    for (int a = 0; a < box->rank; a++)
+        room = fuse_sat_mul(room, box->hi[a] > box->lo[a] ? box->hi[a] - box->lo[a] : 0);
+    return room;
+}
+
 int64_t fuse_relation_most(const struct fuse_ir *ir, int value, const struct fuse_box *box) {
     const struct fuse_op *source = ir->ops.at[ir->values.at[value].op];
+    if (!source->probe.tally)
+        return box_room(box);
     int64_t most = fuse_tally_most(source->probe.tally, box);
     for (int k = 0; k < source->inputs; k++)
         most = fuse_sat_add(most, fuse_relation_most(ir, source->input[k].value, box));

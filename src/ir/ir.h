@@ -18,11 +18,18 @@
  *   JOIN     out = reduce over missing indices of body(inputs), at those points only that the relation input[0] has; the
  *            others contribute nothing. The other inputs are dense. reduce is never NONE: where nothing contributes, the
  *            output holds its neutral element. No IOTA in the body; out has the dtype of the body's last node.
+ *   SPARSIFY out = the tuples of the dense input[0]: of BOOL where it is true, of a number every cell with its value. The
+ *            input is read through the identity, as by a SINK.
+ *   RULES    what rules derive from relations (core/rules.h). input[k] holds tuples of relation feed[k] of the rules; several
+ *            inputs of one are united. out, a BOOL relation of rank 0, stands for all relations of the rules together; only
+ *            DERIVED reads it.
+ *   DERIVED  out = relation number `derived` of the RULES that input[0] stands for.
  *   SINK     a file, or, without path, the export of the tensor that `part` names; one input read through the identity,
  *            whose indices are the input's axes; no output.
  *
- * A relation is read by JOINs, by SOURCEs, and before fuse_ir_order by EINSUMs, one in each, as input[0]. Later kinds (loops)
- * add rows here and cases in the passes that care. Local and pure. */
+ * A relation is read by JOINs, by SOURCEs, and before fuse_ir_order by EINSUMs, one in each, as input[0], and by RULES; one
+ * that is DERIVED by SINKs too. Where a relation is read whole (SOURCE, RULES, DERIVED), its accesses have no index. Later
+ * kinds (loops) add rows here and cases in the passes that care. Local and pure. */
 #ifndef FUSE_IR_IR_H
 #define FUSE_IR_IR_H
 
@@ -31,12 +38,23 @@
 #include "core/error.h"
 #include "core/probe.h"
 #include "core/reduce.h"
+#include "core/rules.h"
 #include "core/scalar.h"
 #include "core/text.h"
 
 enum fuse_storage { FUSE_STORAGE_DENSE, FUSE_STORAGE_RELATION };
 
-enum fuse_op_kind { FUSE_OP_SOURCE, FUSE_OP_LITERAL, FUSE_OP_EINSUM, FUSE_OP_MAP, FUSE_OP_JOIN, FUSE_OP_SINK };
+enum fuse_op_kind {
+    FUSE_OP_SOURCE,
+    FUSE_OP_LITERAL,
+    FUSE_OP_EINSUM,
+    FUSE_OP_MAP,
+    FUSE_OP_JOIN,
+    FUSE_OP_SPARSIFY,
+    FUSE_OP_RULES,
+    FUSE_OP_DERIVED,
+    FUSE_OP_SINK
+};
 
 struct fuse_value {
     const char *name; /* the tensor's name, or NULL for an intermediate (printed "%<id>") */
@@ -74,12 +92,16 @@ struct fuse_op {
     bool mean;                             /* SOURCE of rows */
     int table
         [FUSE_MAX_AXES];    /* SINK: one more than the number of the symbols of an axis, 0: its positions are numbers */
+    bool counts;            /* SINK without path: of its tuples only the number */
     bool ranking;           /* SINK: pairs (position, value) along the last axis, as topk ranks; F64 or I64 */
     enum fuse_dtype ranked; /* .. with values of this type */
-    struct fuse_probe probe;      /* SOURCE */
-    int64_t begin[FUSE_MAX_AXES]; /* SOURCE: where the value begins in the file, whose extents the probe has */
-    const void *data;             /* LITERAL: dense, C order, of out's dtype */
-    const struct fuse_draw *draw; /* LITERAL that is a relation of drawn points: its rows; probe.tally counts them */
+    struct fuse_probe probe;        /* SOURCE */
+    int64_t begin[FUSE_MAX_AXES];   /* SOURCE: where the value begins in the file, whose extents the probe has */
+    const void *data;               /* LITERAL: dense, C order, of out's dtype */
+    const struct fuse_draw *draw;   /* LITERAL that is a relation of drawn points: its rows; probe.tally counts them */
+    const struct fuse_rules *rules; /* RULES */
+    const int *feed;                /* RULES: [inputs] relations of the rules */
+    int derived;                    /* DERIVED */
 };
 
 struct fuse_ir {
@@ -98,10 +120,15 @@ int fuse_ir_add_op(struct fuse_ir *ir, const struct fuse_op *op);
 /* A copy that can be rewritten on its own, in out->arena, which lives as long as the arena of `ir`. */
 void fuse_ir_copy(struct fuse_ir *out, const struct fuse_ir *ir);
 
-/* The most tuples of a relation whose ids lie in the box, from the tallies of its files; saturating. */
+/* The most tuples of a relation whose ids lie in the box, from the tallies of its files, or all that the box has room for;
+ * saturating. */
 int64_t fuse_relation_most(const struct fuse_ir *ir, int value, const struct fuse_box *box);
 static inline bool fuse_is_relation(const struct fuse_ir *ir, int value) {
     return ir->values.at[value].storage == FUSE_STORAGE_RELATION;
+}
+/* true for a relation of which it is known only when it is there how many tuples it has. */
+static inline bool fuse_is_derived(const struct fuse_ir *ir, int value) {
+    return ir->ops.at[ir->values.at[value].op]->kind == FUSE_OP_DERIVED;
 }
 
 /* Elements and bytes of a value as if it were dense; saturating. */
@@ -114,7 +141,7 @@ bool fuse_use_in_bounds(const struct fuse_ir *ir, const struct fuse_op *op, int 
 
 /* BUG with a description when a rule of this header is broken. */
 enum fuse_status fuse_ir_verify(const struct fuse_ir *ir, struct fuse_error *err) FUSE_CHECKED;
-/* One line an operation: `%3 f32[128,64] = einsum [i:128 j:64 | k:32] %1[i,k] %2[k,j]`. Stable. */
+/* One line an operation: `%3 f32[128,64] = einsum [i:128 j:64 | k:32] %1[i,k] %2[k,j]`, and the rules behind RULES. Stable. */
 void fuse_ir_print(struct fuse_text *text, const struct fuse_ir *ir);
 /* The same for one operation, without the line end. */
 void fuse_ir_print_op(struct fuse_text *text, const struct fuse_ir *ir, int op);

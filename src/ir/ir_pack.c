@@ -51,7 +51,7 @@ static void pack_node(struct fuse_pack *pack, struct fuse_scalar_node *node) {
     fuse_pack_double(pack, &node->real);
 }
 
-static void pack_body(struct fuse_pack *pack, const struct fuse_scalar **body) {
+void fuse_scalar_pack(struct fuse_pack *pack, const struct fuse_scalar **body) {
     bool is_there = *body != NULL;
     fuse_pack_bool(pack, &is_there);
     if (!is_there)
@@ -136,6 +136,16 @@ static void pack_literal(struct fuse_pack *pack, struct fuse_op *op, const struc
         pack->has_failed = true;
 }
 
+static void pack_feed(struct fuse_pack *pack, struct fuse_op *op) {
+    int *feed = FUSE_NEW_ARRAY(pack->arena, int, op->inputs + 1);
+    for (int k = 0; k < op->inputs; k++) {
+        if (!pack->is_reading)
+            feed[k] = op->feed[k];
+        FUSE_PACK(pack, feed[k], 0, op->rules->relations - 1);
+    }
+    op->feed = feed;
+}
+
 static void pack_op(struct fuse_pack *pack, struct fuse_op *op, const struct fuse_ir *ir,
                     const struct fuse_probed *probed) {
     FUSE_PACK(pack, op->kind, 0, FUSE_OP_SINK);
@@ -155,7 +165,7 @@ static void pack_op(struct fuse_pack *pack, struct fuse_op *op, const struct fus
         fuse_pack_range(pack, &op->begin[a], 0, INT64_MAX);
     }
     FUSE_PACK(pack, op->reduce, 0, FUSE_REDUCE_AND);
-    pack_body(pack, &op->body);
+    fuse_scalar_pack(pack, &op->body);
     fuse_pack_string(pack, &op->owner);
     fuse_pack_string(pack, &op->overflow);
     fuse_pack_string(pack, &op->overflow_hint);
@@ -164,10 +174,15 @@ static void pack_op(struct fuse_pack *pack, struct fuse_op *op, const struct fus
     fuse_pack_bool(pack, &op->mean);
     for (int a = 0; a < op->indices; a++)
         FUSE_PACK(pack, op->table[a], 0, INT_MAX);
+    fuse_pack_bool(pack, &op->counts);
     fuse_pack_bool(pack, &op->ranking);
     FUSE_PACK(pack, op->ranked, 0, FUSE_DTYPES - 1);
     fuse_probe_pack(pack, &op->probe);
     pack_draw(pack, &op->draw);
+    fuse_rules_pack(pack, &op->rules);
+    if (op->rules)
+        pack_feed(pack, op);
+    FUSE_PACK(pack, op->derived, 0, MOST);
     pack_scanned(pack, op, probed);
     if (op->kind == FUSE_OP_LITERAL)
         pack_literal(pack, op, out);

@@ -18,6 +18,10 @@ void fuse_ir_pack(struct fuse_pack *pack, struct fuse_ir *ir, const struct fuse_
 /* Without tally, index and shards. */
 void fuse_probe_pack(struct fuse_pack *pack, struct fuse_probe *probe);
 void fuse_span_pack(struct fuse_pack *pack, struct fuse_span *span);
+/* NULL is kept. */
+void fuse_scalar_pack(struct fuse_pack *pack, const struct fuse_scalar **scalar);
+/* rules_pack.c; read, they want fuse_rules_verify. NULL is kept. */
+void fuse_rules_pack(struct fuse_pack *pack, const struct fuse_rules **rules);
 /* Writing only: to compare. */
 void fuse_tally_pack(struct fuse_pack *pack, struct fuse_tally *tally);
 

@@ -130,6 +130,11 @@ static void add_file_part(struct fuse_text *text, const struct fuse_value *value
     fuse_text_add(text, "]");
 }
 
+/* The rules that a DERIVED operation reads. */
+static const struct fuse_rules *producer_rules(const struct fuse_ir *ir, const struct fuse_op *op) {
+    return ir->ops.at[ir->values.at[op->input[0].value].op]->rules;
+}
+
 void fuse_ir_print_op(struct fuse_text *text, const struct fuse_ir *ir, int number) {
     const struct fuse_op *op = ir->ops.at[number];
     if (op->kind == FUSE_OP_SINK) {
@@ -184,6 +189,22 @@ void fuse_ir_print_op(struct fuse_text *text, const struct fuse_ir *ir, int numb
             fuse_scalar_print(text, op->body);
         }
         break;
+    case FUSE_OP_SPARSIFY:
+        fuse_text_add(text, "sparsify ");
+        add_value_name(text, ir, op->input[0].value);
+        break;
+    case FUSE_OP_RULES:
+        fuse_text_add(text, "rules");
+        for (int i = 0; i < op->inputs; i++) {
+            fuse_text_add(text, " %s: ", op->rules->relation[op->feed[i]].name);
+            add_value_name(text, ir, op->input[i].value);
+        }
+        break;
+    case FUSE_OP_DERIVED:
+        fuse_text_add(text, "derived ");
+        add_value_name(text, ir, op->input[0].value);
+        fuse_text_add(text, " %s", producer_rules(ir, op)->relation[op->derived].name);
+        break;
     case FUSE_OP_SINK: break;
     }
 }
@@ -192,5 +213,7 @@ void fuse_ir_print(struct fuse_text *text, const struct fuse_ir *ir) {
     for (int i = 0; i < ir->ops.n; i++) {
         fuse_ir_print_op(text, ir, i);
         fuse_text_add(text, "\n");
+        if (ir->ops.at[i]->kind == FUSE_OP_RULES)
+            fuse_rules_print(text, ir->ops.at[i]->rules);
     }
 }

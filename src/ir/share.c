@@ -161,7 +161,10 @@ static bool is_same_op(const struct fuse_ir *ir, const struct fuse_op *a, const 
         return memcmp(a->data, b->data, (size_t)fuse_value_bytes(x)) == 0;
     case FUSE_OP_MAP:
     case FUSE_OP_JOIN: return is_same_body(a->body, b->body);
-    case FUSE_OP_EINSUM: return true;
+    case FUSE_OP_EINSUM:
+    case FUSE_OP_SPARSIFY: return true;
+    case FUSE_OP_DERIVED: return a->derived == b->derived;
+    case FUSE_OP_RULES:
     case FUSE_OP_SINK: break;
     }
     return false;

@@ -7,7 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char *const kind_name[] = {"source", "literal", "einsum", "map", "join", "sink"};
+static const char *const kind_name[] = {"source",   "literal", "einsum",  "map", "join",
+                                        "sparsify", "rules",   "derived", "sink"};
 
 /* Which operation is being looked at, for the messages. */
 struct verifier {
@@ -173,13 +174,18 @@ static enum fuse_status verify_map(struct verifier *v) {
 /* Which inputs may be relations, and how they are read. */
 static enum fuse_status verify_relations(struct verifier *v) {
     const struct fuse_op *op = v->op;
-    bool may = op->kind == FUSE_OP_JOIN || op->kind == FUSE_OP_SOURCE || op->kind == FUSE_OP_EINSUM;
+    bool whole = op->kind == FUSE_OP_SOURCE || op->kind == FUSE_OP_RULES || op->kind == FUSE_OP_DERIVED;
+    bool may = whole || op->kind == FUSE_OP_JOIN || op->kind == FUSE_OP_EINSUM;
     for (int k = 0; k < op->inputs; k++) {
-        bool is_relation = fuse_is_relation(v->ir, op->input[k].value);
-        if (is_relation && (!may || (k > 0 && op->kind != FUSE_OP_SOURCE)))
+        int value = op->input[k].value;
+        bool is_relation = fuse_is_relation(v->ir, value);
+        bool is_stored = op->kind == FUSE_OP_SINK && is_relation && fuse_is_derived(v->ir, value);
+        if (is_relation && !is_stored && (!may || (k > 0 && !whole)))
             return broken(v, "input %d is a relation", k);
-        if (!is_relation && (op->kind == FUSE_OP_SOURCE || (k == 0 && op->kind == FUSE_OP_JOIN)))
+        if (!is_relation && (whole || (k == 0 && op->kind == FUSE_OP_JOIN)))
             return broken(v, "input %d is no relation", k);
+        if ((v->ir->ops.at[v->ir->values.at[value].op]->kind == FUSE_OP_RULES) != (op->kind == FUSE_OP_DERIVED))
+            return broken(v, "input %d is rules, or should be", k);
         for (int a = 0; is_relation && a < op->input[k].access.rank; a++) {
             const struct fuse_access_axis *at = &op->input[k].access.at[a];
             if (fuse_access_is_paired(at) || (at->index >= 0 && at->stride == 0))
@@ -214,6 +220,15 @@ static enum fuse_status verify_source(struct verifier *v) {
     return FUSE_OK;
 }
 
+static bool is_identity(const struct fuse_op *op, const struct fuse_value *value) {
+    const struct fuse_access *access = &op->input[0].access;
+    bool is = op->inputs == 1 && op->indices == value->rank;
+    for (int a = 0; is && a < value->rank; a++)
+        is = access->at[a].index == a && access->at[a].stride == 1 && access->at[a].offset == 0 &&
+             op->extent[a] == value->extent[a];
+    return is;
+}
+
 static enum fuse_status verify_sink(struct verifier *v) {
     const struct fuse_op *op = v->op;
     if (!op->path && !op->part)
@@ -227,11 +242,51 @@ static enum fuse_status verify_sink(struct verifier *v) {
     if (op->ranking && (value->rank < 2 || value->extent[value->rank - 1] != 2 ||
                         (value->dtype != FUSE_F64 && value->dtype != FUSE_I64)))
         return broken(v, "a ranking that is no list of pairs");
-    for (int a = 0; a < value->rank; a++)
-        if (use->access.at[a].index != a || use->access.at[a].stride != 1 || use->access.at[a].offset != 0 ||
-            op->extent[a] != value->extent[a])
-            return broken(v, "axis %d is not read through the identity", a);
+    return is_identity(op, value) ? FUSE_OK : broken(v, "it does not read its input through the identity");
+}
+
+/* A value is what the rules say of their relation. */
+static bool is_of(const struct fuse_value *value, const struct fuse_rule_relation *relation) {
+    bool is = value->dtype == relation->dtype && value->rank == relation->columns;
+    for (int a = 0; is && a < value->rank; a++)
+        is = value->extent[a] == relation->extent[a];
+    return is;
+}
+
+static enum fuse_status verify_sparsify(struct verifier *v) {
+    const struct fuse_value *out = &v->ir->values.at[v->op->out];
+    if (v->op->inputs != 1 || fuse_is_relation(v->ir, v->op->input[0].value) || !fuse_is_relation(v->ir, v->op->out))
+        return broken(v, "it makes a relation of one dense value");
+    const struct fuse_value *in = &v->ir->values.at[v->op->input[0].value];
+    if (!is_identity(v->op, in) || out->rank != in->rank || out->dtype != fuse_dtype_compute(in->dtype))
+        return broken(v, "a relation of another form than the value");
+    for (int a = 0; a < in->rank; a++)
+        if (in->extent[a] != out->extent[a] || v->op->out_index[a] != a)
+            return broken(v, "axis %d is another one", a);
     return FUSE_OK;
+}
+
+static enum fuse_status verify_rules(struct verifier *v) {
+    const struct fuse_op *op = v->op;
+    const struct fuse_value *out = &v->ir->values.at[op->out];
+    if (!op->rules || out->rank != 0 || out->storage != FUSE_STORAGE_RELATION || out->dtype != FUSE_BOOL)
+        return broken(v, "no rules, or a value that cannot stand for them");
+    for (int k = 0; k < op->inputs; k++)
+        if (op->feed[k] < 0 || op->feed[k] >= op->rules->relations)
+            return broken(v, "input %d is relation %d of %d", k, op->feed[k], op->rules->relations);
+        else if (!is_of(&v->ir->values.at[op->input[k].value], &op->rules->relation[op->feed[k]]))
+            return broken(v, "input %d is another relation than '%s'", k, op->rules->relation[op->feed[k]].name);
+    return fuse_rules_verify(op->rules, v->err);
+}
+
+static enum fuse_status verify_derived(struct verifier *v) {
+    const struct fuse_op *op = v->op;
+    if (op->inputs != 1 || !fuse_is_relation(v->ir, op->out))
+        return broken(v, "it is one relation of some rules");
+    const struct fuse_rules *rules = v->ir->ops.at[v->ir->values.at[op->input[0].value].op]->rules;
+    if (op->derived < 0 || op->derived >= rules->relations)
+        return broken(v, "relation %d of %d", op->derived, rules->relations);
+    return is_of(&v->ir->values.at[op->out], &rules->relation[op->derived]) ? FUSE_OK : broken(v, "another relation");
 }
 
 static enum fuse_status verify_op(struct verifier *v) {
@@ -258,6 +313,12 @@ static enum fuse_status verify_op(struct verifier *v) {
             (op->draw && (!op->probe.tally || op->draw->indices + 1 != v->ir->values.at[op->out].rank)))
             return broken(v, "drawn points in an array, or the reverse");
         return op->data || op->draw ? FUSE_OK : broken(v, "no data");
+    }
+    switch (op->kind) {
+    case FUSE_OP_SPARSIFY: return verify_sparsify(v);
+    case FUSE_OP_RULES: return verify_rules(v);
+    case FUSE_OP_DERIVED: return verify_derived(v);
+    default: break;
     }
     FUSE_TRY(verify_projection(v));
     return op->kind == FUSE_OP_EINSUM ? verify_einsum(v) : verify_map(v);

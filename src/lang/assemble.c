@@ -7,7 +7,7 @@
 
 #define SUM_WEIGHT 400
 
-static void open_equation(struct fuse_lowering *l, struct fuse_checker *c, struct fuse_equation *eq) {
+void fuse_open_equation(struct fuse_lowering *l, struct fuse_checker *c, struct fuse_equation *eq) {
     *l = (struct fuse_lowering){.c = c, .eq = eq, .span = eq->item->span, .here = eq->item->span};
     for (int k = 0; k < eq->indices; k++) {
         l->extent[k] = fuse_domain_of(c, eq->index[k].domain)->extent;
@@ -109,7 +109,7 @@ static struct fuse_term *lower_rows(struct fuse_lowering *l, const struct fuse_t
     return fuse_term_load(l, fuse_lower_cells(l, tensor), &access);
 }
 
-static int emit_source(struct fuse_lowering *l, const struct fuse_tensor *tensor, bool alone) {
+int fuse_lower_source(struct fuse_lowering *l, const struct fuse_tensor *tensor, bool alone) {
     const struct fuse_equation *eq = l->eq;
     const struct fuse_probe *probe = &eq->source->probe;
     struct fuse_op op = {.kind = FUSE_OP_SOURCE, .span = eq->item->span, .path = eq->item->text, .probe = *probe};
@@ -128,7 +128,7 @@ static struct fuse_cells lower_contribution(struct fuse_lowering *l, const struc
         cells.value = lower_rows(l, tensor);
     } else if (l->eq->kind == FUSE_EQUATION_SOURCE) {
         struct fuse_access access = fuse_access_identity(tensor->rank);
-        cells.value = fuse_term_load(l, emit_source(l, tensor, alone), &access);
+        cells.value = fuse_term_load(l, fuse_lower_source(l, tensor, alone), &access);
     } else if (tensor->assign != FUSE_ASSIGN_SUM) {
         cells = fuse_lower_joint(l, tensor, compute, wanted(&tensor->type));
     } else {
@@ -248,7 +248,7 @@ static bool lower_tensor(struct fuse_checker *c, struct fuse_tensor *tensor) {
     open_tensor(&whole, c, tensor);
     for (int k = 0; k < tensor->contributions.n; k++) {
         struct fuse_equation *eq = c->equations.at[tensor->contributions.at[k]];
-        open_equation(&part, c, eq);
+        fuse_open_equation(&part, c, eq);
         part.epoch = whole.epoch;
         struct fuse_cells cells = lower_contribution(&part, tensor, alone);
         whole.epoch = part.epoch;
@@ -317,10 +317,29 @@ static void lower_ranking(struct fuse_lowering *l, struct fuse_equation *eq, con
     sink->ranked = type->dtype;
 }
 
+/* A sink of tuples: the relation as it is. */
+static void lower_relation_sink(struct fuse_checker *c, struct fuse_equation *eq, const struct fuse_tensor *tensor) {
+    struct fuse_lowering l;
+    int axes[FUSE_MAX_INDICES], rank = 0;
+    if (tensor->value < 0)
+        return;
+    fuse_open_equation(&l, c, eq);
+    for (int k = 0; k < eq->indices; k++)
+        if (eq->root->axes & FUSE_BIT(k))
+            axes[rank++] = k;
+    struct fuse_op *sink = fuse_emit_sink(&l, tensor->value, eq->item->text, NULL, axes);
+    for (int a = 0; a < rank; a++)
+        sink->table[a] = 1 + fuse_domain_of(c, eq->index[axes[a]].domain)->table;
+}
+
 static void lower_sink(struct fuse_checker *c, struct fuse_equation *eq) {
     struct fuse_lowering l;
+    if (eq->whole) {
+        lower_relation_sink(c, eq, c->tensors.at[eq->whole - 1]);
+        return;
+    }
     fuse_type_equation(c, eq);
-    open_equation(&l, c, eq);
+    fuse_open_equation(&l, c, eq);
     struct fuse_type type = fuse_kept_type(c, eq->root->type);
     if (c->settings.has_precision && type.dtype == FUSE_BF16)
         type.dtype = FUSE_F32; /* few files hold it */
@@ -362,18 +381,44 @@ static void lower_exports(struct fuse_checker *c, bool query) {
         l.span = l.here = c->exports.at[k].span;
         for (int a = 0; a < tensor->rank; a++)
             axes[a] = a;
-        int value = fuse_is_relation(c->ir, tensor->value) ? fuse_lower_cells(&l, tensor) : tensor->value;
+        int value = tensor->value;
+        if (fuse_is_relation(c->ir, value) && !tensor->derived)
+            value = fuse_lower_cells(&l, tensor);
         struct fuse_op *sink = fuse_emit_sink(&l, value, NULL, tensor->name, axes);
         for (int a = 0; a < tensor->rank; a++)
             sink->table[a] = 1 + fuse_domain_of(c, tensor->domain[a])->table;
     }
 }
 
+/* What depends on something bad is bad, of the tensors that rules of one level derive. */
+static void spread_to(struct fuse_checker *c, int level) {
+    for (bool changed = true; changed;) {
+        changed = false;
+        for (int k = 0; k < c->order.n; k++) {
+            struct fuse_tensor *tensor = c->tensors.at[c->order.at[k]];
+            bool bad = tensor->bad;
+            for (int e = 0; tensor->derived && tensor->level == level && !bad && e < tensor->contributions.n; e++) {
+                const struct fuse_equation *eq = c->equations.at[tensor->contributions.at[e]];
+                for (int m = 0; m < eq->mentions.n; m++)
+                    bad |= c->tensors.at[eq->mentions.at[m]]->bad;
+            }
+            changed |= bad != tensor->bad;
+            tensor->bad = bad;
+        }
+    }
+}
+
 /* Types and operations of the tensors that are needed, or of the others. */
 static void lower_tensors(struct fuse_checker *c, bool needed) {
+    int level = -1;
     for (int k = 0; k < c->order.n; k++) {
         struct fuse_tensor *tensor = c->tensors.at[c->order.at[k]];
-        if (tensor->needed != needed || tensor->bad)
+        if (tensor->derived && !tensor->bad && tensor->level != level) {
+            level = tensor->level; /* the first of them: all are lowered together */
+            spread_to(c, level);
+            fuse_lower_rules(c, level, needed);
+        }
+        if (tensor->derived || tensor->needed != needed || tensor->bad)
             continue;
         for (int e = 0; e < tensor->contributions.n; e++) {
             const struct fuse_equation *eq = c->equations.at[tensor->contributions.at[e]];
@@ -399,8 +444,20 @@ static void lower_outlets(struct fuse_checker *c, bool query) {
     lower_exports(c, query);
 }
 
+static void lower_counts(struct fuse_checker *c) {
+    for (int k = 0; k < c->counts.n; k++) {
+        const struct fuse_tensor *tensor = c->tensors.at[c->counts.at[k]];
+        struct fuse_lowering l;
+        if (tensor->bad || tensor->value < 0)
+            continue;
+        open_tensor(&l, c, tensor);
+        fuse_emit_sink(&l, fuse_lower_counted(c, tensor->value), NULL, tensor->name, NULL)->counts = true;
+    }
+}
+
 void fuse_lower(struct fuse_checker *c) {
     lower_tensors(c, true);
+    lower_counts(c);
     lower_outlets(c, c->settings.demand);
     /* What nothing needs does not run, but what is wrong with it is said: lower it and drop the result. */
     int values = c->ir->values.n, ops = c->ir->ops.n;

@@ -1,5 +1,6 @@
 /* sig(Score, Temp): the bare name of a tensor, as an argument of a builtin, stands for the tensor with the indices of its
- * first left side. They are written into the syntax tree, so that no later pass knows of it. */
+ * first left side. x != y: the bare name of an index of the equation, in a comparison, stands for iota of it. They are written
+ * into the syntax tree, so that no later pass knows of it. */
 #include "lang/check.h"
 
 #include <string.h>
@@ -37,6 +38,69 @@ static void spell_out(struct fuse_checker *c, const struct fuse_equation *eq, st
             (struct fuse_index){.kind = FUSE_INDEX_NAME, .span = expr->span, .name = lhs->index[k].name};
 }
 
+/* ---- indices in comparisons ---- */
+
+static bool stands_in(struct fuse_checker *c, const struct fuse_expr *expr, const char *name) {
+    struct fuse_expr **child;
+    const struct fuse_index *index = NULL;
+    int n = 0;
+    if (expr->kind == FUSE_EXPR_REF || (expr->kind == FUSE_EXPR_APPLY && expr->apply.is_ref))
+        n = fuse_reference_indices(expr, &index);
+    for (int k = 0; k < n; k++)
+        if (index[k].name && strcmp(index[k].name, name) == 0)
+            return true;
+    n = fuse_expr_children(c, &child, expr);
+    for (int k = 0; k < n; k++)
+        if (stands_in(c, child[k], name))
+            return true;
+    return false;
+}
+
+static bool is_index(struct fuse_checker *c, const struct fuse_equation *eq, const char *name) {
+    for (int k = 0; k < eq->item->lhs.n; k++)
+        if (eq->item->lhs.index[k].name && strcmp(eq->item->lhs.index[k].name, name) == 0)
+            return true;
+    return (eq->item->value && stands_in(c, eq->item->value, name)) ||
+           (eq->item->guard && stands_in(c, eq->item->guard, name));
+}
+
+static bool is_arithmetic(const struct fuse_expr *expr) {
+    return (expr->kind == FUSE_EXPR_UNARY && expr->unary.op == FUSE_UNARY_NEG) ||
+           (expr->kind == FUSE_EXPR_BINARY && expr->binary.op <= FUSE_BINARY_POW);
+}
+
+/* An operand of a comparison, or of arithmetic in it. */
+static void count_index(struct fuse_checker *c, const struct fuse_equation *eq, struct fuse_expr *expr) {
+    struct fuse_expr **child;
+    if (is_arithmetic(expr)) {
+        int n = fuse_expr_children(c, &child, expr);
+        for (int k = 0; k < n; k++)
+            count_index(c, eq, child[k]);
+        return;
+    }
+    if (expr->kind != FUSE_EXPR_REF || expr->ref.has_brackets || fuse_find_symbol(c, eq->block, expr->ref.name) ||
+        !is_index(c, eq, expr->ref.name))
+        return;
+    struct fuse_expr *name = FUSE_NEW(c->arena, struct fuse_expr), call = {.kind = FUSE_EXPR_APPLY};
+    *name = *expr;
+    name->id = c->ast->exprs;
+    call.span = expr->span;
+    call.id = expr->id;
+    call.apply.name = "iota";
+    call.apply.name_span = expr->span;
+    call.apply.macro = call.apply.is_call = true;
+    call.apply.argument = FUSE_NEW(c->arena, struct fuse_argument);
+    call.apply.argument->value = name;
+    call.apply.arguments = 1;
+    *expr = call;
+}
+
+static bool is_comparison(const struct fuse_expr *expr) {
+    return expr->kind == FUSE_EXPR_BINARY && expr->binary.op >= FUSE_BINARY_LT && expr->binary.op <= FUSE_BINARY_NE;
+}
+
+/* ---- equations ---- */
+
 static void visit(struct fuse_checker *c, const struct fuse_equation *eq, struct fuse_expr *expr) {
     struct fuse_expr **child;
     bool builtin = fuse_called_builtin(c, eq, expr) != NULL;
@@ -44,6 +108,8 @@ static void visit(struct fuse_checker *c, const struct fuse_equation *eq, struct
     for (int k = 0; k < n; k++) {
         if (builtin)
             spell_out(c, eq, child[k]);
+        if (is_comparison(expr))
+            count_index(c, eq, child[k]);
         visit(c, eq, child[k]);
     }
 }

@@ -9,7 +9,9 @@
  *   sums      where each sum lands (language.md 5.2)
  *   adapters  products with a weight that has a low-rank adapter
  *   domains   unification, extents, slices, bounds; symbols in between
- *   dependencies  what depends on what, recursion, what is needed
+ *   dependencies  what depends on what, what is needed
+ *   recursion  what depends on itself, and how that may be iterated
+ *   rule_tensors  which tensors become rules over relations
  *   types     element types
  *   lower     nodes become terms, terms become operations of the IR
  *
@@ -71,6 +73,11 @@ struct fuse_tensor {
     bool told_brackets;      /* .. and that brackets mean the same was said */
     enum fuse_assign assign; /* what all contributions combine with; SUM stands for = and += */
     int value;               /* in the IR, -1 before it is lowered */
+    int component;           /* tensors that depend on each other share one */
+    bool recursive;          /* it depends on itself */
+    /* Rules derive it: it is a relation, whose tuples are found when the program runs. */
+    bool derived;
+    int level; /* rules of one level are evaluated together, after what is dense on that level */
     /* Of a relation, 0 or one more than a value that somebody needed: its cells, the support, the support's cells. */
     int cells, support, support_cells;
 };
@@ -243,6 +250,7 @@ struct fuse_equation {
     struct fuse_node *guard; /* of a joint equation: where it is false a cell is left out; NULL: none */
     uint64_t projected;      /* of a joint equation: what is projected at the end */
     FUSE_VEC(int) mentions;  /* tensors on the right side */
+    int whole; /* a sink of rules: one more than the tensor that is made for it, whose axes are the sink's; 0: none */
 };
 
 struct fuse_export {
@@ -267,11 +275,12 @@ struct fuse_checker {
     FUSE_VEC(struct fuse_axis) axes;
     FUSE_VEC(struct fuse_equation *) equations;
     FUSE_VEC(struct fuse_export) exports;
+    FUSE_VEC(int) counts;       /* tensors that are counted */
     FUSE_VEC(int) block_parent; /* block 0 is the file */
     int calls;                  /* of fns */
     FUSE_VEC(struct fuse_domain) domains;
     FUSE_VEC(struct fuse_fact) facts;
-    FUSE_VEC(int) order; /* tensors that are not bad, dependencies first */
+    FUSE_VEC(int) order; /* tensors that are not bad, dependencies first; those of one component stand together */
 
     bool no_symbols; /* the symbols that were asked for could not be had */
 
@@ -406,8 +415,36 @@ void fuse_warn_of_broadcasts(struct fuse_checker *c);
 
 /* Marks what a bad equation makes bad. */
 void fuse_spread_bad(struct fuse_checker *c);
-/* Fills c->order; recursion is reported. */
+/* Fills c->order, and finds components. */
 void fuse_order_tensors(struct fuse_checker *c);
+/* Complains of recursion that cannot be iterated. */
+void fuse_check_recursion(struct fuse_checker *c);
+/* Finds the tensors that rules derive, and makes tensors of sinks that rules derive. */
+void fuse_choose_rules(struct fuse_checker *c);
+/* true when the cells of the tensor are tuples, of files or derived. */
+bool fuse_is_sparse(const struct fuse_checker *c, int tensor);
+/* true when the value of the node is a truth. */
+bool fuse_is_truth(const struct fuse_checker *c, const struct fuse_node *node);
+
+/* ---- clauses.c: truths as alternatives of conjunctions --------------------------------------------------------------- */
+
+/* A reference, or its truth, or anything else that is true or not. Negated with a sum: there are no such indices. */
+struct fuse_literal {
+    const struct fuse_node *node;
+    bool negated;
+};
+struct fuse_clause {
+    FUSE_VEC(struct fuse_literal) literals;
+};
+struct fuse_clauses {
+    FUSE_VEC(struct fuse_clause) list; /* true when all literals of one of them are */
+    bool too_many;
+};
+
+/* Indices that are summed at a node stand for "there is such an index" in the clauses of it. */
+struct fuse_clauses fuse_find_clauses(const struct fuse_checker *c, const struct fuse_node *node, bool negated);
+/* The reference that a literal is, or is the truth of; NULL: something else. */
+const struct fuse_node *fuse_literal_reference(const struct fuse_literal *literal);
 void fuse_mark_needed(struct fuse_checker *c);
 
 /* Types of a tensor's contributions and of the tensor; those that it depends on have theirs. */

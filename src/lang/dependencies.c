@@ -1,4 +1,4 @@
-/* What depends on what: bad things spread, recursion is found, and what no sink or export needs is set aside. */
+/* What depends on what: bad things spread, components are found, and what no sink or export needs is set aside. */
 #include "lang/check.h"
 
 /* Who mentions a tensor: user[first[t] .. first[t + 1]) are equations. */
@@ -47,45 +47,19 @@ void fuse_spread_bad(struct fuse_checker *c) {
 
 /* ---- dependency order ----------------------------------------------------------------------------------------- */
 
-/* Depth-first search with its own stack: chains of equations may be long. */
+/* Depth-first search with its own stack: chains of equations may be long. Components by Tarjan (SIAM J. Comput. 1, 1972). */
 struct visit {
     int tensor, contribution, mention;
 };
 
 struct search {
     struct fuse_checker *c;
-    enum { FRESH, OPEN, DONE } * state;
+    int *number, *low; /* [tensors] in the order of their discovery, from 1; 0: not discovered yet */
+    bool *is_open;     /* [tensors] its component is not complete */
+    int numbers, components;
     FUSE_VEC(struct visit) stack;
+    FUSE_VEC(int) open;
 };
-
-/* The equation that leads from a tensor on the stack to the next one. */
-static const struct fuse_equation *edge_of(const struct search *s, int depth) {
-    const struct visit *v = &s->stack.at[depth];
-    return s->c->equations.at[s->c->tensors.at[v->tensor]->contributions.at[v->contribution]];
-}
-
-static void complain_cycle(struct search *s, int target) {
-    struct fuse_checker *c = s->c;
-    struct fuse_text text = {.arena = c->arena};
-    int from = s->stack.n - 1;
-    while (s->stack.at[from].tensor != target)
-        from--;
-    for (int k = from; k < s->stack.n; k++) {
-        if (k - from < 8)
-            fuse_text_add(&text, "%s -> ", c->tensors.at[s->stack.at[k].tensor]->name);
-        else if (k - from == 8)
-            fuse_text_add(&text, ".. -> ");
-        c->tensors.at[s->stack.at[k].tensor]->bad = true;
-    }
-    fuse_text_add(&text, "%s", c->tensors.at[target]->name);
-    struct fuse_diagnostic *d =
-        fuse_complain(c, edge_of(s, from)->item->lhs.name_span,
-                      "'%s' depends on itself (%s): recursion is part of the language but cannot "
-                      "be run yet",
-                      c->tensors.at[target]->name, text.at);
-    if (s->stack.n - from > 1)
-        fuse_point_to(d, edge_of(s, s->stack.n - 1)->item->lhs.name_span, "the last step of the cycle");
-}
 
 /* The next tensor that the top of the stack depends on, or -1. */
 static int next_dependency(struct search *s) {
@@ -99,43 +73,89 @@ static int next_dependency(struct search *s) {
     return -1;
 }
 
+static void discover(struct search *s, int tensor) {
+    s->number[tensor] = s->low[tensor] = ++s->numbers;
+    s->is_open[tensor] = true;
+    fuse_vec_push(s->c->arena, &s->open, tensor);
+    fuse_vec_push(s->c->arena, &s->stack, (struct visit){.tensor = tensor});
+}
+
+static void lower_to(struct search *s, int tensor, int low) {
+    if (low < s->low[tensor])
+        s->low[tensor] = low;
+}
+
+/* All that a tensor depends on has been seen. */
+static void leave(struct search *s, int tensor) {
+    struct fuse_checker *c = s->c;
+    if (s->stack.n > 0)
+        lower_to(s, s->stack.at[s->stack.n - 1].tensor, s->low[tensor]);
+    if (s->low[tensor] < s->number[tensor])
+        return;
+    int first = s->open.n - 1;
+    while (s->open.at[first] != tensor)
+        first--;
+    for (int k = s->open.n - 1; k >= first; k--) {
+        struct fuse_tensor *member = c->tensors.at[s->open.at[k]];
+        s->is_open[s->open.at[k]] = false;
+        member->component = s->components;
+        member->recursive |= s->open.n - first > 1;
+        fuse_vec_push(c->arena, &c->order, s->open.at[k]);
+    }
+    s->open.n = first;
+    s->components++;
+}
+
 static void search_from(struct search *s, int tensor) {
-    struct fuse_arena *arena = s->c->arena;
-    s->state[tensor] = OPEN;
-    fuse_vec_push(arena, &s->stack, (struct visit){.tensor = tensor});
+    discover(s, tensor);
     while (s->stack.n > 0) {
-        int next = next_dependency(s);
+        int at = s->stack.at[s->stack.n - 1].tensor, next = next_dependency(s);
         if (next < 0) {
-            int done = s->stack.at[--s->stack.n].tensor;
-            s->state[done] = DONE;
-            fuse_vec_push(arena, &s->c->order, done);
-        } else if (s->state[next] == OPEN) {
-            if (!s->c->tensors.at[next]->bad)
-                complain_cycle(s, next);
-        } else if (s->state[next] == FRESH) {
-            s->state[next] = OPEN;
-            fuse_vec_push(arena, &s->stack, (struct visit){.tensor = next});
+            s->stack.n--;
+            leave(s, at);
+        } else if (s->number[next] == 0) {
+            discover(s, next);
+        } else if (s->is_open[next]) {
+            lower_to(s, at, s->number[next]);
+            s->c->tensors.at[at]->recursive |= next == at;
         }
     }
 }
 
 void fuse_order_tensors(struct fuse_checker *c) {
     struct search search = {.c = c};
-    search.state = fuse_arena_array(c->arena, (size_t)c->tensors.n, sizeof *search.state);
+    search.number = FUSE_NEW_ARRAY(c->arena, int, c->tensors.n + 1);
+    search.low = FUSE_NEW_ARRAY(c->arena, int, c->tensors.n + 1);
+    search.is_open = FUSE_NEW_ARRAY(c->arena, bool, c->tensors.n + 1);
     for (int t = 0; t < c->tensors.n; t++)
-        if (search.state[t] == FRESH)
+        if (search.number[t] == 0)
             search_from(&search, t);
 }
 
 /* ---- what is needed ------------------------------------------------------------------------------------------- */
 
 static void need(struct fuse_checker *c, int tensor) {
-    c->tensors.at[tensor]->needed = true;
+    FUSE_VEC(int) wave = {0};
+    fuse_vec_push(c->arena, &wave, tensor);
+    for (int w = 0; w < wave.n; w++) {
+        struct fuse_tensor *t = c->tensors.at[wave.at[w]];
+        if (t->needed)
+            continue;
+        t->needed = true;
+        for (int e = 0; e < t->contributions.n; e++) {
+            const struct fuse_equation *eq = c->equations.at[t->contributions.at[e]];
+            for (int m = 0; m < eq->mentions.n; m++)
+                if (!c->tensors.at[eq->mentions.at[m]]->needed)
+                    fuse_vec_push(c->arena, &wave, eq->mentions.at[m]);
+        }
+    }
 }
 
 void fuse_mark_needed(struct fuse_checker *c) {
     bool demand = c->settings.demand;
-    int outlets = c->exports.n;
+    int outlets = c->exports.n + c->counts.n;
+    for (int k = 0; k < c->counts.n; k++)
+        need(c, c->counts.at[k]);
     for (int k = 0; k < c->exports.n; k++)
         if (c->exports.at[k].query == demand)
             need(c, c->exports.at[k].tensor);
@@ -145,14 +165,6 @@ void fuse_mark_needed(struct fuse_checker *c) {
         outlets += is_outlet;
         for (int k = 0; is_outlet && eq->item->query == demand && k < eq->mentions.n; k++)
             need(c, eq->mentions.at[k]);
-    }
-    for (int k = c->order.n - 1; k >= 0; k--) {
-        const struct fuse_tensor *tensor = c->tensors.at[c->order.at[k]];
-        for (int e = 0; tensor->needed && e < tensor->contributions.n; e++) {
-            const struct fuse_equation *eq = c->equations.at[tensor->contributions.at[e]];
-            for (int m = 0; m < eq->mentions.n; m++)
-                need(c, eq->mentions.at[m]);
-        }
     }
     if (c->diagnostics->errors > 0)
         return; /* what seems to be unused may be used in a place that is not understood */

@@ -239,7 +239,7 @@ static void check_known(struct fuse_checker *c, struct fuse_equation *eq) {
 
 static void check_size(struct fuse_checker *c, struct fuse_tensor *tensor) {
     int64_t elems = 8; /* bytes of the widest type */
-    if (fuse_tensor_relation(c, tensor) != FUSE_NO_RELATION)
+    if (tensor->derived || fuse_tensor_relation(c, tensor) != FUSE_NO_RELATION)
         return;
     for (int a = 0; a < tensor->rank; a++) {
         int64_t n = fuse_domain_of(c, tensor->domain[a])->extent;
@@ -294,6 +294,15 @@ void fuse_solve_domains(struct fuse_checker *c) {
             d->open = true;
             d->span = d->extent < 0 ? fact->span : d->span;
         }
+    }
+    /* A number at a position of a relation is an id, too, where nothing but ids says how many there are. */
+    for (int f = 0; f < c->facts.n; f++) {
+        const struct fuse_fact *fact = &c->facts.at[f];
+        if (fact->kind != FUSE_FACT_INSIDE || c->equations.at[fact->equation]->bad || !fuse_is_sparse(c, fact->tensor))
+            continue;
+        struct fuse_domain *d = &c->domains.at[fuse_domain_root(c, fact->a)];
+        if (d->open && d->extent < 0 && fact->number > d->largest_id)
+            d->largest_id = fact->number;
     }
     bool *done = FUSE_NEW_ARRAY(c->arena, bool, c->facts.n);
     while (derive_slices(c, done) || derive_joins(c, done) || close_open_domains(c))

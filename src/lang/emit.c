@@ -75,7 +75,7 @@ static struct fuse_access local_access(const struct fuse_access *access, const i
     return result;
 }
 
-static bool same_access(const struct fuse_access *a, const struct fuse_access *b) {
+bool fuse_same_access(const struct fuse_access *a, const struct fuse_access *b) {
     for (int k = 0; k < a->rank; k++)
         if (a->at[k].index != b->at[k].index || a->at[k].stride != b->at[k].stride ||
             a->at[k].offset != b->at[k].offset)
@@ -96,7 +96,7 @@ struct body {
 static int add_input(struct body *body, const struct fuse_use *use) {
     struct fuse_use mine = {.value = use->value, .access = local_access(&use->access, body->local)};
     for (int k = 0; k < body->input.n; k++)
-        if (body->input.at[k].value == mine.value && same_access(&body->input.at[k].access, &mine.access))
+        if (body->input.at[k].value == mine.value && fuse_same_access(&body->input.at[k].access, &mine.access))
             return k;
     fuse_vec_push(body->l->c->arena, &body->input, mine);
     return body->input.n - 1;
@@ -212,8 +212,8 @@ struct fuse_term *fuse_materialise(struct fuse_lowering *l, struct fuse_term *te
 }
 
 struct fuse_term *fuse_settle(struct fuse_lowering *l, struct fuse_term *term, int weight) {
-    /* A term that counts at tuples only is no value of its own. */
-    return term->weight > weight && !term->relation ? fuse_materialise(l, term) : term;
+    /* A term that counts at tuples only is no value of its own, nor is a part of a rule. */
+    return term->weight > weight && !term->relation && !l->clause ? fuse_materialise(l, term) : term;
 }
 
 struct fuse_term *fuse_project(struct fuse_lowering *l, struct fuse_term *term, uint64_t set, enum fuse_reduce reduce) {

@@ -110,7 +110,9 @@ bool fuse_check(struct fuse_ir *ir, struct fuse_arena *arena, const struct fuse_
             fuse_place_sums(&c, c.equations.at[e]);
     fuse_apply_adapters(&c);
     fuse_order_tensors(&c);
+    fuse_check_recursion(&c);
     fuse_spread_bad(&c);
+    fuse_choose_rules(&c);
     fuse_solve_domains(&c);
     fuse_warn_of_broadcasts(&c);
     fuse_mark_needed(&c);

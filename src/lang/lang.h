@@ -73,6 +73,8 @@ struct fuse_settings {
     const struct fuse_adapter *adapter;
     int adapters;
     bool has_precision;
+    const char *const *count; /* names of tensors whose true cells are counted and the number printed */
+    int counts;
     bool demand; /* queries are computed, sinks and exports of the program are not */
     /* Monte-Carlo projection: real sums over more points than this are estimated from so many; 0: all are exact. */
     int64_t samples, seed;

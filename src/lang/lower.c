@@ -47,9 +47,14 @@ struct fuse_access fuse_reference_access(const struct fuse_lowering *l, const st
 }
 
 static struct fuse_term *lower_reference(struct fuse_lowering *l, const struct fuse_node *node) {
-    int value = l->c->tensors.at[node->tensor]->value;
+    struct fuse_tensor *tensor = l->c->tensors.at[node->tensor];
+    int value = tensor->value;
+    if (l->clause)
+        return fuse_lower_rule_reference(l, node, false);
     if (fuse_reads_relation(l, node))
         return fuse_lower_relation(l, node, false);
+    if (tensor->derived)
+        value = fuse_lower_cells(l, tensor);
     struct fuse_access access = fuse_reference_access(l, node, value);
     return fuse_term_load(l, value, &access);
 }
@@ -199,6 +204,8 @@ static struct fuse_term *lower_inner(struct fuse_lowering *l, const struct fuse_
     case FUSE_NODE_OR: return lower_logic(l, node, want);
     case FUSE_NODE_NOT: return fuse_term_op(l, FUSE_SCALAR_NOT, fuse_lower_truth(l, node->arg[0], want), NULL, NULL);
     case FUSE_NODE_TRUTH:
+        if (l->clause)
+            return fuse_lower_rule_reference(l, node->arg[0], true);
         if (fuse_reads_relation(l, node->arg[0]))
             return fuse_lower_relation(l, node->arg[0], true);
         return fuse_lower_truth(l, node->arg[0], want);
@@ -232,9 +239,12 @@ static struct fuse_term *sum_relation(struct fuse_lowering *l, const struct fuse
 struct fuse_term *fuse_lower_node(struct fuse_lowering *l, const struct fuse_node *node, enum fuse_dtype want) {
     struct fuse_span outer = l->here;
     const struct fuse_node *driver = l->driver;
+    const struct fuse_clause *clause = l->clause;
     l->here = node->span;
-    if (fuse_hides_driver(node))
+    if (fuse_hides_driver(node)) {
         l->driver = NULL;
+        l->clause = NULL;
+    }
     enum fuse_dtype inside = wanted_inside(node->inner, want);
     struct fuse_term *term;
     if (node->sum &&
@@ -257,5 +267,6 @@ struct fuse_term *fuse_lower_node(struct fuse_lowering *l, const struct fuse_nod
     }
     l->here = outer;
     l->driver = driver;
+    l->clause = clause;
     return term;
 }

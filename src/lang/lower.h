@@ -30,6 +30,8 @@ struct fuse_lowering {
     const char *owner;           /* the tensor that is defined; NULL: a sink */
     const struct fuse_node
         *driver; /* of a joint equation: the reference to the relation that it runs over; NULL: none */
+    /* Of a rule: references become loads of tuples; NULL: of anything else. */
+    const struct fuse_clause *clause;
     bool failed;
     int epoch;
     int draws; /* of points, in this equation */
@@ -68,6 +70,7 @@ struct fuse_term *fuse_emit_einsum(struct fuse_lowering *l, struct fuse_term *co
 /* The value that a load reads whole, through indices 0, 1, .., or -1. */
 int fuse_whole_value(const struct fuse_lowering *l, const struct fuse_term *term);
 bool fuse_is_load(const struct fuse_term *term);
+bool fuse_same_access(const struct fuse_access *a, const struct fuse_access *b);
 /* A sink; index names are those of the value's axes. Returns the operation. */
 struct fuse_op *fuse_emit_sink(struct fuse_lowering *l, int value, const char *path, const char *part, const int *axes);
 
@@ -84,9 +87,15 @@ int64_t fuse_index_points(const struct fuse_lowering *l, uint64_t set);
 
 /* The relation that all contributions of the tensor make together. */
 void fuse_lower_files(struct fuse_checker *c, struct fuse_tensor *tensor);
+/* The relation in the file of one of them; its values are of the type. */
+int fuse_lower_file(struct fuse_checker *c, const struct fuse_tensor *tensor, const struct fuse_equation *source,
+                    enum fuse_dtype dtype);
 /* The dense value of a relation's cells, absent ones 0; made once. */
 int fuse_lower_cells(struct fuse_lowering *l, struct fuse_tensor *tensor);
+/* true for a reference to a relation whose absent cells are 0 or false. */
 bool fuse_reads_relation(const struct fuse_lowering *l, const struct fuse_node *node);
+/* Two references read the same cells. */
+bool fuse_is_same_place(const struct fuse_node *a, const struct fuse_node *b);
 /* A reference to a relation, or to its support, anywhere: its cells, or in a joint equation that runs over it, the tuples. */
 struct fuse_term *fuse_lower_relation(struct fuse_lowering *l, const struct fuse_node *ref, bool support);
 /* The factor of a product, or operand of a conjunction, that is best read as tuples, or -1; and its term. */
@@ -118,6 +127,21 @@ struct fuse_cells fuse_lower_joint(struct fuse_lowering *l, const struct fuse_te
 /* Do the contributions reach every cell of the tensor? */
 enum fuse_coverage { FUSE_COVERED, FUSE_PERHAPS_COVERED /* guards and diagonals decide */, FUSE_NOT_COVERED };
 enum fuse_coverage fuse_tensor_coverage(struct fuse_checker *c, const struct fuse_tensor *tensor);
+
+/* ---- lower_rules.c ---------------------------------------------------------------------------------------------- */
+
+/* The tensors of a level that rules derive, those that are needed or the others, as one operation. */
+void fuse_lower_rules(struct fuse_checker *c, int level, bool needed);
+/* A relation, or a dense Boolean value, as one whose tuples can be counted. */
+int fuse_lower_counted(struct fuse_checker *c, int value);
+/* A reference, or its support, in a rule's value or guard. */
+struct fuse_term *fuse_lower_rule_reference(struct fuse_lowering *l, const struct fuse_node *ref, bool support);
+
+/* ---- assemble.c ------------------------------------------------------------------------------------------------- */
+
+void fuse_open_equation(struct fuse_lowering *l, struct fuse_checker *c, struct fuse_equation *eq);
+/* The dense value of a source. */
+int fuse_lower_source(struct fuse_lowering *l, const struct fuse_tensor *tensor, bool alone);
 
 /* ---- lower.c, lower_calls.c, lower_structure.c ------------------------------------------------------------------------------------ */
 

@@ -14,32 +14,42 @@ static enum fuse_reduce combine_rows(const struct fuse_tensor *tensor, bool fact
     }
 }
 
+int fuse_lower_file(struct fuse_checker *c, const struct fuse_tensor *tensor, const struct fuse_equation *source,
+                    enum fuse_dtype dtype) {
+    int64_t extent[FUSE_MAX_AXES];
+    for (int a = 0; a < tensor->rank; a++)
+        extent[a] = fuse_domain_of(c, tensor->domain[a])->extent;
+    struct fuse_op op = {.kind = FUSE_OP_SOURCE,
+                         .span = source->item->span,
+                         .path = source->item->text,
+                         .probe = source->source->probe,
+                         .reduce = combine_rows(tensor, dtype == FUSE_BOOL),
+                         .mean = tensor->assign == FUSE_ASSIGN_AVG && dtype != FUSE_BOOL};
+    op.out = fuse_ir_add_value(c->ir, NULL, tensor->span, dtype, tensor->rank, extent);
+    c->ir->values.at[op.out].storage = FUSE_STORAGE_RELATION;
+    fuse_ir_add_op(c->ir, &op);
+    return op.out;
+}
+
 /* The files of a relation, each a source that takes in the one before. */
 static int emit_files(struct fuse_checker *c, const struct fuse_tensor *tensor, enum fuse_dtype dtype,
                       const char *name) {
-    struct fuse_use before = {.access = {.rank = tensor->rank}};
-    int64_t extent[FUSE_MAX_AXES];
-    for (int a = 0; a < tensor->rank; a++) {
-        extent[a] = fuse_domain_of(c, tensor->domain[a])->extent;
-        before.access.at[a].index = -1;
-    }
+    struct fuse_use *before = FUSE_NEW(c->arena, struct fuse_use);
+    before->access.rank = tensor->rank;
+    for (int a = 0; a < tensor->rank; a++)
+        before->access.at[a].index = -1;
     for (int k = 0; k < tensor->contributions.n; k++) {
-        const struct fuse_equation *eq = c->equations.at[tensor->contributions.at[k]];
-        struct fuse_op op = {.kind = FUSE_OP_SOURCE,
-                             .span = eq->item->span,
-                             .path = eq->item->text,
-                             .probe = eq->source->probe,
-                             .reduce = combine_rows(tensor, dtype == FUSE_BOOL),
-                             .mean = tensor->assign == FUSE_ASSIGN_AVG && dtype != FUSE_BOOL,
-                             .inputs = k > 0,
-                             .input = &before};
-        bool is_last = k == tensor->contributions.n - 1;
-        op.out = fuse_ir_add_value(c->ir, is_last ? name : NULL, tensor->span, dtype, tensor->rank, extent);
-        c->ir->values.at[op.out].storage = FUSE_STORAGE_RELATION;
-        fuse_ir_add_op(c->ir, &op);
-        before.value = op.out;
+        int value = fuse_lower_file(c, tensor, c->equations.at[tensor->contributions.at[k]], dtype);
+        if (k > 0) {
+            struct fuse_op *op = c->ir->ops.at[c->ir->values.at[value].op];
+            op->inputs = 1;
+            op->input = FUSE_NEW(c->arena, struct fuse_use);
+            *op->input = *before;
+        }
+        before->value = value;
     }
-    return before.value;
+    c->ir->values.at[before->value].name = name;
+    return before->value;
 }
 
 void fuse_lower_files(struct fuse_checker *c, struct fuse_tensor *tensor) {
@@ -75,8 +85,12 @@ static int emit_cells(struct fuse_lowering *l, const struct fuse_tensor *tensor,
     tell_cells(l, tensor, fuse_value_elems(value));
     struct fuse_access access = fuse_access_identity(value->rank);
     enum fuse_dtype dtype = value->dtype;
-    int cells = fuse_emit_map(&whole, fuse_term_load(&whole, relation, &access), axes, value->rank, 0, FUSE_REDUCE_NONE,
-                              dtype, fuse_arena_printf(l->c->arena, "%s[..]", l->c->ir->values.at[relation].name));
+    /* An absent cell of a file is 0, one that rules have not reached what its operator begins with. */
+    enum fuse_reduce reduce = !tensor->derived || tensor->boolean ? FUSE_REDUCE_NONE
+                              : tensor->assign == FUSE_ASSIGN_MIN ? FUSE_REDUCE_MIN
+                                                                  : FUSE_REDUCE_MAX;
+    int cells = fuse_emit_map(&whole, fuse_term_load(&whole, relation, &access), axes, value->rank, 0, reduce, dtype,
+                              fuse_arena_printf(l->c->arena, "%s[..]", l->c->ir->values.at[relation].name));
     l->failed |= whole.failed;
     return cells;
 }
@@ -103,7 +117,7 @@ static struct fuse_term *load_through(struct fuse_lowering *l, const struct fuse
     return fuse_term_load(l, value, &access);
 }
 
-static bool is_same_place(const struct fuse_node *a, const struct fuse_node *b) {
+bool fuse_is_same_place(const struct fuse_node *a, const struct fuse_node *b) {
     if (a->tensor != b->tensor)
         return false;
     for (int k = 0; k < a->positions; k++) {
@@ -116,14 +130,15 @@ static bool is_same_place(const struct fuse_node *a, const struct fuse_node *b) 
 }
 
 bool fuse_reads_relation(const struct fuse_lowering *l, const struct fuse_node *node) {
-    int value = node->kind == FUSE_NODE_REF ? l->c->tensors.at[node->tensor]->value : -1;
-    return value >= 0 && fuse_is_relation(l->c->ir, value);
+    const struct fuse_tensor *tensor = node->kind == FUSE_NODE_REF ? l->c->tensors.at[node->tensor] : NULL;
+    return tensor && tensor->value >= 0 && fuse_is_relation(l->c->ir, tensor->value) &&
+           (tensor->boolean || !tensor->derived);
 }
 
 struct fuse_term *fuse_lower_relation(struct fuse_lowering *l, const struct fuse_node *ref, bool support) {
     struct fuse_tensor *tensor = l->c->tensors.at[ref->tensor];
     bool is_numeric = l->c->ir->values.at[tensor->value].dtype != FUSE_BOOL;
-    if (l->driver && is_same_place(l->driver, ref))
+    if (l->driver && fuse_is_same_place(l->driver, ref))
         return support || !is_numeric ? fuse_term_bool(l, true) : load_through(l, ref, tensor->value);
     return load_through(l, ref, support ? lower_support_cells(l, tensor) : fuse_lower_cells(l, tensor));
 }
@@ -153,7 +168,7 @@ int fuse_choose_factor(const struct fuse_lowering *l, const struct fuse_node *pr
     int best = -1;
     int64_t most = -1;
     bool support;
-    for (int k = 0; k < product->n && !l->driver; k++) {
+    for (int k = 0; k < product->n && !l->driver && !l->clause; k++) {
         const struct fuse_node *ref = factor_reference(l, product->arg[k], &support);
         if (!ref || (product->inverse && product->inverse[k]))
             continue;
@@ -223,7 +238,7 @@ const struct fuse_node *fuse_find_driver(struct fuse_lowering *l, const struct f
 
 static void also_present(struct fuse_lowering *l, const struct fuse_node *ref, void *context) {
     struct fuse_term **guard = context;
-    if (is_same_place(l->driver, ref))
+    if (fuse_is_same_place(l->driver, ref))
         return;
     struct fuse_term *present = fuse_lower_relation(l, ref, true);
     *guard = *guard ? fuse_term_op(l, FUSE_SCALAR_AND, *guard, present, NULL) : present;

@@ -519,6 +519,29 @@ static void collect_exports(struct fuse_checker *c, const struct fuse_item *item
     }
 }
 
+static void collect_counts(struct fuse_checker *c) {
+    for (int k = 0; k < c->settings.counts; k++) {
+        const char *name = c->settings.count[k];
+        struct fuse_symbol *symbol = fuse_find_symbol(c, 0, name);
+        struct fuse_diagnostic *d = NULL;
+        if (symbol && symbol->kind == FUSE_SYMBOL_TENSOR &&
+            (c->tensors.at[symbol->tensor]->boolean ||
+             fuse_tensor_relation(c, c->tensors.at[symbol->tensor]) != FUSE_NO_RELATION)) {
+            c->tensors.at[symbol->tensor]->mentioned = true;
+            fuse_vec_push(c->arena, &c->counts, symbol->tensor);
+        } else if (symbol) {
+            d = fuse_complain(c, FUSE_NO_SPAN, "--count %s: only relations and Boolean tensors are counted", name);
+            fuse_advise(c, d, "write a Boolean tensor of what is to be counted: Large(x) = X[x] > 3");
+        } else {
+            d = fuse_complain(c, FUSE_NO_SPAN, "--count %s: there is no tensor of that name", name);
+            fuse_advise(c, d, "count what a left side of the program writes");
+            fuse_suggest_tensor(c, d, name);
+        }
+        if (d)
+            d->status = FUSE_EUSAGE;
+    }
+}
+
 void fuse_collect_names(struct fuse_checker *c) {
     struct fuse_item *const *item = c->ast->item;
     int items = c->ast->items;
@@ -541,6 +564,7 @@ void fuse_collect_names(struct fuse_checker *c) {
     fuse_collect_statements(c, item, items, 0);
     for (int t = 0; t < c->tensors.n; t++)
         fuse_settle_operator(c, c->tensors.at[t]);
+    collect_counts(c);
     for (int i = 0; i < items; i++) {
         if (item[i]->kind == FUSE_ITEM_AXIS)
             collect_axis(c, item[i]);

@@ -225,6 +225,10 @@ static void store_sink(struct build *b, int number) {
     struct fuse_plan *plan = b->plan;
     const struct fuse_op *op = plan->ir->ops.at[number];
     int value = op->input[0].value;
+    if (fuse_is_relation(plan->ir, value)) {
+        fuse_build_list(b, number);
+        return;
+    }
     struct fuse_holding held = fuse_build_layout_holding(value, &plan->layout[value]);
     if (!op->path) {
         struct fuse_step print = fuse_build_new_step(b, FUSE_STEP_PRINT, FUSE_PHASE_STORE, number);
@@ -296,6 +300,10 @@ void fuse_plan_build(struct fuse_plan *plan, const struct fuse_plan_effort *effo
             at = last;
         } else if (kind == FUSE_OP_EINSUM || kind == FUSE_OP_MAP || kind == FUSE_OP_JOIN) {
             fuse_build_emit_operation(&b, o);
+        } else if (kind == FUSE_OP_SPARSIFY) {
+            fuse_build_sparsify(&b, o);
+        } else if (kind == FUSE_OP_RULES) {
+            fuse_build_rules(&b, o);
         }
         for (int k = 0; kind == FUSE_OP_SINK && plan->chain[o] < 0 && effort->lazy && k < ir->ops.at[o]->inputs; k++) {
             fuse_build_load_value(&b, ir->ops.at[o]->input[k].value);

@@ -70,6 +70,15 @@ void fuse_build_emit_operation(struct build *b, int op);
 /* Brings the tuples of a JOIN's relation, unless they are there; returns the buffer. */
 int fuse_build_tuples(struct build *b, int op);
 
+/* ---- build_rules.c ---- */
+
+/* Feeds the rules that read the relation of a SPARSIFY operation from the dense value. */
+void fuse_build_sparsify(struct build *b, int op);
+/* Feeds the rules of a RULES operation with all else, and evaluates them. */
+void fuse_build_rules(struct build *b, int op);
+/* A sink of a derived relation. */
+void fuse_build_list(struct build *b, int op);
+
 /* ---- build_chain.c ---- */
 
 /* The operations at positions first .. last of plan->order, a chain, as one loop. */

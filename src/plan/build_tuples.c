@@ -82,18 +82,29 @@ struct fuse_tuples fuse_plan_tuples(const struct fuse_plan *plan, int number, co
             extent[k] = n > extent[k] ? n : extent[k];
         }
     }
-    int64_t at = round_up(fuse_sat_mul(t.rows + 1, sizeof(uint32_t)), 64);
-    for (int k = 1; k < t.indices; k++) {
-        t.column_offset[k] = at;
-        at = fuse_sat_add(at, round_up(fuse_sat_mul(t.most, sizeof(uint32_t)), 64));
-    }
-    t.value_offset = at;
-    if (t.dtype != FUSE_BOOL)
-        at = fuse_sat_add(at, round_up(fuse_sat_mul(t.most, (int64_t)fuse_dtype_bytes(t.dtype)), 64));
-    t.bytes = at;
     lay_out_key(&t, extent);
-    lay_out_buckets(&t);
+    fuse_tuples_place(&t);
     return t;
+}
+
+void fuse_tuples_place(struct fuse_tuples *t) {
+    int64_t at = round_up(fuse_sat_mul(t->rows + 1, sizeof(uint32_t)), 64);
+    for (int k = 1; k < t->indices; k++) {
+        t->column_offset[k] = at;
+        at = fuse_sat_add(at, round_up(fuse_sat_mul(t->most, sizeof(uint32_t)), 64));
+    }
+    t->value_offset = at;
+    if (t->dtype != FUSE_BOOL)
+        at = fuse_sat_add(at, round_up(fuse_sat_mul(t->most, (int64_t)fuse_dtype_bytes(t->dtype)), 64));
+    t->bytes = at;
+    lay_out_buckets(t);
+}
+
+int64_t fuse_plan_relation_bytes(const struct fuse_plan *plan) {
+    int64_t left = plan->request.memory_bytes - FUSE_PLAN_BASE_BYTES - plan->peak_bytes;
+    if (plan->request.memory_bytes <= 0)
+        return 0;
+    return left > 1 ? left : 1;
 }
 
 /* Ranks read the relation through the same indices in the same blocks. */
@@ -142,16 +153,20 @@ int fuse_build_tuples(struct build *b, int number) {
     struct fuse_plan *plan = b->plan;
     struct fuse_tuples t = fuse_plan_tuples(plan, number, &plan->partition[number]);
     bool device = fuse_build_tensor_kind(b) == FUSE_MEM_DEVICE;
-    struct fuse_step step = fuse_build_new_step(b, FUSE_STEP_TUPLES, FUSE_PHASE_LOAD, number);
+    bool derived = fuse_is_derived(plan->ir, plan->ir->ops.at[number]->input[0].value);
+    struct fuse_step step =
+        fuse_build_new_step(b, FUSE_STEP_TUPLES, derived ? FUSE_PHASE_RUN : FUSE_PHASE_LOAD, number);
     step.partition = plan->partition[number];
     /* Every rank may send every other so many bytes at a time. */
     step.piece_bytes = b->effort->workspace_bytes / plan->mesh.ranks / t.row_bytes * t.row_bytes;
     if (step.piece_bytes < t.row_bytes)
         step.piece_bytes = t.row_bytes;
     int64_t messages = fuse_sat_mul(2 * (int64_t)plan->mesh.ranks, fuse_sat_add(step.piece_bytes, sizeof(int64_t)));
+    if (derived)
+        t.bytes = t.unsorted_bytes = 0;
     step.staging = fuse_build_add_bytes(b, 's', device ? FUSE_MEM_PINNED : FUSE_MEM_HOST,
                                         fuse_sat_add(round_up(messages, 64), t.unsorted_bytes));
-    if (device)
+    if (device && !derived)
         step.pinned = fuse_build_add_bytes(b, 's', FUSE_MEM_PINNED, t.bytes);
     step.to = fuse_build_add_bytes(b, 't', fuse_build_tensor_kind(b), t.bytes);
     fuse_build_add_step(b, &step);

@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#define GUESSED_PER_ID 8
+
 struct interval {
     int64_t lo, hi;
 };
@@ -280,12 +282,22 @@ static int64_t iteration_elems(const struct fuse_plan *plan, const struct fuse_o
     return n;
 }
 
+/* Of a relation that rules derive nobody knows how many tuples it has; a few for each id, say. */
+static int64_t guess_tuples(const struct fuse_value *relation, int64_t most) {
+    int64_t guess = 1;
+    for (int a = 0; a < relation->rank; a++)
+        guess = fuse_sat_add(guess, fuse_sat_mul(GUESSED_PER_ID, relation->extent[a]));
+    return guess < most ? guess : most;
+}
+
 /* The tuples of one rank of a JOIN, were they spread evenly; *others: points of the indices that the relation lacks. */
 static int64_t even_tuples(const struct fuse_plan *plan, const struct fuse_op *op, const struct fuse_layout *partition,
                            int64_t *others) {
     const struct fuse_value *relation = &plan->ir->values.at[op->input[0].value];
     struct fuse_box all = fuse_box_full(relation->rank, relation->extent);
     int64_t n = fuse_relation_most(plan->ir, op->input[0].value, &all);
+    if (fuse_is_derived(plan->ir, op->input[0].value))
+        n = guess_tuples(relation, n);
     *others = 1;
     for (int i = 0; i < op->indices; i++) {
         int64_t parts = fuse_layout_parts(partition, &plan->mesh, i);
@@ -542,6 +554,8 @@ static struct received receive(const struct fuse_plan *plan, const struct fuse_s
 static int64_t relation_file_bytes(const struct fuse_plan *plan, int value) {
     const struct fuse_op *source = plan->ir->ops.at[plan->ir->values.at[value].op];
     int64_t bytes = source->probe.file_bytes;
+    if (source->kind != FUSE_OP_SOURCE)
+        return 0;
     for (int k = 0; k < source->inputs; k++)
         bytes = fuse_sat_add(bytes, relation_file_bytes(plan, source->input[k].value));
     return bytes;
@@ -571,9 +585,12 @@ void fuse_cost_step(const struct fuse_plan *plan, struct fuse_step *step, int64_
     }
     case FUSE_STEP_TUPLES: {
         int64_t bytes = relation_file_bytes(plan, plan->ir->ops.at[step->op]->input[0].value) / plan->mesh.ranks;
+        int64_t held;
         struct fuse_tuples tuples = fuse_plan_tuples(plan, step->op, &step->partition);
-        step->time_ps = fuse_sat_add(fuse_sat_mul(bytes, m->file_ps_per_kib) / 1024,
-                                     bring_tuples_ps(plan, tuples.most, tuples.row_bytes));
+        int64_t bring = fuse_is_derived(plan->ir, plan->ir->ops.at[step->op]->input[0].value)
+                            ? fuse_cost_tuples_ps(plan, step->op, &step->partition, &held)
+                            : bring_tuples_ps(plan, tuples.most, tuples.row_bytes);
+        step->time_ps = fuse_sat_add(fuse_sat_mul(bytes, m->file_ps_per_kib) / 1024, bring);
         break;
     }
     case FUSE_STEP_CONTRACT:
@@ -590,6 +607,13 @@ void fuse_cost_step(const struct fuse_plan *plan, struct fuse_step *step, int64_
         step->time_ps = fuse_sat_mul(fuse_sat_mul(bytes, step_turns(plan, step)), m->file_ps_per_kib) / 1024;
         break;
     }
+    case FUSE_STEP_FEED: {
+        int64_t bytes = relation_file_bytes(plan, plan->ir->ops.at[step->op]->input[step->input].value);
+        step->time_ps = fuse_sat_mul(bytes / plan->mesh.ranks, m->file_ps_per_kib) / 1024;
+        break;
+    }
+    case FUSE_STEP_RULES: /* how long they take depends on the data */
+    case FUSE_STEP_LIST:
     case FUSE_STEP_LITERAL:
     case FUSE_STEP_PRINT: break;
     }

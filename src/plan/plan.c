@@ -393,7 +393,7 @@ enum fuse_status fuse_plan_make(struct fuse_plan **out, struct fuse_arena *arena
     int64_t room = request->memory_bytes == 0 ? INT64_MAX : request->memory_bytes - FUSE_PLAN_BASE_BYTES;
     struct climb c = {.arena = arena, .ir = ir, .request = request, .room = room > 0 ? room : 0, .stride = 1};
     for (int o = 0; o < ir->ops.n; o++)
-        if (ir->ops.at[o]->inputs > FUSE_MAX_INPUTS)
+        if (ir->ops.at[o]->kind != FUSE_OP_RULES && ir->ops.at[o]->inputs > FUSE_MAX_INPUTS)
             return fuse_fail_at(err, FUSE_EPROGRAM, ir->ops.at[o]->span, "more than %d tensors in one expression",
                                 FUSE_MAX_INPUTS);
     c.used = choose_used(arena, ir, request, &no_care);

@@ -162,7 +162,11 @@ enum fuse_step_kind {
     FUSE_STEP_TUPLES, /* files of operation `op`'s relation -> `to`, what each rank needs of it, see fuse_plan_tuples */
     FUSE_STEP_JOIN,   /* operation on the tuples in[0] and in[1 ..] -> to */
     FUSE_STEP_WRITE,  /* `from` -> sink file */
-    FUSE_STEP_PRINT   /* rank 0 prints a small tensor, or a summary of a large one */
+    FUSE_STEP_PRINT,  /* rank 0 prints a small tensor, or a summary of a large one */
+    FUSE_STEP_FEED, /* input `input` of the RULES operation `op` -> its rules: rows of files, what other rules derived, or the
+                         cells of the dense value in `from`, under `have` */
+    FUSE_STEP_RULES, /* evaluates the rules of operation `op` */
+    FUSE_STEP_LIST   /* the tuples of the sink's relation -> its file, or rank 0 prints some of them */
 };
 
 #define FUSE_MAX_INPUTS 16 /* inputs of one operation */
@@ -174,11 +178,14 @@ struct fuse_step {
     int from, to;                   /* buffers, or -1 */
     struct fuse_holding have, need; /* MOVE, REDUCE; READ: need is what to read; WRITE: have is what to write */
     int dim;                        /* REDUCE */
+    int input;                      /* FEED */
     int in[FUSE_MAX_INPUTS];        /* CONTRACT, MAP, JOIN: buffers */
     struct fuse_layout partition;   /* CONTRACT, MAP, JOIN, TUPLES: of the iteration space */
     int loop;                       /* the loop region around the step, or -1 */
     int cut;                        /* CONTRACT, MAP, JOIN in a loop: the index that its turns cut */
     bool accumulate; /* CONTRACT, MAP, JOIN in a loop over a projected index: turns after the first add */
+    /* Buffers for the tuples of a relation that rules derive have no bytes here: the executor gets them when it knows how many
+     * there are, within what request.memory_bytes leaves beside planned buffers (fuse_plan_relation_bytes). */
     /* Staging for messages and, with device memory, for file pieces: one buffer that is halved into send and receive;
      * `pinned` is its twin in pinned memory (-1 when tensors live in host memory). A message is cut into pieces of at
      * most piece_bytes. TUPLES: staging is in memory that messages may use, for rows on their way, at most piece_bytes
@@ -293,8 +300,13 @@ struct fuse_plan {
     uint64_t hash;
 };
 
-/* What operation `op`, a JOIN, needs of its relation under a partition. */
+/* What operation `op`, a JOIN, needs of its relation under a partition. Of one that is derived `most` is all that there is room
+ * for, and the rest follows from that. */
 struct fuse_tuples fuse_plan_tuples(const struct fuse_plan *plan, int op, const struct fuse_layout *partition);
+/* The offsets for another `most`. */
+void fuse_tuples_place(struct fuse_tuples *tuples);
+/* What a rank may hold of relations whose size depends on the data, rules at work included; 0: no limit. */
+int64_t fuse_plan_relation_bytes(const struct fuse_plan *plan);
 
 /* Plans the whole program. MEMORY (71) when nothing fits: the message names the smallest memory and the smallest number
  * of ranks that would do, the note the largest tensors and the operations that need them. */

@@ -147,8 +147,9 @@ static bool is_exchange(const struct checker *c, const struct fuse_step *s) {
 }
 
 static bool has_tuples(const struct checker *c, int buffer, const struct fuse_step *s) {
+    bool derived = fuse_is_derived(c->ir, c->ir->ops.at[s->op]->input[0].value);
     return is_buffer(c, buffer) && c->plan->buffers.at[buffer].role == 't' &&
-           c->plan->buffers.at[buffer].bytes >= fuse_plan_tuples(c->plan, s->op, &s->partition).bytes;
+           (derived || c->plan->buffers.at[buffer].bytes >= fuse_plan_tuples(c->plan, s->op, &s->partition).bytes);
 }
 
 static bool is_computation(const struct checker *c, const struct fuse_step *s, const struct fuse_op *op) {
@@ -172,6 +173,8 @@ static bool is_tuples(const struct checker *c, const struct fuse_step *s, const 
     struct fuse_tuples t = fuse_plan_tuples(c->plan, s->op, &s->partition);
     int64_t ranks = c->plan->mesh.ranks;
     int64_t messages = fuse_sat_mul(2 * ranks, fuse_sat_add(s->piece_bytes, sizeof(int64_t)));
+    if (fuse_is_derived(c->ir, op->input[0].value))
+        t.unsorted_bytes = 0;
     if (s->piece_bytes < t.row_bytes || s->piece_bytes % t.row_bytes != 0 ||
         fuse_sat_add(fuse_sat_add(messages, 63) / 64 * 64, t.unsorted_bytes) > c->plan->buffers.at[s->staging].bytes)
         return false;
@@ -187,6 +190,16 @@ static bool is_file_step(const struct checker *c, const struct fuse_step *s, int
     if (c->plan->buffers.at[buffer].doubled && s->loop < 0)
         return false;
     return c->plan->request.machine.kind != FUSE_MEM_DEVICE || is_staging(c, s, 1);
+}
+
+/* Something that rules may be fed with, and the cells of a dense value are at hand. */
+static bool is_feed(const struct checker *c, const struct fuse_step *s, const struct fuse_op *op) {
+    if (op->kind != FUSE_OP_RULES || s->input < 0 || s->input >= op->inputs || s->loop >= 0)
+        return false;
+    const struct fuse_op *from = c->ir->ops.at[c->ir->values.at[op->input[s->input].value].op];
+    if (from->kind != FUSE_OP_SPARSIFY)
+        return s->from < 0;
+    return s->have.value == from->input[0].value && is_file_step(c, s, s->from, &s->have);
 }
 
 static bool is_step(const struct checker *c, const struct fuse_step *s) {
@@ -205,10 +218,14 @@ static bool is_step(const struct checker *c, const struct fuse_step *s) {
     case FUSE_STEP_MAP: return op->kind == FUSE_OP_MAP && is_computation(c, s, op);
     case FUSE_STEP_JOIN: return op->kind == FUSE_OP_JOIN && is_computation(c, s, op);
     case FUSE_STEP_TUPLES: return is_tuples(c, s, op);
+    case FUSE_STEP_FEED: return is_feed(c, s, op);
+    case FUSE_STEP_RULES: return op->kind == FUSE_OP_RULES && s->loop < 0;
+    case FUSE_STEP_LIST: return op->kind == FUSE_OP_SINK && fuse_is_relation(c->ir, op->input[0].value) && s->loop < 0;
     case FUSE_STEP_WRITE:
     case FUSE_STEP_PRINT:
-        return op->kind == FUSE_OP_SINK && (s->kind == FUSE_STEP_WRITE) == (op->path != NULL) &&
-               s->have.value == op->input[0].value && is_file_step(c, s, s->from, &s->have);
+        return op->kind == FUSE_OP_SINK && !fuse_is_relation(c->ir, op->input[0].value) &&
+               (s->kind == FUSE_STEP_WRITE) == (op->path != NULL) && s->have.value == op->input[0].value &&
+               is_file_step(c, s, s->from, &s->have);
     }
     return false;
 }

@@ -28,6 +28,7 @@ uint64_t fuse_plan_hash(const struct fuse_plan *plan) {
         h = fuse_hash_int(fuse_hash_int(h, s->from), s->to);
         h = hash_holding(hash_holding(h, &s->have, dims), &s->need, dims);
         h = fuse_hash_int(fuse_hash_int(fuse_hash_int(h, s->dim), s->loop), s->cut);
+        h = s->kind == FUSE_STEP_FEED ? fuse_hash_int(h, s->input) : h;
         for (int k = 0; k < FUSE_MAX_INPUTS; k++)
             h = fuse_hash_int(h, s->in[k]);
         h = hash_layout(h, &s->partition, dims);

@@ -74,7 +74,7 @@ static void pack_holding(struct fuse_pack *pack, struct fuse_holding *holding, i
 }
 
 static void pack_step(struct fuse_pack *pack, struct fuse_step *step, int dims) {
-    FUSE_PACK(pack, step->kind, 0, FUSE_STEP_PRINT);
+    FUSE_PACK(pack, step->kind, 0, FUSE_STEP_LIST);
     FUSE_PACK(pack, step->phase, 0, FUSE_PHASES - 1);
     FUSE_PACK(pack, step->op, -1, MOST);
     FUSE_PACK(pack, step->from, -1, MOST);
@@ -82,6 +82,7 @@ static void pack_step(struct fuse_pack *pack, struct fuse_step *step, int dims) 
     pack_holding(pack, &step->have, dims);
     pack_holding(pack, &step->need, dims);
     FUSE_PACK(pack, step->dim, -1, FUSE_MESH_MAX - 1);
+    FUSE_PACK(pack, step->input, 0, MOST);
     for (int k = 0; k < FUSE_MAX_INPUTS; k++)
         FUSE_PACK(pack, step->in[k], -1, MOST);
     pack_layout(pack, &step->partition, dims);

@@ -41,8 +41,30 @@ static void print_holding(struct fuse_text *text, const struct fuse_plan *plan, 
     }
 }
 
-static const char *const step_name[] = {"read", "literal", "move", "reduce", "contract",
-                                        "map",  "tuples",  "join", "write",  "print"};
+static const char *const step_name[] = {"read", "literal", "move",  "reduce", "contract", "map", "tuples",
+                                        "join", "write",   "print", "feed",   "rules",    "list"};
+
+/* The rules stratum by stratum, and what a rank may hold of them. */
+static void print_rules(struct fuse_text *text, const struct fuse_plan *plan, const struct fuse_op *op) {
+    const struct fuse_rules *rules = op->rules;
+    int64_t bytes = fuse_plan_relation_bytes(plan);
+    fuse_text_add(text, "%d rule%s in %d strat%s", rules->rules, rules->rules == 1 ? "" : "s", rules->strata,
+                  rules->strata == 1 ? "um" : "a");
+    if (bytes > 0) {
+        fuse_text_add(text, ", at most ");
+        fuse_text_add_size(text, bytes);
+        fuse_text_add(text, " a rank");
+    }
+    for (int s = 0; s < rules->strata; s++)
+        for (int r = 0; r < rules->rules; r++) {
+            const struct fuse_rule *rule = &rules->rule[r];
+            if (rules->relation[rule->head].stratum != s)
+                continue;
+            fuse_text_add(text, "\n           stratum %d%s: ", s,
+                          fuse_rule_is_recursive(rules, rule) ? ", recursive" : "");
+            fuse_rule_print(text, rules, rule);
+        }
+}
 
 static void print_step(struct fuse_text *text, const struct fuse_plan *plan, int number, int indent) {
     const struct fuse_step *step = &plan->steps.at[number];
@@ -79,6 +101,20 @@ static void print_step(struct fuse_text *text, const struct fuse_plan *plan, int
         fuse_layout_print(text, &step->partition, &plan->mesh, op->indices, op->index_name);
         fuse_text_add(text, " needs, at most %lld a rank",
                       (long long)fuse_plan_tuples(plan, step->op, &step->partition).most);
+        break;
+    case FUSE_STEP_FEED:
+        print_value_name(text, plan, op->input[step->input].value);
+        fuse_text_add(text, " as %s", op->rules->relation[op->feed[step->input]].name);
+        if (step->from >= 0) {
+            fuse_text_add(text, " from ");
+            print_holding(text, plan, &step->have);
+        }
+        break;
+    case FUSE_STEP_RULES: print_rules(text, plan, op); break;
+    case FUSE_STEP_LIST:
+        print_value_name(text, plan, op->input[0].value);
+        if (op->path)
+            fuse_text_add(text, " \"%s\"", op->path);
         break;
     case FUSE_STEP_CONTRACT:
     case FUSE_STEP_JOIN:

@@ -249,6 +249,18 @@ static enum fuse_status compute(struct replay *r, const struct fuse_step *step, 
     return FUSE_OK;
 }
 
+/* Rules are fed with what every rank has of a dense value, which must be finished. */
+static enum fuse_status feed(struct replay *r, const struct fuse_step *step, int rank) {
+    struct fuse_box box[FUSE_MAX_RANGE_BOXES];
+    int64_t at[FUSE_MAX_AXES];
+    int boxes = fuse_holding_boxes(box, r->plan, &step->have, rank, r->turn);
+    for (int i = 0; i < boxes; i++)
+        EACH(at, &box[i]) {
+            FUSE_TRY(check_finished(r, step, rank, step->from, step->have.value, at));
+        }
+    return FUSE_OK;
+}
+
 static enum fuse_status write_out(struct replay *r, const struct fuse_step *step, int rank) {
     struct fuse_box box[FUSE_MAX_RANGE_BOXES];
     int64_t at[FUSE_MAX_AXES];
@@ -317,6 +329,8 @@ static enum fuse_status run_turn(struct replay *r, const struct fuse_step *step)
             FUSE_TRY(compute(r, step, rank));
         else if (step->kind == FUSE_STEP_WRITE)
             FUSE_TRY(write_out(r, step, rank));
+        else if (step->kind == FUSE_STEP_FEED && step->from >= 0)
+            FUSE_TRY(feed(r, step, rank));
     }
     return FUSE_OK;
 }
@@ -433,7 +447,8 @@ static enum fuse_status allocate(struct replay *r) {
             r->cells[i][e] = (struct cell){-1, 0};
     }
     for (int o = 0; o < plan->ir->ops.n; o++)
-        if (plan->ir->ops.at[o]->kind == FUSE_OP_SINK) {
+        if (plan->ir->ops.at[o]->kind == FUSE_OP_SINK &&
+            !fuse_is_relation(plan->ir, plan->ir->ops.at[o]->input[0].value)) {
             r->written[o] = calloc((size_t)fuse_value_elems(value_of(r, plan->ir->ops.at[o]->input[0].value)) + 1, 1);
             if (!r->written[o])
                 return fuse_fail(r->err, FUSE_EMEMORY, "no memory for the replay");

@@ -657,7 +657,7 @@ static void place_shared(struct search *s) {
         for (int u = s->user_begin[v]; u < s->user_begin[v + 1]; u++) {
             int o = s->user[u];
             const struct fuse_op *op = plan->ir->ops.at[o];
-            for (int k = 0; k < op->inputs && op->kind != FUSE_OP_SINK; k++) {
+            for (int k = 0; k < op->inputs && op->kind != FUSE_OP_SINK && op->kind != FUSE_OP_SPARSIFY; k++) {
                 struct fuse_layout layout;
                 int64_t held, block;
                 if (op->input[k].value != v)

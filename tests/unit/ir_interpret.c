@@ -289,7 +289,10 @@ bool interpret(struct interpreted *out, struct fuse_arena *arena, const struct f
         case FUSE_OP_LITERAL:
             memcpy(s.data[op->out], op->data, (size_t)fuse_value_bytes(&ir->values.at[op->out]));
             break;
-        case FUSE_OP_JOIN: return false; /* random programs have no relations */
+        case FUSE_OP_JOIN:
+        case FUSE_OP_SPARSIFY:
+        case FUSE_OP_RULES:
+        case FUSE_OP_DERIVED: return false; /* random programs have no relations */
         case FUSE_OP_EINSUM:
         case FUSE_OP_MAP: run_loop(&s, op); break;
         case FUSE_OP_SINK:

@@ -1,7 +1,8 @@
 /* usage: dump_ir ir|err FILE.fuse [NAME=VALUE ...]
  *
  * ir prints what the program is lowered to, err what is wrong with it (notes and warnings too). What its sources look
- * like stands in FILE.shapes, lines of `x.npy f32 3 4`; a source that is not listed is unknown. Exits with the status of
+ * like stands in FILE.shapes, lines of `x.npy f32 3 4`, of `e.tsv facts 3 4` for rows of ids below the extents, and of
+ * `w.tsv values 3 4` for rows with a value behind them; a source that is not listed is unknown. Exits with the status of
  * the first error; the IR of a correct program is verified. */
 #include "lang/import.h"
 #include "lang/lang.h"
@@ -24,14 +25,35 @@ static bool read_file(struct fuse_program_file *file, const char *path, struct f
     return fclose(stream) == 0;
 }
 
+/* A row with the largest ids is all that matters here. */
+static void make_tally(struct fuse_probe *probe, struct fuse_arena *arena, bool has_value) {
+    struct fuse_tally_part part = {0};
+    enum fuse_column_kind kind[FUSE_MAX_AXES] = {FUSE_COLUMN_IDS};
+    int64_t id[FUSE_MAX_AXES] = {0};
+    for (int a = 0; a < probe->rank; a++)
+        id[a] = probe->extent[a] - 1;
+    fuse_tally_open(&part, arena, probe->rank + has_value);
+    fuse_tally_add(&part, id, 0);
+    if (has_value)
+        kind[probe->rank] = FUSE_COLUMN_REALS;
+    probe->tally = fuse_tally_finish(&part, arena, kind, has_value ? 0 : -1);
+    probe->rank = 0;
+    probe->file_dtype = FUSE_BOOL;
+}
+
 /* One line of the side file; false when it is not about this source. */
-static bool read_shape(struct fuse_probe *probe, char *line, const char *source) {
+static bool read_shape(struct fuse_probe *probe, char *line, const char *source, struct fuse_arena *arena) {
     char *next = NULL;
     const char *name = strtok_r(line, " ", &next), *type = strtok_r(NULL, " ", &next), *extent;
-    if (!name || !type || strcmp(name, source) != 0 || !fuse_dtype_parse(&probe->file_dtype, type))
+    if (!name || !type || strcmp(name, source) != 0)
+        return false;
+    bool has_value = strcmp(type, "values") == 0, is_rows = has_value || strcmp(type, "facts") == 0;
+    if (!is_rows && !fuse_dtype_parse(&probe->file_dtype, type))
         return false;
     while ((extent = strtok_r(NULL, " ", &next)) && probe->rank < FUSE_MAX_AXES)
         probe->extent[probe->rank++] = strtoll(extent, NULL, 10);
+    if (is_rows)
+        make_tally(probe, arena, has_value);
     return true;
 }
 
@@ -44,7 +66,7 @@ static void probe_sources(struct fuse_sources *sources, const char *program, str
         struct fuse_source_request *request = &sources->list.at[s];
         char *next = NULL, *text = fuse_arena_strndup(arena, shapes.text, shapes.bytes);
         for (char *line = strtok_r(text, "\n", &next); line && !request->probed; line = strtok_r(NULL, "\n", &next))
-            request->probed = read_shape(&request->probe, line, request->text);
+            request->probed = read_shape(&request->probe, line, request->text, arena);
     }
 }
 
