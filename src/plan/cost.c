@@ -296,8 +296,7 @@ static int64_t even_tuples(const struct fuse_plan *plan, const struct fuse_op *o
     const struct fuse_value *relation = &plan->ir->values.at[op->input[0].value];
     struct fuse_box all = fuse_box_full(relation->rank, relation->extent);
     int64_t n = fuse_relation_most(plan->ir, op->input[0].value, &all);
-    if (fuse_is_derived(plan->ir, op->input[0].value))
-        n = guess_tuples(relation, n);
+    n = fuse_is_derived(plan->ir, op->input[0].value) ? guess_tuples(relation, n) : n;
     *others = 1;
     for (int i = 0; i < op->indices; i++) {
         int64_t parts = fuse_layout_parts(partition, &plan->mesh, i);
