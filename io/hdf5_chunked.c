@@ -6,7 +6,7 @@
 #include <stdlib.h>
 
 /* Of a rank in a round; a larger chunk goes as a whole. CHUNKS: of all ranks together, but for one of each. */
-enum { ROUND_BYTES = 4 << 20, ROUND_CHUNKS = 16 << 10 };
+enum { ROUND_BYTES = 16 << 20, ROUND_CHUNKS = 16 << 10 };
 
 struct packing {
     struct fuse_comm *comm;

@@ -107,12 +107,12 @@ static bool may_fit(int fd, int64_t bytes) {
 }
 
 /* Not posix_fallocate: where the file system cannot reserve space, it would write every block. */
-static int allocate(int fd, int mode, int64_t bytes) {
+static int allocate(int fd, int64_t bytes) {
     int code;
     if (!may_fit(fd, bytes))
         return ENOSPC;
     do
-        code = fallocate(fd, mode, 0, (off_t)bytes) == 0 ? 0 : errno;
+        code = fallocate(fd, 0, 0, (off_t)bytes) == 0 ? 0 : errno;
     while (code == EINTR);
     return code;
 }
@@ -130,21 +130,10 @@ static enum fuse_status check_room(int code, const struct fuse_output_file *file
 enum fuse_status fuse_output_file_reserve(const struct fuse_output_file *file, int64_t bytes, struct fuse_error *err) {
     if (bytes == 0)
         return FUSE_OK;
-    int code = allocate(file->fd, 0, bytes);
+    int code = allocate(file->fd, bytes);
     if (code == EOPNOTSUPP || code == ENOSYS)
         code = ftruncate(file->fd, (off_t)bytes) == 0 ? 0 : errno;
     return check_room(code, file, bytes, err);
-}
-
-enum fuse_status fuse_output_file_keep_room(const struct fuse_output_file *file, int64_t end, struct fuse_error *err) {
-    int code = allocate(file->fd, FALLOC_FL_KEEP_SIZE, end);
-    return check_room(code == EOPNOTSUPP || code == ENOSYS ? 0 : code, file, end, err);
-}
-
-void fuse_output_file_release(const struct fuse_output_file *file) {
-    struct stat info;
-    if (fstat(file->fd, &info) == 0 && ftruncate(file->fd, info.st_size) != 0)
-        return; /* then the room stays with the file */
 }
 
 /* Never 0. */

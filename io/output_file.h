@@ -33,11 +33,6 @@ enum fuse_status fuse_output_file_open(struct fuse_output_file **out, struct fus
 /* Local, on rank 0: gives the file its size and its room on the disk, for formats that know them only when it exists. */
 enum fuse_status fuse_output_file_reserve(const struct fuse_output_file *file, int64_t bytes,
                                           struct fuse_error *err) FUSE_CHECKED;
-/* Local, on rank 0: keeps room on the disk up to byte `end`, and the size as it is; fuse_output_file_release gives back what
- * lies behind the size. OUTPUT when there is none. */
-enum fuse_status fuse_output_file_keep_room(const struct fuse_output_file *file, int64_t end,
-                                            struct fuse_error *err) FUSE_CHECKED;
-void fuse_output_file_release(const struct fuse_output_file *file);
 /* Local, on every rank after open: the file has no name from now on and ends with the last descriptor; then only discard. */
 void fuse_output_file_forget(struct fuse_output_file *file);
 /* Local. Closes; IO when the system reports a late write error. */

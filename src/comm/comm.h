@@ -85,9 +85,6 @@ enum fuse_status fuse_comm_open_part(struct fuse_comm **out, struct fuse_comm *c
                                      struct fuse_error *err) FUSE_CHECKED;
 /* Collective: a barrier for long waits, which leaves the processor to others meanwhile. */
 enum fuse_status fuse_comm_idle(struct fuse_comm *comm, struct fuse_error *err) FUSE_CHECKED;
-/* Local. For libraries that communicate themselves: the communicator as MPI_Comm_f2c takes it, MPI_COMM_SELF for a job of
- * one rank. MPI must be running. */
-int fuse_comm_mpi_handle(const struct fuse_comm *comm);
 /* Ends the whole job at once with this exit status: for a rank that cannot reach the next agreement. Does not return. */
 _Noreturn void fuse_comm_abort(struct fuse_comm *comm, int status);
 /* Collective: ranks on this rank's node, and this rank's place among them. */

@@ -280,11 +280,6 @@ static const struct fuse_comm_ops mpi_ops = {
     .close = close_mpi,
 };
 
-int fuse_comm_mpi_handle(const struct fuse_comm *comm) {
-    bool is_ours = comm->ops == &mpi_ops;
-    return (int)MPI_Comm_c2f(is_ours ? ((const struct mpi_comm *)comm)->handle : MPI_COMM_SELF);
-}
-
 void fuse_comm_mpi_set_piece(struct fuse_comm *comm, size_t bytes) {
     if (comm->ops == &mpi_ops && bytes > 0 && bytes <= default_piece_bytes)
         mpi_of(comm)->piece_bytes = bytes;

@@ -284,7 +284,7 @@ def main():
     arguments = parser.parse_args()
     binary = os.path.abspath(arguments.binary)
     check_values(binary, arguments.ranks)
-    check_chunks(binary, arguments.ranks)
+    check_chunks(binary, [count for count in arguments.ranks if count != 1])  # 0 ranks: one, without MPI
     check_too_many_chunks(binary)
     check_bad(binary, [0, 4])
     check_crashes(binary, [0, 4])
