@@ -92,16 +92,33 @@ close_it:
 /* false when the scan would not have passed it. */
 static bool take_row(struct fuse_rows *rows, const struct fuse_tsv_line *line) {
     for (int c = 0; c < rows->columns; c++) {
-        if (!line->is_plain && line->field[c] != FUSE_COLUMN_IDS)
+        if (line->field[c] != FUSE_COLUMN_IDS)
             return false;
         rows->id[c][rows->n] = line->id[c];
     }
-    if (rows->value && !line->is_plain && line->not [rows->columns].reason)
+    if (rows->value && line->not [rows->columns].reason)
         return false;
     if (rows->value)
         rows->value[rows->n] = line->value;
     rows->n++;
     return true;
+}
+
+/* Rows of ids only, as many as follow each other: *n more. */
+static enum fuse_status take_ids(struct row_source *source, struct fuse_rows *rows, int64_t *n,
+                                 struct fuse_error *err) {
+    int64_t *to[FUSE_MAX_AXES + 1];
+    for (int c = 0; c < rows->columns; c++)
+        to[c] = rows->id[c] + rows->n;
+    double *value = rows->value ? rows->value + rows->n : NULL;
+    to[rows->columns] = (int64_t *)value; /* for a moment */
+    FUSE_TRY(fuse_tsv_next_ids(&source->reader, to, rows->most - rows->n, n, err));
+    for (int64_t i = 0, integer; value && i < *n; i++) {
+        memcpy(&integer, &value[i], sizeof integer);
+        value[i] = (double)integer;
+    }
+    rows->n += *n;
+    return FUSE_OK;
 }
 
 static enum fuse_status next_rows(struct fuse_row_source *handle, struct fuse_rows *rows, struct fuse_error *err) {
@@ -118,6 +135,10 @@ static enum fuse_status next_rows(struct fuse_row_source *handle, struct fuse_ro
         return FUSE_OK;
     }
     while (source->columns > 0 && rows->n < rows->most) {
+        int64_t n;
+        FUSE_TRY(take_ids(source, rows, &n, err));
+        if (n > 0)
+            continue;
         FUSE_TRY(fuse_tsv_next(&source->reader, &line, err));
         if (line.kind == FUSE_TSV_END)
             break;

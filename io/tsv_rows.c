@@ -1,6 +1,7 @@
 #include "io/tsv_rows.h"
 
 #include "io/decimal.h"
+#include "io/tsv_ids.h"
 
 #include <ctype.h>
 #include <math.h>
@@ -10,7 +11,8 @@
 #include <strings.h>
 
 /* A line with its line feed, or with the one that is put behind the last line of a file. */
-enum { BUFFER_BYTES = FUSE_TSV_LINE_BYTES + 1, SLACK_BYTES = FUSE_FIELD_SLACK };
+enum { BUFFER_BYTES = FUSE_TSV_LINE_BYTES + 1, SLACK_BYTES = FUSE_TSV_IDS_SLACK };
+_Static_assert((int)FUSE_TSV_IDS_SLACK >= (int)FUSE_FIELD_SLACK, "fields are read on, too");
 
 char fuse_tsv_separator(const char *path) {
     size_t bytes = strlen(path);
@@ -267,7 +269,6 @@ static void take_line(struct fuse_tsv_line *out, const struct fuse_tsv_reader *r
         return;
     }
     out->kind = FUSE_TSV_ROW;
-    out->is_plain = false;
     at = text;
     for (int c = 0; c < r->columns; c++) {
         struct field field = cut_field(&at, at, end, r->separator);
@@ -284,32 +285,6 @@ static void take_line(struct fuse_tsv_line *out, const struct fuse_tsv_reader *r
     }
 }
 
-/* Lines of plain ids: the end of the line, or NULL where something else stands. */
-static const char *take_ids(struct fuse_tsv_line *out, const struct fuse_tsv_reader *r, const char *at) {
-    enum { SURE_DIGITS = 18 }; /* below 2^60 */
-    for (int c = 0; c < r->columns; c++) {
-        const char *first = at;
-        bool is_last = c + 1 == r->columns;
-        /* The line feed ends this, and too many digits wrap around without harm. */
-        uint64_t id = 0;
-        for (unsigned digit; (digit = (unsigned)(unsigned char)*at - '0') < 10; at++)
-            id = 10 * id + digit;
-        if (at == first || at - first > SURE_DIGITS)
-            return NULL;
-        if (is_last && *at == '\r')
-            at++;
-        if (*at != (is_last ? '\n' : r->separator))
-            return NULL;
-        at += !is_last;
-        out->id[c] = (int64_t)id;
-    }
-    out->kind = FUSE_TSV_ROW;
-    out->is_plain = true;
-    out->last = FUSE_COLUMN_IDS;
-    out->value = (double)out->id[r->columns - 1];
-    return at;
-}
-
 enum fuse_status fuse_tsv_next(struct fuse_tsv_reader *r, struct fuse_tsv_line *out, struct fuse_error *err) {
     int64_t begin = r->base + (int64_t)r->at;
     if (begin >= r->end || begin >= r->file_bytes) {
@@ -322,12 +297,35 @@ enum fuse_status fuse_tsv_next(struct fuse_tsv_reader *r, struct fuse_tsv_line *
         fail_line(out, FUSE_TSV_LINE_BYTES, "a line of more than 262144 bytes");
         return FUSE_OK;
     }
-    const char *text = r->buffer + r->at, *end = take_ids(out, r, text);
-    if (!end) {
-        end = memchr(text, '\n', r->complete - r->at);
-        take_line(out, r, text, end);
-    }
+    const char *text = r->buffer + r->at, *end = memchr(text, '\n', r->complete - r->at);
+    take_line(out, r, text, end);
     r->at = (size_t)(end - r->buffer) + 1;
+    return FUSE_OK;
+}
+
+/* Where in the buffer the lines end that begin in the range and are complete. */
+static const char *range_end(const struct fuse_tsv_reader *r) {
+    int64_t rest = r->end - r->base;
+    return r->buffer + (rest < (int64_t)r->complete ? (size_t)rest : r->complete);
+}
+
+enum fuse_status fuse_tsv_next_ids(struct fuse_tsv_reader *r, int64_t *const *id, int64_t most, int64_t *n,
+                                   struct fuse_error *err) {
+    *n = 0;
+    while (*n < most) {
+        int64_t begin = r->base + (int64_t)r->at;
+        if (begin >= r->end || begin >= r->file_bytes)
+            break;
+        if (r->at >= r->complete)
+            FUSE_TRY(refill(r, err));
+        if (r->complete == 0) /* the line is too long */
+            break;
+        const char *at = r->buffer + r->at, *end = range_end(r);
+        const char *behind = fuse_tsv_take_ids(at, end, r->separator, r->columns, id, most, n);
+        r->at = (size_t)(behind - r->buffer);
+        if (behind < end)
+            break;
+    }
     return FUSE_OK;
 }
 
@@ -418,9 +416,7 @@ enum fuse_status fuse_tsv_next_fields(struct fuse_tsv_reader *r, struct fuse_fie
         fail_fields(out, FUSE_TSV_LINE_BYTES, "a line of more than 262144 bytes");
         return FUSE_OK;
     }
-    int64_t rest = r->end - r->base;
-    size_t limit = rest < (int64_t)r->complete ? (size_t)rest : r->complete;
-    const char *at = r->buffer + r->at, *end = r->buffer + limit;
+    const char *at = r->buffer + r->at, *end = range_end(r);
     while (at < end && out->n < FUSE_FIELD_ROWS) {
         if ((unsigned char)*at <= ' ' && is_blank_line(r, at)) {
             out->end = FUSE_FIELDS_BLANK;

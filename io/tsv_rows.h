@@ -22,7 +22,6 @@ enum fuse_tsv_kind {
 struct fuse_tsv_line {
     enum fuse_tsv_kind kind;
     int64_t id[FUSE_MAX_AXES]; /* 0 where the field is no id */
-    bool is_plain;             /* all fields are ids, and the two arrays behind are not set */
     enum fuse_column_kind field[FUSE_MAX_AXES];
     struct {
         const char *reason; /* why it is no id, the last one: no value; NULL: it is */
@@ -61,6 +60,11 @@ enum fuse_status fuse_tsv_count_fields(int64_t *out, struct fuse_bytes *file, in
 /* The next line, until one is BAD. A status is a failure to read; what is wrong with the text is a line. */
 enum fuse_status fuse_tsv_next(struct fuse_tsv_reader *reader, struct fuse_tsv_line *out,
                                struct fuse_error *err) FUSE_CHECKED;
+
+/* The next lines as long as they are ids and nothing else, up to `most` of them: id[c][0 .. *n). With none, the next line is
+ * another one, or there is none. */
+enum fuse_status fuse_tsv_next_ids(struct fuse_tsv_reader *reader, int64_t *const *id, int64_t most, int64_t *n,
+                                   struct fuse_error *err) FUSE_CHECKED;
 
 /* The next rows as fields: as many as are at hand, 0 when no further row begins in the range. Like lines, but columns that
  * out->is_symbolic says are not looked at closer than that they have no blanks around them. */

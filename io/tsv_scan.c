@@ -5,6 +5,9 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
+
+enum { BATCH = 1024 };
 
 struct first_row {
     bool is_symbols;
@@ -22,8 +25,9 @@ struct part {
         int64_t row, column;
         char reason[160];
     } refusal[FUSE_MAX_AXES];
-    bool is_blank;             /* blank lines stand behind the rows */
-    struct fuse_tsv_line line; /* the last one: BAD when something is wrong with it */
+    bool is_blank;              /* blank lines stand behind the rows */
+    struct fuse_tsv_line line;  /* the last one: BAD when something is wrong with it */
+    int64_t *id[FUSE_MAX_AXES]; /* [BATCH] rows at hand */
 };
 
 static void take_kinds(struct part *part, const struct fuse_tsv_line *line) {
@@ -43,14 +47,19 @@ static void take_row(struct part *part, const struct fuse_tsv_line *line) {
     int64_t row = part->tally.rows;
     if (line->last != FUSE_COLUMN_IDS && part->last_not_id < 0)
         part->last_not_id = row;
-    if (!line->is_plain)
-        take_kinds(part, line);
+    take_kinds(part, line);
     fuse_tally_add(&part->tally, line->id, row);
 }
 
 static enum fuse_status scan_lines(struct part *part, struct fuse_tsv_reader *reader, struct fuse_error *err) {
     struct fuse_tsv_line *line = &part->line;
     for (;;) {
+        int64_t n = 0;
+        if (!part->is_blank)
+            FUSE_TRY(fuse_tsv_next_ids(reader, part->id, BATCH, &n, err));
+        fuse_tally_add_rows(&part->tally, (const int64_t *const *)part->id, n, part->tally.rows);
+        if (n > 0)
+            continue;
         FUSE_TRY(fuse_tsv_next(reader, line, err));
         bool is_row = line->kind == FUSE_TSV_ROW;
         if (line->kind == FUSE_TSV_END || line->kind == FUSE_TSV_BAD || (is_row && part->is_blank))
@@ -74,7 +83,12 @@ static enum fuse_status scan_part(struct part *part, struct fuse_arena *arena, s
     if (begin == end)
         return FUSE_OK;
     FUSE_TRY(fuse_tsv_open(&reader, file, file_bytes, begin, end, separator, columns, path, err));
-    enum fuse_status st = scan_lines(part, &reader, err);
+    int64_t *ids = malloc((size_t)columns * BATCH * sizeof *ids);
+    for (int c = 0; ids && c < columns; c++)
+        part->id[c] = ids + c * BATCH;
+    enum fuse_status st =
+        ids ? scan_lines(part, &reader, err) : fuse_fail(err, FUSE_EMEMORY, "no memory to read %s", path);
+    free(ids);
     fuse_tsv_close(&reader);
     return st;
 }
@@ -164,7 +178,7 @@ static enum fuse_status look_at_first(struct first_row *out, struct fuse_bytes *
     enum fuse_status st = fuse_tsv_next(&reader, &line, err);
     fuse_tsv_close(&reader);
     FUSE_TRY(st);
-    out->is_symbols = line.kind == FUSE_TSV_ROW && !line.is_plain && line.not [columns - 1].reason;
+    out->is_symbols = line.kind == FUSE_TSV_ROW && line.not [columns - 1].reason;
     for (int c = 0; c < columns && out->is_symbols; c++)
         out->is_symbols = line.field[c] == FUSE_COLUMN_SYMBOLS;
     if (!out->is_symbols)

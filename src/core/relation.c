@@ -77,20 +77,50 @@ static int shift_for(int64_t id, int shift, int bins) {
     return shift;
 }
 
-void fuse_tally_add(struct fuse_tally_part *part, const int64_t *id, int64_t row) {
-    for (int c = 0; c < part->columns; c++) {
-        if (id[c] > part->largest[c] || (id[c] == part->largest[c] && row < part->largest_row[c])) {
-            part->largest[c] = id[c];
-            part->largest_row[c] = row;
-        }
-        fuse_tally_widen(part, c, shift_for(id[c], part->shift[c], FUSE_TALLY_BINS));
-        part->bin[c][id[c] >> part->shift[c]]++;
-        if (part->pair && c < 2)
-            fuse_tally_widen_pair(part, c, shift_for(id[c], part->pair_shift[c], FUSE_TALLY_PAIR_BINS));
+static int64_t largest_of(const int64_t *id, int64_t n) {
+    int64_t largest = -1;
+    for (int64_t i = 0; i < n; i++)
+        largest = id[i] > largest ? id[i] : largest;
+    return largest;
+}
+
+static void add_column(struct fuse_tally_part *part, int c, const int64_t *id, int64_t n, int64_t row) {
+    int64_t largest = largest_of(id, n), first = 0;
+    if (largest >= part->largest[c]) {
+        while (id[first] != largest)
+            first++;
+        if (largest > part->largest[c] || row + first < part->largest_row[c])
+            part->largest_row[c] = row + first;
+        part->largest[c] = largest;
     }
-    if (part->pair)
-        part->pair[(id[0] >> part->pair_shift[0]) * FUSE_TALLY_PAIR_BINS + (id[1] >> part->pair_shift[1])]++;
-    part->rows++;
+    fuse_tally_widen(part, c, shift_for(largest, part->shift[c], FUSE_TALLY_BINS));
+    if (part->pair && c < 2)
+        fuse_tally_widen_pair(part, c, shift_for(largest, part->pair_shift[c], FUSE_TALLY_PAIR_BINS));
+    int64_t *bin = part->bin[c];
+    int shift = part->shift[c];
+    for (int64_t i = 0; i < n; i++)
+        bin[id[i] >> shift]++;
+}
+
+void fuse_tally_add_rows(struct fuse_tally_part *part, const int64_t *const *id, int64_t n, int64_t row) {
+    if (n == 0)
+        return;
+    for (int c = 0; c < part->columns; c++)
+        add_column(part, c, id[c], n, row);
+    if (part->pair) {
+        const int64_t *a = id[0], *b = id[1];
+        int x = part->pair_shift[0], y = part->pair_shift[1];
+        for (int64_t i = 0; i < n; i++)
+            part->pair[(a[i] >> x) * FUSE_TALLY_PAIR_BINS + (b[i] >> y)]++;
+    }
+    part->rows += n;
+}
+
+void fuse_tally_add(struct fuse_tally_part *part, const int64_t *id, int64_t row) {
+    const int64_t *column[FUSE_MAX_AXES];
+    for (int c = 0; c < part->columns; c++)
+        column[c] = &id[c];
+    fuse_tally_add_rows(part, column, 1, row);
 }
 
 /* ---- the whole ---- */

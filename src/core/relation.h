@@ -83,6 +83,8 @@ void fuse_tally_open(struct fuse_tally_part *part, struct fuse_arena *arena, int
 /* One more row, number `row` of the file (from 0). Ids >= 0. A column that turns out not to be ids is left out when the tally
  * is made: add 0 for it. */
 void fuse_tally_add(struct fuse_tally_part *part, const int64_t *id, int64_t row);
+/* The same of n rows: row `row` + i has the ids id[column][i]. */
+void fuse_tally_add_rows(struct fuse_tally_part *part, const int64_t *const *id, int64_t n, int64_t row);
 /* Makes the bins of a column at least 1 << shift wide, so that parts can be added up bin by bin. */
 void fuse_tally_widen(struct fuse_tally_part *part, int column, int shift);
 void fuse_tally_widen_pair(struct fuse_tally_part *part, int column, int shift);

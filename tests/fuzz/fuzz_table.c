@@ -18,7 +18,7 @@ struct counted {
 static void count_line(struct counted *counted, const struct fuse_tsv_line *line, int columns) {
     counted->rows++;
     for (int c = 0; c < columns; c++) {
-        enum fuse_column_kind kind = line->is_plain ? FUSE_COLUMN_IDS : line->field[c];
+        enum fuse_column_kind kind = line->field[c];
         if (line->id[c] < 0 || line->id[c] >= FUSE_MAX_EXTENT || (kind != FUSE_COLUMN_IDS && line->id[c] != 0))
             abort();
         counted->kind[c] = kind > counted->kind[c] ? kind : counted->kind[c];
@@ -41,6 +41,39 @@ static void read_share(struct counted *counted, struct memory_file *file, const 
         if (line.kind == FUSE_TSV_END)
             break;
         if (line.kind != FUSE_TSV_BLANK)
+            count_line(counted, &line, tally->columns);
+    }
+    fuse_tsv_close(&reader);
+}
+
+/* The same with batches of ids. */
+static void read_batches(struct counted *counted, struct memory_file *file, const struct fuse_tally *tally,
+                         char separator, int share, int shares) {
+    enum { BATCH = 7 };
+    static int64_t store[FUSE_MAX_AXES][BATCH];
+    int64_t *id[FUSE_MAX_AXES], n, bytes = (int64_t)file->size;
+    int64_t begin = fuse_split_begin(bytes, shares, share), end = fuse_split_begin(bytes, shares, share + 1);
+    struct fuse_tsv_reader reader;
+    struct fuse_tsv_line line = {.kind = FUSE_TSV_ROW};
+    struct fuse_error err = {0};
+    for (int c = 0; c < tally->columns; c++)
+        id[c] = store[c];
+    if (fuse_tsv_open(&reader, &file->bytes, bytes, begin, end, separator, tally->columns, "fuzz", &err) != FUSE_OK)
+        abort();
+    while (line.kind != FUSE_TSV_END) {
+        if (fuse_tsv_next_ids(&reader, id, BATCH, &n, &err) != FUSE_OK)
+            abort();
+        for (int64_t i = 0; i < n; i++) {
+            struct fuse_tsv_line row = {.kind = FUSE_TSV_ROW};
+            for (int c = 0; c < tally->columns; c++)
+                row.id[c] = store[c][i];
+            count_line(counted, &row, tally->columns);
+        }
+        if (n > 0)
+            continue;
+        if (fuse_tsv_next(&reader, &line, &err) != FUSE_OK || line.kind == FUSE_TSV_BAD)
+            abort();
+        if (line.kind == FUSE_TSV_ROW)
             count_line(counted, &line, tally->columns);
     }
     fuse_tsv_close(&reader);
@@ -75,7 +108,7 @@ static bool read_fields(int64_t *rows, struct memory_file *file, int columns, ch
 }
 
 static void check_rows(const struct fuse_tally *tally, struct memory_file *file, char separator, int shares) {
-    struct counted counted = {0};
+    struct counted counted = {0}, batches = {0};
     int64_t rows = 0;
     bool is_good = true;
     for (int share = 0; share < shares && tally->columns > 0; share++)
@@ -86,6 +119,10 @@ static void check_rows(const struct fuse_tally *tally, struct memory_file *file,
         abort();
     for (int share = 0; share < shares && tally->columns > 0; share++)
         read_share(&counted, file, tally, separator, share, shares);
+    for (int share = 0; share < shares && tally->columns > 0; share++)
+        read_batches(&batches, file, tally, separator, share, shares);
+    if (memcmp(&counted, &batches, sizeof counted) != 0)
+        abort();
     if (counted.rows != tally->rows)
         abort();
     for (int c = 0; c < tally->columns; c++)
