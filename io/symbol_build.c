@@ -345,18 +345,24 @@ static enum fuse_status fill_shelves(struct fuse_symbol_builder *b) {
 
 /* The ids of a file's rows in the place of the numbers of its symbols, and what they count up to. */
 static void number_rows(struct fuse_symbol_builder *b, struct fuse_kept_rows *kept, struct fuse_tally_part *tally) {
-    int64_t id[FUSE_MAX_AXES] = {0}, row = 0;
+    enum { BATCH = 512 };
+    int64_t store[FUSE_MAX_AXES][BATCH] = {{0}}; /* 0 for values */
+    const int64_t *id[FUSE_MAX_AXES];
+    for (int c = 0; c < FUSE_MAX_AXES; c++)
+        id[c] = store[c];
     for (int64_t k = 0; k < kept->blocks; k++) {
         struct fuse_kept_place at;
-        int n;
-        fuse_kept_rows_block(kept, &at, &n, k);
-        for (int c = 0; c < kept->columns; c++)
-            for (int i = 0; kept->is_symbolic[c] && i < n; i++)
-                at.symbol[c][i] = b->id[at.symbol[c][i]];
-        for (int i = 0; i < n; i++) {
+        int rows;
+        fuse_kept_rows_block(kept, &at, &rows, k);
+        for (int from = 0, n; from < rows; from += n) {
+            n = rows - from < BATCH ? rows - from : BATCH;
             for (int c = 0; c < kept->columns; c++)
-                id[c] = kept->is_symbolic[c] ? (int64_t)at.symbol[c][i] : at.id[c][i];
-            fuse_tally_add(tally, id, row++);
+                if (kept->is_symbolic[c])
+                    for (int i = 0; i < n; i++)
+                        store[c][i] = at.symbol[c][from + i] = b->id[at.symbol[c][from + i]];
+                else
+                    memcpy(store[c], at.id[c] + from, (size_t)n * sizeof **store);
+            fuse_tally_add_rows(tally, id, n, tally->rows);
         }
     }
 }

@@ -77,6 +77,7 @@ struct fuse_symbol_builder {
     int64_t *constant; /* numbers of the constants on rank 0 */
     int64_t *count;    /* [tables] */
     struct fuse_symbol_key key[FUSE_MOST_KEYS];
+    uint32_t guess[FUSE_MOST_KEYS];
 };
 
 /* Local: the parts that the request names. */

@@ -128,9 +128,11 @@ static bool find_symbols(struct fuse_symbol_builder *b, struct fuse_symbol_part 
         for (int c = 0; c < fields->columns; c++) {
             if (!fields->is_symbolic[c])
                 continue;
-            const struct fuse_symbol_key *key = &b->key[k++];
-            bool is_new;
-            uint32_t number = fuse_dictionary_find(&b->met, key, &is_new);
+            const struct fuse_symbol_key *key = &b->key[k];
+            bool is_new = false;
+            uint32_t number = b->guess[k++];
+            if (number == FUSE_DICTIONARY_UNKNOWN)
+                number = fuse_dictionary_find(&b->met, key, &is_new);
             int64_t place = part->base + fields->begin[i] + c;
             if (is_new && !add_symbol(b, part, key, place, fields->text[i])) {
                 part->found.rows += i;
@@ -164,8 +166,7 @@ static enum fuse_status take_rows(struct fuse_symbol_builder *b, struct fuse_sym
         }
     FUSE_TRY(fuse_dictionary_reserve(&b->met, (size_t)keys, bytes, b->err));
     FUSE_TRY(grow((void **)&b->sent, &b->sent_room, b->sents + keys, sizeof *b->sent, b->err));
-    for (int k = 0; k < keys; k++)
-        fuse_dictionary_prefetch_record(&b->met, b->key[k].hash);
+    fuse_dictionary_guess(&b->met, b->guess, b->key, keys);
     if (part->kept) {
         FUSE_TRY(fuse_kept_rows_grow(part->kept, &to, fields->n, b->err));
         for (int c = 0; c < fields->columns; c++)

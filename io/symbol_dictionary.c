@@ -2,14 +2,33 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
-enum { FIRST_SLOTS = 1 << 10, UNIT = FUSE_DICTIONARY_UNIT };
+enum { FIRST_SLOTS = 1 << 10, UNIT = FUSE_DICTIONARY_UNIT, HUGE_PAGE = 2 << 20 };
 
 /* In front of the text, which is padded with zeros to whole words. */
 struct record {
     uint32_t number;
     uint16_t bytes, table;
 };
+
+/* Memory that is looked at all over: large pages spare a walk through tables for each look. */
+static void *allocate(size_t bytes) {
+    if (bytes < HUGE_PAGE)
+        return malloc(bytes);
+    size_t rounded = (bytes + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE;
+    void *at = aligned_alloc(HUGE_PAGE, rounded);
+    if (at)
+        madvise(at, rounded, MADV_HUGEPAGE);
+    return at;
+}
+
+static uint64_t *allocate_slots(size_t slots) {
+    uint64_t *slot = allocate(slots * sizeof *slot);
+    if (slot)
+        memset(slot, 0, slots * sizeof *slot);
+    return slot;
+}
 
 static const uint64_t factor = 0x9E3779B97F4A7C15u;
 
@@ -43,7 +62,7 @@ int fuse_dictionary_owner(uint64_t hash, int ranks) {
 
 enum fuse_status fuse_dictionary_open(struct fuse_dictionary *d, uint64_t seed, struct fuse_error *err) {
     *d = (struct fuse_dictionary){.seed = seed, .slots = FIRST_SLOTS};
-    d->slot = calloc(d->slots, sizeof *d->slot);
+    d->slot = allocate_slots(d->slots);
     return d->slot ? FUSE_OK : fuse_fail(err, FUSE_EMEMORY, "no memory for symbols");
 }
 
@@ -79,7 +98,7 @@ bool fuse_dictionary_each(const struct fuse_dictionary *d, size_t *at, struct fu
 }
 
 static enum fuse_status grow_slots(struct fuse_dictionary *d, size_t slots, struct fuse_error *err) {
-    uint64_t *slot = calloc(slots, sizeof *slot);
+    uint64_t *slot = allocate_slots(slots);
     struct fuse_symbol_key key;
     if (!slot)
         return fuse_fail(err, FUSE_EMEMORY, "no memory for symbols");
@@ -108,15 +127,18 @@ enum fuse_status fuse_dictionary_reserve(struct fuse_dictionary *d, size_t more,
     size_t room = d->log_room ? d->log_room : 1 << 16;
     while (log + FUSE_FIELD_SLACK > room)
         room *= 2;
-    char *larger = realloc(d->log, room);
+    char *larger = allocate(room);
     if (!larger)
         return fuse_fail(err, FUSE_EMEMORY, "no memory for symbols");
+    if (d->log_bytes > 0)
+        memcpy(larger, d->log, d->log_bytes);
+    free(d->log);
     d->log = larger;
     d->log_room = room;
     return FUSE_OK;
 }
 
-static bool is_same(const struct record *record, const struct fuse_symbol_key *key) {
+static inline bool is_same(const struct record *record, const struct fuse_symbol_key *key) {
     const char *a = (const char *)(record + 1), *b = key->text;
     size_t bytes = key->bytes;
     if (record->bytes != bytes || record->table != key->table)
@@ -125,6 +147,24 @@ static bool is_same(const struct record *record, const struct fuse_symbol_key *k
         if (load(a) != load(b))
             return false;
     return load(a) == load_tail(b, bytes);
+}
+
+void fuse_dictionary_guess(const struct fuse_dictionary *d, uint32_t *number, const struct fuse_symbol_key *key,
+                           int n) {
+    enum { GROUP = 128 };
+    static const struct record none = {0, 0, 0};
+    const struct record *at[GROUP];
+    for (int first = 0; first < n; first += GROUP) {
+        int end = n - first < GROUP ? n : first + GROUP;
+        for (int k = first; k < end; k++) {
+            uint64_t slot = d->slot[key[k].hash & (d->slots - 1)];
+            bool fits = slot && (slot ^ key[k].hash) >> 32 == 0;
+            at[k - first] = fits ? (const struct record *)(d->log + ((slot & UINT32_MAX) - 1) * UNIT) : &none;
+            __builtin_prefetch(at[k - first]);
+        }
+        for (int k = first; k < end; k++)
+            number[k] = is_same(at[k - first], &key[k]) ? at[k - first]->number : FUSE_DICTIONARY_UNKNOWN;
+    }
 }
 
 static uint32_t add(struct fuse_dictionary *d, size_t at, const struct fuse_symbol_key *key) {

@@ -38,15 +38,14 @@ void fuse_dictionary_clear(struct fuse_dictionary *d);
 /* Room for `more` symbols of FUSE_SYMBOL_BYTES at most, so that what follows cannot fail. MEMORY. */
 enum fuse_status fuse_dictionary_reserve(struct fuse_dictionary *d, size_t more, size_t bytes,
                                          struct fuse_error *err) FUSE_CHECKED;
-/* To be called some time before fuse_dictionary_find, in this order. */
+/* To be called some time before the two that follow. */
 static inline void fuse_dictionary_prefetch_slot(const struct fuse_dictionary *d, uint64_t hash) {
     __builtin_prefetch(&d->slot[hash & (d->slots - 1)]);
 }
-static inline void fuse_dictionary_prefetch_record(const struct fuse_dictionary *d, uint64_t hash) {
-    uint64_t slot = d->slot[hash & (d->slots - 1)];
-    if (slot)
-        __builtin_prefetch(d->log + ((slot & UINT32_MAX) - 1) * FUSE_DICTIONARY_UNIT);
-}
+/* Numbers of n symbols as far as they are found at the first look, which is nearly all that are there;
+ * FUSE_DICTIONARY_UNKNOWN: it may be there or not. Looks at many at once, where a search waits for memory at each. */
+#define FUSE_DICTIONARY_UNKNOWN UINT32_MAX
+void fuse_dictionary_guess(const struct fuse_dictionary *d, uint32_t *number, const struct fuse_symbol_key *key, int n);
 /* The number of the symbol, which is added when it is new; *is_new says so. */
 uint32_t fuse_dictionary_find(struct fuse_dictionary *d, const struct fuse_symbol_key *key, bool *is_new);
 

@@ -31,12 +31,21 @@ if sys.argv[2] == "symbols":
 print(time.perf_counter() - start)
 """
 
-PROGRAM = """
+# Of the symbols of both columns there is one table, as pandas has one.
+PROGRAMS = {
+    "symbols": """
+Edge(x,y) = "edges.tsv"
+Seed(x) = "seeds.tsv"
+Degree[x] = Edge(x,y) Seed(x) Seed(y)
+Total = Degree[x]
+export Total
+""",
+    "integers": """
 Edge(x,y) = "edges.tsv"
 Degree[x] = Edge(x,y)
 Total = Degree[x]
 export Total
-"""
+"""}
 
 
 def write_files(folder, megabytes):
@@ -51,7 +60,9 @@ def write_files(folder, megabytes):
                 rows = zip(draw(100000).tolist(), draw(100000).tolist())
                 stream.write(b"".join(b"%s\t%s\n" % row for row in rows))
         with open(os.path.join(folder, name, "p.fuse"), "w") as stream:
-            stream.write(PROGRAM)
+            stream.write(PROGRAMS[name])
+    with open(os.path.join(folder, "symbols", "seeds.tsv"), "wb") as stream:
+        stream.write(b"\n".join(names[:100].tolist()))
 
 
 def read_pandas(folder, name):
