@@ -102,10 +102,12 @@ static enum fuse_status write_tuples(struct fuse_text_runs *text, const struct f
         size_t digits = 0;
         for (int a = 0; a < shape->member->rank; a++)
             id[a] = rows->id[a][i];
-        if (rows->value)
-            digits = write_value(value, dtype, (const char *)rows->value + (size_t)i * fuse_dtype_bytes(dtype));
-        if (rows->value && digits == 0)
-            value[digits++] = '0';
+        if (rows->value) {
+            const char *at = (const char *)rows->value + (size_t)i * fuse_dtype_bytes(dtype);
+            digits = write_value(value, dtype, at);
+            if (digits == 0)
+                digits = fuse_text_number(value, dtype, dtype, at);
+        }
         FUSE_TRY(append_line(text, form, id, shape->member->rank, value, digits, err));
     }
     return FUSE_OK;

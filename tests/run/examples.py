@@ -28,9 +28,11 @@ OPTIONS = {
     "attention": [["--size", "toy"], ["--size", "toy", "--causal"], ["--size", "small", "--causal"]],
     "transformer_block": [["--size", "toy"], ["--size", "small"]],
     "digits": [[], ["--scale", "--rows", "5000"]],
+    "debian_deps": [["--index", "/var/lib/dpkg/status"]],
 }
 # Integers, which rounding does not reach.
-SAME_EVERYWHERE = {"digits": ["output/predictions.npy", "scale-output/predictions.npy"]}
+SAME_EVERYWHERE = {"digits": ["output/predictions.npy", "scale-output/predictions.npy"],
+                   "debian_deps": ["output/circle.tsv", "output/height.tsv", "output/unneeded.tsv"]}
 OUTPUTS = {"attention": "output/out.npy", "transformer_block": "output/out.npy", "digits": "output/predictions.npy"}
 HEAVY = re.compile(r"--size large|--scale(?! --rows)")
 
