@@ -5,6 +5,7 @@
 
 #define BATCH 128
 #define FIRST_SLOTS 64
+#define BIT_ROW ((uint32_t)1 << 31)
 
 void fuse_set_open(struct fuse_set *set, enum fuse_set_kind kind, enum fuse_dtype dtype, int keys, bool is_marked) {
     const int value = kind == FUSE_SET_FACTS ? 0 : kind == FUSE_SET_TOTAL ? 2 : 1;
@@ -14,8 +15,9 @@ void fuse_set_open(struct fuse_set *set, enum fuse_set_kind kind, enum fuse_dtyp
 }
 
 void fuse_set_close(struct fuse_set *set, struct fuse_ledger *ledger) {
-    if (fuse_block_resize(&set->block, ledger, 0))
-        set->slots = set->n = 0;
+    if (fuse_block_resize(&set->block, ledger, 0) && fuse_block_resize(&set->head, ledger, 0) &&
+        fuse_block_resize(&set->bits, ledger, 0) && fuse_block_resize(&set->unmoved, ledger, 0))
+        set->slots = set->n = set->hashed = set->bitmaps = 0;
 }
 
 /* Where the search for a key begins. */
@@ -80,7 +82,7 @@ static bool grow(struct fuse_set *set, struct fuse_ledger *ledger, int64_t slots
 
 bool fuse_set_reserve(struct fuse_set *set, struct fuse_ledger *ledger, int64_t more) {
     int64_t slots = set->slots > 0 ? set->slots : FIRST_SLOTS;
-    while ((set->n + more) * 10 > slots * 7)
+    while ((set->hashed + more) * 10 > slots * 7)
         slots *= 2;
     return slots == set->slots || grow(set, ledger, slots);
 }
@@ -131,8 +133,128 @@ static void add_single(struct fuse_set *set, const uint64_t *rows, int n, const 
         added++;
     }
     set->n += added;
+    set->hashed += added;
     if (fresh)
         fresh->n += added;
+}
+
+/* ---- rows of bits ---- */
+
+void fuse_set_expect_rows(struct fuse_set *set, int64_t first_extent, int64_t second_extent, int second_bits) {
+    if (set->stride != 1 || second_bits == 0 || first_extent > INT32_MAX || second_extent > INT32_MAX)
+        return;
+    set->row_shift = second_bits;
+    set->rows = first_extent;
+    set->row_words = (second_extent + 63) / 64;
+}
+
+/* Counting costs 4 bytes a row, bits as much as the keys that they stand for. */
+static bool count_rows(struct fuse_set *set, struct fuse_ledger *ledger) {
+    if (set->n < 1024 || set->n * 4 < set->rows || set->head.bytes > 0)
+        return set->head.bytes > 0;
+    if (!fuse_block_resize(&set->head, ledger, (size_t)set->rows * sizeof(uint32_t)))
+        return false;
+    uint32_t *head = set->head.at;
+    const uint64_t *slot = set->block.at;
+    for (int64_t at = 0; at < set->slots; at++)
+        if (slot[at] != 0)
+            head[(slot[at] - 1) >> set->row_shift]++;
+    return true;
+}
+
+static inline uint64_t *bit_word(const struct fuse_set *set, uint32_t head, uint64_t key) {
+    const uint64_t id = key & (((uint64_t)1 << set->row_shift) - 1);
+    return (uint64_t *)set->bits.at + (int64_t)(head & ~BIT_ROW) * set->row_words + (int64_t)(id >> 6);
+}
+
+/* Bits for a row that has `count` keys, unless memory is short. */
+static void give_bits(struct fuse_set *set, struct fuse_ledger *ledger, uint32_t *head) {
+    const int64_t more = set->bitmaps + 1, room = (int64_t)(set->unmoved.bytes / sizeof(uint32_t));
+    if (more > room) {
+        const int64_t larger = room < 16 ? 16 : room * 3 / 2;
+        if (!fuse_block_resize(&set->bits, ledger, (size_t)(larger * set->row_words) * 8) ||
+            !fuse_block_resize(&set->unmoved, ledger, (size_t)larger * sizeof(uint32_t)))
+            return;
+    }
+    ((uint32_t *)set->unmoved.at)[set->bitmaps] = *head;
+    *head = BIT_ROW | (uint32_t)set->bitmaps;
+    set->bitmaps = more;
+}
+
+/* Most rows of a batch are there already, and are dropped before anything is looked up elsewhere. */
+static void add_bits(struct fuse_set *set, struct fuse_ledger *ledger, const uint64_t *rows, int n,
+                     struct fuse_run *fresh) {
+    uint32_t *head = set->head.at;
+    uint64_t left[BATCH], at[BATCH], *slots = set->block.at, *out = fresh ? fuse_run_row(fresh, fresh->n) : NULL;
+    const uint64_t mask = (uint64_t)set->slots - 1;
+    const int shift = set->row_shift;
+    const uint32_t many = set->row_words < 64 ? 32 : (uint32_t)(set->row_words / 2);
+    int64_t added = 0;
+    int m = 0;
+    for (int i = 0; i < n; i++) {
+        const uint64_t key = rows[i];
+        const uint32_t row = head[key >> shift];
+        if ((row & BIT_ROW) && (*bit_word(set, row, key) >> (key & 63) & 1))
+            continue;
+        left[m] = key;
+        at[m] = fuse_hash_words(&key, 1) & mask;
+        __builtin_prefetch(slots + at[m], 1);
+        m++;
+    }
+    for (int i = 0; i < m; i++) {
+        const uint64_t key = left[i], word = key + 1;
+        uint32_t *row = &head[key >> shift];
+        if (*row & BIT_ROW) {
+            uint64_t *bits = bit_word(set, *row, key), bit = (uint64_t)1 << (key & 63);
+            uint32_t *unmoved = (uint32_t *)set->unmoved.at + (*row & ~BIT_ROW);
+            if (*bits & bit)
+                continue;
+            *bits |= bit;
+            uint64_t slot = at[i];
+            while (*unmoved > 0 && slots[slot] != 0 && slots[slot] != word)
+                slot = (slot + 1) & mask;
+            if (*unmoved > 0 && slots[slot] == word) {
+                --*unmoved;
+                continue;
+            }
+        } else {
+            uint64_t slot = at[i];
+            while (slots[slot] != 0 && slots[slot] != word)
+                slot = (slot + 1) & mask;
+            if (slots[slot] == word)
+                continue;
+            slots[slot] = word;
+            set->hashed++;
+            if (++*row >= many)
+                give_bits(set, ledger, row);
+        }
+        if (out)
+            out[added] = key;
+        added++;
+    }
+    set->n += added;
+    if (fresh)
+        fresh->n += added;
+}
+
+/* Keys that have bits; those that were hashed before get theirs. */
+static uint64_t *dump_bits(const struct fuse_set *set, uint64_t *to) {
+    const uint32_t *head = set->head.at;
+    const uint64_t *slot = set->block.at;
+    for (int64_t at = 0; at < set->slots; at++) {
+        const uint64_t key = slot[at] - 1;
+        if (slot[at] != 0 && (head[key >> set->row_shift] & BIT_ROW))
+            *bit_word(set, head[key >> set->row_shift], key) |= (uint64_t)1 << (key & 63);
+    }
+    for (int64_t row = 0; row < set->rows; row++) {
+        if (!(head[row] & BIT_ROW))
+            continue;
+        const uint64_t *bits = bit_word(set, head[row], 0);
+        for (int64_t w = 0; w < set->row_words; w++)
+            for (uint64_t left = bits[w]; left != 0; left &= left - 1)
+                *to++ = (uint64_t)row << set->row_shift | (uint64_t)(w * 64 + __builtin_ctzll(left));
+    }
+    return to;
 }
 
 static void add_row(struct fuse_set *set, const uint64_t *row, int64_t home, uint64_t mark, struct fuse_run *fresh,
@@ -149,6 +271,7 @@ static void add_row(struct fuse_set *set, const uint64_t *row, int64_t home, uin
         for (int k = 1; k < keys; k++)
             slot[k] = row[k];
         set->n++;
+        set->hashed++;
     }
     if (set->kind == FUSE_SET_TOTAL) {
         __int128 sum;
@@ -173,6 +296,10 @@ bool fuse_set_add(struct fuse_set *set, struct fuse_ledger *ledger, const uint64
         const uint64_t *row = rows + done * words;
         if (!fuse_set_reserve(set, ledger, batch) || (fresh && !fuse_run_reserve(fresh, ledger, batch)))
             return false;
+        if (set->row_shift > 0 && count_rows(set, ledger)) {
+            add_bits(set, ledger, row, batch, fresh);
+            continue;
+        }
         for (int i = 0; i < batch; i++) {
             home[i] = first_slot(set, fuse_hash_words(row + i * words, set->keys));
             __builtin_prefetch(slot_at(set, home[i]), 1);
@@ -196,9 +323,12 @@ bool fuse_set_dump(const struct fuse_set *set, struct fuse_ledger *ledger, struc
     if (!fuse_run_reserve(run, ledger, set->n))
         return false;
     uint64_t *to = fuse_run_row(run, run->n);
+    const uint32_t *head = set->bitmaps > 0 ? set->head.at : NULL;
+    if (head)
+        to = dump_bits(set, to);
     for (int64_t at = 0; at < set->slots; at++) {
         const uint64_t *slot = slot_at(set, at);
-        if (slot[0] == 0)
+        if (slot[0] == 0 || (head && (head[(slot[0] - 1) >> set->row_shift] & BIT_ROW)))
             continue;
         to[0] = slot[0] - 1;
         for (int k = 1; k < keys + value; k++)

@@ -78,11 +78,20 @@ struct fuse_set {
     int keys;              /* words */
     bool is_marked; /* keeps for each key the mark under which it came or became better; always so with MIN and MAX */
     int stride; /* words of a slot: keys, value, mark. The first is 0 in an empty slot, else one more than the key's */
-    int64_t slots, n; /* slots: a power of two */
+    int64_t slots, hashed; /* slots: a power of two; how many are used */
+    int64_t n;             /* keys */
     struct fuse_block block;
+    /* Facts of two ids: a row (first id) that has many keys gets a bit for each second id. What was hashed before stays there. */
+    int row_shift; /* the row of a key is key >> row_shift; 0: there are no rows */
+    int64_t rows, row_words;
+    int64_t bitmaps;
+    /* A row's number of keys, or BIT_ROW and the number of its bits; per row of bits: hashed keys that have no bit. */
+    struct fuse_block head, bits, unmoved;
 };
 
 void fuse_set_open(struct fuse_set *set, enum fuse_set_kind kind, enum fuse_dtype dtype, int keys, bool is_marked);
+/* Says that keys are two ids, which are below these extents, the second in the lowest bits. For empty sets of facts. */
+void fuse_set_expect_rows(struct fuse_set *set, int64_t first_extent, int64_t second_extent, int second_bits);
 void fuse_set_close(struct fuse_set *set, struct fuse_ledger *ledger);
 /* Room for so many more keys without growing. */
 bool fuse_set_reserve(struct fuse_set *set, struct fuse_ledger *ledger, int64_t more);

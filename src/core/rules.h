@@ -113,4 +113,9 @@ static inline int64_t fuse_rule_unpack_id(const struct fuse_rule_packing *packin
 int fuse_rule_order(int order[FUSE_RULE_ATOMS], const struct fuse_rules *rules, const struct fuse_rule *rule, int first,
                     const int64_t *sizes);
 
+/* The same relations, with rules that derive the same from them: recursive rules of facts that join several derived atoms with
+ * others may get a relation of their own for what two of their atoms have in common. Such relations come behind the others, and
+ * what derives them uses none of them. sizes: as above. */
+struct fuse_rules *fuse_rules_split(struct fuse_arena *arena, const struct fuse_rules *rules, const int64_t *sizes);
+
 #endif

@@ -43,6 +43,18 @@ enum fuse_status fuse_logic_agree(struct fuse_logic *logic, struct fuse_error *e
 
 /* ---- open, add, close ---- */
 
+static void open_relations(struct fuse_logic *logic, int first) {
+    for (int r = 0; r < logic->rules->relations; r++) {
+        struct fuse_logic_relation *relation = &logic->relation[r];
+        relation->rule = &logic->rules->relation[r];
+        if (r < first)
+            continue;
+        relation->packing = fuse_rule_pack(relation->rule->columns, relation->rule->extent);
+        relation->values = relation->rule->dtype != FUSE_BOOL;
+        relation->given.words = fuse_logic_row_words(relation);
+    }
+}
+
 enum fuse_status fuse_logic_open(struct fuse_logic **out, const struct fuse_logic_request *request,
                                  struct fuse_error *err) {
     const int ranks = request->comm->size;
@@ -58,6 +70,7 @@ enum fuse_status fuse_logic_open(struct fuse_logic **out, const struct fuse_logi
     struct fuse_logic *logic = FUSE_NEW(arena, struct fuse_logic);
     logic->request = *request;
     logic->rules = request->rules;
+    logic->asked = logic->rules->relations;
     logic->comm = request->comm;
     logic->arena = arena;
     logic->scratch = scratch;
@@ -67,13 +80,7 @@ enum fuse_status fuse_logic_open(struct fuse_logic **out, const struct fuse_logi
     logic->filled = FUSE_NEW_ARRAY(arena, int64_t, ranks);
     logic->headers = FUSE_NEW_ARRAY(arena, int64_t, 4 * (int64_t)ranks);
     logic->message = FUSE_NEW_ARRAY(arena, struct fuse_message, 2 * (int64_t)ranks);
-    for (int r = 0; r < logic->rules->relations; r++) {
-        struct fuse_logic_relation *relation = &logic->relation[r];
-        relation->rule = &logic->rules->relation[r];
-        relation->packing = fuse_rule_pack(relation->rule->columns, relation->rule->extent);
-        relation->values = relation->rule->dtype != FUSE_BOOL;
-        relation->given.words = fuse_logic_row_words(relation);
-    }
+    open_relations(logic, 0);
     *out = logic;
     return FUSE_OK;
 }
@@ -165,6 +172,8 @@ static void open_set(struct fuse_logic *logic, struct fuse_logic_relation *relat
     relation->delta.words = relation->collected.words = fuse_logic_row_words(relation);
     fuse_set_open(&relation->set, kind, rule->dtype, keys,
                   logic->request.keeps_stages && kind != FUSE_SET_TOTAL && !relation->collects);
+    if (rule->columns == 2 && keys == 1)
+        fuse_set_expect_rows(&relation->set, rule->extent[0], rule->extent[1], relation->packing.shift[0]);
 }
 
 /* Everybody's given tuples of a relation go home. */
@@ -289,6 +298,8 @@ static void turn_over(struct fuse_logic *logic, int relation) {
         struct fuse_run swap = r->delta;
         r->delta = r->fresh;
         r->fresh = swap;
+        /* Only for speed: what is next to each other is then joined with the same rows. */
+        (void)fuse_run_sort(&r->delta, &logic->ledger, r->packing.words);
     } else {
         const int keys = r->packing.words;
         done = fuse_run_reserve(&r->delta, &logic->ledger, r->fresh.n);
@@ -304,31 +315,30 @@ static void turn_over(struct fuse_logic *logic, int relation) {
         fuse_logic_refuse(logic, relation);
 }
 
-/* Collective: what all ranks have, and whether one has failed. */
-static enum fuse_status end_turn(struct fuse_logic *logic, struct fuse_logic_turn *turn, int64_t sent_before,
-                                 struct fuse_error *err) {
+/* Collective: what the relations of the stratum from `first` to `end` - 1 got becomes what is joined next; what all ranks have, and
+ * whether one has failed. */
+static enum fuse_status end_phase(struct fuse_logic *logic, int first, int end, struct fuse_logic_turn *turn,
+                                  struct fuse_error *err) {
     const struct fuse_rules *rules = logic->rules;
-    enum { DERIVED, SENT, FRESH, FAILED, COUNTERS };
+    enum { DERIVED, FRESH, FAILED, COUNTERS };
     struct fuse_arena_mark mark = fuse_arena_mark(logic->scratch);
     int64_t *sum = FUSE_NEW_ARRAY(logic->scratch, int64_t, COUNTERS + rules->relations);
     sum[DERIVED] = logic->derived;
-    sum[SENT] = logic->comm->counters.sent_bytes - sent_before;
-    for (int r = 0; r < rules->relations; r++)
+    for (int r = first; r < end; r++)
         if (rules->relation[r].stratum == logic->stratum) {
             sum[FRESH] += logic->relation[r].fresh.n;
             turn_over(logic, r);
-            sum[COUNTERS + r] = logic->relation[r].delta.n;
+            sum[COUNTERS + r - first] = logic->relation[r].delta.n;
         }
     sum[FAILED] = logic->status != FUSE_OK;
-    FUSE_TRY(logic->comm->ops->reduce_int64(logic->comm, FUSE_REDUCE_SUM, sum, COUNTERS + rules->relations, err));
+    FUSE_TRY(logic->comm->ops->reduce_int64(logic->comm, FUSE_REDUCE_SUM, sum, COUNTERS + end - first, err));
     if (sum[FAILED] > 0)
         return fuse_logic_agree(logic, err);
-    turn->derived = sum[DERIVED];
-    turn->sent_bytes = sum[SENT];
-    turn->fresh = sum[FRESH];
-    for (int r = 0; r < rules->relations; r++)
+    for (int r = first; r < end; r++)
         if (rules->relation[r].stratum == logic->stratum)
-            logic->relation[r].delta_total = sum[COUNTERS + r];
+            logic->relation[r].delta_total = sum[COUNTERS + r - first];
+    turn->derived += sum[DERIVED];
+    turn->fresh = sum[FRESH];
     fuse_arena_rewind(logic->scratch, mark);
     logic->derived = 0;
     return FUSE_OK;
@@ -349,9 +359,10 @@ static void evaluate(struct fuse_logic *logic, const struct fuse_logic_version *
         fuse_flow_pass(flow, relation->rows.block.at, relation->rows.n);
 }
 
-static void feed_indexes(struct fuse_logic *logic, bool growing) {
+/* Indexes of relations from `first` to `end` - 1. */
+static void feed_indexes(struct fuse_logic *logic, bool growing, int first, int end) {
     for (struct fuse_logic_index *index = logic->index; index; index = index->next) {
-        if (index->is_growing != growing)
+        if (index->is_growing != growing || index->relation < first || index->relation >= end)
             continue;
         struct fuse_logic_relation *relation = &logic->relation[index->relation];
         if (growing && relation->delta_total == 0)
@@ -393,6 +404,30 @@ static enum fuse_status stop_early(struct fuse_logic *logic, int64_t turns, stru
     return err->status;
 }
 
+/* Parts of rules come before the rules that use them, so that turns and stages are those of the rules as they were written. */
+static enum fuse_status take_turn(struct fuse_logic *logic, struct fuse_logic_turn *turn, struct fuse_error *err) {
+    const int asked = logic->asked, all = logic->rules->relations;
+    const int64_t sent = logic->comm->counters.sent_bytes;
+    const struct fuse_logic_version *version;
+    bool has_parts = false;
+    feed_indexes(logic, true, 0, asked);
+    for (version = logic->version; version; version = version->next)
+        if (version->rule->head >= asked) {
+            evaluate(logic, version, turn->turn == 1);
+            has_parts = true;
+        }
+    if (has_parts) {
+        FUSE_TRY(end_phase(logic, asked, all, turn, err));
+        feed_indexes(logic, true, asked, all);
+    }
+    for (version = logic->version; version; version = version->next)
+        if (version->rule->head < asked)
+            evaluate(logic, version, turn->turn == 1);
+    FUSE_TRY(end_phase(logic, 0, asked, turn, err));
+    turn->sent_bytes = logic->comm->counters.sent_bytes - sent;
+    return logic->comm->ops->reduce_int64(logic->comm, FUSE_REDUCE_SUM, &turn->sent_bytes, 1, err);
+}
+
 static enum fuse_status take_turns(struct fuse_logic *logic, struct fuse_error *err) {
     bool is_recursive = false;
     logic->first_turn = logic->turn + 1;
@@ -400,12 +435,8 @@ static enum fuse_status take_turns(struct fuse_logic *logic, struct fuse_error *
         is_recursive |= version->is_delta;
     for (int64_t turn = 1;; turn++) {
         struct fuse_logic_turn told = {.stratum = logic->stratum, .turn = turn};
-        const int64_t sent = logic->comm->counters.sent_bytes;
         logic->turn++;
-        feed_indexes(logic, true);
-        for (const struct fuse_logic_version *version = logic->version; version; version = version->next)
-            evaluate(logic, version, turn == 1);
-        FUSE_TRY(end_turn(logic, &told, sent, err));
+        FUSE_TRY(take_turn(logic, &told, err));
         logic->report.turns++;
         logic->report.derived += told.derived;
         logic->report.sent_bytes += told.sent_bytes;
@@ -420,28 +451,50 @@ static enum fuse_status take_turns(struct fuse_logic *logic, struct fuse_error *
 
 static enum fuse_status run_stratum(struct fuse_logic *logic, struct fuse_error *err) {
     const struct fuse_rules *rules = logic->rules;
-    struct fuse_logic_turn before;
+    struct fuse_logic_turn before = {0};
     int segments = 1;
     for (int r = 0; r < rules->relations; r++)
         if (rules->relation[r].stratum == logic->stratum) {
             open_set(logic, &logic->relation[r]);
             bring_home(logic, r, fuse_logic_arrive_in_set, NULL);
         }
-    FUSE_TRY(end_turn(logic, &before, logic->comm->counters.sent_bytes, err));
+    FUSE_TRY(end_phase(logic, 0, rules->relations, &before, err));
     fuse_logic_compile(logic);
     for (const struct fuse_logic_version *version = logic->version; version; version = version->next)
         segments = version->flow.segments > segments ? version->flow.segments : segments;
     if (!fuse_flow_reserve(logic, segments))
         fuse_logic_refuse(logic, logic->version->rule->head);
     FUSE_TRY(fuse_logic_agree(logic, err));
-    feed_indexes(logic, false);
+    feed_indexes(logic, false, 0, rules->relations);
     FUSE_TRY(take_turns(logic, err));
     close_indexes(logic);
     for (int r = 0; r < rules->relations; r++)
-        if (rules->relation[r].stratum == logic->stratum)
+        if (rules->relation[r].stratum == logic->stratum && r < logic->asked)
             finish(logic, r);
+        else if (rules->relation[r].stratum == logic->stratum)
+            close_relation(logic, &logic->relation[r]);
     FUSE_TRY(fuse_logic_agree(logic, err));
     return count_tuples(logic, logic->stratum, err);
+}
+
+/* Now that sizes are known. The numbers of what was asked for stay. */
+static void split_rules(struct fuse_logic *logic) {
+    const int before = logic->rules->relations;
+    int64_t *sizes = FUSE_NEW_ARRAY(logic->arena, int64_t, before + 1), largest = 1;
+    if (logic->request.is_naive)
+        return;
+    for (int r = 0; r < before; r++) {
+        sizes[r] = logic->relation[r].total;
+        largest = sizes[r] > largest ? sizes[r] : largest;
+    }
+    for (int r = 0; r < before; r++)
+        if (logic->rules->relation[r].stratum >= 0)
+            sizes[r] = largest;
+    logic->rules = fuse_rules_split(logic->arena, logic->rules, sizes);
+    logic->relation = fuse_arena_grow(logic->arena, logic->relation, (size_t)before,
+                                      (size_t)logic->rules->relations + 1, sizeof *logic->relation);
+    open_relations(logic, before);
+    fuse_logic_choose_homes(logic);
 }
 
 static enum fuse_status run_strata(struct fuse_logic *logic, struct fuse_error *err) {
@@ -457,6 +510,7 @@ static enum fuse_status run_strata(struct fuse_logic *logic, struct fuse_error *
             take_input(logic, r);
     FUSE_TRY(fuse_logic_agree(logic, err));
     FUSE_TRY(count_tuples(logic, -1, err));
+    split_rules(logic);
     for (logic->stratum = 0; logic->stratum < logic->rules->strata; logic->stratum++) {
         struct fuse_arena_mark mark = fuse_arena_mark(logic->scratch);
         FUSE_TRY(run_stratum(logic, err));

@@ -40,7 +40,8 @@ void fuse_logic_choose_homes(struct fuse_logic *logic) {
         for (int c = 0; c < columns; c++)
             if (votes[c] > (best < 0 ? 0 : votes[best]))
                 best = c;
-        logic->relation[r].home = best >= 0 ? bit(best) : bit(columns) - 1;
+        if (!logic->relation[r].is_finished)
+            logic->relation[r].home = best >= 0 ? bit(best) : bit(columns) - 1;
     }
 }
 

@@ -89,7 +89,8 @@ struct fuse_logic_relation {
 
 struct fuse_logic {
     struct fuse_logic_request request;
-    const struct fuse_rules *rules;
+    const struct fuse_rules *rules; /* split: relations from `asked` on are only parts of rules */
+    int asked;
     struct fuse_comm *comm;
     struct fuse_arena *arena;   /* of the whole */
     struct fuse_arena *scratch; /* of the stratum */

@@ -467,9 +467,203 @@ static void test_random_rules(void **state) {
     free(memory);
 }
 
+/* ---- closures of graphs ---- */
+
+enum { VERTICES = 144 };
+
+struct graph {
+    int n, edges;
+    int from[4 * VERTICES], to[4 * VERTICES];
+};
+
+static bool reached[VERTICES][VERTICES];
+
+static void link_vertices(struct graph *g, int a, int b) {
+    g->from[g->edges] = a;
+    g->to[g->edges++] = b;
+}
+
+/* From each vertex along edges, at least one. */
+static void reach(const struct graph *g) {
+    memset(reached, 0, sizeof reached);
+    for (int x = 0; x < g->n; x++) {
+        int wave[VERTICES], waiting = 1;
+        wave[0] = x;
+        while (waiting > 0) {
+            int at = wave[--waiting];
+            for (int e = 0; e < g->edges; e++)
+                if (g->from[e] == at && !reached[x][g->to[e]]) {
+                    reached[x][g->to[e]] = true;
+                    wave[waiting++] = g->to[e];
+                }
+        }
+    }
+}
+
+static int64_t reached_pairs(const struct graph *g) {
+    int64_t n = 0;
+    for (int x = 0; x < g->n; x++)
+        for (int y = 0; y < g->n; y++)
+            n += reached[x][y];
+    return n;
+}
+
+/* The same relation in other words: other sides, orders of the body, sub-goals that say nothing new. */
+static const char *const closures[] = {
+    "R(x,y) = E(x,y)\nR(x,z) = R(x,y) E(y,z)\n",
+    "R(x,y) = E(x,y)\nR(x,z) = E(x,y) R(y,z)\n",
+    "R(x,y) = E(x,y)\nR(x,z) = R(x,y) R(y,z)\n",
+    "R(x,y) = E(x,y)\nR(x,z) = R(y,z) E(w,z) R(x,y)\n",
+    "R(x,y) = E(x,y) E(x,w)\nR(x,z) = R(x,u) E(y,z) R(x,y) E(y,v)\n",
+    "R(x,y) = E(x,y)\nS(x,y) = R(x,y)\nR(x,z) = E(y,z) S(x,y)\nR(x,z) = E(y,z) S(x,y)\n",
+    "R(x,y) = E(x,y)\nR(x,z) = R(x,y) E(y,w) E(w,z)\nR(x,z) = E(x,y) E(y,z)\nR(x,z) = R(x,y) R(y,w) R(w,z)\n",
+};
+
+static int closure_differs(const struct graph *g, const char *text) {
+    struct fuse_error err = {0};
+    struct fuse_logic *logic;
+    struct fuse_logic_report report;
+    struct fuse_arena *arena = fuse_arena_open(NULL);
+    const struct fuse_rules *rules =
+        rules_of_text(arena, fuse_arena_printf(arena, "rel E bool -1 %d %d\nrel R bool 0 %d %d\nrel S bool 0 %d %d\n%s",
+                                               g->n, g->n, g->n, g->n, g->n, g->n, text));
+    struct fuse_logic_request request = {.rules = rules, .comm = comm};
+    int64_t count, begin, at = 0, a, b, *out[] = {&a, &b};
+    int bad = 0;
+    if (fuse_logic_open(&logic, &request, &err) != FUSE_OK)
+        abort();
+    for (int e = comm->rank; e < g->edges; e += comm->size) {
+        int64_t x = g->from[e], y = g->to[e];
+        struct fuse_logic_rows rows = {.n = 1, .id = {&x, &y}};
+        if (fuse_logic_add(logic, 0, &rows, &err) != FUSE_OK)
+            abort();
+    }
+    if (fuse_logic_run(logic, &report, &err) != FUSE_OK || fuse_logic_count(&count, logic, 1, &err) != FUSE_OK ||
+        fuse_logic_sort(logic, 1, &err) != FUSE_OK)
+        return 1;
+    bad = count != reached_pairs(g);
+    begin = fuse_split_begin(count, comm->size, comm->rank);
+    for (int x = 0; x < g->n && bad == 0; x++)
+        for (int y = 0; y < g->n; y++)
+            if (reached[x][y]) {
+                if (at >= begin && at - begin < fuse_logic_held(logic, 1)) {
+                    fuse_logic_read(logic, 1, at - begin, 1, out, NULL, NULL);
+                    bad += a != x || b != y;
+                }
+                at++;
+            }
+    fuse_logic_close(logic);
+    fuse_arena_close(arena);
+    return bad;
+}
+
+static void check_closures(const struct graph *g, int64_t pairs) {
+    reach(g);
+    if (pairs >= 0)
+        assert_all(reached_pairs(g) == pairs);
+    for (size_t k = 0; k < sizeof closures / sizeof *closures; k++) {
+        if (comm->size > 3 && k % 3 != 0)
+            continue; /* short */
+        int bad = closure_differs(g, closures[k]);
+        if (bad)
+            print_error("rank %d: %s", comm->rank, closures[k]);
+        assert_all(bad == 0);
+    }
+}
+
+static void test_closures(void **state) {
+    (void)state;
+    struct graph g = {.n = 60};
+    for (int v = 0; v + 1 < g.n; v++)
+        link_vertices(&g, v, v + 1);
+    check_closures(&g, 60 * 59 / 2);
+    link_vertices(&g, g.n - 1, 0);
+    check_closures(&g, 60 * 60);
+    g = (struct graph){.n = 144};
+    for (int v = 0; v < g.n; v++) { /* grid of 12 by 12 */
+        if (v % 12 < 11)
+            link_vertices(&g, v, v + 1);
+        if (v < 132)
+            link_vertices(&g, v, v + 12);
+    }
+    check_closures(&g, 78 * 78 - 144);
+    g = (struct graph){.n = 121};
+    int64_t pairs = 0;
+    for (int v = 1; v < g.n; v++) { /* ternary tree: a pair for each vertex and each of its ancestors */
+        link_vertices(&g, (v - 1) / 3, v);
+        for (int up = v; up > 0; up = (up - 1) / 3)
+            pairs++;
+    }
+    check_closures(&g, pairs);
+    random_state = 88172645463325252u;
+    for (int kind = 0; kind < 2; kind++) { /* uniform and R-MAT: a few vertices have most edges */
+        g = (struct graph){.n = 128};
+        for (int e = 0; e < 200; e++) {
+            int a = (int)draw(128), b = (int)draw(128);
+            for (int k = 0; kind == 1 && k < 7; k++) {
+                int quarter = (int)draw(100);
+                a = a >> 1 | (quarter >= 76 ? 64 : 0);
+                b = b >> 1 | ((quarter >= 57 && quarter < 76) || quarter >= 95 ? 64 : 0);
+            }
+            link_vertices(&g, a, b);
+        }
+        check_closures(&g, -1);
+    }
+}
+
+/* ---- ends ---- */
+
+static enum fuse_status status_of(const char *text, int64_t n, struct fuse_logic_request request,
+                                  struct fuse_error *err) {
+    struct fuse_logic *logic;
+    struct fuse_logic_report report;
+    struct fuse_arena *arena = fuse_arena_open(NULL);
+    struct fuse_error ignored = {0};
+    request.rules = rules_of_text(arena, text);
+    request.comm = comm;
+    *err = (struct fuse_error){0};
+    if (fuse_logic_open(&logic, &request, &ignored) != FUSE_OK)
+        abort();
+    for (int64_t x = comm->rank; x < n; x += comm->size) {
+        int64_t y = (x + 1) % n;
+        struct fuse_logic_rows rows = {.n = 1, .id = {&x, &y}};
+        if (fuse_logic_add(logic, 0, &rows, &ignored) != FUSE_OK)
+            abort();
+    }
+    enum fuse_status status = fuse_logic_run(logic, &report, err);
+    fuse_logic_close(logic);
+    fuse_arena_close(arena);
+    return status;
+}
+
+static void test_ends(void **state) {
+    (void)state;
+    struct fuse_error err;
+    const char *closure = "rel E bool -1 500 500\nrel R bool 0 500 500\nR(x,y) = E(x,y)\nR(x,z) = R(x,y) E(y,z)\n";
+    const struct fuse_logic_request none = {0};
+    assert_all(status_of(closure, 200, none, &err) == FUSE_OK); /* 201 turns */
+    assert_all(status_of(closure, 200, (struct fuse_logic_request){.max_turns = 100}, &err) == FUSE_EDIVERGED);
+    assert_all(strstr(err.message, "'R' has not converged") != NULL);
+    assert_all(status_of(closure, 200, (struct fuse_logic_request){.max_turns = 100, .may_stop_early = true}, &err) ==
+               FUSE_OK);
+    assert_all(status_of(closure, 500, (struct fuse_logic_request){.memory_bytes = (int64_t)80 << 10}, &err) ==
+               FUSE_EMEMORY);
+    assert_all(strstr(err.message, "not enough memory for relation '") != NULL);
+    assert_all(status_of("rel E bool -1 9 9\nrel D max 0 9\nD(0) = value 1\nD(y) = D(x) E(x,y) value @0 1 +\n", 9,
+                         (struct fuse_logic_request){.max_turns = 50}, &err) == FUSE_EDIVERGED);
+    assert_all(status_of("rel E bool -1 9 9\nrel D imax 0 9\nD(0) = value 1\nD(y) = D(x) E(x,y) value @0 @0 +\n", 9,
+                         none, &err) == FUSE_EFAILED);
+    assert_all(strstr(err.message, "integer overflow in 'D'") != NULL);
+    assert_all(status_of("rel E bool -1 9 9\nrel D isum 0\n"
+                         "D() = E(x,y) value 9223372036854775807\n",
+                         9, none, &err) == FUSE_EFAILED);
+    assert_all(strstr(err.message, "integer overflow in 'D'") != NULL);
+}
+
 int main(int argc, char **argv) {
     struct fuse_error err = {0};
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_random_rules)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_closures), cmocka_unit_test(test_ends),
+                                       cmocka_unit_test(test_random_rules)};
     if (argc > 1)
         programs = atoi(argv[1]);
     if (fuse_comm_open_mpi(&comm, &err) != FUSE_OK)
