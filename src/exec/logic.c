@@ -449,6 +449,38 @@ static enum fuse_status take_turns(struct fuse_logic *logic, struct fuse_error *
     }
 }
 
+/* The most frequent ids of finished relations that are to be distributed by them. Without memory to count here, others' counts do. */
+static enum fuse_status weigh(struct fuse_logic *logic, struct fuse_error *err) {
+    const struct fuse_arena_mark mark = fuse_arena_mark(logic->scratch);
+    for (int r = 0; r < logic->rules->relations; r++) {
+        struct fuse_logic_relation *relation = &logic->relation[r];
+        if (!relation->is_finished || relation->is_weighed || logic->comm->size == 1 || fuse_logic_may_copy(logic, r))
+            continue;
+        for (int c = 0; c < relation->rule->columns; c++) {
+            struct fuse_run ids = {.words = 1};
+            int64_t most = 0;
+            if (fuse_run_reserve(&ids, &logic->ledger, relation->rows.n)) {
+                for (; ids.n < relation->rows.n; ids.n++)
+                    *fuse_run_row(&ids, ids.n) =
+                        (uint64_t)fuse_rule_unpack_id(&relation->packing, fuse_run_row(&relation->rows, ids.n), c);
+                if (fuse_run_sort(&ids, &logic->ledger, 1))
+                    for (int64_t i = 0, first = 0; i < ids.n; i++) {
+                        if (*fuse_run_row(&ids, i) != *fuse_run_row(&ids, first))
+                            first = i;
+                        most = i - first + 1 > most ? i - first + 1 : most;
+                    }
+            }
+            fuse_run_close(&ids, &logic->ledger);
+            relation->heaviest[c] = relation->home == (uint64_t)1 << c ? most : fuse_sat_mul(most, logic->comm->size);
+        }
+        FUSE_TRY(logic->comm->ops->reduce_int64(logic->comm, FUSE_REDUCE_MAX, relation->heaviest,
+                                                relation->rule->columns, err));
+        relation->is_weighed = true;
+    }
+    fuse_arena_rewind(logic->scratch, mark);
+    return FUSE_OK;
+}
+
 static enum fuse_status run_stratum(struct fuse_logic *logic, struct fuse_error *err) {
     const struct fuse_rules *rules = logic->rules;
     struct fuse_logic_turn before = {0};
@@ -459,6 +491,7 @@ static enum fuse_status run_stratum(struct fuse_logic *logic, struct fuse_error 
             bring_home(logic, r, fuse_logic_arrive_in_set, NULL);
         }
     FUSE_TRY(end_phase(logic, 0, rules->relations, &before, err));
+    FUSE_TRY(weigh(logic, err));
     fuse_logic_compile(logic);
     for (const struct fuse_logic_version *version = logic->version; version; version = version->next)
         segments = version->flow.segments > segments ? version->flow.segments : segments;

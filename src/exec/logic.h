@@ -25,6 +25,9 @@ struct fuse_logic_request {
     struct fuse_comm *comm;
     /* What this rank may hold at most, all relations, indexes and messages together; 0: no limit. */
     int64_t memory_bytes;
+    /* Relations of at most so many bytes may be copied to every rank where that saves messages, unless the stratum that uses them
+     * derives them; 0: 256 MiB, or an eighth of memory_bytes; < 0: none. */
+    int64_t copied_bytes;
     /* Turns of one stratum at most; 0: no limit. */
     int64_t max_turns;
     /* At the limit: leave what was derived so far and go on, instead of failing. */

@@ -341,12 +341,23 @@ static void send_bindings(struct work *w, const struct fuse_rule_atom *atom, uin
     w->places = at ? w->places : -1;
 }
 
-/* Whether all tuples of a relation may be on every rank. */
-static bool may_be_everywhere(const struct work *w, int relation) {
-    const struct fuse_logic *logic = w->logic;
+bool fuse_logic_may_copy(const struct fuse_logic *logic, int relation) {
     const struct fuse_logic_relation *r = &logic->relation[relation];
-    const int64_t most = logic->ledger.most > 0 ? logic->ledger.most / 8 : EVERYWHERE;
+    int64_t most = logic->ledger.most > 0 ? logic->ledger.most / 8 : EVERYWHERE;
+    if (logic->request.copied_bytes != 0)
+        most = logic->request.copied_bytes;
     return r->rule->stratum != logic->stratum && fuse_sat_mul(r->total, 16 * fuse_logic_row_words(r)) <= most;
+}
+
+/* Whether one rank would get much more than its share of an index, because of a key that many rows have. */
+static bool is_skewed(const struct fuse_logic *logic, const struct fuse_logic_index *index) {
+    const struct fuse_logic_relation *r = &logic->relation[index->relation];
+    if (!r->is_weighed || index->key == 0 || index->rest == 0)
+        return false;
+    for (int c = 0; c < r->rule->columns; c++)
+        if ((index->key >> c & 1) && r->heaviest[c] <= r->total / (2 * logic->comm->size))
+            return false;
+    return true;
 }
 
 /* Says where the rows of an index have to be for the bindings, and moves the bindings if that is what it takes. */
@@ -356,6 +367,10 @@ static void meet(struct work *w, const struct fuse_rule_atom *atom, struct fuse_
     index->at = relation->home;
     if (w->logic->comm->size == 1)
         return;
+    if (is_skewed(w->logic, index)) { /* every rank has some of the rows, and sees all bindings */
+        send_bindings(w, atom, 0);
+        return;
+    }
     if (!(relation->home & ~index->key) && w->places >= 0 && is_placed_by(w, atom->term, columns, relation->home))
         return;
     uint64_t in_place = w->places > 0 ? columns_in_place(w, atom->term, index->key) : 0;
@@ -363,7 +378,7 @@ static void meet(struct work *w, const struct fuse_rule_atom *atom, struct fuse_
         index->at = in_place;
         return;
     }
-    if (may_be_everywhere(w, atom->relation) || (atom->is_negated && index->key == 0)) {
+    if (fuse_logic_may_copy(w->logic, atom->relation) || (atom->is_negated && index->key == 0)) {
         index->is_everywhere = true;
         index->at = 0;
         return;
@@ -457,7 +472,7 @@ static void look_at_negated(struct work *w, bool is_end) {
         if (to_bind & fuse_rule_atom_variables(w->logic->rules, atom) & ~w->bound)
             continue;
         /* On many ranks the lookup may cost a journey: rather of the few bindings that are left at the end. */
-        if (!is_end && w->logic->comm->size > 1 && !may_be_everywhere(w, atom->relation))
+        if (!is_end && w->logic->comm->size > 1 && !fuse_logic_may_copy(w->logic, atom->relation))
             continue;
         struct fuse_logic_index wanted = {.relation = atom->relation, .key = known_columns(w, atom)};
         if (is_choosy(w, atom, wanted.key))

@@ -40,8 +40,9 @@ void fuse_logic_choose_homes(struct fuse_logic *logic) {
         for (int c = 0; c < columns; c++)
             if (votes[c] > (best < 0 ? 0 : votes[best]))
                 best = c;
+        /* What is given may have ids that most tuples share: all columns together spread it. */
         if (!logic->relation[r].is_finished)
-            logic->relation[r].home = best >= 0 ? bit(best) : bit(columns) - 1;
+            logic->relation[r].home = best >= 0 && rules->relation[r].stratum >= 0 ? bit(best) : bit(columns) - 1;
     }
 }
 

@@ -85,6 +85,9 @@ struct fuse_logic_relation {
     struct fuse_run rows;      /* when finished: ids, value, stage */
     bool collects, is_finished, is_sorted;
     int64_t total, delta_total; /* on all ranks */
+    /* Per column about how many tuples have its most frequent id; counted where the relation is too large to be copied. */
+    int64_t heaviest[FUSE_MAX_AXES];
+    bool is_weighed;
 };
 
 struct fuse_logic {
@@ -152,6 +155,8 @@ struct fuse_route fuse_logic_home_route(const struct fuse_logic *logic, int rela
 /* Where rows end up: in flow->run, or in the set or the collection of the relation. */
 bool fuse_logic_arrive_in_run(struct fuse_flow *flow, const uint64_t *rows, int64_t n);
 bool fuse_logic_arrive_in_set(struct fuse_flow *flow, const uint64_t *rows, int64_t n);
+/* Whether all tuples of a relation may be on every rank. */
+bool fuse_logic_may_copy(const struct fuse_logic *logic, int relation);
 /* All versions and indexes of the stratum. */
 void fuse_logic_compile(struct fuse_logic *logic);
 

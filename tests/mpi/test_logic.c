@@ -287,6 +287,7 @@ static int differ(const struct fuse_rules *rules, const struct cells *given, con
     struct fuse_logic_report report;
     struct fuse_logic_request request = {
         .rules = rules, .comm = comm, .is_naive = is_naive, .keeps_stages = stages, .max_turns = 1000};
+    request.copied_bytes = draw(2) ? -1 : 0;
     int bad = 0;
     if (fuse_logic_open(&logic, &request, &err) != FUSE_OK)
         abort();
@@ -636,6 +637,38 @@ static enum fuse_status status_of(const char *text, int64_t n, struct fuse_logic
     return status;
 }
 
+/* A star: one id is in every tuple. No rank gets them all. */
+static void test_heavy_keys(void **state) {
+    (void)state;
+    enum { POINTS = 40000, VISITORS = 5 };
+    struct fuse_error err = {0};
+    struct fuse_logic *logic;
+    struct fuse_logic_report report;
+    struct fuse_arena *arena = fuse_arena_open(NULL);
+    const struct fuse_rules *rules =
+        rules_of_text(arena, "rel E bool -1 40000 40000\nrel V bool -1 9 40000\nrel R bool 0 9 40000\n"
+                             "R(x,z) = V(x,y) E(y,z)\n");
+    struct fuse_logic_request request = {.rules = rules, .comm = comm, .copied_bytes = -1};
+    int64_t count, hub = 7, most, least;
+    if (fuse_logic_open(&logic, &request, &err) != FUSE_OK)
+        abort();
+    for (int64_t x = 0; x < POINTS; x++) {
+        struct fuse_logic_rows edge = {.n = 1, .id = {&hub, &x}}, visit = {.n = 1, .id = {&x, &hub}};
+        if (x % comm->size == comm->rank && (fuse_logic_add(logic, 0, &edge, &err) != FUSE_OK ||
+                                             (x < VISITORS && fuse_logic_add(logic, 1, &visit, &err) != FUSE_OK)))
+            abort();
+    }
+    assert_all(fuse_logic_run(logic, &report, &err) == FUSE_OK);
+    assert_all(fuse_logic_count(&count, logic, 2, &err) == FUSE_OK);
+    assert_all(count == (int64_t)POINTS * VISITORS);
+    most = least = fuse_logic_held(logic, 0);
+    assert_all(comm->ops->reduce_int64(comm, FUSE_REDUCE_MAX, &most, 1, &err) == FUSE_OK);
+    assert_all(comm->ops->reduce_int64(comm, FUSE_REDUCE_MIN, &least, 1, &err) == FUSE_OK);
+    assert_all(most - least < POINTS / 20);
+    fuse_logic_close(logic);
+    fuse_arena_close(arena);
+}
+
 static void test_ends(void **state) {
     (void)state;
     struct fuse_error err;
@@ -662,8 +695,8 @@ static void test_ends(void **state) {
 
 int main(int argc, char **argv) {
     struct fuse_error err = {0};
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_closures), cmocka_unit_test(test_ends),
-                                       cmocka_unit_test(test_random_rules)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_closures), cmocka_unit_test(test_heavy_keys),
+                                       cmocka_unit_test(test_ends), cmocka_unit_test(test_random_rules)};
     if (argc > 1)
         programs = atoi(argv[1]);
     if (fuse_comm_open_mpi(&comm, &err) != FUSE_OK)
