@@ -2,7 +2,9 @@
  *
  *     fuse_logic_open -> fuse_logic_add .. -> fuse_logic_run -> fuse_logic_count, fuse_logic_sort, fuse_logic_read -> _close
  *
- * Tuples are distributed: a rank holds about its share, and nothing that grows with them passes through one rank. */
+ * Tuples are distributed: a rank holds about its share, and nothing that grows with them passes through one rank. Sums and products
+ * of reals keep all contributions until their stratum ends, and add them in the order of their values: that is what makes them
+ * the same on every number of ranks. */
 #ifndef FUSE_EXEC_LOGIC_H
 #define FUSE_EXEC_LOGIC_H
 

@@ -563,8 +563,8 @@ static void check_closures(const struct graph *g, int64_t pairs) {
     if (pairs >= 0)
         assert_all(reached_pairs(g) == pairs);
     for (size_t k = 0; k < sizeof closures / sizeof *closures; k++) {
-        if (comm->size > 3 && k % 3 != 0)
-            continue; /* short */
+        if (comm->size > 1 && (int)k % comm->size != comm->size % 3)
+            continue; /* messages take their time */
         int bad = closure_differs(g, closures[k]);
         if (bad)
             print_error("rank %d: %s", comm->rank, closures[k]);
@@ -702,7 +702,7 @@ int main(int argc, char **argv) {
     if (fuse_comm_open_mpi(&comm, &err) != FUSE_OK)
         return 1;
     if (programs == 0) /* what takes a few seconds */
-        programs = comm->size == 1 ? 2000 : 400 / comm->size;
+        programs = comm->size == 1 ? 2000 : comm->size == 2 ? 120 : 120 / comm->size;
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     comm->ops->close(comm);
     fuse_comm_finalize_mpi();
