@@ -4,7 +4,7 @@ _fuse_dist() {
     local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} before=${COMP_WORDS[COMP_CWORD - 2]:-}
     local commands="run plan check policies pack convert calibrate info bench help"
     local options="
-        --dump --explain --times --repeat --warmup --strong --weak --causal --threshold --ranks --mem-per-rank --threads --backend --panel -D --define --input --weights --adapter -o --out --dtype --mode --query --progress --projection --samples --seed --precision --validate --cache --pack-below --werror
+        --dump --explain --times --repeat --warmup --strong --weak --causal --threshold --ranks --mem-per-rank --threads --backend --isa --panel -D --define --input --weights --adapter -o --out --dtype --mode --query --progress --projection --samples --seed --precision --validate --cache --pack-below --werror
         -I --include --policy --machine --format --root --output-root --weights-cache --weights-cache-size --weights-timeout --weights-anywhere --stall-timeout --replicate-below --slabs-above --stream-above --workspace --file-unit
         -h --help --version --json"
 
@@ -20,6 +20,7 @@ _fuse_dist() {
         --times) mapfile -t COMPREPLY < <(compgen -W "json" -- "$current") ;;
         --format) mapfile -t COMPREPLY < <(compgen -W "text json html svg" -- "$current") ;;
         --backend) mapfile -t COMPREPLY < <(compgen -W "cpu ref fakedev" -- "$current") ;;
+        --isa) mapfile -t COMPREPLY < <(compgen -W "auto baseline avx2 avx512" -- "$current") ;;
         --dtype) mapfile -t COMPREPLY < <(compgen -W "f64 f32 bf16 f16 i64 i32 i16 i8 u8 bool" -- "$current") ;;
         --mode) mapfile -t COMPREPLY < <(compgen -W "all demand" -- "$current") ;;
         --projection) mapfile -t COMPREPLY < <(compgen -W "exact monte_carlo" -- "$current") ;;

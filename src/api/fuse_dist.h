@@ -66,6 +66,7 @@ struct fuse_dist_options {
     const char *scratch;       /* folder for what is unpacked from a pack while it runs; NULL: /tmp */
     const char *cache;         /* folder where plans are kept for later starts of the same program; NULL: none are */
     const char *backend;       /* "cpu" (NULL), "ref", "fakedev" */
+    const char *isa;           /* of the CPU's own kernels: "baseline", "avx2", "avx512"; NULL: the best that it has */
     int threads;               /* per rank; 0: cores that this rank may use */
     int64_t memory_bytes;      /* per rank, everything included; 0: what the machine has, shared by the ranks on it */
     int64_t node_memory_bytes; /* what the batch system gives the job on each node; 0: unknown */

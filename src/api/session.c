@@ -85,6 +85,7 @@ static uint64_t hash_options(const struct fuse_dist_options *options) {
     for (int i = 0; i < options->includes; i++)
         hash = hash_text(hash, options->include[i]);
     hash = hash_text(hash, options->fault);
+    hash = hash_text(hash, options->isa);
     hash = fuse_hash_int(hash, options->threads);
     hash = fuse_hash_int(hash, options->memory_bytes);
     hash = fuse_hash_int(hash, options->ranks);
@@ -628,6 +629,7 @@ static enum fuse_status run(struct fuse_dist_program *program, struct fuse_error
         .comm = comm,
         .backend = program->backend,
         .threads = program->threads,
+        .isa = program->options.isa,
         .path = place.path,
         .part = place.part,
         .storage = fuse_api_storage(program),

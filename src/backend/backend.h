@@ -71,7 +71,8 @@ struct fuse_join_call {
 struct fuse_backend;
 
 struct fuse_backend_options {
-    int threads; /* >= 1 */
+    int threads;     /* >= 1 */
+    const char *isa; /* of cpu's own kernels: "baseline", "avx2", "avx512"; NULL: the best that the processor has */
 };
 
 struct fuse_backend_ops {

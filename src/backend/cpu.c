@@ -10,12 +10,15 @@ static enum fuse_status open_backend(struct fuse_backend **out, const struct fus
                                      struct fuse_error *err) {
     if (options->threads < 1)
         return fuse_fail(err, FUSE_EBUG, "a back end with %d threads", options->threads);
+    const struct fuse_tile_table *tile = fuse_tile_choose(options->isa);
+    if (tile == NULL)
+        return fuse_fail(err, FUSE_EUSAGE, "this processor has no '%s'", options->isa);
     struct fuse_cpu_backend *cpu = calloc(1, sizeof *cpu);
     if (cpu == NULL)
         return fuse_fail(err, FUSE_EMEMORY, "no memory for a back end");
     cpu->base.ops = &fuse_backend_cpu;
     cpu->threads = options->threads;
-    cpu->tile = fuse_tile_choose();
+    cpu->tile = tile;
     void *scratch = NULL;
     enum fuse_status status =
         fuse_host_map(&scratch, (size_t)cpu->threads * FUSE_CPU_SCRATCH + FUSE_CPU_PARTIALS, cpu->threads, err);

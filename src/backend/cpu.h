@@ -8,6 +8,8 @@
 /* Working memory of one thread: tile buffers of a map, packed panels of a contraction. Made once at open, so that a run
  * allocates nothing of a tensor's size. */
 #define FUSE_CPU_SCRATCH ((size_t)4 << 20)
+/* The end of it is for products in strips. */
+#define FUSE_CPU_PANELS (FUSE_CPU_SCRATCH - FUSE_TILE_PRODUCT_ROOM)
 /* Partial results of a reduction that is cut in chunks, shared by the threads. */
 #define FUSE_CPU_PARTIALS ((size_t)1 << 20)
 /* Below so many elementary steps another thread costs more than it helps. */

@@ -39,6 +39,12 @@ bool fuse_blas_readable(struct fuse_blas_matrix *out, int64_t rows, int64_t colu
 void fuse_blas_product(enum fuse_dtype type, int64_t m, int64_t n, int64_t k, struct fuse_blas_matrix a,
                        struct fuse_blas_matrix b, void *c, int64_t ldc, bool add);
 
+/* The same by whichever is faster, BLAS or the tiles' own product, which writes a result once where sums are short and reads
+ * operands where they lie. room: of the tile's product. Returns the number of BLAS calls. */
+int64_t fuse_cpu_product(const struct fuse_tile_table *tile, enum fuse_dtype type, int64_t m, int64_t n, int64_t k,
+                         struct fuse_blas_matrix a, struct fuse_blas_matrix b, void *c, int64_t ldc, bool add,
+                         void *room);
+
 /* cpu_product.c: operands that BLAS, or a plain loop, reads where they lie. false when these cannot be read so, or
  * packing is the better way. */
 bool fuse_cpu_run_direct(struct fuse_cpu_backend *cpu, struct fuse_grouped *g, struct fuse_cpu_counts *counts);

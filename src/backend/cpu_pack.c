@@ -50,7 +50,7 @@ struct panel {
 /* A thread's scratch memory and its share of the counts. */
 struct panels {
     struct panel a, b;
-    char *c;
+    char *c, *room;
     int64_t calls, packed;
     bool overflow;
 };
@@ -81,7 +81,7 @@ static struct operand make_operand(const struct pack_plan *p, const void *data, 
 
 /* Tiles such that the panels that are needed fit in the scratch memory, and every thread has some. */
 static void choose_tiles(struct pack_plan *p, int threads) {
-    const double room = (double)(FUSE_CPU_SCRATCH - 4096) / (double)p->bytes;
+    const double room = (double)(FUSE_CPU_PANELS - 4096) / (double)p->bytes;
     const double panels = !p->a.in_place + !p->b.in_place;
     /* A product with few rows or columns moves more than it multiplies: longer runs matter more than reuse. */
     const int64_t chunk = p->m <= NARROW || p->n <= NARROW ? LONG_CHUNK : CHUNK;
@@ -282,8 +282,8 @@ static void run_tile(const struct pack_plan *p, struct panels *s, const char *a,
         if (integers) {
             s->overflow |= multiply_integers(p->tile, m, n, k, am, bm.data, (int64_t *)target);
         } else {
-            fuse_blas_product(p->g->type, m, n, k, am, bm, target, ldc, k0 > 0 || (p->c.in_place && p->g->accumulate));
-            s->calls++;
+            s->calls += fuse_cpu_product(p->tile, p->g->type, m, n, k, am, bm, target, ldc,
+                                         k0 > 0 || (p->c.in_place && p->g->accumulate), s->room);
         }
     }
     if (!p->c.in_place)
@@ -325,6 +325,7 @@ void fuse_cpu_run_packed(struct fuse_cpu_backend *cpu, struct fuse_grouped *g, s
 #pragma omp parallel for num_threads(threads) schedule(static, 1) reduction(+ : calls, packed) reduction(|| : overflow)
     for (int thread = 0; thread < threads; thread++) {
         struct panels s = {.a = {.at = cpu->scratch + (size_t)thread * FUSE_CPU_SCRATCH}};
+        s.room = s.a.at + FUSE_CPU_PANELS;
         s.b.at = s.a.at + panel_bytes(&p.a, p.tile_m, p.chunk, p.bytes);
         s.c = s.b.at + panel_bytes(&p.b, p.chunk, p.tile_n, p.bytes);
         for (int64_t t = tasks * thread / threads; t < tasks * (thread + 1) / threads; t++) {

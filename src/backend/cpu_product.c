@@ -4,13 +4,20 @@
 #include "backend/blas_buffers.h"
 
 #include <cblas.h>
+#include <omp.h>
 #include <string.h>
 
 /* Products up to this many multiplications are cheaper in a plain loop than through BLAS's packing. */
-#define TINY 512
+#define TINY 16
 /* Sizes from which a matrix product is worth a call of its own, when further indices are looped around it. */
 #define WORTH_MN 64
 #define WORTH_K 128
+/* Products that do not go through BLAS: short sums, narrow results, few multiplications. */
+#define THIN 128
+#define NARROW 64
+#define SMALL ((int64_t)64 * 64 * 64)
+#define LITTLE ((int64_t)16 * 16 * 16)
+#define LANES 16
 #define BLAS_MOST ((int64_t)1 << 28)
 /* A summed index is cut between the threads when the result is small and the sum long. */
 #define SMALL_RESULT ((int64_t)1 << 16)
@@ -76,6 +83,29 @@ void fuse_blas_product(enum fuse_dtype type, int64_t m, int64_t n, int64_t k, st
     }
 #pragma omp critical(fuse_blas)
     multiply_matrices(type, m, n, k, a, b, c, ldc, add);
+}
+
+/* Whether BLAS would spend its time on packing, or on a result that it goes through three times. */
+static bool suits_strips(int64_t m, int64_t n, int64_t k) {
+    if (m < 2 || n < 2)
+        return false;
+    if (m * n * k <= LITTLE)
+        return true;
+    const int64_t idle = (LANES - n % LANES) % LANES; /* in the last vector of a row */
+    return 4 * idle <= n && (k <= THIN || n <= NARROW || m * n * k <= SMALL);
+}
+
+int64_t fuse_cpu_product(const struct fuse_tile_table *tile, enum fuse_dtype type, int64_t m, int64_t n, int64_t k,
+                         struct fuse_blas_matrix a, struct fuse_blas_matrix b, void *c, int64_t ldc, bool add,
+                         void *room) {
+    if (!suits_strips(m, n, k)) {
+        fuse_blas_product(type, m, n, k, a, b, c, ldc, add);
+        return 1;
+    }
+    fuse_tile_product *product = type == FUSE_F32 ? tile->product_f32 : tile->product_f64;
+    product(m, n, k, a.data, a.transposed ? 1 : a.ld, a.transposed ? a.ld : 1, b.data, b.transposed ? 1 : b.ld,
+            b.transposed ? b.ld : 1, c, ldc, add, room);
+    return 0;
 }
 
 /* One matrix product and the loops around it: over independent results and over further summed indices. */
@@ -186,9 +216,11 @@ static void run_tiny(struct fuse_cpu_backend *cpu, const struct fuse_grouped *g,
 }
 
 /* Rows [m0, m1) and columns [n0, n1) of the product at one outer point, with k in [k0, k1), to c. */
-static int64_t multiply(const struct fuse_grouped *g, const struct product *p, int64_t a, int64_t b, const int64_t m[2],
-                        const int64_t n[2], const int64_t k[2], char *c, int64_t ldc, bool add) {
+static int64_t multiply(const struct fuse_cpu_backend *cpu, const struct fuse_grouped *g, const struct product *p,
+                        int64_t a, int64_t b, const int64_t m[2], const int64_t n[2], const int64_t k[2], char *c,
+                        int64_t ldc, bool add) {
     struct fuse_blas_matrix am = {0}, bm = {0};
+    void *room = cpu->scratch + (size_t)omp_get_thread_num() * FUSE_CPU_SCRATCH + FUSE_CPU_PANELS;
     int64_t calls = 0;
     fuse_blas_readable(&am, p->m, p->k, p->m_axis.a, p->k_axis.a);
     fuse_blas_readable(&bm, p->k, p->n, p->k_axis.b, p->n_axis.b);
@@ -196,8 +228,8 @@ static int64_t multiply(const struct fuse_grouped *g, const struct product *p, i
         int64_t kn = k[1] - k0 < BLAS_MOST ? k[1] - k0 : BLAS_MOST;
         am.data = g->a + (a + m[0] * p->m_axis.a + k0 * p->k_axis.a) * p->bytes;
         bm.data = g->b + (b + n[0] * p->n_axis.b + k0 * p->k_axis.b) * p->bytes;
-        fuse_blas_product(p->type, m[1] - m[0], n[1] - n[0], kn, am, bm, c, ldc, add || k0 > k[0]);
-        calls++;
+        calls +=
+            fuse_cpu_product(cpu->tile, p->type, m[1] - m[0], n[1] - n[0], kn, am, bm, c, ldc, add || k0 > k[0], room);
     }
     return calls;
 }
@@ -255,7 +287,7 @@ static void run_products(struct fuse_cpu_backend *cpu, const struct fuse_grouped
         for (int64_t s = 0; s < p->sum_points; s++) {
             int64_t a = a0, b = b0, none = 0;
             point_of(p->sums, p->sum, s, &a, &b, &none);
-            calls += multiply(g, p, a, b, m, n, k, c, ldc, g->accumulate || s > 0);
+            calls += multiply(cpu, g, p, a, b, m, n, k, c, ldc, g->accumulate || s > 0);
         }
     }
     counts->blas_calls += calls;
@@ -270,7 +302,7 @@ static void run_split_sum(struct fuse_cpu_backend *cpu, const struct fuse_groupe
     for (int t = 0; t < threads; t++) {
         int64_t m[2] = {0, p->m}, n[2] = {0, p->n}, k[2];
         part_of(k, p->k, threads, t);
-        calls += multiply(g, p, 0, 0, m, n, k, cpu->scratch + (size_t)t * FUSE_CPU_SCRATCH, p->n, false);
+        calls += multiply(cpu, g, p, 0, 0, m, n, k, cpu->scratch + (size_t)t * FUSE_CPU_SCRATCH, p->n, false);
     }
     counts->blas_calls += calls;
     for (int64_t i = 0; i < size; i++) {

@@ -1,7 +1,10 @@
 #include "backend/cpu_tile.h"
 
+#include <string.h>
+
 #define FUSE_TILE_TABLE fuse_tile_base
 #define FUSE_TILE_ISA "baseline"
+#define FUSE_STRIP(type) fuse_strip_base_##type
 #include "backend/cpu_tile.inc"
 
 enum fuse_tile_class fuse_tile_class(enum fuse_dtype compute) {
@@ -18,13 +21,29 @@ enum fuse_dtype fuse_tile_dtype(enum fuse_tile_class class) {
     return dtypes[class];
 }
 
-const struct fuse_tile_table *fuse_tile_choose(void) {
+static bool runs(const struct fuse_tile_table *table) {
+    if (table == &fuse_tile_base)
+        return true;
 #if defined(__x86_64__)
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
-        __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("fma"))
-        return &fuse_tile_avx512;
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
-        return &fuse_tile_avx2;
+    if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma"))
+        return false;
+    return table == &fuse_tile_avx2 || (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                                        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"));
+#else
+    return false;
 #endif
-    return &fuse_tile_base;
+}
+
+const struct fuse_tile_table *fuse_tile_choose(const char *isa) {
+    static const struct fuse_tile_table *const best_first[] = {
+#if defined(__x86_64__)
+        &fuse_tile_avx512,
+        &fuse_tile_avx2,
+#endif
+        &fuse_tile_base
+    };
+    for (size_t i = 0; i < sizeof best_first / sizeof *best_first; i++)
+        if ((isa == NULL || strcmp(isa, best_first[i]->isa) == 0) && runs(best_first[i]))
+            return best_first[i];
+    return NULL;
 }

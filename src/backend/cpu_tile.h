@@ -45,6 +45,20 @@ typedef void fuse_tile_fold(void *acc, const void *x, int64_t n, bool *overflow)
 typedef void fuse_tile_add_rows(double *sum, int64_t width, const void *x, int64_t stride, const uint32_t *row,
                                 const void *value, int64_t n, int64_t readable);
 
+/* c[i * ldc + j] (+)= sum over k of a[i * a_row + k * a_column] * b[k * b_row + j * b_column], i < m, j < n, k < depth, all >= 1;
+ * strides in elements. The sum over k is sequential, by FMA where the processor has it. room: FUSE_TILE_PRODUCT_ROOM bytes,
+ * aligned to 64. */
+#define FUSE_TILE_PRODUCT_ROOM ((size_t)512 << 10)
+typedef void fuse_tile_product(int64_t m, int64_t n, int64_t depth, const void *a, int64_t a_row, int64_t a_column,
+                               const void *b, int64_t b_row, int64_t b_column, void *c, int64_t ldc, bool add,
+                               void *room);
+
+/* Those of the tables, compiled by themselves. */
+extern fuse_tile_product fuse_strip_base_f32, fuse_strip_base_f64;
+#if defined(__x86_64__)
+extern fuse_tile_product fuse_strip_avx2_f32, fuse_strip_avx2_f64, fuse_strip_avx512_f32, fuse_strip_avx512_f64;
+#endif
+
 struct fuse_tile_table {
     const char *isa;
     fuse_tile_load *load[FUSE_TILE_DTYPES][FUSE_TILE_CLASSES];
@@ -63,6 +77,7 @@ struct fuse_tile_table {
     uint64_t (*magnitude)(const int64_t *x, int64_t n);
     /* y[i] += a * x[i] in two's complement: the caller has shown that nothing overflows. */
     void (*axpy)(int64_t *y, int64_t a, const int64_t *x, int64_t n);
+    fuse_tile_product *product_f32, *product_f64;
     fuse_tile_add_rows *add_rows_f32, *add_rows_f64; /* by the type of x and value */
 };
 
@@ -70,7 +85,7 @@ extern const struct fuse_tile_table fuse_tile_base;
 #if defined(__x86_64__)
 extern const struct fuse_tile_table fuse_tile_avx2, fuse_tile_avx512;
 #endif
-/* The best table for this processor. */
-const struct fuse_tile_table *fuse_tile_choose(void);
+/* The table of that name, NULL: the best one for this processor. NULL when there is none that runs here. */
+const struct fuse_tile_table *fuse_tile_choose(const char *isa);
 
 #endif

@@ -1,4 +1,5 @@
 /* Compiled with -mavx2 -mfma. */
 #define FUSE_TILE_TABLE fuse_tile_avx2
 #define FUSE_TILE_ISA "avx2"
+#define FUSE_STRIP(type) fuse_strip_avx2_##type
 #include "backend/cpu_tile.inc"

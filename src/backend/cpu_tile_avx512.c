@@ -1,4 +1,5 @@
 /* Compiled with -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma. */
 #define FUSE_TILE_TABLE fuse_tile_avx512
 #define FUSE_TILE_ISA "avx512"
+#define FUSE_STRIP(type) fuse_strip_avx512_##type
 #include "backend/cpu_tile.inc"

@@ -79,7 +79,7 @@ static double now(void) {
 static enum fuse_status open_local(struct fuse_exec *exec, struct fuse_error *err) {
     const struct fuse_exec_request *request = exec->request;
     const struct fuse_plan *plan = exec->plan;
-    struct fuse_backend_options options = {.threads = request->threads};
+    struct fuse_backend_options options = {.threads = request->threads, .isa = request->isa};
     FUSE_TRY(request->backend->open(&exec->backend, &options, err));
     FUSE_TRY(request->backend->queue_open(exec->backend, &exec->queue, err));
     fuse_exec_note_rules(exec);

@@ -30,6 +30,7 @@ struct fuse_exec_request {
     struct fuse_comm *comm; /* size == plan->mesh.ranks */
     const struct fuse_backend_ops *backend;
     int threads;
+    const char *isa;         /* of the back end's options; NULL: its choice */
     const char *const *path; /* [ops] resolved paths of SOURCE and SINK operations, NULL for the others */
     const char *const *part; /* [ops] what a path is followed by, "file.npz:part"; sinks of one path share a file, and
                                 their parts are canonical. NULL: no operation has any */

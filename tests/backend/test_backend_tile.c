@@ -5,6 +5,7 @@
 #include "backend/cpu_tile.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 static const struct fuse_tile_table *tables[3];
@@ -12,13 +13,15 @@ static int table_count;
 
 static int find_tables(void **state) {
     (void)state;
-    tables[table_count++] = &fuse_tile_base;
-#if defined(__x86_64__)
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
-        tables[table_count++] = &fuse_tile_avx2;
-    if (fuse_tile_choose() == &fuse_tile_avx512)
-        tables[table_count++] = &fuse_tile_avx512;
-#endif
+    static const char *const names[] = {"baseline", "avx2", "avx512"};
+    for (int i = 0; i < 3; i++) {
+        const struct fuse_tile_table *table = fuse_tile_choose(names[i]);
+        if (table)
+            tables[table_count++] = table;
+        assert_true(!table || strcmp(table->isa, names[i]) == 0);
+    }
+    assert_ptr_equal(fuse_tile_choose(NULL), tables[table_count - 1]);
+    assert_null(fuse_tile_choose("sse9"));
     return 0;
 }
 
@@ -194,11 +197,88 @@ static void draws_are_philox(void **state) {
     }
 }
 
+/* ---- products in strips ---- */
+
+#define GUARD 1e30
+
+static double element(const void *at, int64_t i, bool wide) {
+    return wide ? ((const double *)at)[i] : (double)((const float *)at)[i];
+}
+
+static void set_element(void *at, int64_t i, double x, bool wide) {
+    if (wide)
+        ((double *)at)[i] = x;
+    else
+        ((float *)at)[i] = (float)x;
+}
+
+/* Operands of small integers: sums are exact in any order, and so must results be. What lies around the result stays, and
+ * what lies around the operands is NaN, which would show. */
+static void check_product(const struct fuse_tile_table *table, bool wide, const int64_t size[3], int layout, bool add) {
+    const int64_t m = size[0], n = size[1], depth = size[2];
+    const bool a_turned = layout & 1, b_turned = layout & 2;
+    const int64_t pad = layout & 4 ? 3 : 0, lda = (a_turned ? m : depth) + pad, ldb = (b_turned ? depth : n) + pad,
+                  ldc = n + pad;
+    const int64_t count[3] = {lda * (a_turned ? depth : m), ldb * (b_turned ? n : depth), ldc * m};
+    const int64_t a_row = a_turned ? 1 : lda, a_column = a_turned ? lda : 1, b_row = b_turned ? 1 : ldb,
+                  b_column = b_turned ? ldb : 1;
+    char *at[3];
+    void *room;
+    struct rng rng = {.state = (uint64_t)(m + 100 * n + 10000 * depth)};
+    assert_int_equal(posix_memalign(&room, 64, FUSE_TILE_PRODUCT_ROOM), 0);
+    memset(room, 0xff, FUSE_TILE_PRODUCT_ROOM); /* NaN */
+    for (int o = 0; o < 3; o++) {
+        at[o] = malloc((size_t)count[o] * 8);
+        for (int64_t i = 0; i < count[o]; i++)
+            set_element(at[o], i, o == 2 ? GUARD : NAN, wide);
+    }
+    for (int64_t i = 0; i < m; i++)
+        for (int64_t k = 0; k < depth; k++)
+            set_element(at[0], i * a_row + k * a_column, rng_below(&rng, 7) - 3, wide);
+    for (int64_t k = 0; k < depth; k++)
+        for (int64_t j = 0; j < n; j++)
+            set_element(at[1], k * b_row + j * b_column, rng_below(&rng, 7) - 3, wide);
+    for (int64_t i = 0; i < m; i++)
+        for (int64_t j = 0; j < n; j++)
+            set_element(at[2], i * ldc + j, add ? 5 : NAN, wide);
+    (wide ? table->product_f64 : table->product_f32)(m, n, depth, at[0], a_row, a_column, at[1], b_row, b_column, at[2],
+                                                     ldc, add, room);
+    for (int64_t i = 0; i < m; i++)
+        for (int64_t j = 0; j < ldc; j++) {
+            double want = add ? 5 : 0;
+            for (int64_t k = 0; k < depth && j < n; k++)
+                want += element(at[0], i * a_row + k * a_column, wide) * element(at[1], k * b_row + j * b_column, wide);
+            if (j >= n)
+                want = (double)(wide ? GUARD : (float)GUARD);
+            if (element(at[2], i * ldc + j, wide) != want)
+                fail_msg("%s f%d: %lld x %lld x %lld, layout %d, add %d: element %lld,%lld is %g, not %g", table->isa,
+                         wide ? 64 : 32, (long long)m, (long long)n, (long long)depth, layout, add, (long long)i,
+                         (long long)j, element(at[2], i * ldc + j, wide), want);
+        }
+    for (int o = 0; o < 3; o++)
+        free(at[o]);
+    free(room);
+}
+
+static void test_products(void **state) {
+    (void)state;
+    /* Around the rows of a tile, the lanes of vectors and strips, the depth of a block, and the room for b. */
+    static const int64_t sizes[][3] = {{1, 1, 1},      {2, 3, 5},     {4, 16, 7},    {5, 17, 4},    {6, 8, 9},
+                                       {12, 32, 64},   {13, 33, 31},  {23, 31, 16},  {25, 48, 33},  {29, 15, 255},
+                                       {11, 64, 256},  {50, 70, 257}, {3, 100, 513}, {30, 9, 1000}, {14, 1100, 130},
+                                       {13, 33, 8200}, {1, 50, 20},   {70, 1, 20},   {16, 16, 16},  {8, 8, 8}};
+    for (int t = 0; t < table_count; t++)
+        for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++)
+            for (int layout = 0; layout < 8; layout++)
+                for (int flags = 0; flags < 4; flags++)
+                    check_product(tables[t], flags & 1, sizes[s], layout, flags & 2);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(functions_are_accurate), cmocka_unit_test(powers_are_accurate),
-        cmocka_unit_test(instruction_sets_agree), cmocka_unit_test(folds_agree),
-        cmocka_unit_test(draws_are_philox),
+        cmocka_unit_test(test_products),       cmocka_unit_test(functions_are_accurate),
+        cmocka_unit_test(powers_are_accurate), cmocka_unit_test(instruction_sets_agree),
+        cmocka_unit_test(folds_agree),         cmocka_unit_test(draws_are_philox),
     };
     return cmocka_run_group_tests(tests, find_tables, NULL);
 }

@@ -1,12 +1,14 @@
 #include "testbed.h"
 
+#include "backend/cpu_tile.h"
+
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-const char *const subject_name[SUBJECTS] = {"cpu", "cpu", "fakedev"};
-const int subject_threads[SUBJECTS] = {1, 2, 2};
+const char *const subject_name[SUBJECTS] = {"cpu", "cpu", "cpu:avx2", "fakedev"};
+const int subject_threads[SUBJECTS] = {1, 2, 1, 2};
 
 static void must(enum fuse_status status, const struct fuse_error *err) {
     if (status != FUSE_OK)
@@ -16,6 +18,10 @@ static void must(enum fuse_status status, const struct fuse_error *err) {
 struct bed bed_open(const char *name, int threads, size_t bytes) {
     struct fuse_error err = {0};
     struct fuse_backend_options options = {.threads = threads};
+    if (strcmp(name, "cpu:avx2") == 0) {
+        name = "cpu";
+        options.isa = fuse_tile_choose("avx2") ? "avx2" : "baseline";
+    }
     const struct fuse_backend_ops *ops = fuse_backend_find(name);
     struct bed bed = {.name = name, .bytes = bytes};
     void *memory = NULL;

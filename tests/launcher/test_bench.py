@@ -30,6 +30,7 @@ CASES = [
     (["attention", "2", "48", "16"], "attention", 4 * 2 * 48 * 48 * 16),
     (["attention", "2", "48", "16", "--causal"], "attention", 2 * 2 * 48 * 48 * 16),
     (["gemm", "32", "--precision", "fp64"], "gemm", 2 * 32 ** 3),
+    (["einsum", "bij,bkj->bik", "3", "40", "50", "20", "--isa", "baseline"], "einsum", 2 * 3 * 40 * 50 * 20),
 ]
 
 FILES = ["npy", "npz", "safetensors", "json", "jsonl"]

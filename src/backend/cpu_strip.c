@@ -1,0 +1,2 @@
+#define FUSE_STRIP(type) fuse_strip_base_##type
+#include "backend/cpu_strip.inc"

@@ -1,0 +1,3 @@
+/* Compiled with -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma. */
+#define FUSE_STRIP(type) fuse_strip_avx512_##type
+#include "backend/cpu_strip.inc"
