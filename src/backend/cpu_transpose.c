@@ -6,6 +6,7 @@
 #endif
 
 #define LINE 64
+#define AHEAD 16 /* elements of a column that are fetched before they are needed */
 
 /* Writes an aligned line without reading it first. */
 static inline void stream_line(void *to, const void *from) {
@@ -31,6 +32,42 @@ void fuse_stream_fence(void) {
  *      window:  [ columns c0-E .. c0 | columns c0 .. c0+E ]
  *                      [ a line of the target ]
  *                      ^ L, 1 .. E; E where lines and blocks agree                                                  */
+#define TURN(type)                                                                  \
+    static inline void turn_##type(type *to, const type *in, int64_t column_from) { \
+        enum { E = LINE / sizeof(type) };                                           \
+        for (int64_t c = 0; c < E; c++)                                             \
+            for (int64_t r = 0; r < E; r++)                                         \
+                to[r * 2 * E + c] = in[r + c * column_from];                        \
+    }
+TURN(uint8_t)
+TURN(uint16_t)
+TURN(uint64_t)
+
+typedef uint32_t quad __attribute__((vector_size(16), aligned(4), may_alias));
+
+/* Four columns and four rows at a time. */
+static inline void turn_uint32_t(uint32_t *to, const uint32_t *in, int64_t column_from) {
+    enum { E = LINE / sizeof(uint32_t) };
+    for (int64_t c = 0; c < E; c += 4) {
+        const uint32_t *at = in + c * column_from;
+        for (int64_t x = 0; x < 4; x++)
+            __builtin_prefetch(at + x * column_from + AHEAD);
+        for (int64_t r = 0; r < E; r += 4) {
+            const quad a = *(const quad *)(at + r), b = *(const quad *)(at + column_from + r),
+                       d = *(const quad *)(at + 2 * column_from + r), e = *(const quad *)(at + 3 * column_from + r);
+            const quad ab = __builtin_shufflevector(a, b, 0, 4, 1, 5),
+                       high_ab = __builtin_shufflevector(a, b, 2, 6, 3, 7),
+                       de = __builtin_shufflevector(d, e, 0, 4, 1, 5),
+                       high_de = __builtin_shufflevector(d, e, 2, 6, 3, 7);
+            uint32_t *out = to + r * 2 * E + c;
+            *(quad *)out = __builtin_shufflevector(ab, de, 0, 1, 4, 5);
+            *(quad *)(out + 2 * E) = __builtin_shufflevector(ab, de, 2, 3, 6, 7);
+            *(quad *)(out + 4 * E) = __builtin_shufflevector(high_ab, high_de, 0, 1, 4, 5);
+            *(quad *)(out + 6 * E) = __builtin_shufflevector(high_ab, high_de, 2, 3, 6, 7);
+        }
+    }
+}
+
 #define TRANSPOSE(type)                                                                                        \
     static void transpose_##type(type *to, const type *from, int64_t rows, int64_t columns, int64_t row_to,    \
                                  int64_t column_to, int64_t row_from, int64_t column_from, bool stream) {      \
@@ -43,9 +80,7 @@ void fuse_stream_fence(void) {
                 const int64_t rn = rows - r0 < E ? rows - r0 : E;                                              \
                 const type *in = from + r0 * row_from + c0 * column_from;                                      \
                 if (rn == E && cn == E && row_from == 1)                                                       \
-                    for (int64_t c = 0; c < E; c++)                                                            \
-                        for (int64_t r = 0; r < E; r++)                                                        \
-                            window[r0 + r][E + c] = in[r + c * column_from];                                   \
+                    turn_##type(&window[r0][E], in, column_from);                                              \
                 else                                                                                           \
                     for (int64_t c = 0; c < cn; c++)                                                           \
                         for (int64_t r = 0; r < rn; r++)                                                       \

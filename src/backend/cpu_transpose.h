@@ -6,7 +6,7 @@
 #include <stdint.h>
 
 /* Most rows of one call. */
-#define FUSE_TRANSPOSE_ROWS 512
+#define FUSE_TRANSPOSE_ROWS 256
 
 /* to[r * row_to + c * column_to] = from[r * row_from + c * column_from], strides in elements of 1, 2, 4 or 8 bytes, the
  * source denser along rows than along columns. `stream` writes whole lines of the target past the caches; it needs
