@@ -12,10 +12,10 @@
 /* Sizes from which a matrix product is worth a call of its own, when further indices are looped around it. */
 #define WORTH_MN 64
 #define WORTH_K 128
-/* Products that do not go through BLAS: short sums, narrow results, few multiplications. */
-#define THIN 128
+/* Products that do not go through BLAS: short sums and narrow results beyond what it treats as small, and very small ones. */
+#define THIN 64
 #define NARROW 64
-#define SMALL ((int64_t)64 * 64 * 64)
+#define BLAS_SMALL ((int64_t)100 * 100 * 100)
 #define LITTLE ((int64_t)16 * 16 * 16)
 #define LANES 16
 #define BLAS_MOST ((int64_t)1 << 28)
@@ -85,20 +85,21 @@ void fuse_blas_product(enum fuse_dtype type, int64_t m, int64_t n, int64_t k, st
     multiply_matrices(type, m, n, k, a, b, c, ldc, add);
 }
 
-/* Whether BLAS would spend its time on packing, or on a result that it goes through three times. */
-static bool suits_strips(int64_t m, int64_t n, int64_t k) {
+/* Whether BLAS would spend its time on packing a, or on a result that it goes through three times. Rows of a must lie one
+ * behind the other: columns that are far apart are better packed. BLAS has kernels of its own for what is small. */
+static bool suits_strips(int64_t m, int64_t n, int64_t k, bool a_transposed) {
     if (m < 2 || n < 2)
         return false;
     if (m * n * k <= LITTLE)
         return true;
     const int64_t idle = (LANES - n % LANES) % LANES; /* in the last vector of a row */
-    return 4 * idle <= n && (k <= THIN || n <= NARROW || m * n * k <= SMALL);
+    return m * n * k > BLAS_SMALL && !a_transposed && 4 * idle <= n && (k <= THIN || n <= NARROW);
 }
 
 int64_t fuse_cpu_product(const struct fuse_tile_table *tile, enum fuse_dtype type, int64_t m, int64_t n, int64_t k,
                          struct fuse_blas_matrix a, struct fuse_blas_matrix b, void *c, int64_t ldc, bool add,
                          void *room) {
-    if (!suits_strips(m, n, k)) {
+    if (!suits_strips(m, n, k, a.transposed)) {
         fuse_blas_product(type, m, n, k, a, b, c, ldc, add);
         return 1;
     }
