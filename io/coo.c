@@ -2,6 +2,7 @@
 #include "io/coo.h"
 
 #include "io/array.h"
+#include "io/hdf5_coo.h"
 #include "io/npy_header.h"
 #include "io/rawfile.h"
 #include "io/tally_join.h"
@@ -27,8 +28,9 @@ struct tuples {
     struct fuse_probe id_facts, value_facts;
     struct fuse_file_bytes id_bytes, value_bytes;
     struct fuse_array ids, values;
-    char *raw;   /* a piece as it is stored */
-    int64_t *id; /* [PIECE][arity] */
+    struct fuse_source *id_source, *value_source; /* of an HDF5 file, in the place of arrays */
+    char *raw;                                    /* a piece as it is stored */
+    int64_t *id;                                  /* [PIECE][arity] */
 };
 
 static void close_tuples(struct tuples *t) {
@@ -36,6 +38,8 @@ static void close_tuples(struct tuples *t) {
         return;
     if (t->fd >= 0)
         close(t->fd);
+    fuse_format_hdf5.source_close(t->id_source);
+    fuse_format_hdf5.source_close(t->value_source);
     fuse_array_close(&t->ids);
     fuse_array_close(&t->values);
     fuse_arena_close(t->arena);
@@ -82,7 +86,46 @@ static enum fuse_status read_headers(struct tuples *t, const char *path, struct 
                         : FUSE_OK;
 }
 
-static enum fuse_status open_tuples(struct tuples **out, const char *path, struct fuse_error *err) {
+/* Whether the file has the dataset, which may be broken. */
+static enum fuse_status has_set(bool *out, struct tuples *t, const char *path, const char *set,
+                                struct fuse_error *err) {
+    struct fuse_contents contents = {0};
+    FUSE_TRY(fuse_format_hdf5.list_parts(&contents, t->arena, path, err));
+    *out = false;
+    for (int k = 0; k < contents.parts.n && !*out; k++) {
+        const char *name = contents.parts.at[k].name;
+        *out = strcmp(name + (name[0] == '/'), set + 1) == 0;
+    }
+    return FUSE_OK;
+}
+
+/* `known`: the probe, which says whether there are values; NULL: it is to be found out. */
+static enum fuse_status open_sets(struct tuples *t, const char *path, const char *part, const struct fuse_probe *known,
+                                  struct fuse_error *err) {
+    const struct fuse_format *hdf5 = &fuse_format_hdf5;
+    const char *set = fuse_hdf5_coo_set(t->arena, part, err);
+    if (!set) {
+        err->status = FUSE_EINPUT;
+        return FUSE_EINPUT;
+    }
+    const char *values = fuse_hdf5_coo_values(t->arena, set);
+    FUSE_TRY(hdf5->probe(&t->id_facts, path, set, err));
+    t->file_bytes = t->id_facts.file_bytes;
+    if (known)
+        t->has_value = known->extent[0] > 0;
+    else
+        FUSE_TRY(has_set(&t->has_value, t, path, values, err));
+    if (t->has_value)
+        FUSE_TRY(hdf5->probe(&t->value_facts, path, values, err));
+    FUSE_TRY(check_shapes(t, fuse_arena_printf(t->arena, "%s:%s", path, set), err));
+    t->rows = t->id_facts.extent[0];
+    t->arity = (int)t->id_facts.extent[1];
+    FUSE_TRY(hdf5->source_open(&t->id_source, path, set, &t->id_facts, err));
+    return t->has_value ? hdf5->source_open(&t->value_source, path, values, &t->value_facts, err) : FUSE_OK;
+}
+
+static enum fuse_status open_tuples(struct tuples **out, const char *path, const char *part,
+                                    const struct fuse_probe *known, struct fuse_error *err) {
     struct tuples *t = calloc(1, sizeof *t);
     enum fuse_status st = FUSE_OK;
     if (t) {
@@ -94,7 +137,7 @@ static enum fuse_status open_tuples(struct tuples **out, const char *path, struc
     if (!t || !t->arena || !t->raw || !t->id)
         st = fuse_fail(err, FUSE_EMEMORY, "no memory to open %s", path);
     if (st == FUSE_OK)
-        st = read_headers(t, path, err);
+        st = part ? open_sets(t, path, part, known, err) : read_headers(t, path, err);
     if (st == FUSE_OK)
         *out = t;
     else
@@ -102,11 +145,15 @@ static enum fuse_status open_tuples(struct tuples **out, const char *path, struc
     return st;
 }
 
-static enum fuse_status read_piece(struct tuples *t, const struct fuse_array *array, void *to, enum fuse_dtype dtype,
+static enum fuse_status read_piece(struct tuples *t, bool is_value, void *to, enum fuse_dtype dtype,
                                    const struct fuse_box *box, struct fuse_error *err) {
-    enum fuse_dtype resident = fuse_dtype_resident(array->dtype);
+    enum fuse_dtype resident = fuse_dtype_resident((is_value ? &t->value_facts : &t->id_facts)->file_dtype);
     struct fuse_view view = fuse_box_view(t->raw, resident, box, false, box);
-    FUSE_TRY(fuse_array_read(array, box, &view, err));
+    struct fuse_source *source = is_value ? t->value_source : t->id_source;
+    if (source)
+        FUSE_TRY(fuse_format_hdf5.source_read(source, box, &view, err));
+    else
+        FUSE_TRY(fuse_array_read(is_value ? &t->values : &t->ids, box, &view, err));
     fuse_dtype_convert(to, dtype, t->raw, resident, (size_t)fuse_box_elems(box));
     return FUSE_OK;
 }
@@ -114,7 +161,7 @@ static enum fuse_status read_piece(struct tuples *t, const struct fuse_array *ar
 /* Tuples [first, first + n), n <= PIECE, to t->id; INPUT for what is no id. */
 static enum fuse_status read_ids(struct tuples *t, int64_t first, int64_t n, const char *path, struct fuse_error *err) {
     struct fuse_box box = {.rank = 2, .lo = {first, 0}, .hi = {first + n, t->arity}};
-    FUSE_TRY(read_piece(t, &t->ids, t->id, FUSE_I64, &box, err));
+    FUSE_TRY(read_piece(t, false, t->id, FUSE_I64, &box, err));
     for (int64_t k = 0; k < n * t->arity; k++)
         if (t->id[k] < 0 || t->id[k] >= FUSE_MAX_EXTENT) {
             fuse_fail(err, FUSE_EINPUT, "%s: column %" PRId64 " of tuple %" PRId64 " is %" PRId64 ", which is no id",
@@ -127,9 +174,8 @@ static enum fuse_status read_ids(struct tuples *t, int64_t first, int64_t n, con
 
 static enum fuse_status probe_coo(struct fuse_probe *out, const char *path, const char *part, struct fuse_error *err) {
     struct tuples *t;
-    (void)part;
-    FUSE_TRY(open_tuples(&t, path, err));
-    *out = (struct fuse_probe){.file_dtype = FUSE_BOOL, .file_bytes = t->file_bytes};
+    FUSE_TRY(open_tuples(&t, path, part, NULL, err));
+    *out = (struct fuse_probe){.file_dtype = FUSE_BOOL, .file_bytes = t->file_bytes, .extent = {t->has_value}};
     close_tuples(t);
     return FUSE_OK;
 }
@@ -140,10 +186,10 @@ static enum fuse_status fail_changed(const char *path, struct fuse_error *err) {
     return FUSE_EINPUT;
 }
 
-static enum fuse_status open_probed(struct tuples **out, const char *path, const struct fuse_probe *probe,
-                                    struct fuse_error *err) {
+static enum fuse_status open_probed(struct tuples **out, const char *path, const char *part,
+                                    const struct fuse_probe *probe, struct fuse_error *err) {
     struct tuples *t;
-    FUSE_TRY(open_tuples(&t, path, err));
+    FUSE_TRY(open_tuples(&t, path, part, probe, err));
     if (t->file_bytes != probe->file_bytes) {
         close_tuples(t);
         return fail_changed(path, err);
@@ -188,8 +234,7 @@ static enum fuse_status scan_coo(struct fuse_probe *probe, struct fuse_arena *ar
     struct tuples *t = NULL;
     struct fuse_tally_part part = {0};
     int64_t begin = 0;
-    (void)part_name;
-    enum fuse_status st = open_probed(&t, path, probe, err);
+    enum fuse_status st = open_probed(&t, path, part_name, probe, err);
     if (st == FUSE_OK) {
         begin = fuse_split_begin(t->rows, comm->size, comm->rank);
         fuse_tally_open(&part, arena, t->arity + t->has_value);
@@ -226,10 +271,9 @@ static enum fuse_status open_rows(struct fuse_row_source **out, const char *path
                                   const struct fuse_probe *probe, bool has_value, int share, int shares,
                                   struct fuse_error *err) {
     struct row_source *source = calloc(1, sizeof *source);
-    (void)part;
     if (source)
         source->path = strdup(path);
-    enum fuse_status st = source && source->path ? open_probed(&source->tuples, path, probe, err)
+    enum fuse_status st = source && source->path ? open_probed(&source->tuples, path, part, probe, err)
                                                  : fuse_fail(err, FUSE_EMEMORY, "no memory to open %s", path);
     if (st != FUSE_OK) {
         close_rows((struct fuse_row_source *)source);
@@ -251,7 +295,7 @@ static enum fuse_status next_piece(struct row_source *source, struct fuse_rows *
             rows->id[c][rows->n + r] = t->id[r * t->arity + c];
     if (rows->value) {
         struct fuse_box box = {.rank = 1, .lo = {source->at}, .hi = {source->at + n}};
-        FUSE_TRY(read_piece(t, &t->values, rows->value + rows->n, FUSE_F64, &box, err));
+        FUSE_TRY(read_piece(t, true, rows->value + rows->n, FUSE_F64, &box, err));
     }
     rows->n += n;
     source->at += n;
@@ -287,4 +331,23 @@ const struct fuse_format fuse_format_coo = {
     .sink_tuples = fuse_coo_sink_tuples,
     .sink_finish = fuse_coo_sink_finish,
     .sink_release = fuse_coo_sink_release,
+};
+
+static const char *const no_suffixes[] = {NULL};
+
+const struct fuse_format fuse_format_hdf5_coo = {
+    .name = "coo",
+    .suffixes = no_suffixes,
+    .has_parts = true,
+    .sink_part = fuse_hdf5_coo_part,
+    .probe = probe_coo,
+    .scan = scan_coo,
+    .rows_open = open_rows,
+    .rows_next = next_rows,
+    .rows_close = close_rows,
+    .sink_open = fuse_hdf5_coo_open,
+    .sink_write = fuse_hdf5_coo_write,
+    .sink_tuples = fuse_hdf5_coo_tuples,
+    .sink_finish = fuse_hdf5_coo_finish,
+    .sink_release = fuse_hdf5_coo_release,
 };

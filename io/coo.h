@@ -16,7 +16,7 @@ const char *fuse_coo_file(struct fuse_arena *arena, const char *path);
 /* As in struct fuse_format. */
 enum fuse_status fuse_coo_sink_open(struct fuse_sink **out, struct fuse_comm *comm, const struct fuse_sink_file *want,
                                     struct fuse_error *err) FUSE_CHECKED;
-enum fuse_status fuse_coo_sink_tuples(struct fuse_sink *sink, int64_t first, int64_t total,
+enum fuse_status fuse_coo_sink_tuples(struct fuse_sink *sink, int member, int64_t first, int64_t total,
                                       const struct fuse_tuple_rows *rows, struct fuse_error *err) FUSE_CHECKED;
 enum fuse_status fuse_coo_sink_write(struct fuse_sink *sink, int member, const struct fuse_box *box,
                                      const struct fuse_view *from, struct fuse_error *err) FUSE_CHECKED;

@@ -22,6 +22,16 @@ const struct fuse_format *fuse_format_find(const char *path) {
     return NULL;
 }
 
+bool fuse_format_is_relation(const char *part) {
+    size_t bytes = part ? strlen(part) : 0;
+    return bytes > 0 && (strcmp(part, "coo") == 0 || (bytes > 4 && strcmp(part + bytes - 4, ":coo") == 0));
+}
+
+const struct fuse_format *fuse_format_of(const char *path, const char *part) {
+    const struct fuse_format *format = fuse_format_find(path);
+    return format == &fuse_format_hdf5 && fuse_format_is_relation(part) ? &fuse_format_hdf5_coo : format;
+}
+
 const struct fuse_format *fuse_format_at(int i) {
     return i >= 0 && (size_t)i < sizeof formats / sizeof *formats ? formats[i] : NULL;
 }

@@ -142,7 +142,7 @@ struct fuse_format {
                                    const struct fuse_view *from, struct fuse_error *err);
     /* Local; NULL for formats that hold no tuples. Tuples [first, first + rows->n) of `total` in the order of their ids, for a
      * member that is_tuples; every rank calls it at least once. */
-    enum fuse_status (*sink_tuples)(struct fuse_sink *sink, int64_t first, int64_t total,
+    enum fuse_status (*sink_tuples)(struct fuse_sink *sink, int member, int64_t first, int64_t total,
                                     const struct fuse_tuple_rows *rows, struct fuse_error *err);
     /* Collective, when all of every member was written. Completes, flushes and closes; after it only release.
      * Every rank takes part in its messages whatever fails; the statuses may differ: agree on them. */
@@ -155,6 +155,7 @@ extern const struct fuse_format fuse_format_npy;
 extern const struct fuse_format fuse_format_coo; /* ".npy:coo" is its suffix */
 extern const struct fuse_format fuse_format_npz;
 extern const struct fuse_format fuse_format_hdf5;
+extern const struct fuse_format fuse_format_hdf5_coo; /* parts of .h5 that end in ":coo" */
 extern const struct fuse_format fuse_format_safetensors;
 extern const struct fuse_format fuse_format_json;
 extern const struct fuse_format fuse_format_jsonl;
@@ -172,6 +173,10 @@ void fuse_sink_discard(const struct fuse_format *format, struct fuse_sink *sink)
 
 /* The format for a path by its suffix (case-insensitive), NULL when there is none. */
 const struct fuse_format *fuse_format_find(const char *path);
+/* Whether a part says that it is a relation: "coo", or ":coo" behind its name. NULL is fine. */
+bool fuse_format_is_relation(const char *part);
+/* The format for a part of a file, which is another one for a relation in a file with parts; NULL when there is none. */
+const struct fuse_format *fuse_format_of(const char *path, const char *part);
 /* The i-th format of the table, NULL behind the last. */
 const struct fuse_format *fuse_format_at(int i);
 

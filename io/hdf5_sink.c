@@ -69,6 +69,12 @@ const char *fuse_hdf5_sink_part(struct fuse_arena *arena, const char *part, stru
 static enum fuse_status check_names(const struct fuse_sink_file *want, struct fuse_error *err) {
     for (int a = 0; a < want->members; a++) {
         const char *outer = want->member[a].part ? want->member[a].part : default_set;
+        if (fuse_format_is_relation(outer)) {
+            fuse_fail(err, FUSE_EOUTPUT, "cannot write %s: it would hold dense tensors and relations (':coo')",
+                      want->path);
+            fuse_hint(err, "write them to files of their own");
+            return FUSE_EOUTPUT;
+        }
         size_t bytes = strlen(outer);
         for (int b = 0; b < want->members; b++) {
             const char *inner = want->member[b].part ? want->member[b].part : default_set;

@@ -109,8 +109,9 @@ enum fuse_status fuse_text_sink_write(struct fuse_sink *handle, int member, cons
     return fuse_array_write(&((struct text_sink *)handle)->array, box, from, err);
 }
 
-enum fuse_status fuse_text_sink_tuples(struct fuse_sink *handle, int64_t first, int64_t total,
+enum fuse_status fuse_text_sink_tuples(struct fuse_sink *handle, int member, int64_t first, int64_t total,
                                        const struct fuse_tuple_rows *rows, struct fuse_error *err) {
+    (void)member;
     struct text_sink *sink = (struct text_sink *)handle;
     sink->shape.elems = total;
     if (rows->n == 0)

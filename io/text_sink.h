@@ -46,7 +46,7 @@ enum fuse_status fuse_text_sink_open(struct fuse_sink **out, struct fuse_comm *c
                                      struct fuse_error *err) FUSE_CHECKED;
 enum fuse_status fuse_text_sink_write(struct fuse_sink *sink, int member, const struct fuse_box *box,
                                       const struct fuse_view *from, struct fuse_error *err) FUSE_CHECKED;
-enum fuse_status fuse_text_sink_tuples(struct fuse_sink *sink, int64_t first, int64_t total,
+enum fuse_status fuse_text_sink_tuples(struct fuse_sink *sink, int member, int64_t first, int64_t total,
                                        const struct fuse_tuple_rows *rows, struct fuse_error *err) FUSE_CHECKED;
 enum fuse_status fuse_text_sink_finish(struct fuse_sink *sink, struct fuse_comm *comm,
                                        struct fuse_error *err) FUSE_CHECKED;

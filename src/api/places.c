@@ -88,7 +88,7 @@ static const char *normalise(struct fuse_arena *arena, const char *path) {
 void fuse_api_sink_place(const char **path, const char **part, struct fuse_dist_program *program, const char *text) {
     struct fuse_error ignored = {0}; /* fuse_api_check_sinks has told it */
     fuse_api_split_place(path, part, program->arena, text);
-    const struct fuse_format *format = fuse_format_find(*path);
+    const struct fuse_format *format = fuse_format_of(*path, *part);
     *path = fuse_api_resolve(program->arena, program->options.output_root, normalise(program->arena, *path));
     if (format && format->has_parts)
         *part = format->sink_part(program->arena, *part, &ignored);
@@ -159,12 +159,6 @@ static void report_unknown(struct fuse_dist_program *program, const char *path, 
              fuse_arena_printf(arena, "the suffix tells the format; %s can be %s", known, verb));
 }
 
-/* "coo", or a part with ":coo" behind its name. */
-static bool names_relation(const char *part) {
-    size_t bytes = strlen(part);
-    return strcmp(part, "coo") == 0 || (bytes > 4 && strcmp(part + bytes - 4, ":coo") == 0);
-}
-
 const struct fuse_format *fuse_api_find_format(struct fuse_dist_program *program, const char *path, const char *part,
                                                struct fuse_span span, bool is_sink) {
     struct fuse_diagnostics *diagnostics = &program->diagnostics;
@@ -181,14 +175,14 @@ const struct fuse_format *fuse_api_find_format(struct fuse_dist_program *program
             hint(diagnostics, d, "write it without .gz; gzip packs the file after the run");
         return NULL;
     }
-    const struct fuse_format *format = fuse_format_find(path);
+    const struct fuse_format *format = fuse_format_of(path, part);
     if (!part)
         return format;
-    if (names_relation(part)) {
-        struct fuse_diagnostic *d = fuse_report(
-            diagnostics, FUSE_SEVERITY_ERROR, span,
-            "a relation in a %s file (':coo') is part of the language but cannot be %s yet", place->suffix, verb);
-        hint(diagnostics, d, "without ':coo' a Boolean tensor is a dense u8 array");
+    if (fuse_format_is_relation(part) && format != &fuse_format_hdf5_coo) {
+        struct fuse_diagnostic *d =
+            fuse_report(diagnostics, FUSE_SEVERITY_ERROR, span, "a relation (':coo') cannot be %s as part of a %s file",
+                        verb, place->suffix);
+        hint(diagnostics, d, "relations are in .npy, .h5, .tsv and .csv files: \"p.npy:coo\", \"f.h5:/set:coo\"");
         return NULL;
     }
     if (!format->has_parts) {
@@ -350,7 +344,7 @@ bool fuse_api_may_write(struct fuse_dist_program *program, const char *text) {
     struct verdict verdict;
     const char *path, *part;
     fuse_api_split_place(&path, &part, program->arena, text);
-    const struct fuse_format *format = fuse_format_find(path);
+    const struct fuse_format *format = fuse_format_of(path, part);
     if (!format || !format->sink_open || (part && !format->has_parts))
         return false;
     if (format->has_parts && !format->sink_part(program->arena, part, &ignored))
@@ -432,7 +426,7 @@ enum fuse_status fuse_api_check_out(struct fuse_dist_program *program, const cha
     const char *path, *part;
     fuse_api_split_place(&path, &part, arena, text);
     const struct fuse_format *format = fuse_format_find(path);
-    if (!format || !is_written(format, path) || (part && (!format->has_parts || names_relation(part)))) {
+    if (!format || !is_written(format, path) || (part && (!format->has_parts || fuse_format_is_relation(part)))) {
         fuse_fail(err, FUSE_EUSAGE, "--out %s: no tensor can be written there", text);
         fuse_hint(err, "the suffix tells the format; %s can be written", list_suffixes(arena, true));
         return FUSE_EUSAGE;

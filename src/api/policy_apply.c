@@ -367,7 +367,7 @@ static void check_storage(struct fuse_dist_program *program, const struct fuse_o
                           const struct fuse_policy_io *rule) {
     const char *path, *part;
     fuse_api_split_place(&path, &part, program->arena, sink->path);
-    const struct fuse_format *format = fuse_format_find(path);
+    const struct fuse_format *format = fuse_format_of(path, part);
     int rank = program->ir.values.at[sink->input[0].value].rank;
     const struct fuse_policy_text *key = rule->chunks.at ? &rule->chunks : &rule->gzip;
     if (key->at && !(format && format->stores_chunks)) {

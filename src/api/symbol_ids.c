@@ -68,7 +68,7 @@ static void list_files(struct fuse_symbol_request *want, struct fuse_dist_progra
         const struct fuse_symbol_use *use = &demand->use[u];
         struct fuse_symbol_file *file = &want->file[u];
         fuse_api_source_place(&file->path, &file->part, program, use->source->text);
-        file->format = fuse_format_find(file->path);
+        file->format = fuse_format_of(file->path, file->part);
         file->probe = &use->probe;
         file->columns = use->columns;
         file->has_value = use->has_value;

@@ -86,7 +86,8 @@ static enum fuse_status write_block(const struct listed *l, struct block *block,
     }
     if (fuse_exec_fault(exec, FUSE_FAULT_WRITE))
         return fuse_fail(err, FUSE_EIO, "%s: writing failed (planted fault)", exec->request->path[op]);
-    return exec->format[place->file]->sink_tuples(exec->sink[place->file], l->first + begin, l->total, &rows, err);
+    return exec->format[place->file]->sink_tuples(exec->sink[place->file], place->member, l->first + begin, l->total,
+                                                  &rows, err);
 }
 
 static enum fuse_status write_tuples(const struct listed *l, struct fuse_error *err) {

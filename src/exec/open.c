@@ -46,7 +46,7 @@ enum fuse_status fuse_exec_open_sources(struct fuse_exec *exec, struct fuse_erro
         const struct fuse_op *op = plan->ir->ops.at[o];
         if (op->kind != FUSE_OP_SOURCE)
             continue;
-        exec->format[o] = op->probe.shards ? &fuse_format_shards : fuse_format_find(request->path[o]);
+        exec->format[o] = op->probe.shards ? &fuse_format_shards : fuse_format_of(request->path[o], part_of(exec, o));
         enum fuse_status status = FUSE_OK;
         if (!exec->format[o])
             status = fuse_fail(err, FUSE_EBUG, "%s: no format reads this", request->path[o]);
@@ -139,7 +139,7 @@ static int list_members(const struct fuse_exec *exec, struct fuse_sink_member *o
 
 static enum fuse_status open_sink(struct fuse_exec *exec, int file, struct fuse_error *err) {
     const char *path = exec->request->path[file];
-    exec->format[file] = fuse_format_find(path);
+    exec->format[file] = fuse_format_of(path, part_of(exec, file));
     if (!exec->format[file])
         return fuse_fail(err, FUSE_EBUG, "%s: no format writes this", path);
     struct fuse_sink_member *member = calloc((size_t)exec->plan->ir->ops.n, sizeof *member);
