@@ -198,15 +198,19 @@ Good(x) = S[x] > 0.3
 Step(x,y) = A[x,y]
 Inner(x,y) = Step(x,y) Good(x) Good(y)
 Inner(x,z) = Inner(x,y) Step(y,z) Good(z)
+Loop(x) = Step(x,x)
+Into(x,y) = E(x,y) Loop(y)
 High(x,y) = E(x,y) && S[x] > 0.3
 Three(x,y,z) = E(x,y) E(y,z)
 Back(x) = Three(x,y,x)
 "inner.tsv" = Inner(x,y)
+"into.tsv" = Into(x,y)
 "high.tsv" = High(x,y)
 "three.tsv" = Three(x,y,z)
 "back.tsv" = Back(x)
 """, {
         "inner.tsv": lines(sorted(inner)),
+        "into.tsv": lines(sorted((a, b) for a, b in edges if (b, b) in edges)),
         "high.tsv": lines(sorted((a, b) for a, b in edges if a in good)),
         "three.tsv": lines(sorted(triples)),
         "back.tsv": lines(sorted({(a, ) for a, _, d in triples if a == d})),
