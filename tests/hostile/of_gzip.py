@@ -49,7 +49,7 @@ for name in ("ragged_far_away", "value_that_is_text", "id_of_2_to_the_63", "line
 
 # Little that becomes much: what is held at a time does not grow with it.
 MEGABYTE = b" " * (1 << 20)
-case("gzip_bomb_of_spaces", "x.json.gz", pack(b"[[1,", *[MEGABYTE] * 400, b"2], [3]]"))
-case("gzip_bomb_of_one_line", "x.tsv.gz", pack(b"0\t", *[b"1" * (1 << 20)] * 400, b"\n"))
-case("gzip_bomb_of_rows", "x.tsv.gz", pack(*[b"0\t1\t1\n" * 150000] * 100, b"0\t1\n"), mentions=["x.tsv.gz:15000001:"])
+case("gzip_bomb_of_spaces", "x.json.gz", pack(b"[[1,", *[MEGABYTE] * 220, b"2], [3]]"))
+case("gzip_bomb_of_one_line", "x.tsv.gz", pack(b"0\t", *[b"1" * (1 << 20)] * 220, b"\n"))
+case("gzip_bomb_of_rows", "x.tsv.gz", pack(*[b"0\t1\t1\n" * 150000] * 60, b"0\t1\n"), mentions=["x.tsv.gz:9000001:"])
 case("gzip_bomb_of_members", "x.tsv.gz", pack(b"") * 200000 + pack(b"0\t1\n2\n"), mentions=["x.tsv.gz:2:"])
