@@ -308,13 +308,8 @@ static enum fuse_status run_one(struct fuse_bench *bench, struct fuse_error *err
 static enum fuse_status check_request(const struct fuse_bench *bench, struct fuse_error *err) {
     const struct fuse_dist_bench *request = bench->request;
     const char *precision = bench->options.precision;
-    if (request->words == 0) {
-        fuse_fail(err, FUSE_EUSAGE, "bench: of what?");
-        fuse_hint(err,
-                  "fuse-dist bench gemm 4096; others: einsum, transpose, map, attention, coll, io, scale, program, "
-                  "compare");
-        return FUSE_EUSAGE;
-    }
+    if (request->words == 0)
+        return fuse_fail(err, FUSE_EUSAGE, "bench: of what?");
     if (bench->repeats + bench->warmups > FUSE_BENCH_REPEATS)
         return fuse_fail(err, FUSE_EUSAGE, "at most %d repeats", FUSE_BENCH_REPEATS);
     if (precision && strcmp(precision, "fp32") != 0 && strcmp(precision, "fp64") != 0)
@@ -357,6 +352,11 @@ int fuse_dist_bench(const char **messages, fuse_dist_job *job, const struct fuse
     bench.options.print = NULL;
     bench.options.progress = NULL;
     enum fuse_status st = dispatch(&bench, &err);
+    if (st == FUSE_EUSAGE && !err.hint[0])
+        fuse_hint(
+            &err,
+            "gemm N | einsum 'ab,bc->ac' N.. | transpose 'abc->cba' N.. | map NAME N.. | attention HEADS POSITIONS "
+            "DEPTH | coll [NAME [BYTES..]] | io FORMAT BYTES | scale CASE.. | program PROG | compare OLD NEW");
     if (err.message[0])
         fuse_error_print(&bench.messages, NULL, &err);
     fuse_bench_end(&bench);

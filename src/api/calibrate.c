@@ -196,8 +196,12 @@ static enum fuse_status measure_messages(struct fuse_machine *out, struct bench 
 
 static enum fuse_status measure_file(struct fuse_machine *out, struct bench *b) {
     b->fd = open(b->path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    enum fuse_status st =
-        b->fd < 0 ? fuse_fail(b->err, FUSE_EOUTPUT, "%s cannot be made: %s", b->path, strerror(errno)) : FUSE_OK;
+    enum fuse_status st = FUSE_OK;
+    if (b->fd < 0) {
+        st = fuse_fail(b->err, FUSE_EOUTPUT, "%s cannot be made: %s", b->path, strerror(errno));
+        fuse_hint(b->err,
+                  "every rank writes a file beside the result for a while: its folder has to be there, for all nodes");
+    }
     if (b->fd >= 0)
         unlink(b->path);
     FUSE_TRY(fuse_agree(b->comm, st, b->err));
@@ -220,9 +224,11 @@ static enum fuse_status open_bench(struct bench *b, const struct fuse_dist_optio
     struct fuse_backend_options with = {.threads = options->threads};
     if (!ops)
         return fuse_fail(err, FUSE_EUSAGE, "there is no back end '%s'", options->backend);
-    if (ops->kind != FUSE_MEM_HOST)
-        return fuse_fail(err, FUSE_EUSAGE, "back end '%s' keeps tensors in a device: it cannot be measured yet",
-                         ops->name);
+    if (ops->kind != FUSE_MEM_HOST) {
+        fuse_fail(err, FUSE_EUSAGE, "back end '%s' keeps tensors in a device: it cannot be measured yet", ops->name);
+        fuse_hint(err, "leave --backend out");
+        return FUSE_EUSAGE;
+    }
     if (!with.threads)
         FUSE_TRY(fuse_api_cores(&with.threads, b->job, err));
     b->bytes = (size_t)3 * ELEMENTS * sizeof(float);

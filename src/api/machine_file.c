@@ -21,8 +21,12 @@ static enum fuse_status parse(struct fuse_machine *out, struct fuse_arena *arena
     FUSE_TRY(fuse_document_expect(&doc, doc.root, FUSE_DOCUMENT_OBJECT, "a machine file", err));
     FUSE_TRY(fuse_document_known(&doc, doc.root, keys, "a machine file", err));
     FUSE_TRY(fuse_document_get_string(&schema, &doc, doc.root, "schema", true, err));
-    if (strcmp(schema, "fuse.machine") != 0)
-        return fuse_document_fail(&doc, fuse_document_find(doc.root, "schema"), err, "this is no machine file");
+    if (strcmp(schema, "fuse.machine") != 0) {
+        enum fuse_status st =
+            fuse_document_fail(&doc, fuse_document_find(doc.root, "schema"), err, "this is no machine file");
+        fuse_hint(err, "fuse-dist calibrate FILE makes one");
+        return st;
+    }
     FUSE_TRY(fuse_document_get_integer(&version, &doc, doc.root, "version", 1, 1, true, err));
     FUSE_TRY(fuse_document_get_string(&made_by, &doc, doc.root, "made_by", false, err));
 #define FUSE_MACHINE(field, standard, meaning) \

@@ -123,7 +123,8 @@ def pack(compressed=False, program=b"Y = 1\nexport Y\n", **manifest):
     digest = 14695981039346656037
     for byte in program:
         digest = (digest ^ byte) * 1099511628211 % 2**64
-    options = {"samples": 0, "seed": 0, "werror": False, "define": [], "input": [], "query": []}
+    options = {"samples": 0, "seed": 0, "werror": False, "weights_anywhere": False, "define": [], "input": [],
+               "adapter": [], "query": []}
     whole = {"schema": "fuse.pack", "version": 1, "fuse_dist": "0.1.0", "ranks": 1, "imports": [], "options": options,
              "data": [], "sources": [], "files": [{"path": "prog.fuse", "member": "program/0-prog.fuse",
                                                    "digest": f"{digest:016x}"}], **manifest}

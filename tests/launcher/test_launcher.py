@@ -353,9 +353,8 @@ class Messages(Folder):
         self.bad_everywhere(66, "prog.fuse", mentions=["prog.fuse:3:8:", "x.npy"])
 
     def test_formats(self):
-        for path, mention in (("w.txt.gz", ".txt.gz file is part"),
-                              ("w.nyp", "did you mean '.npy'?"),
-                              ("w.h5:/w:coo", "':coo'"), ("w.npy:part", "':part'"), ("w.json:part", "has no parts"),
+        for path, mention in (("w.nyp", "did you mean '.npy'?"),
+                              ("w.npy:part", "':part'"), ("w.json:part", "has no parts"),
                               ("w.jsn", "did you mean '.json'?"), ("w.png", "'w.png'"), ("w", "'w'"),
                               ("w.npy.gz", "hint: unpack"), ("w.mat", "hint: the suffix"), ("w.pt", "hint: the suffix")):
             self.write("prog.fuse", PROGRAM.replace("w.npy", path))
