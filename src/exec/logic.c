@@ -118,6 +118,7 @@ static void close_relation(struct fuse_logic *logic, struct fuse_logic_relation 
     for (size_t k = 0; k < sizeof run / sizeof *run; k++)
         fuse_run_close(run[k], &logic->ledger);
     fuse_set_close(&relation->set, &logic->ledger);
+    fuse_logic_close_reach(logic, relation);
 }
 
 static void close_indexes(struct fuse_logic *logic) {
@@ -481,10 +482,41 @@ static enum fuse_status weigh(struct fuse_logic *logic, struct fuse_error *err) 
     return FUSE_OK;
 }
 
+/* The base of a linear recursion, then all of it at once. Where that is refused turns can be taken, from the base. */
+static enum fuse_status skip_turns(bool *done, struct fuse_logic *logic, const struct fuse_linear *linear,
+                                   struct fuse_error *err) {
+    struct fuse_logic_relation *r = &logic->relation[linear->relation];
+    bool overflow = false;
+    for (const struct fuse_logic_version *version = logic->version; version; version = version->next)
+        if (!version->is_delta)
+            evaluate(logic, version, true);
+    logic->derived = 0;
+    r->fresh.n = r->delta.n = 0;
+    if (logic->status == FUSE_OK && !fuse_set_dump(&r->set, &logic->ledger, &r->delta, false, &overflow))
+        fuse_logic_refuse(logic, linear->relation);
+    FUSE_TRY(fuse_logic_agree(logic, err));
+    FUSE_TRY(fuse_logic_take_linear(done, logic, linear, &r->delta, err));
+    r->delta_total = r->delta.n;
+    if (!*done)
+        return logic->comm->ops->reduce_int64(logic->comm, FUSE_REDUCE_SUM, &r->delta_total, 1, err);
+    close_indexes(logic);
+    fuse_run_close(&r->fresh, &logic->ledger);
+    fuse_run_close(&r->delta, &logic->ledger);
+    fuse_set_close(&r->set, &logic->ledger);
+    return FUSE_OK;
+}
+
 static enum fuse_status run_stratum(struct fuse_logic *logic, struct fuse_error *err) {
     const struct fuse_rules *rules = logic->rules;
     struct fuse_logic_turn before = {0};
+    struct fuse_linear linear;
+    bool done = false;
     int segments = 1;
+    const bool is_linear = fuse_logic_is_linear(&linear, logic);
+    if (is_linear)
+        FUSE_TRY(fuse_logic_take_linear(&done, logic, &linear, NULL, err));
+    if (done)
+        return FUSE_OK;
     for (int r = 0; r < rules->relations; r++)
         if (rules->relation[r].stratum == logic->stratum) {
             open_set(logic, &logic->relation[r]);
@@ -499,6 +531,10 @@ static enum fuse_status run_stratum(struct fuse_logic *logic, struct fuse_error 
         fuse_logic_refuse(logic, logic->version->rule->head);
     FUSE_TRY(fuse_logic_agree(logic, err));
     feed_indexes(logic, false, 0, rules->relations);
+    if (is_linear)
+        FUSE_TRY(skip_turns(&done, logic, &linear, err));
+    if (done)
+        return FUSE_OK;
     FUSE_TRY(take_turns(logic, err));
     close_indexes(logic);
     for (int r = 0; r < rules->relations; r++)

@@ -36,6 +36,8 @@ struct fuse_logic_request {
     bool may_stop_early;
     /* Join everything in every turn instead of what is new: slow, for comparison. */
     bool is_naive;
+    /* Take turns also where there is a faster way to the fixpoint (core/linear.h), which counts as one turn. */
+    bool takes_turns;
     /* Keep the turn in which each tuple appeared, counted over all strata. */
     bool keeps_stages;
     /* Told after each turn, on every rank alike; NULL: nobody is told. */

@@ -3,7 +3,9 @@
 #define FUSE_EXEC_LOGIC_INTERNAL_H
 
 #include "backend/relation_join.h"
+#include "core/linear.h"
 #include "exec/logic.h"
+#include "exec/reach.h"
 
 /* Which rank a row goes to. */
 enum fuse_route_kind {
@@ -88,6 +90,9 @@ struct fuse_logic_relation {
     /* Per column about how many tuples have its most frequent id; counted where the relation is too large to be copied. */
     int64_t heaviest[FUSE_MAX_AXES];
     bool is_weighed;
+    /* A closure that no rule reads is finished as this, and has no rows. */
+    struct fuse_reach *reach;
+    int64_t reach_bytes; /* that the ledger has for it */
 };
 
 struct fuse_logic {
@@ -159,5 +164,18 @@ bool fuse_logic_arrive_in_set(struct fuse_flow *flow, const uint64_t *rows, int6
 bool fuse_logic_may_copy(const struct fuse_logic *logic, int relation);
 /* All versions and indexes of the stratum. */
 void fuse_logic_compile(struct fuse_logic *logic);
+
+/* ---- logic_linear.c ---- */
+
+/* Whether the stratum has a faster way than turns, and may take it. */
+bool fuse_logic_is_linear(struct fuse_linear *linear, const struct fuse_logic *logic);
+/* Collective. Finishes the stratum's relation, from the rows of its base on each rank; base NULL: from the steps alone, and only when
+ * that is all. *done false: it is not, or there is too little memory, and nothing has changed. */
+enum fuse_status fuse_logic_take_linear(bool *done, struct fuse_logic *logic, const struct fuse_linear *linear,
+                                        const struct fuse_run *base, struct fuse_error *err) FUSE_CHECKED;
+/* Collective. */
+enum fuse_status fuse_logic_sort_reach(struct fuse_logic *logic, struct fuse_logic_relation *relation,
+                                       struct fuse_error *err) FUSE_CHECKED;
+void fuse_logic_close_reach(struct fuse_logic *logic, struct fuse_logic_relation *relation);
 
 #endif

@@ -6,7 +6,12 @@
 #define SAMPLES 64 /* of each rank */
 
 enum fuse_status fuse_logic_count(int64_t *count, struct fuse_logic *logic, int relation, struct fuse_error *err) {
-    int64_t n = logic->relation[relation].rows.n;
+    const struct fuse_logic_relation *r = &logic->relation[relation];
+    int64_t n = r->rows.n;
+    if (r->reach) {
+        *count = fuse_reach_count(r->reach);
+        return FUSE_OK;
+    }
     FUSE_TRY(logic->comm->ops->reduce_int64(logic->comm, FUSE_REDUCE_SUM, &n, 1, err));
     *count = n;
     return FUSE_OK;
@@ -100,6 +105,8 @@ static enum fuse_status sort_everywhere(struct fuse_logic *logic, int relation, 
 }
 
 enum fuse_status fuse_logic_sort(struct fuse_logic *logic, int relation, struct fuse_error *err) {
+    if (logic->relation[relation].reach)
+        return fuse_logic_sort_reach(logic, &logic->relation[relation], err);
     struct fuse_arena_mark mark = fuse_arena_mark(logic->scratch);
     enum fuse_status status = sort_everywhere(logic, relation, err);
     fuse_arena_rewind(logic->scratch, mark);
@@ -107,12 +114,17 @@ enum fuse_status fuse_logic_sort(struct fuse_logic *logic, int relation, struct 
 }
 
 int64_t fuse_logic_held(const struct fuse_logic *logic, int relation) {
-    return logic->relation[relation].rows.n;
+    const struct fuse_logic_relation *r = &logic->relation[relation];
+    return r->reach ? fuse_reach_held(r->reach) : r->rows.n;
 }
 
 void fuse_logic_read(const struct fuse_logic *logic, int relation, int64_t begin, int64_t n, int64_t *const id[],
                      void *value, int64_t *stage) {
     const struct fuse_logic_relation *r = &logic->relation[relation];
+    if (r->reach) {
+        fuse_reach_read(r->reach, begin, n, id[0], id[1]);
+        return;
+    }
     for (int64_t i = 0; i < n; i++) {
         const uint64_t *row = fuse_run_row(&r->rows, begin + i);
         for (int c = 0; c < r->packing.columns; c++)

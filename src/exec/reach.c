@@ -14,9 +14,9 @@ struct fuse_reach {
     struct fuse_closure *closure;
     struct fuse_closure_result *result;
     int64_t count, base_pairs, step_pairs; /* on all ranks */
-    /* After the sort. */
+    /* Before the sort of this rank's blocks, then of all. */
     int64_t *row_count;  /* [classes] */
-    int64_t *first;      /* [rows + 1]: the place of each x's first pair among all */
+    int64_t *first;      /* [rows + 1]: the place of each x's first pair */
     int64_t begin, end;  /* the places that this rank has */
     char **arrived;      /* [ranks]: rows of each rank's blocks, one behind the other */
     const char **row_at; /* [classes]: there; NULL: in a block of this rank, or of no use */
@@ -107,18 +107,54 @@ static size_t bytes_before(const struct fuse_reach *reach) {
            (size_t)most * 16 + fuse_closure_open_bytes(q->rows, q->columns, q->base_is_step ? step : base, step);
 }
 
+static int owner_of(const struct fuse_reach *reach, int64_t class) {
+    return (int)(class / FUSE_CLOSURE_BLOCK % reach->request.comm->size);
+}
+
+static void place_rows(struct fuse_reach *reach) {
+    for (int64_t x = 0; x < reach->request.rows; x++) {
+        const int64_t class = fuse_closure_class_of(reach->closure, x);
+        reach->first[x + 1] = reach->first[x] + (class < 0 ? 0 : reach->row_count[class]);
+    }
+}
+
+static int64_t table_bytes(const struct fuse_reach *reach) {
+    return (reach->request.rows + 1 + 2 * fuse_closure_classes(reach->closure)) * (int64_t)sizeof(int64_t);
+}
+
+/* What this rank has is what its blocks have. */
+static enum fuse_status place_own_rows(struct fuse_reach *reach, struct fuse_error *err) {
+    const size_t classes = (size_t)fuse_closure_classes(reach->closure) + 1;
+    reach->row_count = calloc(classes, sizeof *reach->row_count);
+    reach->first = calloc((size_t)reach->request.rows + 1, sizeof *reach->first);
+    reach->row_at = calloc(classes, sizeof *reach->row_at);
+    reach->arrived = calloc((size_t)reach->request.comm->size, sizeof *reach->arrived);
+    if (!reach->row_count || !reach->first || !reach->row_at || !reach->arrived)
+        return fuse_fail(err, FUSE_EMEMORY, "no memory for the rows of a closure");
+    for (int64_t k = 0; k < fuse_closure_classes(reach->closure); k++)
+        if (owner_of(reach, k) == reach->request.comm->rank)
+            reach->row_count[k] = fuse_closure_row_of_class(reach->result, k).n;
+    place_rows(reach);
+    reach->end = reach->first[reach->request.rows];
+    reach->next = -1;
+    return FUSE_OK;
+}
+
 static enum fuse_status compute(struct fuse_reach *reach, const struct fuse_adjacency *base,
                                 const struct fuse_adjacency *step, size_t before, struct fuse_error *err) {
     const struct fuse_reach_request *q = &reach->request;
     const struct fuse_closure_question question = {.step = step, .base = q->base_is_step ? NULL : base};
     FUSE_TRY(fuse_closure_open(&reach->closure, &question, err));
+    const size_t taken = before + (size_t)table_bytes(reach);
+    if (q->memory_bytes > 0 && taken >= (size_t)q->memory_bytes)
+        return FUSE_EMEMORY;
     const struct fuse_closure_options options = {
-        .threads = q->threads, .budget_bytes = q->memory_bytes > 0 ? (size_t)q->memory_bytes - before : 0};
+        .threads = q->threads, .budget_bytes = q->memory_bytes > 0 ? (size_t)q->memory_bytes - taken : 0};
     FUSE_TRY(fuse_closure_result_open(&reach->result, reach->closure, &options, err));
     FUSE_TRY(
         fuse_closure_compute(reach->result, q->comm->rank, fuse_closure_blocks(reach->closure), q->comm->size, err));
     fuse_closure_result_finish(reach->result);
-    return FUSE_OK;
+    return place_own_rows(reach, err);
 }
 
 static enum fuse_status open_blocks(struct fuse_reach *reach, bool *fits, struct fuse_error *err) {
@@ -182,11 +218,7 @@ int64_t fuse_reach_count(const struct fuse_reach *reach) {
 }
 
 int64_t fuse_reach_bytes(const struct fuse_reach *reach) {
-    const int64_t tables = reach->first == NULL
-                               ? 0
-                               : (reach->request.rows + 1) * (int64_t)sizeof(int64_t) +
-                                     fuse_closure_classes(reach->closure) * 2 * (int64_t)sizeof(int64_t);
-    return (int64_t)fuse_closure_result_bytes(reach->result) + tables + reach->arrived_bytes;
+    return (int64_t)fuse_closure_result_bytes(reach->result) + table_bytes(reach) + reach->arrived_bytes;
 }
 
 /* ---- the sort -------------------------------------------------------------------------------------------------------- */
@@ -198,10 +230,6 @@ static bool is_bits(const struct fuse_reach *reach, int64_t class) {
 /* Of a row on its way: bits, or ids, whichever takes less. */
 static int64_t row_bytes(const struct fuse_reach *reach, int64_t class) {
     return 8 * (is_bits(reach, class) ? fuse_closure_row_words(reach->closure) : (reach->row_count[class] + 1) / 2);
-}
-
-static int owner_of(const struct fuse_reach *reach, int64_t class) {
-    return (int)(class / FUSE_CLOSURE_BLOCK % reach->request.comm->size);
 }
 
 /* The last x whose first pair is at `place` or before. */
@@ -307,37 +335,29 @@ static enum fuse_status exchange_rows(struct fuse_reach *reach, bool *marked, in
     return FUSE_OK;
 }
 
-static enum fuse_status place_rows(struct fuse_reach *reach, struct fuse_error *err) {
+/* Collective. From counts of this rank's rows to those of all. */
+static enum fuse_status share_counts(struct fuse_reach *reach, struct fuse_error *err) {
     struct fuse_comm *comm = reach->request.comm;
     const int64_t classes = fuse_closure_classes(reach->closure);
-    for (int64_t k = 0; k < classes; k++)
-        reach->row_count[k] = owner_of(reach, k) == comm->rank ? fuse_closure_row_of_class(reach->result, k).n : 0;
     for (int64_t k = 0; k < classes; k += REDUCED) {
         const int some = classes - k > REDUCED ? REDUCED : (int)(classes - k);
         FUSE_TRY(comm->ops->reduce_int64(comm, FUSE_REDUCE_SUM, reach->row_count + k, some, err));
     }
-    for (int64_t x = 0; x < reach->request.rows; x++) {
-        const int64_t class = fuse_closure_class_of(reach->closure, x);
-        reach->first[x + 1] = reach->first[x] + (class < 0 ? 0 : reach->row_count[class]);
-    }
+    place_rows(reach);
     return FUSE_OK;
 }
 
 enum fuse_status fuse_reach_sort(struct fuse_reach *reach, struct fuse_error *err) {
     struct fuse_comm *comm = reach->request.comm;
-    const size_t classes = (size_t)fuse_closure_classes(reach->closure) + 1;
     const int64_t limit = reach->request.memory_bytes > 0 ? reach->request.memory_bytes : INT64_MAX;
-    reach->row_count = calloc(classes, sizeof *reach->row_count);
-    reach->first = calloc((size_t)reach->request.rows + 1, sizeof *reach->first);
-    reach->arrived = calloc((size_t)comm->size, sizeof *reach->arrived);
-    reach->row_at = calloc(classes, sizeof *reach->row_at);
-    bool *marked = malloc(classes * sizeof *marked);
+    if (comm->size == 1)
+        return FUSE_OK;
+    bool *marked = malloc(((size_t)fuse_closure_classes(reach->closure) + 1) * sizeof *marked);
     enum fuse_status status = FUSE_OK;
-    if (!reach->row_count || !reach->first || !reach->arrived || !reach->row_at || !marked ||
-        fuse_reach_bytes(reach) > limit)
+    if (!marked || fuse_reach_bytes(reach) > limit)
         status = fuse_fail(err, FUSE_EMEMORY, "not enough memory to sort %" PRId64 " pairs of a closure", reach->count);
     FUSE_TRY_GOTO(status, fuse_agree(comm, status, err), free_marked);
-    FUSE_TRY_GOTO(status, place_rows(reach, err), free_marked);
+    FUSE_TRY_GOTO(status, share_counts(reach, err), free_marked);
     reach->begin = fuse_split_begin(reach->count, comm->size, comm->rank);
     reach->end = fuse_split_begin(reach->count, comm->size, comm->rank + 1);
     reach->next = -1;

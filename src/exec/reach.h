@@ -38,8 +38,8 @@ int64_t fuse_reach_bytes(const struct fuse_reach *reach);
 /* Collective, once. Gives each rank the rows of its part in the order of x, then z: rank r of P then has the pairs
  * [floor(n r / P), floor(n (r + 1) / P)) of all n. MEMORY when they do not fit. */
 enum fuse_status fuse_reach_sort(struct fuse_reach *reach, struct fuse_error *err) FUSE_CHECKED;
-/* Local, after the sort: how many pairs this rank has, and the pairs [begin, begin + n) of them. Quickest when each call begins where
- * the last one ended. */
+/* Local: how many pairs this rank has (before the sort those of its blocks, also in the order of x, then z), and the pairs
+ * [begin, begin + n) of them. Quickest when each call begins where the last one ended. */
 int64_t fuse_reach_held(const struct fuse_reach *reach);
 void fuse_reach_read(struct fuse_reach *reach, int64_t begin, int64_t n, int64_t *x, int64_t *z);
 
