@@ -50,8 +50,17 @@ void fuse_exec_note_rules(struct fuse_exec *exec) {
         note(exec, exec->plan->child.at[root->first + i], i);
 }
 
+/* What is enqueued may read what is about to go. */
+static void finish_queue(struct fuse_exec *exec) {
+    struct fuse_error err = {0};
+    enum fuse_status st = exec->queue->ops->wait(exec->queue, FUSE_QUEUE_ALL, &err);
+    if (st != FUSE_OK)
+        fuse_exec_fail(exec, st, &err);
+}
+
 void fuse_exec_release(struct fuse_exec *exec, int child) {
     const struct fuse_plan *plan = exec->plan;
+    bool is_finished = false;
     for (int o = 0; o < plan->ir->ops.n; o++)
         if (exec->logic[o].rules && exec->logic[o].last <= child) {
             fuse_logic_close(exec->logic[o].rules);
@@ -61,6 +70,9 @@ void fuse_exec_release(struct fuse_exec *exec, int child) {
         struct fuse_exec_own *own = &exec->own[i];
         if (!own->at || plan->buffers.at[i].last > child)
             continue;
+        if (!is_finished && exec->queue)
+            finish_queue(exec);
+        is_finished = true;
         exec->backend->ops->memory_close(exec->backend, own->at, plan->buffers.at[i].kind, own->bytes);
         exec->relation_bytes -= (int64_t)own->bytes;
         own->at = NULL;

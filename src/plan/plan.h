@@ -34,6 +34,9 @@ struct fuse_machine fuse_machine_default(void);
 /* What a rank uses beside planned buffers: libraries, MPI, the program. Part of --mem-per-rank. */
 #define FUSE_PLAN_BASE_BYTES ((int64_t)32 << 20)
 
+/* .. and what relations have at least, where there are rules: their messages, and the first tuples. */
+#define FUSE_PLAN_RULES_BYTES ((int64_t)16 << 20)
+
 #define FUSE_PLAN_SMALL_BYTES ((int64_t)64 << 10)
 #define FUSE_PLAN_FILE_UNIT_BYTES ((int64_t)1 << 20)
 
