@@ -19,6 +19,15 @@ enum fuse_status fuse_text_file_probe(int64_t *file_bytes, const char *path, str
     return st;
 }
 
+enum fuse_status fuse_text_file_probe_rows(struct fuse_probe *out, const char *path, const char *part,
+                                           struct fuse_error *err) {
+    (void)part;
+    struct fuse_probe probe = {.file_dtype = FUSE_BOOL};
+    FUSE_TRY(fuse_text_file_probe(&probe.file_bytes, path, err));
+    *out = probe;
+    return FUSE_OK;
+}
+
 static enum fuse_status open_probed(int *fd, const char *path, const struct fuse_probe *probe, struct fuse_error *err) {
     int64_t file_bytes;
     FUSE_TRY(fuse_rawfile_open(fd, &file_bytes, path, err));

@@ -20,6 +20,9 @@ struct fuse_text_file {
 bool fuse_text_file_is_packed(const char *path);
 /* Local, O(1). The size of the file as it lies on the disk. INPUT when it cannot be read, or is not packed as it says. */
 enum fuse_status fuse_text_file_probe(int64_t *file_bytes, const char *path, struct fuse_error *err) FUSE_CHECKED;
+/* The same as a format's probe, of files that hold facts until a scan says more; they have no parts. */
+enum fuse_status fuse_text_file_probe_rows(struct fuse_probe *out, const char *path, const char *part,
+                                           struct fuse_error *err) FUSE_CHECKED;
 /* Collective, the same status on every rank. A packed file is unpacked once, by rank 0, and probe->packing is set (in the
  * arena); a plain one needs nothing. */
 enum fuse_status fuse_text_file_scan(struct fuse_probe *probe, struct fuse_arena *arena, struct fuse_comm *comm,

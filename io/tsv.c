@@ -15,14 +15,6 @@ static enum fuse_status fail_changed(const char *path, struct fuse_error *err) {
     return st;
 }
 
-static enum fuse_status probe_rows(struct fuse_probe *out, const char *path, const char *part, struct fuse_error *err) {
-    (void)part;
-    struct fuse_probe probe = {.file_dtype = FUSE_BOOL};
-    FUSE_TRY(fuse_text_file_probe(&probe.file_bytes, path, err));
-    *out = probe;
-    return FUSE_OK;
-}
-
 static enum fuse_status scan_rows(struct fuse_probe *probe, struct fuse_arena *arena, struct fuse_comm *comm,
                                   const char *path, const char *part, struct fuse_error *err) {
     (void)part;
@@ -216,7 +208,7 @@ static const char *const suffixes[] = {".tsv", ".csv", ".tsv.gz", ".csv.gz", NUL
 const struct fuse_format fuse_format_tsv = {
     .name = "tsv",
     .suffixes = suffixes,
-    .probe = probe_rows,
+    .probe = fuse_text_file_probe_rows,
     .scan = scan_rows,
     .rows_open = open_rows,
     .rows_next = next_rows,
@@ -233,7 +225,7 @@ const struct fuse_format fuse_format_tsv = {
 
 const struct fuse_format fuse_format_names = {
     .name = "names",
-    .probe = probe_rows,
+    .probe = fuse_text_file_probe_rows,
     .fields_open = open_names,
     .fields_next = next_fields,
     .fields_close = close_fields,

@@ -175,15 +175,6 @@ struct index {
     int64_t before, words; /* tokens in front of this rank's share, and in it */
 };
 
-static enum fuse_status probe_words(struct fuse_probe *out, const char *path, const char *part,
-                                    struct fuse_error *err) {
-    (void)part;
-    struct fuse_probe probe = {.file_dtype = FUSE_BOOL};
-    FUSE_TRY(fuse_text_file_probe(&probe.file_bytes, path, err));
-    *out = probe;
-    return FUSE_OK;
-}
-
 static enum fuse_status scan_words(struct fuse_probe *probe, struct fuse_arena *arena, struct fuse_comm *comm,
                                    const char *path, const char *part, struct fuse_error *err) {
     (void)part;
@@ -339,7 +330,7 @@ static const char *const suffixes[] = {".txt", ".md", ".txt.gz", ".md.gz", NULL}
 const struct fuse_format fuse_format_words = {
     .name = "text",
     .suffixes = suffixes,
-    .probe = probe_words,
+    .probe = fuse_text_file_probe_rows,
     .scan = scan_words,
     .rows_open = open_rows,
     .rows_next = next_rows,

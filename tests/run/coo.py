@@ -115,16 +115,6 @@ def contents(folder):
     return found
 
 
-def run(binary, folder, program, ranks, status, mentions=()):
-    with open(os.path.join(folder, "prog.fuse"), "w") as file:
-        file.write(program)
-    result = launch.run(launch.on_ranks(ranks, [binary, "prog.fuse"]), folder, 60)
-    where = f"{ranks} ranks: {result.tail()}"
-    assert result.status == status and not result.timed_out, f"status {result.status}, wanted {status}; {where}"
-    for text in mentions:
-        assert text in result.err, f"'{text}' is not said; {where}"
-
-
 def blob(*arrays):
     out = io.BytesIO()
     for array in arrays:
@@ -148,11 +138,11 @@ def check_hostile(binary, folder):
     for name, (data, says) in cases.items():
         with open(os.path.join(folder, "bad.npy"), "wb") as file:
             file.write(data)
-        run(binary, folder, 'E(x,y) = "bad.npy:coo"\n"never.npy:coo" = E(x,y)\n', 1, 66, (says,))
+        launch.run_text(binary, folder, 'E(x,y) = "bad.npy:coo"\n"never.npy:coo" = E(x,y)\n', 1, 66, (says,))
         assert not os.path.exists(os.path.join(folder, "never.npy")), name
-    run(binary, folder, 'E(x,y) = "bad.npy:coo"\n"never.npy:coo" = E(x,y)\n', 3, 66, ("npy header",))
-    run(binary, folder, 'W(x,y,z) = "weight.npy:coo"\n"never.npy:coo" = W(x,y,z)\n', 1, 66)
-    run(binary, folder, 'E(x,y) = "edge.npy:coo"\n"a.npy:coo" = E(x,y)\n"./a.npy" = E(x,y)\n', 1, 65, ("written twice",))
+    launch.run_text(binary, folder, 'E(x,y) = "bad.npy:coo"\n"never.npy:coo" = E(x,y)\n', 3, 66, ("npy header",))
+    launch.run_text(binary, folder, 'W(x,y,z) = "weight.npy:coo"\n"never.npy:coo" = W(x,y,z)\n', 1, 66)
+    launch.run_text(binary, folder, 'E(x,y) = "edge.npy:coo"\n"a.npy:coo" = E(x,y)\n"./a.npy" = E(x,y)\n', 1, 65, ("written twice",))
     return len(cases) + 3
 
 
@@ -166,16 +156,16 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         inputs = make_inputs(folder)
         for ranks in options.ranks:
-            run(binary, folder, PROGRAM, ranks, 0)
+            launch.run_text(binary, folder, PROGRAM, ranks, 0)
             check_outputs(folder, inputs)
-            run(binary, folder, BACK, ranks, 0)
+            launch.run_text(binary, folder, BACK, ranks, 0)
             found = contents(folder)
             assert found["edge_out.npy"] == found["edge_back.npy"]
             assert found["weight_out.npy"] == found["weight_back.npy"]
             first = first or found
             assert found == first, f"{ranks} ranks write other bytes"
         store(os.path.join(folder, "none.npy"), numpy.zeros((0, 2), "i8"))
-        run(binary, folder, 'E(x,y) = "none.npy:coo"\nF(x,y) = "edge.npy:coo"\n"n_out.npy:coo" = E(x,y) F(x,y)\n', 2, 0)
+        launch.run_text(binary, folder, 'E(x,y) = "none.npy:coo"\nF(x,y) = "edge.npy:coo"\n"n_out.npy:coo" = E(x,y) F(x,y)\n', 2, 0)
         assert load(os.path.join(folder, "n_out.npy"))[0].shape == (0, 2)
         count = check_hostile(binary, folder)
     print(f"coo: values and bytes on {options.ranks} ranks, {count} that fail well")

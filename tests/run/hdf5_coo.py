@@ -109,16 +109,6 @@ def check_back(folder):
             assert numpy.array_equal(one[name][()], other[name][()]), name
 
 
-def run(binary, folder, program, ranks, status, mentions=()):
-    with open(os.path.join(folder, "prog.fuse"), "w", encoding="utf-8") as file:
-        file.write(program)
-    result = launch.run(launch.on_ranks(ranks, [binary, "prog.fuse"]), folder, 60)
-    where = f"{ranks} ranks: {result.tail()}"
-    assert result.status == status and not result.timed_out, f"status {result.status}, wanted {status}; {where}"
-    for text in mentions:
-        assert text in result.err, f"'{text}' is not said; {where}"
-
-
 def check_wrong(binary, folder):
     ids = numpy.array([[0, 1], [2, 3]])
     cases = {
@@ -132,9 +122,9 @@ def check_wrong(binary, folder):
         with h5py.File(os.path.join(folder, "bad.h5"), "w") as file:
             for key, value in sets.items():
                 file[key] = value
-        run(binary, folder, source, 0, 66, (says,))
+        launch.run_text(binary, folder, source, 0, 66, (says,))
         assert not os.path.exists(os.path.join(folder, "never.h5")), name
-    run(binary, folder, source, 3, 66)
+    launch.run_text(binary, folder, source, 3, 66)
     edge = 'E(x,y) = "in.h5:/graph/edge:coo"\nW[x,y] = "in.h5:/weight:coo"\n'
     sinks = {
         '"never.h5:/a:coo" = E(x,y)\n"never.h5:/b" = E(x,y)\n': (73, "dense tensors"),
@@ -147,7 +137,7 @@ def check_wrong(binary, folder):
         'D = E(x,y)\n"never.h5:/a:coo" = D\n': (73, "no index"),
     }
     for text, (status, says) in sinks.items():
-        run(binary, folder, edge + text, 0, status, (says,))
+        launch.run_text(binary, folder, edge + text, 0, status, (says,))
         assert not [name for name in os.listdir(folder) if "never" in name], text
     return len(cases) + len(sinks)
 
@@ -162,9 +152,9 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         inputs = make_inputs(folder)
         for ranks in options.ranks:
-            run(binary, folder, PROGRAM, ranks, 0)
+            launch.run_text(binary, folder, PROGRAM, ranks, 0)
             check_outputs(folder, *inputs)
-            run(binary, folder, BACK, ranks, 0)
+            launch.run_text(binary, folder, BACK, ranks, 0)
             check_back(folder)
             with open(os.path.join(folder, "out.h5"), "rb") as file:
                 data = file.read()

@@ -79,16 +79,6 @@ def check_outputs(folder, inputs):
     return blobs
 
 
-def run(binary, folder, program, ranks, status, mentions=()):
-    with open(os.path.join(folder, "prog.fuse"), "w") as file:
-        file.write(program)
-    result = launch.run(launch.on_ranks(ranks, [binary, "prog.fuse"]), folder, 60)
-    where = f"{ranks} ranks: {result.tail()}"
-    assert result.status == status and not result.timed_out, f"status {result.status}, wanted {status}; {where}"
-    for text in mentions:
-        assert text in result.err, f"'{text}' is not said; {where}"
-
-
 def check_hostile(binary, folder, ranks):
     """One error, status 66 and no file, on every number of ranks."""
     data = numpy.zeros(6, "<f4").tobytes()
@@ -100,7 +90,7 @@ def check_hostile(binary, folder, ranks):
     for name, (blob, says) in cases.items() if ranks == 1 else [("twice", cases["twice"])]:
         with open(os.path.join(folder, "bad.safetensors"), "wb") as file:
             file.write(blob)
-        run(binary, folder, 'A[i] = "bad.safetensors:a"\n"never.npy" = A[i]\n', ranks, 66, (says,))
+        launch.run_text(binary, folder, 'A[i] = "bad.safetensors:a"\n"never.npy" = A[i]\n', ranks, 66, (says,))
         assert not os.path.exists(os.path.join(folder, "never.npy")), name
 
 
@@ -114,7 +104,7 @@ def check_huge(binary, folder, ranks):
         file.write(blob)
         file.seek(len(blob) + (4 * rows << 20))
         file.write(numpy.arange(4, dtype="<f4").tobytes())
-    run(binary, folder, 'W[i] = "huge.safetensors:w"\n"w.npy" = W[i]\n', ranks, 0)
+    launch.run_text(binary, folder, 'W[i] = "huge.safetensors:w"\n"w.npy" = W[i]\n', ranks, 0)
     assert numpy.load(os.path.join(folder, "w.npy")).tolist() == [0, 1, 2, 3]
     os.unlink(os.path.join(folder, "huge.safetensors"))
 
@@ -129,7 +119,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         inputs = make_inputs(folder)
         for ranks in options.ranks:
-            run(binary, folder, PROGRAM, ranks, 0)
+            launch.run_text(binary, folder, PROGRAM, ranks, 0)
             blobs = check_outputs(folder, inputs)
             first = first or blobs
             assert blobs == first, f"{ranks} ranks write other bytes"
