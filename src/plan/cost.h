@@ -34,10 +34,14 @@ struct fuse_traffic fuse_cost_gather(const struct fuse_plan *plan, int op, int i
 /* The same from one layout of a value to another. */
 struct fuse_traffic fuse_cost_relayout(const struct fuse_plan *plan, int value, const struct fuse_layout *have,
                                        const struct fuse_layout *need);
+/* Multiplications and additions (or steps of a body) of one rank's share of an operation under a partition. */
+int64_t fuse_cost_flops(const struct fuse_plan *plan, int op, const struct fuse_layout *partition);
 /* Time of one rank's share of an operation under a partition. */
 int64_t fuse_cost_compute_ps(const struct fuse_plan *plan, int op, const struct fuse_layout *partition);
 /* Time to bring a rank its tuples of a JOIN's relation, were they spread evenly; *held is what they occupy meanwhile. */
 int64_t fuse_cost_tuples_ps(const struct fuse_plan *plan, int op, const struct fuse_layout *partition, int64_t *held);
+/* Time to bring and sort so many tuples of row_bytes each. */
+int64_t fuse_cost_bring_tuples_ps(const struct fuse_plan *plan, int64_t tuples, int64_t row_bytes);
 /* In a chain's loop an exchange also waits for the slowest rank, at every turn: as if for so many messages. */
 #define FUSE_COST_WAITS 10
 

@@ -1,0 +1,98 @@
+#include "plan/cost.h"
+
+#define GUESSED_PER_ID 8
+
+static int64_t iteration_elems(const struct fuse_plan *plan, const struct fuse_op *op,
+                               const struct fuse_layout *partition) {
+    int64_t n = 1;
+    for (int i = 0; i < op->indices; i++) {
+        int64_t parts = fuse_layout_parts(partition, &plan->mesh, i);
+        n = fuse_sat_mul(n, (op->extent[i] + parts - 1) / parts);
+    }
+    return n;
+}
+
+/* Of a relation that rules derive nobody knows how many tuples it has; a few for each id, say. */
+static int64_t guess_tuples(const struct fuse_value *relation, int64_t most) {
+    int64_t guess = 1;
+    for (int a = 0; a < relation->rank; a++)
+        guess = fuse_sat_add(guess, fuse_sat_mul(GUESSED_PER_ID, relation->extent[a]));
+    return guess < most ? guess : most;
+}
+
+/* The tuples of one rank of a JOIN, were they spread evenly; *others: points of the indices that the relation lacks. */
+static int64_t even_tuples(const struct fuse_plan *plan, const struct fuse_op *op, const struct fuse_layout *partition,
+                           int64_t *others) {
+    const struct fuse_value *relation = &plan->ir->values.at[op->input[0].value];
+    struct fuse_box all = fuse_box_full(relation->rank, relation->extent);
+    int64_t n = fuse_relation_most(plan->ir, op->input[0].value, &all);
+    n = fuse_is_derived(plan->ir, op->input[0].value) ? guess_tuples(relation, n) : n;
+    *others = 1;
+    for (int i = 0; i < op->indices; i++) {
+        int64_t parts = fuse_layout_parts(partition, &plan->mesh, i);
+        bool read = false;
+        for (int a = 0; a < op->input[0].access.rank; a++)
+            read |= op->input[0].access.at[a].index == i;
+        if (read)
+            n = (n + parts - 1) / parts;
+        else
+            *others = fuse_sat_mul(*others, (op->extent[i] + parts - 1) / parts);
+    }
+    return n;
+}
+
+static int64_t join_elems(const struct fuse_plan *plan, const struct fuse_op *op, const struct fuse_layout *partition) {
+    int64_t others, n = even_tuples(plan, op, partition, &others);
+    return fuse_sat_mul(n, others);
+}
+
+/* What n things take, of which 1,024 take `each`. */
+static int64_t of_kilo(int64_t n, int64_t each) {
+    return fuse_sat_add(fuse_sat_mul(n / 1024, each), fuse_sat_mul(n % 1024, each) / 1024);
+}
+
+int64_t fuse_cost_bring_tuples_ps(const struct fuse_plan *plan, int64_t tuples, int64_t row_bytes) {
+    return fuse_sat_add(fuse_cost_receive_ps(plan, fuse_sat_mul(tuples, row_bytes), plan->mesh.ranks - 1),
+                        of_kilo(tuples, plan->request.machine.sort_ps_per_ktuple));
+}
+
+int64_t fuse_cost_tuples_ps(const struct fuse_plan *plan, int number, const struct fuse_layout *partition,
+                            int64_t *held) {
+    const struct fuse_op *op = plan->ir->ops.at[number];
+    int64_t others, n = even_tuples(plan, op, partition, &others);
+    int64_t row_bytes = 8 * (op->input[0].access.rank + 1);
+    *held = fuse_sat_mul(n, row_bytes + row_bytes / 2 + (int64_t)sizeof(uint32_t));
+    return fuse_cost_bring_tuples_ps(plan, n, row_bytes);
+}
+
+int64_t fuse_cost_flops(const struct fuse_plan *plan, int number, const struct fuse_layout *partition) {
+    const struct fuse_op *op = plan->ir->ops.at[number];
+    int64_t n = op->kind == FUSE_OP_JOIN ? join_elems(plan, op, partition) : iteration_elems(plan, op, partition);
+    if (op->kind == FUSE_OP_EINSUM)
+        return fuse_sat_mul(n, op->inputs);
+    if (op->kind == FUSE_OP_MAP || op->kind == FUSE_OP_JOIN) {
+        int work = 0;
+        for (int i = 0; i < op->body->n; i++)
+            work += fuse_scalar_arity(op->body->node[i].op) > 0;
+        return fuse_sat_mul(n, work + (op->reduce != FUSE_REDUCE_NONE));
+    }
+    return 0;
+}
+
+int64_t fuse_cost_compute_ps(const struct fuse_plan *plan, int number, const struct fuse_layout *partition) {
+    const struct fuse_machine *m = &plan->request.machine;
+    const struct fuse_op *op = plan->ir->ops.at[number];
+    int64_t flops = fuse_cost_flops(plan, number, partition);
+    enum fuse_dtype dtype = plan->ir->values.at[op->out].dtype;
+    int64_t per_kflop = dtype == FUSE_F64   ? m->f64_ps_per_kflop
+                        : dtype == FUSE_I64 ? m->i64_ps_per_kflop
+                                            : m->f32_ps_per_kflop;
+    if (op->kind == FUSE_OP_EINSUM)
+        return fuse_sat_mul(flops, per_kflop) / 1024;
+    if (op->kind == FUSE_OP_JOIN)
+        return of_kilo(flops, m->join_ps_per_kflop);
+    /* A map is bound by memory or, with long bodies, by some eight operations per element and tile pass. */
+    int64_t elems = iteration_elems(plan, op, partition);
+    int64_t bytes = fuse_sat_mul(elems, 4 * (int64_t)(op->inputs + (op->reduce == FUSE_REDUCE_NONE)));
+    return fuse_sat_add(fuse_sat_mul(bytes, m->map_ps_per_kib) / 1024, of_kilo(flops, m->map_ps_per_kflop));
+}
