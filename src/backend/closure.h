@@ -108,11 +108,10 @@ struct fuse_closure_row {
 
 int64_t fuse_closure_row_words(const struct fuse_closure *closure);
 struct fuse_closure_row fuse_closure_row_of_class(const struct fuse_closure_result *result, int64_t class);
-/* The next ids of a row, `most` at most; their number. *at says where it goes on, and is 0 at first. */
-int64_t fuse_closure_row_read(int64_t *z, uint64_t *at, const struct fuse_closure *closure, struct fuse_closure_row row,
-                              int64_t most);
+/* The next ids of a row, `most` at most; their number. *at says where it goes on, and is 0 at first. words: of a row of bits. */
+int64_t fuse_closure_row_read(int64_t *z, uint64_t *at, struct fuse_closure_row row, int64_t words, int64_t most);
 /* *at for the row without its first `ids` ids. */
-void fuse_closure_row_skip(uint64_t *at, const struct fuse_closure *closure, struct fuse_closure_row row, int64_t ids);
+void fuse_closure_row_skip(uint64_t *at, struct fuse_closure_row row, int64_t words, int64_t ids);
 
 int64_t fuse_closure_row_count(const struct fuse_closure_result *result, int64_t x);
 bool fuse_closure_has(const struct fuse_closure_result *result, int64_t x, int64_t z);

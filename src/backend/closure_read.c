@@ -58,25 +58,23 @@ static int64_t read_bits(int64_t *z, uint64_t *at, const uint64_t *bits, size_t 
     return n;
 }
 
-int64_t fuse_closure_row_read(int64_t *z, uint64_t *at, const struct fuse_closure *c, struct fuse_closure_row row,
-                              int64_t most) {
+int64_t fuse_closure_row_read(int64_t *z, uint64_t *at, struct fuse_closure_row row, int64_t words, int64_t most) {
     if (row.bits != NULL)
-        return read_bits(z, at, row.bits, (size_t)fuse_closure_row_words(c), most);
+        return read_bits(z, at, row.bits, (size_t)words, most);
     int64_t n = 0;
     while (row.id != NULL && n < most && *at < (uint64_t)row.n)
         z[n++] = row.id[(*at)++];
     return n;
 }
 
-void fuse_closure_row_skip(uint64_t *at, const struct fuse_closure *c, struct fuse_closure_row row, int64_t ids) {
+void fuse_closure_row_skip(uint64_t *at, struct fuse_closure_row row, int64_t words, int64_t ids) {
     *at = (uint64_t)ids;
     if (row.bits == NULL)
         return;
-    const size_t words = (size_t)fuse_closure_row_words(c);
     size_t p = 0;
-    for (; p < words && ids >= __builtin_popcountll(row.bits[p]); p++)
+    for (; p < (size_t)words && ids >= __builtin_popcountll(row.bits[p]); p++)
         ids -= __builtin_popcountll(row.bits[p]);
-    uint64_t bits = p < words ? row.bits[p] : 0;
+    uint64_t bits = p < (size_t)words ? row.bits[p] : 0;
     for (; ids > 0; ids--)
         bits &= bits - 1;
     *at = p << 6 | (bits != 0 ? (uint64_t)__builtin_ctzll(bits) : 0);
@@ -87,7 +85,7 @@ int64_t fuse_closure_next(struct fuse_closure_cursor *cursor, int64_t *x, int64_
     int64_t n = 0;
     for (; cursor->x < cursor->last_x; cursor->x++, cursor->at = 0) {
         const struct fuse_closure_row row = row_of(r, cursor->x);
-        const int64_t got = fuse_closure_row_read(z + n, &cursor->at, r->closure, row, most - n);
+        const int64_t got = fuse_closure_row_read(z + n, &cursor->at, row, (int64_t)r->words, most - n);
         for (int64_t i = 0; i < got; i++)
             x[n + i] = cursor->x;
         n += got;

@@ -341,12 +341,16 @@ static void send_bindings(struct work *w, const struct fuse_rule_atom *atom, uin
     w->places = at ? w->places : -1;
 }
 
+int64_t fuse_logic_copied_bytes(const struct fuse_logic *logic) {
+    if (logic->request.copied_bytes != 0)
+        return logic->request.copied_bytes < 0 ? 1 : logic->request.copied_bytes;
+    return logic->ledger.most > 0 ? logic->ledger.most / 8 : EVERYWHERE;
+}
+
 bool fuse_logic_may_copy(const struct fuse_logic *logic, int relation) {
     const struct fuse_logic_relation *r = &logic->relation[relation];
-    int64_t most = logic->ledger.most > 0 ? logic->ledger.most / 8 : EVERYWHERE;
-    if (logic->request.copied_bytes != 0)
-        most = logic->request.copied_bytes;
-    return r->rule->stratum != logic->stratum && fuse_sat_mul(r->total, 16 * fuse_logic_row_words(r)) <= most;
+    return r->rule->stratum != logic->stratum &&
+           fuse_sat_mul(r->total, 16 * fuse_logic_row_words(r)) <= fuse_logic_copied_bytes(logic);
 }
 
 /* Whether one rank would get much more than its share of an index, because of a key that many rows have. */

@@ -90,7 +90,7 @@ struct fuse_logic_relation {
     /* Per column about how many tuples have its most frequent id; counted where the relation is too large to be copied. */
     int64_t heaviest[FUSE_MAX_AXES];
     bool is_weighed;
-    /* A closure that no rule reads is finished as this, and has no rows. */
+    /* A linear recursion that no rule reads is finished as this, and has no rows. */
     struct fuse_reach *reach;
     int64_t reach_bytes; /* that the ledger has for it */
 };
@@ -160,6 +160,8 @@ struct fuse_route fuse_logic_home_route(const struct fuse_logic *logic, int rela
 /* Where rows end up: in flow->run, or in the set or the collection of the relation. */
 bool fuse_logic_arrive_in_run(struct fuse_flow *flow, const uint64_t *rows, int64_t n);
 bool fuse_logic_arrive_in_set(struct fuse_flow *flow, const uint64_t *rows, int64_t n);
+/* Bytes of a relation that may be on every rank, at most; >= 1. */
+int64_t fuse_logic_copied_bytes(const struct fuse_logic *logic);
 /* Whether all tuples of a relation may be on every rank. */
 bool fuse_logic_may_copy(const struct fuse_logic *logic, int relation);
 /* All versions and indexes of the stratum. */

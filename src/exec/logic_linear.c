@@ -1,4 +1,4 @@
-/* Strata that are closures (core/linear.h): rows of bits or ids instead of turns of joins. */
+/* Strata that are linear recursions (core/linear.h): rows of bits or ids instead of turns of joins. */
 #include "exec/logic_internal.h"
 
 #include <stdlib.h>
@@ -32,9 +32,9 @@ static void add_pairs(struct pairs *pairs, const struct fuse_logic_relation *rel
     pairs->n += run->n;
 }
 
-/* Column of R that passes through. */
+/* Column of R that passes through, or by which R is kept. */
 static int passing(const struct fuse_linear *linear) {
-    return linear->kind == FUSE_LINEAR_LEFT ? 0 : 1;
+    return linear->kind == FUSE_LINEAR_RIGHT ? 1 : 0;
 }
 
 static bool collect_step(struct pairs *step, struct fuse_logic *logic, const struct fuse_linear *linear,
@@ -50,6 +50,15 @@ static bool collect_step(struct pairs *step, struct fuse_logic *logic, const str
     }
     if (linear->base_is_a_step)
         add_pairs(step, &logic->relation[linear->relation], base, passing(linear));
+    return true;
+}
+
+/* The pairs of one relation, from a column to the other one. */
+static bool collect_relation(struct pairs *pairs, struct fuse_logic *logic, int number, int first) {
+    const struct fuse_logic_relation *relation = &logic->relation[number];
+    if (!reserve(pairs, &logic->ledger, relation->rows.n))
+        return false;
+    add_pairs(pairs, relation, &relation->rows, first);
     return true;
 }
 
@@ -111,12 +120,17 @@ void fuse_logic_close_reach(struct fuse_logic *logic, struct fuse_logic_relation
 static enum fuse_status open_reach(struct fuse_reach **out, struct fuse_logic *logic, const struct fuse_linear *linear,
                                    bool base_is_step, const struct fuse_run *base, struct fuse_error *err) {
     const struct fuse_logic_relation *r = &logic->relation[linear->relation];
-    struct pairs b = {0}, e = {0};
+    const bool is_two_sided = linear->kind == FUSE_LINEAR_TWO_SIDED;
+    struct pairs b = {0}, e = {0}, d = {0};
     const int first = passing(linear);
     bool had = base_is_step || reserve(&b, &logic->ledger, base->n);
     if (had && !base_is_step)
         add_pairs(&b, r, base, first);
-    had = had && collect_step(&e, logic, linear, base);
+    if (is_two_sided)
+        had = had && collect_relation(&e, logic, linear->up.relation, 1 - linear->up.joined) &&
+              collect_relation(&d, logic, linear->down.relation, linear->down.joined);
+    else
+        had = had && collect_step(&e, logic, linear, base);
     int64_t lacks = !had;
     enum fuse_status status = logic->comm->ops->reduce_int64(logic->comm, FUSE_REDUCE_SUM, &lacks, 1, err);
     if (status == FUSE_OK && lacks == 0) {
@@ -127,23 +141,29 @@ static enum fuse_status open_reach(struct fuse_reach **out, struct fuse_logic *l
             .base = {b.n, b.from.at, b.to.at},
             .step = {e.n, e.from.at, e.to.at},
             .base_is_step = base_is_step,
+            .is_two_sided = is_two_sided,
+            .down = {d.n, d.from.at, d.to.at},
+            .bits_bytes = logic->comm->size > 1 ? fuse_logic_copied_bytes(logic) : 0,
             .threads = 1,
             .memory_bytes = logic->ledger.most > 0 ? logic->ledger.most - logic->ledger.used : 0};
         status = fuse_reach_open(out, &request, err);
     }
     close_pairs(&b, &logic->ledger);
     close_pairs(&e, &logic->ledger);
+    close_pairs(&d, &logic->ledger);
     return status;
 }
 
 bool fuse_logic_is_linear(struct fuse_linear *linear, const struct fuse_logic *logic) {
     const struct fuse_logic_request *request = &logic->request;
     if (request->takes_turns || request->is_naive || request->keeps_stages || request->may_stop_early ||
-        !fuse_rules_find_linear(linear, logic->rules, logic->stratum) || linear->kind == FUSE_LINEAR_TWO_SIDED)
+        !fuse_rules_find_linear(linear, logic->rules, logic->stratum))
         return false;
-    /* Turns would be as many as ids, and one, at most: a lower limit is there to be met. */
+    /* Turns would be as many as ids, on both sides as pairs of ids, and one, at most: a lower limit is there to be met. */
     const int64_t *extent = logic->rules->relation[linear->relation].extent;
-    return request->max_turns == 0 || request->max_turns > extent[0] + extent[1];
+    const int64_t most =
+        linear->kind == FUSE_LINEAR_TWO_SIDED ? fuse_sat_mul(extent[0], extent[1]) : fuse_sat_add(extent[0], extent[1]);
+    return request->max_turns == 0 || request->max_turns > most;
 }
 
 static void tell(struct fuse_logic *logic, int64_t tuples, int64_t sent_bytes) {

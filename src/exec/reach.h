@@ -1,8 +1,10 @@
-/* Linear recursion with an index that passes through (backend/closure.h) on all ranks: R(x, z) = B(x, z) + R(x, y) E(y, z).
+/* Linear recursion on all ranks, with an index that passes through (backend/closure.h): R(x, z) = B(x, z) + R(x, y) E(y, z); or on
+ * both sides (backend/two_sided.h): R(x, z) = B(x, z) + E(x, u) R(u, v) D(v, z).
  *
- * Every rank gets all pairs of B and E, which are small beside R, and prepares the same blocks; these are dealt to the ranks in turn
- * and computed without a word between them. No rank has more than its blocks of R, as rows of bits or of ids. The pairs in the order
- * of x, then z, and what is counted, are the same on any number of ranks. */
+ * Every rank gets all pairs of what is given, which is small beside R. With an index that passes through all prepare the same blocks;
+ * these are dealt to the ranks in turn and computed without a word between them, and no rank has more than its blocks of R, as rows of
+ * bits or of ids. On both sides each rank has all of R, a bit for each x and z, where that is the smallest form. The pairs in the
+ * order of x, then z, and what is counted, are the same on any number of ranks. */
 #ifndef FUSE_EXEC_REACH_H
 #define FUSE_EXEC_REACH_H
 
@@ -18,15 +20,18 @@ struct fuse_reach_pairs {
 
 struct fuse_reach_request {
     struct fuse_comm *comm;
-    int64_t rows, columns;              /* extents of x, and of y and z */
+    int64_t rows, columns;              /* extents of x, and of y and z; on both sides of x and u, and of v and z */
     struct fuse_reach_pairs base, step; /* of this rank, whose union over all ranks is B and E */
     bool base_is_step;                  /* B is E, and `base` does not count */
-    int threads;                        /* of this rank, >= 1 */
-    int64_t memory_bytes;               /* that this rank may take, apart from the parts given; 0: no limit */
+    bool is_two_sided;
+    struct fuse_reach_pairs down; /* on both sides: D */
+    int64_t bits_bytes;           /* on both sides: what a bit for each x and z may take; 0: no limit */
+    int threads;                  /* of this rank, >= 1 */
+    int64_t memory_bytes;         /* that this rank may take, apart from the parts given; 0: no limit */
 };
 
-/* Collective; every rank's status is the same. Computes R. *out is NULL where this is not a way to R: extents beyond what the
- * blocks can have, or too little memory on some rank for all pairs of B and E or for its blocks. */
+/* Collective; every rank's status is the same. Computes R. *out is NULL where this is not a way to R: extents beyond what ids
+ * can have, too little memory on some rank for what is given or for its part of R, or bits for too few pairs. */
 enum fuse_status fuse_reach_open(struct fuse_reach **out, const struct fuse_reach_request *request,
                                  struct fuse_error *err) FUSE_CHECKED;
 void fuse_reach_close(struct fuse_reach *reach);

@@ -141,10 +141,10 @@ static void check_skips(const struct problem *p, const struct fuse_closure *clos
             continue;
         const struct fuse_closure_row row = fuse_closure_row_of_class(r, class);
         uint64_t at = 0;
-        const int64_t n = fuse_closure_row_read(all, &at, closure, row, 64);
+        const int64_t n = fuse_closure_row_read(all, &at, row, fuse_closure_row_words(closure), 64);
         for (int64_t skipped = 0; skipped <= n; skipped++) {
-            fuse_closure_row_skip(&at, closure, row, skipped);
-            const int64_t got = fuse_closure_row_read(rest, &at, closure, row, 64 - skipped);
+            fuse_closure_row_skip(&at, row, fuse_closure_row_words(closure), skipped);
+            const int64_t got = fuse_closure_row_read(rest, &at, row, fuse_closure_row_words(closure), 64 - skipped);
             assert_int_equal(got, n - skipped);
             if (got > 0)
                 assert_memory_equal(rest, all + skipped, (size_t)got * sizeof *rest);

@@ -1,5 +1,6 @@
-/* Closures on all ranks: pairs of random relations are strewn over the ranks, and what each rank has after the sort is compared with
- * its part of what a search from every source finds. A row that is lost, doubled or out of place on any number of ranks fails. */
+/* Linear recursions on all ranks: pairs of random relations are strewn over the ranks, and what each rank has after the sort is
+ * compared with its part of what a search from every source finds, or of what products of whole matrices give. A row that is lost,
+ * doubled or out of place on any number of ranks fails. */
 #include "all_ranks.h"
 
 #include "../backend/graphs.h"
@@ -85,6 +86,16 @@ static bool reads_right(struct fuse_reach *reach, const int64_t *truth, int64_t 
     return true;
 }
 
+/* Counted, sorted and read. */
+static void check(struct fuse_reach *reach, const int64_t *truth, int64_t found, int64_t columns, uint64_t seed) {
+    struct fuse_error err = {0};
+    assert_all(fuse_reach_count(reach) == found);
+    assert_all(fuse_reach_sort(reach, &err) == FUSE_OK);
+    const int64_t begin = fuse_split_begin(found, comm->size, comm->rank);
+    assert_all(fuse_reach_held(reach) == fuse_split_begin(found, comm->size, comm->rank + 1) - begin);
+    assert_all(reads_right(reach, truth + begin, columns, seed));
+}
+
 static void solve(const struct graph *base, int64_t rows, const struct graph *step, uint64_t seed) {
     struct fuse_error err = {0};
     int64_t found;
@@ -101,11 +112,7 @@ static void solve(const struct graph *base, int64_t rows, const struct graph *st
                                                .threads = 1 + (int)(seed % 2)};
     struct fuse_reach *reach = NULL;
     assert_all(fuse_reach_open(&reach, &request, &err) == FUSE_OK && reach != NULL);
-    assert_all(fuse_reach_count(reach) == found);
-    assert_all(fuse_reach_sort(reach, &err) == FUSE_OK);
-    const int64_t begin = fuse_split_begin(found, comm->size, comm->rank);
-    assert_all(fuse_reach_held(reach) == fuse_split_begin(found, comm->size, comm->rank + 1) - begin);
-    assert_all(reads_right(reach, truth + begin, step->n, seed));
+    check(reach, truth, found, step->n, seed);
     fuse_reach_close(reach);
     graph_free(&own_base);
     graph_free(&own_step);
@@ -141,6 +148,94 @@ static void many_blocks(void **state) {
         solve(NULL, graphs[i].n, &graphs[i], (uint64_t)i);
         graph_free(&graphs[i]);
     }
+}
+
+/* R += U R D until nothing changes, as matrices; all pairs in order, as x * columns + y. */
+static int64_t *multiply(int64_t *found, const struct graph *base, int64_t rows, int64_t columns,
+                         const struct graph *up, const struct graph *down) {
+    unsigned char *r = calloc((size_t)(rows * columns), 1), *half = malloc((size_t)(rows * columns));
+    int64_t *all = malloc((size_t)(rows * columns + 1) * sizeof *all), n = 0;
+    assert_all(r != NULL && half != NULL && all != NULL);
+    for (int64_t e = 0; e < base->pairs; e++)
+        r[base->from[e] * columns + base->to[e]] = 1;
+    for (bool changed = true; changed;) {
+        changed = false;
+        memset(half, 0, (size_t)(rows * columns));
+        for (int64_t e = 0; e < up->pairs; e++)
+            for (int64_t v = 0; v < columns; v++)
+                half[up->from[e] * columns + v] |= r[up->to[e] * columns + v];
+        for (int64_t x = 0; x < rows; x++)
+            for (int64_t e = 0; e < down->pairs; e++)
+                if (half[x * columns + down->from[e]] && !r[x * columns + down->to[e]])
+                    r[x * columns + down->to[e]] = changed = true;
+    }
+    for (int64_t i = 0; i < rows * columns; i++)
+        if (r[i])
+            all[n++] = i;
+    free(r);
+    free(half);
+    *found = n;
+    return all;
+}
+
+static void both_sides(void **state) {
+    (void)state;
+    for (uint64_t seed = 0; seed < 40; seed++) {
+        uint64_t s = seed;
+        struct fuse_error err = {0};
+        struct fuse_reach *reach = NULL;
+        const int64_t rows = 1 + pick(&s, 90), columns = 1 + pick(&s, 150);
+        struct graph up = graph_random(rows, pick(&s, 120), graph_random_bits(&s)),
+                     down = graph_random(columns, pick(&s, 200), graph_random_bits(&s)), base = {.n = columns};
+        for (int64_t i = pick(&s, 60); i > 0; i--) {
+            const int64_t x = pick(&s, rows);
+            graph_add(&base, x, pick(&s, columns));
+        }
+        struct graph own[] = {part_of(&base, seed), part_of(&up, seed + 1), part_of(&down, seed + 2)};
+        const struct fuse_reach_request request = {.comm = comm,
+                                                   .rows = rows,
+                                                   .columns = columns,
+                                                   .base = {own[0].pairs, own[0].from, own[0].to},
+                                                   .step = {own[1].pairs, own[1].from, own[1].to},
+                                                   .down = {own[2].pairs, own[2].from, own[2].to},
+                                                   .is_two_sided = true,
+                                                   .threads = 1};
+        int64_t found;
+        int64_t *truth = multiply(&found, &base, rows, columns, &up, &down);
+        assert_all(fuse_reach_open(&reach, &request, &err) == FUSE_OK && reach != NULL);
+        check(reach, truth, found, columns, seed);
+        fuse_reach_close(reach);
+        free(truth);
+        for (int k = 0; k < 3; k++)
+            graph_free(&own[k]);
+        graph_free(&up);
+        graph_free(&down);
+        graph_free(&base);
+    }
+}
+
+/* Bits for pairs that there may hardly be any of are not the smallest form: not for a million ids, nor beyond what is allowed. */
+static void few_on_both_sides(void **state) {
+    (void)state;
+    struct graph g = graph_chain(100), own = part_of(&g, 1);
+    const struct fuse_reach_pairs pairs = {own.pairs, own.from, own.to};
+    static const int64_t extent[] = {1000000, 2000, (int64_t)1 << 40};
+    for (int i = 0; i < 3; i++) {
+        struct fuse_error err = {0};
+        const struct fuse_reach_request request = {.comm = comm,
+                                                   .rows = extent[i],
+                                                   .columns = extent[i],
+                                                   .base = pairs,
+                                                   .step = pairs,
+                                                   .down = pairs,
+                                                   .is_two_sided = true,
+                                                   .bits_bytes = i == 1 ? 100000 : 0,
+                                                   .threads = 1};
+        struct fuse_reach *reach = (struct fuse_reach *)&g;
+        assert_all(fuse_reach_open(&reach, &request, &err) == FUSE_OK && reach == NULL && err.status == FUSE_OK);
+    }
+    graph_free(&g);
+    graph_free(&own);
 }
 
 /* With too little memory there is no answer, and no failure; what was reported stays within the limit. */
@@ -181,6 +276,7 @@ static void memory(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(small_relations), cmocka_unit_test(many_blocks),
+                                       cmocka_unit_test(both_sides), cmocka_unit_test(few_on_both_sides),
                                        cmocka_unit_test(memory)};
     struct fuse_error err = {0};
     if (fuse_comm_open_mpi(&comm, &err) != FUSE_OK)
