@@ -251,6 +251,10 @@ void fuse_bench_summarise(struct fuse_bench_line *line, const struct fuse_exec_r
             value[i] = reports[i].seconds[phases[p].phase];
         *phases[p].to = fuse_bench_median(value, n);
     }
+    double waited[FUSE_BENCH_REPEATS];
+    for (int i = 0; i < n; i++)
+        waited[i] = reports[i].waiting[FUSE_PHASE_RUN];
+    line->waiting = fuse_bench_median(waited, n);
     line->wall = fuse_bench_median(walls, n);
     line->median = line->run;
     line->least = line->most = value[0];

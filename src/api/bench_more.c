@@ -67,16 +67,19 @@ enum fuse_status fuse_bench_scale(struct fuse_bench *bench, struct fuse_error *e
 /* Columns as nccl-tests has them: the tensor's bytes, and by `bus` what a rank's link must carry of each of them. */
 struct collective {
     const char *name, *policy;
-    bool sums;
-    double bus; /* times (n - 1) / n */
+    enum { ROW_A_RANK, ONE_ROW, SUMS } operand; /* one tensor over the ranks, or on one of them; a copy on each */
+    double bus;                                 /* times (n - 1) / n; of ONE_ROW as it is */
 };
 
 static const struct collective collectives[] = {
-    {"all_gather", "{\"mesh\":{\"all\":\"*\"},\"sharding\":{\"X\":{\"i\":\"all\"},\"Out\":\"replicated\"}}", false, 1},
-    {"all_to_all", "{\"mesh\":{\"all\":\"*\"},\"sharding\":{\"X\":{\"i\":\"all\"},\"Out\":{\"j\":\"all\"}}}", false, 1},
-    {"reduce_scatter", "{\"mesh\":{\"all\":\"*\"},\"sharding\":{\"X\":{\"i\":\"all\"},\"Out\":{\"j\":\"all\"}}}", true,
+    {"all_gather", "{\"mesh\":{\"all\":\"*\"},\"sharding\":{\"X\":{\"i\":\"all\"},\"Out\":\"replicated\"}}", ROW_A_RANK,
      1},
-    {"all_reduce", "{\"mesh\":{\"all\":\"*\"},\"sharding\":{\"X\":{\"i\":\"all\"},\"Out\":\"replicated\"}}", true, 2},
+    {"all_to_all", "{\"mesh\":{\"all\":\"*\"},\"sharding\":{\"X\":{\"i\":\"all\"},\"Out\":{\"j\":\"all\"}}}",
+     ROW_A_RANK, 1},
+    {"broadcast", "{\"mesh\":{\"all\":\"*\"},\"sharding\":{\"X\":{\"i\":\"all\"},\"Out\":\"replicated\"}}", ONE_ROW, 1},
+    {"reduce_scatter", "{\"mesh\":{\"all\":\"*\"},\"sharding\":{\"X\":{\"i\":\"all\"},\"Out\":{\"j\":\"all\"}}}", SUMS,
+     1},
+    {"all_reduce", "{\"mesh\":{\"all\":\"*\"},\"sharding\":{\"X\":{\"i\":\"all\"},\"Out\":\"replicated\"}}", SUMS, 2},
 };
 
 static enum fuse_status run_collective(struct fuse_bench *bench, const struct collective *collective, int64_t bytes) {
@@ -85,24 +88,25 @@ static enum fuse_status run_collective(struct fuse_bench *bench, const struct co
     struct fuse_bench_case c = {.kind = "coll", .what = collective->name, .operands = 1};
     struct fuse_bench_line line;
     c.is_double = precision && strcmp(precision, "fp64") == 0;
-    /* Sums: a copy on each rank. Else one tensor, of as many rows as ranks. */
-    int64_t columns = bytes / (c.is_double ? 8 : 4) / (collective->sums ? 1 : ranks);
+    const bool sums = collective->operand == SUMS;
+    const int rows = collective->operand == ONE_ROW ? 1 : ranks;
+    int64_t columns = bytes / (c.is_double ? 8 : 4) / (sums ? 1 : rows);
     columns = columns > ranks ? columns / ranks * ranks : ranks;
     const char *name[2] = {"X", "Out"};
     struct fuse_bench_tensor *tensor[2] = {&c.operand[0], &c.out};
     for (int i = 0; i < 2; i++) {
-        bool whole = i == 0 || !collective->sums;
+        bool whole = i == 0 || !sums;
         *tensor[i] = (struct fuse_bench_tensor){.name = name[i], .axes = whole ? "ij" : "j", .lo = -1, .hi = 1};
         tensor[i]->rank = whole ? 2 : 1;
         tensor[i]->path = fuse_bench_path(bench, fuse_arena_printf(bench->arena, "%s.npy", name[i]));
-        tensor[i]->extent[0] = whole ? ranks : columns;
+        tensor[i]->extent[0] = whole ? rows : columns;
         tensor[i]->extent[1] = columns;
     }
-    c.program = collective->sums ? "Out[j] = reduce(sum, i) X[i,j]\n" : "Out[i,j] = X[i,j]\n";
+    c.program = sums ? "Out[j] = reduce(sum, i) X[i,j]\n" : "Out[i,j] = X[i,j]\n";
     c.policy = collective->policy;
-    c.check = collective->sums ? fuse_bench_check_sums : fuse_bench_check_equal;
-    c.bytes = (double)columns * (c.is_double ? 8 : 4) * (collective->sums ? 1 : ranks);
-    c.bus_factor = ranks > 1 ? collective->bus * (ranks - 1) / ranks : 0;
+    c.check = sums ? fuse_bench_check_sums : fuse_bench_check_equal;
+    c.bytes = (double)columns * (c.is_double ? 8 : 4) * (sums ? 1 : rows);
+    c.bus_factor = rows == 1 ? collective->bus : collective->bus * (ranks - 1) / ranks;
     c.shape = fuse_arena_printf(bench->arena, "bytes=%.0f", c.bytes);
     FUSE_TRY(fuse_bench_measure(&line, bench, &c));
     fuse_bench_print(bench, &line);
@@ -134,7 +138,7 @@ enum fuse_status fuse_bench_coll(struct fuse_bench *bench, struct fuse_error *er
     }
     if (!found) {
         fuse_fail(err, FUSE_EUSAGE, "there is no collective '%s'", wanted);
-        fuse_hint(err, "all, all_gather, all_to_all, reduce_scatter or all_reduce, and sizes");
+        fuse_hint(err, "all, all_gather, all_to_all, broadcast, reduce_scatter or all_reduce, and sizes");
         return FUSE_EUSAGE;
     }
     return FUSE_OK;
@@ -210,14 +214,15 @@ static enum fuse_status round_trip(struct fuse_bench *bench, const char *suffix,
 enum fuse_status fuse_bench_io(struct fuse_bench *bench, struct fuse_error *err) {
     const struct fuse_dist_bench *request = bench->request;
     const char *suffix = request->words > 1 ? request->word[1] : "npy";
-    static const char *const formats[] = {"npy", "npz", "h5", "hdf5", "safetensors", "json", "jsonl", NULL};
+    static const char *const formats[] = {"npy",  "npz",   "h5",  "hdf5", "safetensors",
+                                          "json", "jsonl", "tsv", "csv",  NULL};
     int64_t bytes = (int64_t)256 << 20;
     bool known = false;
     for (int i = 0; formats[i]; i++)
         known |= strcmp(formats[i], suffix) == 0;
     if (!known) {
         fuse_fail(err, FUSE_EUSAGE, "io of '%s' is not measured", suffix);
-        fuse_hint(err, "npy, npz, h5, hdf5, safetensors, json or jsonl, and a size: bench io h5 256M");
+        fuse_hint(err, "npy, npz, h5, hdf5, safetensors, json, jsonl, tsv or csv, and a size: bench io h5 256M");
         return FUSE_EUSAGE;
     }
     if (request->words > 2 && !fuse_bench_number(&bytes, request->word[2]))

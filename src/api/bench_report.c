@@ -61,7 +61,8 @@ static void add_text_line(struct fuse_text *text, const struct fuse_bench_line *
                   : line->passed  ? "PASSED"
                                   : "FAILED");
     if (line->efficiency > 0)
-        fuse_text_add(text, "  efficiency %.3f", line->efficiency);
+        fuse_text_add(text, "  efficiency %.3f waiting %.1f%%", line->efficiency,
+                      line->run > 0 ? 100 * line->waiting / line->run : 0);
     if (c->bus_factor > 0)
         fuse_text_add(text, "  algbw %.3f GB/s busbw %.3f GB/s #wrong %" PRId64, per_second(c->bytes, line),
                       per_second(c->bytes * c->bus_factor, line), line->verdict.wrong);
@@ -90,6 +91,7 @@ static void add_json_line(struct fuse_text *text, const struct fuse_bench_line *
     add_number(text, "load", line->load);
     add_number(text, "run", line->run);
     add_number(text, "store", line->store);
+    add_number(text, "waiting", line->waiting);
     add_number(text, "wall", line->wall);
     add_number(text, "flops", c->flops);
     add_number(text, "bytes", c->bytes);

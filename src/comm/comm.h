@@ -26,6 +26,7 @@ struct fuse_comm_counters {
     /* Payload, counted when an exchange starts: bytes asked for, bytes sent, messages sent (before any splitting). */
     int64_t received_bytes, sent_bytes, messages;
     int64_t control_bytes; /* broadcast and reduce_int64, as received by this rank */
+    int64_t waited_ns;     /* in calls that return when other ranks have done their part */
 };
 
 /* What this rank waits for, so that another thread of the process can see that it waits too long. */

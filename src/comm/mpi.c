@@ -47,15 +47,20 @@ static enum fuse_status check_mpi(int code, const char *call, struct fuse_error 
     return fuse_fail(err, FUSE_EFAILED, "%s failed: %s", call, text);
 }
 
-/* From here to end_wait this rank depends on others. */
-static void begin_wait(struct fuse_comm *comm, int peer) {
+static int64_t now_ns(void) {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+/* From here to end_wait this rank depends on others. */
+static void begin_wait(struct fuse_comm *comm, int peer) {
     atomic_store(&comm->wait.peer, peer);
-    atomic_store(&comm->wait.since_ns, (int64_t)now.tv_sec * 1000000000 + now.tv_nsec);
+    atomic_store(&comm->wait.since_ns, now_ns());
 }
 
 static void end_wait(struct fuse_comm *comm) {
+    comm->counters.waited_ns += now_ns() - atomic_load(&comm->wait.since_ns);
     atomic_store(&comm->wait.since_ns, 0);
 }
 

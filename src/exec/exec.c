@@ -210,6 +210,7 @@ static enum fuse_status walk(struct fuse_exec *exec, struct fuse_exec_report *re
             finished = i;
             double end = now();
             report->seconds[phase] += end - start;
+            report->waiting[phase] += (double)(exec->comm->counters.waited_ns - before.waited_ns) * 1e-9;
             report->received_bytes_max[phase] += exec->comm->counters.received_bytes - before.received_bytes;
             start = end;
             before = exec->comm->counters;
@@ -222,11 +223,12 @@ static enum fuse_status walk(struct fuse_exec *exec, struct fuse_exec_report *re
 static enum fuse_status share_report(struct fuse_exec *exec, struct fuse_exec_report *report, struct fuse_error *err) {
     struct rusage usage;
     getrusage(RUSAGE_SELF, &usage);
-    int64_t most[16], total[FUSE_PHASES + 1];
+    int64_t most[2 * FUSE_PHASES + 7], total[2 * FUSE_PHASES + 1];
     int n = 0;
     for (int p = 0; p < FUSE_PHASES; p++) {
         most[n++] = (int64_t)(report->seconds[p] * 1e9);
         total[p] = most[n++] = report->received_bytes_max[p];
+        total[FUSE_PHASES + p] = (int64_t)(report->waiting[p] * 1e9);
     }
     most[n++] = exec->comm->counters.messages;
     most[n++] = exec->comm->counters.control_bytes;
@@ -234,14 +236,15 @@ static enum fuse_status share_report(struct fuse_exec *exec, struct fuse_exec_re
     most[n++] = exec->backend->blas_calls;
     most[n++] = exec->backend->packed_bytes;
     most[n++] = exec->backend->kernel_calls;
-    most[n++] = total[FUSE_PHASES] = report->file_bytes_max;
+    most[n++] = total[2 * FUSE_PHASES] = report->file_bytes_max;
     FUSE_TRY(exec->comm->ops->reduce_int64(exec->comm, FUSE_REDUCE_MAX, most, n, err));
-    FUSE_TRY(exec->comm->ops->reduce_int64(exec->comm, FUSE_REDUCE_SUM, total, FUSE_PHASES + 1, err));
+    FUSE_TRY(exec->comm->ops->reduce_int64(exec->comm, FUSE_REDUCE_SUM, total, 2 * FUSE_PHASES + 1, err));
     n = 0;
     for (int p = 0; p < FUSE_PHASES; p++) {
         report->seconds[p] = (double)most[n++] * 1e-9;
         report->received_bytes_max[p] = most[n++];
         report->received_bytes_total[p] = total[p];
+        report->waiting[p] = (double)total[FUSE_PHASES + p] * 1e-9 / exec->comm->size;
     }
     report->messages_max = most[n++];
     report->control_bytes_max = most[n++];
@@ -250,7 +253,7 @@ static enum fuse_status share_report(struct fuse_exec *exec, struct fuse_exec_re
     report->packed_bytes = most[n++];
     report->kernel_calls = most[n++];
     report->file_bytes_max = most[n++];
-    report->file_bytes_total = total[FUSE_PHASES];
+    report->file_bytes_total = total[2 * FUSE_PHASES];
     report->rule_turns = exec->derived.turns;
     report->derived = exec->derived.derived;
     report->rule_sent_bytes = exec->derived.sent_bytes;

@@ -12,6 +12,7 @@ import os
 import sys
 import tempfile
 import unittest
+import xml.etree.ElementTree
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
@@ -157,6 +158,32 @@ class Jobs(unittest.TestCase):
             self.assertEqual(len(groups), 1, f"{name} differs: {list(groups.values())}")
         checked = launch.run([sys.executable, "-B", os.path.join(example, "reference.py"), data, output], self.top, 30)
         self.assertEqual(checked.status, 0, checked.tail())
+
+    def test_scaling(self):
+        script = os.path.join(SOURCE, "scripts", "bench", "scale.sbatch")
+        folder = self.folder("scale")
+        words = ["gemm", "64", "--repeat", "2"]
+        jobs = {launcher: CLUSTER.submit(["--nodes=2", "--ntasks-per-node=2", script, *words], folder,
+                                         {"FUSE_DIST": BINARY, "FUSE_DIST_LAUNCHER": launcher}) for launcher in LAUNCHERS}
+        for launcher, job in jobs.items():
+            with self.subTest(launcher=launcher):
+                self.expect(folder, job, "COMPLETED", 0)
+                for way, rows in ("strong", (64, 64, 64)), ("weak", (64, 128, 256)):
+                    with open(os.path.join(folder, f"scale-{job}-{way}.json"), encoding="utf-8") as file:
+                        lines = json.load(file)["lines"]
+                    self.assertEqual([line["ranks"] for line in lines], [1, 2, 4])
+                    self.assertEqual([line["shape"] for line in lines], [f"a={n} b=64 c=64" for n in rows])
+                    self.assertTrue(all(line["passed"] and 0 <= line["waiting"] <= line["max"] for line in lines), lines)
+                    self.assertEqual(lines[0]["waiting"], 0)
+                    self.assertGreater(lines[-1]["waiting"], 0)
+                picture = xml.etree.ElementTree.parse(os.path.join(folder, f"scale-{job}.svg")).getroot()
+                shown = set("".join(picture.itertext()).split("\n"))
+                self.assertLessEqual({"efficiency", "ideal", "strong", "weak", "waiting for others"},
+                                     {text.strip() for text in shown})
+        job = CLUSTER.submit(["--nodes=1", script, "gem", "64"], folder, {"FUSE_DIST": BINARY})
+        output = self.expect(folder, job, "FAILED", 2)
+        self.assertIn("gemm", output)
+        self.assertFalse([name for name in os.listdir(folder) if name.startswith(f"scale-{job}")])
 
     # ---- what must fail, and how
 
