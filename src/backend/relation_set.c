@@ -140,12 +140,31 @@ static void add_single(struct fuse_set *set, const uint64_t *rows, int n, const 
 
 /* ---- rows of bits ---- */
 
-void fuse_set_expect_rows(struct fuse_set *set, int64_t first_extent, int64_t second_extent, int second_bits) {
+void fuse_set_expect_rows(struct fuse_set *set, int64_t first_extent, int64_t second_extent, int second_bits,
+                          int64_t ranks, int64_t rank) {
     if (set->stride != 1 || second_bits == 0 || first_extent > INT32_MAX || second_extent > INT32_MAX)
         return;
     set->row_shift = second_bits;
     set->rows = first_extent;
-    set->row_words = (second_extent + 63) / 64;
+    set->ranks = ranks;
+    set->rank = rank;
+    set->reciprocal = ranks > 1 ? UINT64_MAX / (uint64_t)ranks + 1 : 0;
+    set->row_words = ((second_extent + ranks - 1) / ranks + 63) / 64;
+}
+
+/* The bit of a key in its row. Ids are below 2^31, and so the high half of the product is the quotient (Lemire, Kaser, Kurz, Faster
+ * remainder by direct computation, 2019). */
+static inline uint64_t bit_of(const struct fuse_set *set, uint64_t key) {
+    const uint64_t id = key & (((uint64_t)1 << set->row_shift) - 1);
+    return set->reciprocal == 0 ? id : (uint64_t)((unsigned __int128)id * set->reciprocal >> 64);
+}
+
+/* The second id that a bit stands for. */
+static uint64_t id_of(const struct fuse_set *set, uint64_t bit) {
+    if (set->reciprocal == 0)
+        return bit;
+    const uint64_t first = bit * (uint64_t)set->ranks;
+    return first + (uint64_t)((set->rank - fuse_share_of(first, set->ranks) + set->ranks) % set->ranks);
 }
 
 /* Counting costs 4 bytes a row, bits as much as the keys that they stand for. */
@@ -162,9 +181,8 @@ static bool count_rows(struct fuse_set *set, struct fuse_ledger *ledger) {
     return true;
 }
 
-static inline uint64_t *bit_word(const struct fuse_set *set, uint32_t head, uint64_t key) {
-    const uint64_t id = key & (((uint64_t)1 << set->row_shift) - 1);
-    return (uint64_t *)set->bits.at + (int64_t)(head & ~BIT_ROW) * set->row_words + (int64_t)(id >> 6);
+static inline uint64_t *bit_word(const struct fuse_set *set, uint32_t head, uint64_t bit) {
+    return (uint64_t *)set->bits.at + (int64_t)(head & ~BIT_ROW) * set->row_words + (int64_t)(bit >> 6);
 }
 
 /* Bits for a row that has `count` keys, unless memory is short. */
@@ -194,8 +212,11 @@ static void add_bits(struct fuse_set *set, struct fuse_ledger *ledger, const uin
     for (int i = 0; i < n; i++) {
         const uint64_t key = rows[i];
         const uint32_t row = head[key >> shift];
-        if ((row & BIT_ROW) && (*bit_word(set, row, key) >> (key & 63) & 1))
-            continue;
+        if (row & BIT_ROW) {
+            const uint64_t bit = bit_of(set, key);
+            if (*bit_word(set, row, bit) >> (bit & 63) & 1)
+                continue;
+        }
         left[m] = key;
         at[m] = fuse_hash_words(&key, 1) & mask;
         __builtin_prefetch(slots + at[m], 1);
@@ -205,7 +226,8 @@ static void add_bits(struct fuse_set *set, struct fuse_ledger *ledger, const uin
         const uint64_t key = left[i], word = key + 1;
         uint32_t *row = &head[key >> shift];
         if (*row & BIT_ROW) {
-            uint64_t *bits = bit_word(set, *row, key), bit = (uint64_t)1 << (key & 63);
+            const uint64_t number = bit_of(set, key), bit = (uint64_t)1 << (number & 63);
+            uint64_t *bits = bit_word(set, *row, number);
             uint32_t *unmoved = (uint32_t *)set->unmoved.at + (*row & ~BIT_ROW);
             if (*bits & bit)
                 continue;
@@ -243,8 +265,10 @@ static uint64_t *dump_bits(const struct fuse_set *set, uint64_t *to) {
     const uint64_t *slot = set->block.at;
     for (int64_t at = 0; at < set->slots; at++) {
         const uint64_t key = slot[at] - 1;
-        if (slot[at] != 0 && (head[key >> set->row_shift] & BIT_ROW))
-            *bit_word(set, head[key >> set->row_shift], key) |= (uint64_t)1 << (key & 63);
+        if (slot[at] == 0 || !(head[key >> set->row_shift] & BIT_ROW))
+            continue;
+        const uint64_t bit = bit_of(set, key);
+        *bit_word(set, head[key >> set->row_shift], bit) |= (uint64_t)1 << (bit & 63);
     }
     for (int64_t row = 0; row < set->rows; row++) {
         if (!(head[row] & BIT_ROW))
@@ -252,7 +276,7 @@ static uint64_t *dump_bits(const struct fuse_set *set, uint64_t *to) {
         const uint64_t *bits = bit_word(set, head[row], 0);
         for (int64_t w = 0; w < set->row_words; w++)
             for (uint64_t left = bits[w]; left != 0; left &= left - 1)
-                *to++ = (uint64_t)row << set->row_shift | (uint64_t)(w * 64 + __builtin_ctzll(left));
+                *to++ = (uint64_t)row << set->row_shift | id_of(set, (uint64_t)(w * 64 + __builtin_ctzll(left)));
     }
     return to;
 }

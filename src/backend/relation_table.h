@@ -62,6 +62,13 @@ static inline uint64_t fuse_hash_words(const uint64_t *word, int words) {
     return hash;
 }
 
+/* The rank, of so many, to which a single id belongs: of each group of `ranks` ids, from a multiple on, every rank has one. */
+static inline int64_t fuse_share_of(uint64_t id, int64_t ranks) {
+    const uint64_t group = id / (uint64_t)ranks;
+    return (int64_t)((id % (uint64_t)ranks + (fuse_mix(group + 0x9e3779b97f4a7c15u, 0xd6e8feb86659fd93u) >> 32)) %
+                     (uint64_t)ranks);
+}
+
 /* ---- sets ---- */
 
 /* What becomes of a second row with the same key. */
@@ -84,14 +91,18 @@ struct fuse_set {
     /* Facts of two ids: a row (first id) that has many keys gets a bit for each second id. What was hashed before stays there. */
     int row_shift; /* the row of a key is key >> row_shift; 0: there are no rows */
     int64_t rows, row_words;
+    int64_t ranks, rank; /* second ids are those of a share: the bit of one is its group's */
+    uint64_t reciprocal; /* 1 + 2^64 / ranks; 0: all ids */
     int64_t bitmaps;
     /* A row's number of keys, or BIT_ROW and the number of its bits; per row of bits: hashed keys that have no bit. */
     struct fuse_block head, bits, unmoved;
 };
 
 void fuse_set_open(struct fuse_set *set, enum fuse_set_kind kind, enum fuse_dtype dtype, int keys, bool is_marked);
-/* Says that keys are two ids, which are below these extents, the second in the lowest bits. For empty sets of facts. */
-void fuse_set_expect_rows(struct fuse_set *set, int64_t first_extent, int64_t second_extent, int second_bits);
+/* Says that keys are two ids, which are below these extents, the second in the lowest bits; of second ids only those that
+ * fuse_share_of gives to this rank of so many (1: all). For empty sets of facts. */
+void fuse_set_expect_rows(struct fuse_set *set, int64_t first_extent, int64_t second_extent, int second_bits,
+                          int64_t ranks, int64_t rank);
 void fuse_set_close(struct fuse_set *set, struct fuse_ledger *ledger);
 /* Room for so many more keys without growing. */
 bool fuse_set_reserve(struct fuse_set *set, struct fuse_ledger *ledger, int64_t more);

@@ -30,6 +30,9 @@ struct fuse_logic_request {
     /* Relations of at most so many bytes may be copied to every rank where that saves messages, unless the stratum that uses them
      * derives them; 0: 256 MiB, or an eighth of memory_bytes; < 0: none. */
     int64_t copied_bytes;
+    /* How a stratum's tuples lie on ranks is looked at, and mended, when there are so many, and whenever they have doubled; 0:
+     * 524,288. Not where stages are kept. */
+    int64_t looked_at_above;
     /* Turns of one stratum at most; 0: no limit. */
     int64_t max_turns;
     /* At the limit: leave what was derived so far and go on, instead of failing. */

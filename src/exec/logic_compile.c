@@ -90,6 +90,7 @@ struct work {
     struct fuse_logic *logic;
     struct fuse_arena *arena;
     const struct fuse_rule *rule;
+    int first; /* the relation that is read */
     struct fuse_flow *flow;
     struct fuse_pipeline *pipeline;  /* of the last segment */
     uint64_t bound, joined, negated; /* variables; positive atoms; negated atoms that were looked at */
@@ -214,6 +215,7 @@ static uint64_t columns_in_place(const struct work *w, const struct fuse_rule_te
 static void read_first(struct work *w, int a, bool is_delta) {
     const struct fuse_rule_atom *atom = &w->rule->atom[a];
     const struct fuse_logic_relation *relation = &w->logic->relation[atom->relation];
+    w->first = atom->relation;
     struct fuse_pipeline_level *level =
         add_level(w, FUSE_PIPELINE_ROWS, fuse_rule_atom_variables(w->logic->rules, atom));
     uint64_t taken = 0;
@@ -349,19 +351,30 @@ int64_t fuse_logic_copied_bytes(const struct fuse_logic *logic) {
 
 bool fuse_logic_may_copy(const struct fuse_logic *logic, int relation) {
     const struct fuse_logic_relation *r = &logic->relation[relation];
-    return r->rule->stratum != logic->stratum &&
-           fuse_sat_mul(r->total, 16 * fuse_logic_row_words(r)) <= fuse_logic_copied_bytes(logic);
+    if (r->rule->stratum == logic->stratum)
+        return logic->copies_parts && relation >= logic->asked;
+    return fuse_sat_mul(r->total, 16 * fuse_logic_row_words(r)) <= fuse_logic_copied_bytes(logic);
 }
 
 /* Whether one rank would get much more than its share of an index, because of a key that many rows have. */
 static bool is_skewed(const struct fuse_logic *logic, const struct fuse_logic_index *index) {
     const struct fuse_logic_relation *r = &logic->relation[index->relation];
-    if (!r->is_weighed || index->key == 0 || index->rest == 0)
+    if (index->key == 0 || index->rest == 0)
+        return false;
+    if (r->is_spread && r->rule->stratum == logic->stratum)
+        return true;
+    if (!r->is_weighed)
         return false;
     for (int c = 0; c < r->rule->columns; c++)
         if ((index->key >> c & 1) && r->heaviest[c] <= r->total / (2 * logic->comm->size))
             return false;
     return true;
+}
+
+/* Every rank has some of the rows, and sees all bindings; those that are left are where the rows are. */
+static void meet_everywhere(struct work *w, const struct fuse_rule_atom *atom, const struct fuse_logic_index *index) {
+    send_bindings(w, atom, 0);
+    place_by(w, atom->term, w->logic->relation[atom->relation].rule->columns, index->at);
 }
 
 /* Says where the rows of an index have to be for the bindings, and moves the bindings if that is what it takes. */
@@ -371,12 +384,17 @@ static void meet(struct work *w, const struct fuse_rule_atom *atom, struct fuse_
     index->at = relation->home;
     if (w->logic->comm->size == 1)
         return;
-    if (is_skewed(w->logic, index)) { /* every rank has some of the rows, and sees all bindings */
-        send_bindings(w, atom, 0);
+    if (is_skewed(w->logic, index)) {
+        meet_everywhere(w, atom, index);
         return;
     }
     if (!(relation->home & ~index->key) && w->places >= 0 && is_placed_by(w, atom->term, columns, relation->home))
         return;
+    /* Parts of rules are few and go to all ranks, so that what they are joined with stays. */
+    if (w->first >= w->logic->asked && w->logic->copies_parts && relation->rule->stratum == w->logic->stratum) {
+        meet_everywhere(w, atom, index);
+        return;
+    }
     uint64_t in_place = w->places > 0 ? columns_in_place(w, atom->term, index->key) : 0;
     if (in_place != 0) {
         index->at = in_place;
@@ -576,7 +594,8 @@ static void compile_version(struct fuse_logic *logic, const struct fuse_rule *ru
     while (*end)
         end = &(*end)->next;
     *end = version;
-    struct work w = {.logic = logic, .arena = logic->scratch, .rule = rule, .flow = &version->flow, .places = -1};
+    struct work w = {
+        .logic = logic, .arena = logic->scratch, .rule = rule, .flow = &version->flow, .first = -1, .places = -1};
     version->flow.segment = FUSE_NEW_ARRAY(w.arena, struct fuse_flow_segment, rule->atoms + 2);
     if (rule->guard) {
         w.conjunct = FUSE_NEW_ARRAY(w.arena, struct conjunct, rule->guard->n + 1);

@@ -38,6 +38,8 @@ static int64_t rank_of(const struct fuse_logic *logic, struct fuse_route *route,
         int64_t value = id->offset;
         if (!id->is_constant)
             value += (int64_t)(row[id->word] >> id->shift & id->mask);
+        if (route->ids == 1)
+            return fuse_share_of((uint64_t)value, ranks);
         hash = fuse_mix(hash ^ (uint64_t)value, 0xa0761d6478bd642fu);
     }
     return (int64_t)((unsigned __int128)hash * (uint64_t)ranks >> 64);

@@ -28,6 +28,26 @@ static void vote(const struct fuse_rules *rules, const struct fuse_rule *rule, i
     }
 }
 
+/* Columns of a part of a rule that say where it is derived: the variable by which the relation lies that it is derived from. 0: none. */
+static uint64_t home_of_part(const struct fuse_logic *logic, int part) {
+    const struct fuse_rules *rules = logic->rules;
+    const struct fuse_rule *rule = NULL;
+    for (int k = 0; k < rules->rules; k++)
+        if (rules->rule[k].head == part)
+            rule = &rules->rule[k];
+    for (int a = 0; rule && a < rule->atoms; a++) {
+        const struct fuse_rule_atom *atom = &rule->atom[a];
+        const uint64_t home = logic->relation[atom->relation].home;
+        if (rules->relation[atom->relation].stratum != rules->relation[part].stratum || __builtin_popcountll(home) != 1)
+            continue;
+        const struct fuse_rule_term term = atom->term[__builtin_ctzll(home)];
+        for (int c = 0; c < rules->relation[part].columns; c++)
+            if (term.variable >= 0 && term.offset == 0 && rule->term[c].variable == term.variable)
+                return bit(c);
+    }
+    return 0;
+}
+
 void fuse_logic_choose_homes(struct fuse_logic *logic) {
     const struct fuse_rules *rules = logic->rules;
     for (int r = 0; r < rules->relations; r++) {
@@ -41,8 +61,13 @@ void fuse_logic_choose_homes(struct fuse_logic *logic) {
             if (votes[c] > (best < 0 ? 0 : votes[best]))
                 best = c;
         /* What is given may have ids that most tuples share: all columns together spread it. */
-        if (!logic->relation[r].is_finished)
-            logic->relation[r].home = best >= 0 && rules->relation[r].stratum >= 0 ? bit(best) : bit(columns) - 1;
+        if (logic->relation[r].is_finished)
+            continue;
+        const bool is_by_one = best >= 0 && rules->relation[r].stratum >= 0 && !logic->relation[r].is_spread;
+        logic->relation[r].home = is_by_one ? bit(best) : bit(columns) - 1;
+        const uint64_t home = logic->copies_parts && r >= logic->asked ? home_of_part(logic, r) : 0;
+        if (home)
+            logic->relation[r].home = home;
     }
 }
 

@@ -90,6 +90,7 @@ struct fuse_logic_relation {
     /* Per column about how many tuples have its most frequent id; counted where the relation is too large to be copied. */
     int64_t heaviest[FUSE_MAX_AXES];
     bool is_weighed;
+    bool is_spread; /* one column would leave one rank with far more than its share: home is all of them */
     /* A linear recursion that no rule reads is finished as this, and has no rows. */
     struct fuse_reach *reach;
     int64_t reach_bytes; /* that the ledger has for it */
@@ -107,6 +108,9 @@ struct fuse_logic {
     struct fuse_logic_index *index;     /* of the stratum */
     struct fuse_logic_version *version; /* of the stratum, in the order in which they are evaluated */
     int stratum;
+    /* Parts of this stratum's rules (core/rules.h, split) are on every rank, so that what is derived with them can stay. */
+    bool copies_parts;
+    int64_t grown, looked_at; /* tuples that its turns have brought; when it was last looked at how they lie */
     int64_t turn, first_turn; /* over all strata; of this stratum */
     int64_t given_rows;       /* on all ranks */
     struct fuse_logic_report report;
@@ -132,6 +136,21 @@ static inline int fuse_logic_row_words(const struct fuse_logic_relation *relatio
     return relation->packing.words + relation->values;
 }
 
+/* ---- logic.c: local ---- */
+
+void fuse_logic_close_relation(struct fuse_logic *logic, struct fuse_logic_relation *relation);
+/* And versions. */
+void fuse_logic_close_indexes(struct fuse_logic *logic);
+
+/* ---- logic_turns.c: collective ---- */
+
+/* Finishes a relation that no rule derives. */
+void fuse_logic_take_input(struct fuse_logic *logic, int relation);
+/* Totals of the relations of a stratum. */
+enum fuse_status fuse_logic_count_tuples(struct fuse_logic *logic, int stratum, struct fuse_error *err) FUSE_CHECKED;
+/* Finishes the relations of logic->stratum. */
+enum fuse_status fuse_logic_run_stratum(struct fuse_logic *logic, struct fuse_error *err) FUSE_CHECKED;
+
 /* ---- logic_flow.c ---- */
 
 /* Collective unless the flow is local: rows of this rank go through it. Failures are recorded. */
@@ -153,7 +172,7 @@ static inline int fuse_logic_place_in(uint64_t columns, int c) {
 /* The one of the stratum that is as wanted (relation, only, variable, key, rest, at, is_everywhere, has_value). */
 const struct fuse_logic_index *fuse_logic_need_index(struct fuse_logic *logic, const struct fuse_logic_index *wanted);
 
-/* Says where tuples belong. */
+/* Says where tuples of relations belong that are not finished. */
 void fuse_logic_choose_homes(struct fuse_logic *logic);
 /* The route to a tuple's home from rows of its ids. */
 struct fuse_route fuse_logic_home_route(const struct fuse_logic *logic, int relation, struct fuse_arena *arena);

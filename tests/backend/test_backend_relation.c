@@ -28,10 +28,11 @@ static int compare_words(const void *a, const void *b) {
 
 enum { KEYS = 20000 };
 
-/* Pairs of ids, most of them in a few rows, in batches of any length. */
+/* Pairs of ids, most of them in a few rows, in batches of any length; with rows, second ids are all, or one rank's of so many. */
 static void test_facts_by_rows(void **state) {
     (void)state;
-    for (int rows = 1; rows >= 0; rows--) {
+    for (int ranks = 0; ranks < 8; ranks++) {
+        const bool rows = ranks > 0;
         enum { FIRST = 300, SECOND = 1000, BITS = 10 };
         static bool is_there[FIRST][SECOND];
         memset(is_there, 0, sizeof is_there);
@@ -42,12 +43,14 @@ static void test_facts_by_rows(void **state) {
         int64_t n = 0;
         fuse_set_open(&set, FUSE_SET_FACTS, FUSE_BOOL, 1, false);
         if (rows)
-            fuse_set_expect_rows(&set, FIRST, SECOND, BITS);
+            fuse_set_expect_rows(&set, FIRST, SECOND, BITS, ranks, ranks / 2);
         for (int64_t done = 0; done < 6 * KEYS;) {
             uint64_t key[1000];
             int64_t batch = 1 + draw(1000), before = n, had = fresh.n;
             for (int64_t i = 0; i < batch; i++) {
                 int64_t a = draw(3) ? draw(20) : draw(FIRST), b = draw(SECOND);
+                while (rows && fuse_share_of((uint64_t)b, ranks) != ranks / 2)
+                    b = draw(SECOND);
                 key[i] = (uint64_t)(a << BITS | b);
                 n += !is_there[a][b];
                 is_there[a][b] = true;
