@@ -5,6 +5,8 @@
 #include "backend/cpu_tile.h"
 #include "backend/host_memory.h"
 
+/* Bytes of a line of the caches. */
+#define FUSE_CPU_LINE 64
 /* Working memory of one thread: tile buffers of a map, packed panels of a contraction. Made once at open, so that a run
  * allocates nothing of a tensor's size. */
 #define FUSE_CPU_SCRATCH ((size_t)4 << 20)

@@ -1,178 +1,128 @@
 /* Contractions through packed panels: any strides, any dtypes, several indices a group.
  *
- * The result is cut in tiles, the sum in chunks; a panel of a (tile rows x chunk) and one of b (chunk x tile columns) are
- * packed into the thread's scratch memory, converted to the result's dtype on the way, and multiplied. An operand that
- * BLAS reads in place is not packed; a result that it cannot write is collected in a third panel and scattered. */
-#include "backend/cpu_contract.h"
-#include "backend/cpu_walk.h"
+ * The iteration space is cut in boxes (cpu_box.h). The parts of a and b that belong to a box are packed into the thread's
+ * scratch memory, converted to the result's dtype on the way, in the order in which the product in strips reads them; where
+ * an operand is dense along a batch index, several products are packed at a time. An operand with single strides and little
+ * reuse is read where it lies. A result that cannot be written in place is collected in a panel and scattered. */
+#include "backend/cpu_box.h"
+#include "backend/cpu_panel.h"
 
-#include <math.h>
 #include <string.h>
 
-#define CHUNK 384
-#define NARROW 16
-#define LONG_CHUNK 2048
-#define I64_ROWS 4
-
-/* One side of a matrix in an operand: the indices of a group as positions 0 .. points - 1. */
-struct side {
-    struct fuse_walk walk;
-    int64_t points;
-};
-
-/* One operand as a matrix over two sides. */
-struct operand {
-    const char *data;
-    enum fuse_dtype dtype;
-    int64_t bytes;
-    struct side row, column;
-    bool in_place; /* single strides that BLAS reads */
-    fuse_tile_load *load;
-};
+#define BOX_K 384
+/* Several products at a time have little reuse: their panels stay in a second-level cache. */
+#define BATCH_ROOM ((int64_t)1792 << 10)
+/* Up to so many columns an operand of rows is not worth packing. */
+#define LITTLE_REUSE 192
+#define SHORTEST_RUN 32
 
 struct pack_plan {
     const struct fuse_grouped *g;
     const struct fuse_tile_table *tile;
-    struct operand a, b, c;
-    int64_t bytes; /* of the calculation's type */
-    int64_t m, n, k, points;
-    int64_t tile_m, tile_n, chunk, tiles_m, tiles_n;
+    struct fuse_boxes boxes;
+    struct fuse_panel a, b, c;
+    bool a_in_place, c_in_place, in_strips;
+    int64_t bytes;                                     /* of the calculation's type */
+    int64_t panel_at[FUSE_BOX_OPERANDS], panels_bytes; /* in scratch memory */
+    int threads;
 };
 
-/* A packed panel and what it holds, so that a panel that is still right is not packed again. */
-struct panel {
-    char *at;
-    const char *base;
-    int64_t row, column;
-    struct fuse_blas_matrix matrix;
-};
-
-/* A thread's scratch memory and its share of the counts. */
-struct panels {
-    struct panel a, b;
-    char *c, *room;
+/* A thread's scratch memory, the box that it is at, what its panels hold, and its share of the counts. */
+struct worker {
+    const struct pack_plan *p;
+    struct fuse_box_range *range; /* [FUSE_GROUPS] */
+    int64_t a_box[FUSE_GROUPS], b_box[FUSE_GROUPS];
+    char *a, *b, *c, *room;
     int64_t calls, packed;
     bool overflow;
 };
 
-static void make_side(struct side *side, const struct fuse_grouped *g, enum fuse_group group, char operand) {
-    int64_t extent[FUSE_MAX_AXES], stride[FUSE_MAX_AXES];
-    for (int x = 0; x < g->axes[group]; x++) {
-        const struct fuse_group_axis *axis = &g->axis[group][x];
-        extent[x] = axis->extent;
-        stride[x] = operand == 'a' ? axis->a : operand == 'b' ? axis->b : axis->c;
+static void make_panels(struct pack_plan *p) {
+    const int64_t width = p->in_strips ? p->tile->strip_bytes / p->bytes : 0;
+    fuse_panel_make(&p->a, &p->boxes, FUSE_BOX_A, 0, p->tile);
+    fuse_panel_make(&p->b, &p->boxes, FUSE_BOX_B, width, p->tile);
+    fuse_panel_make(&p->c, &p->boxes, FUSE_BOX_C, 0, p->tile);
+    const int64_t *points = p->boxes.points;
+    const struct fuse_panel *panel[] = {&p->a, &p->b, &p->c};
+    const bool in_place[] = {p->a_in_place, false, p->c_in_place};
+    p->panels_bytes = 0;
+    for (int o = 0; o < FUSE_BOX_OPERANDS; o++) {
+        const int64_t step = fuse_panel_step(panel[o], points[panel[o]->lane], points[panel[o]->other]);
+        p->panel_at[o] = p->panels_bytes;
+        if (!in_place[o])
+            p->panels_bytes +=
+                (points[FUSE_GROUP_BATCH] * step * p->bytes + FUSE_CPU_LINE - 1) / FUSE_CPU_LINE * FUSE_CPU_LINE;
     }
-    fuse_walk_make(&side->walk, g->axes[group], extent, stride);
-    side->points = fuse_group_points(g, group);
 }
 
-static struct operand make_operand(const struct pack_plan *p, const void *data, enum fuse_dtype dtype,
-                                   enum fuse_group row, enum fuse_group column, char name) {
-    struct operand o = {.data = data, .dtype = dtype, .bytes = (int64_t)fuse_dtype_bytes(dtype)};
-    make_side(&o.row, p->g, row, name);
-    make_side(&o.column, p->g, column, name);
-    o.load = p->tile->load[dtype][fuse_tile_class(p->g->type)];
+/* Rows of a with one stride, of runs along K that are worth a call. */
+static bool reads_a_in_place(const struct pack_plan *p) {
+    const struct fuse_boxes *boxes = &p->boxes;
+    int64_t row, column;
+    const int64_t m = fuse_box_run(boxes, NULL, FUSE_GROUP_M, FUSE_BOX_A, &row),
+                  k = fuse_box_run(boxes, NULL, FUSE_GROUP_K, FUSE_BOX_A, &column);
+    if (p->g->a_dtype != p->g->type || p->g->type == FUSE_I64 || m != boxes->points[FUSE_GROUP_M])
+        return false;
     struct fuse_blas_matrix x;
-    o.in_place = dtype == p->g->type && dtype != FUSE_I64 && o.row.walk.axes == 1 && o.column.walk.axes == 1 &&
-                 fuse_blas_readable(&x, o.row.points, o.column.points, o.row.walk.stride[0], o.column.walk.stride[0]) &&
-                 (name != 'c' || !x.transposed);
-    return o;
+    const bool whole = k == boxes->points[FUSE_GROUP_K], little = fuse_group_points(p->g, FUSE_GROUP_N) <= LITTLE_REUSE;
+    return (whole ? little || !p->in_strips : little && k >= SHORTEST_RUN) && fuse_blas_readable(&x, m, k, row, column);
 }
 
-/* Tiles such that the panels that are needed fit in the scratch memory, and every thread has some. */
-static void choose_tiles(struct pack_plan *p, int threads) {
-    const double room = (double)(FUSE_CPU_PANELS - 4096) / (double)p->bytes;
-    const double panels = !p->a.in_place + !p->b.in_place;
-    /* A product with few rows or columns moves more than it multiplies: longer runs matter more than reuse. */
-    const int64_t chunk = p->m <= NARROW || p->n <= NARROW ? LONG_CHUNK : CHUNK;
-    p->chunk = p->k < chunk + chunk / 2 ? p->k : chunk;
-    double s = p->c.in_place
-                   ? room / (double)p->chunk / (panels > 0 ? panels : 1)
-                   : (sqrt(panels * panels * (double)(p->chunk * p->chunk) + 4 * room) - panels * (double)p->chunk) / 2;
-    int64_t edge = (int64_t)s / 16 * 16;
-    p->tile_m = p->a.in_place && p->c.in_place ? p->m : edge;
-    p->tile_n = p->b.in_place && p->c.in_place ? p->n : edge;
-    /* A flat or narrow result leaves room for longer tiles. */
-    double a_side = (p->a.in_place ? 0 : (double)p->chunk), b_side = p->b.in_place ? 0 : (double)p->chunk;
-    if (p->m < edge / 2 && p->tile_n == edge) {
-        double rows = (double)(p->m + 15);
-        p->tile_n = (int64_t)((room - rows * a_side) / (b_side + (p->c.in_place ? 0 : rows))) / 16 * 16;
-    } else if (p->n < edge / 2 && p->tile_m == edge) {
-        double columns = (double)(p->n + 15);
-        p->tile_m = (int64_t)((room - columns * b_side) / (a_side + (p->c.in_place ? 0 : columns))) / 16 * 16;
+static bool writes_c_in_place(const struct pack_plan *p) {
+    const struct fuse_boxes *boxes = &p->boxes;
+    int64_t row, column;
+    struct fuse_blas_matrix x;
+    const int64_t m = boxes->points[FUSE_GROUP_M], n = boxes->points[FUSE_GROUP_N];
+    return p->g->type != FUSE_I64 && fuse_box_run(boxes, NULL, FUSE_GROUP_M, FUSE_BOX_C, &row) == m &&
+           fuse_box_run(boxes, NULL, FUSE_GROUP_N, FUSE_BOX_C, &column) == n &&
+           fuse_blas_readable(&x, m, n, row, column) && !x.transposed;
+}
+
+static void choose_boxes(struct pack_plan *p, const struct fuse_box_limits *limits) {
+    const int64_t *points = p->boxes.points;
+    fuse_boxes_choose(&p->boxes, p->g, limits);
+    p->in_strips = p->tile->strip_bytes > 0 && p->g->type != FUSE_I64 &&
+                   fuse_suits_strips(points[FUSE_GROUP_M], points[FUSE_GROUP_N], points[FUSE_GROUP_K], false);
+    p->a_in_place = reads_a_in_place(p);
+    p->c_in_place = writes_c_in_place(p);
+    make_panels(p);
+}
+
+static void make_plan(struct pack_plan *p, struct fuse_grouped *g, const struct fuse_cpu_backend *cpu) {
+    const int64_t bytes = (int64_t)fuse_dtype_bytes(g->type);
+    *p = (struct pack_plan){.g = g, .tile = cpu->tile, .bytes = bytes};
+    struct fuse_box_limits limits = {.room = (int64_t)(FUSE_CPU_PANELS - 4096) / bytes,
+                                     .batch_room = BATCH_ROOM / bytes,
+                                     .k = BOX_K,
+                                     .mn = FUSE_BOX_POINTS,
+                                     .line = FUSE_CPU_LINE / bytes};
+    const double work = (double)fuse_group_points(g, FUSE_GROUP_M) * (double)fuse_group_points(g, FUSE_GROUP_N) *
+                        (double)fuse_group_points(g, FUSE_GROUP_K) * (double)fuse_group_points(g, FUSE_GROUP_BATCH);
+    const int threads = fuse_cpu_threads(cpu, INT64_MAX, work < 1e18 ? (int64_t)(work / 16) : INT64_MAX);
+    p->threads = threads;
+    choose_boxes(p, &limits);
+    /* What needs no panel leaves room for the others. */
+    if (p->a_in_place || p->c_in_place) {
+        limits.a_in_place = p->a_in_place;
+        limits.c_in_place = p->c_in_place;
+        choose_boxes(p, &limits);
     }
-    if (p->tile_m > (1 << 20))
-        p->tile_m = 1 << 20;
-    if (p->tile_n > (1 << 20))
-        p->tile_n = 1 << 20;
-    p->tiles_m = (p->m + p->tile_m - 1) / p->tile_m;
-    p->tiles_n = (p->n + p->tile_n - 1) / p->tile_n;
-    /* More tiles where threads would stand idle; small ones cost more packing than they win. */
-    while ((p->points * p->tiles_m * p->tiles_n) % threads != 0 && p->points * p->tiles_m * p->tiles_n < 8 * threads) {
-        int64_t m = p->m / p->tiles_m, n = p->n / p->tiles_n;
-        if (m < 64 && n < 64)
+    /* Smaller boxes where threads would stand idle, or where lines along many axes do not fit. */
+    for (;;) {
+        const int64_t *boxes = p->boxes.boxes,
+                      tasks = boxes[FUSE_GROUP_BATCH] * boxes[FUSE_GROUP_M] * boxes[FUSE_GROUP_N];
+        if (p->panels_bytes > (int64_t)FUSE_CPU_PANELS) {
+            limits.a_in_place = limits.c_in_place = false;
+            limits.line = limits.line > 1 ? limits.line / 2 : 1;
+            limits.room /= 2;
+            limits.batch_room /= 2;
+        } else if (tasks % threads == 0 || tasks >= 8 * threads || limits.mn <= 64) {
             break;
-        if (m >= n)
-            p->tiles_m++;
-        else
-            p->tiles_n++;
-    }
-    p->tile_m = ((p->m + p->tiles_m - 1) / p->tiles_m + 15) / 16 * 16;
-    p->tile_n = ((p->n + p->tiles_n - 1) / p->tiles_n + 15) / 16 * 16;
-    p->tiles_m = (p->m + p->tile_m - 1) / p->tile_m;
-    p->tiles_n = (p->n + p->tile_n - 1) / p->tile_n;
-}
-
-/* Nanoseconds an element, roughly: strided loads touch more lines, short runs cost a call each. */
-static double load_cost(const struct side *side, int64_t bytes) {
-    int64_t stride = side->walk.stride[0] < 0 ? -side->walk.stride[0] : side->walk.stride[0];
-    double run = (double)side->walk.extent[0];
-    return (stride <= 1 ? 0.2 : stride * bytes < 64 ? 1.0 : 2.0) + 4.0 / run;
-}
-
-/* Packs rows x columns of an operand, its better side contiguous (the columns when forced). */
-static struct fuse_blas_matrix pack(const struct operand *o, const char *base, char *to, int64_t to_bytes, int64_t row,
-                                    int64_t rows, int64_t column, int64_t columns, bool force) {
-    const bool turned = !force && load_cost(&o->row, o->bytes) < load_cost(&o->column, o->bytes);
-    const struct fuse_walk *slow = turned ? &o->column.walk : &o->row.walk;
-    const struct fuse_walk *fast = turned ? &o->row.walk : &o->column.walk;
-    const int64_t slows = turned ? columns : rows, fasts = turned ? rows : columns;
-    struct fuse_walk_point s, start, f;
-    fuse_walk_seek(slow, turned ? column : row, &s);
-    fuse_walk_seek(fast, turned ? row : column, &start);
-    for (int64_t i = 0; i < slows; i++) {
-        f = start;
-        for (int64_t done = 0; done < fasts;) {
-            int64_t run = fuse_walk_run(fast, &f);
-            if (run > fasts - done)
-                run = fasts - done;
-            o->load(to + (i * fasts + done) * to_bytes, base + (s.offset + f.offset) * o->bytes, fast->stride[0], run);
-            fuse_walk_advance(fast, &f, run);
-            done += run;
+        } else {
+            limits.mn /= 2;
         }
-        fuse_walk_advance(slow, &s, 1);
+        choose_boxes(p, &limits);
     }
-    return (struct fuse_blas_matrix){.data = to, .ld = fasts, .transposed = turned};
-}
-
-/* Rows x columns of an operand for the multiplication: where they lie, or packed. */
-static struct fuse_blas_matrix fetch(const struct operand *o, const char *base, struct panel *panel, int64_t *packed,
-                                     int64_t bytes, int64_t row, int64_t rows, int64_t column, int64_t columns,
-                                     bool force) {
-    if (o->in_place) {
-        struct fuse_blas_matrix x = {0};
-        fuse_blas_readable(&x, o->row.points, o->column.points, o->row.walk.stride[0], o->column.walk.stride[0]);
-        x.data = base + (row * o->row.walk.stride[0] + column * o->column.walk.stride[0]) * o->bytes;
-        return x;
-    }
-    if (panel->base != base || panel->row != row || panel->column != column) {
-        panel->matrix = pack(o, base, panel->at, bytes, row, rows, column, columns, force);
-        panel->base = base;
-        panel->row = row;
-        panel->column = column;
-        *packed += rows * columns * bytes;
-    }
-    return panel->matrix;
 }
 
 /* Functions, because gcc 12 reads operands of the builtins again after writing a result that overlaps them. */
@@ -184,70 +134,16 @@ static inline bool mul_overflows(int64_t a, int64_t b, int64_t *product) {
     return __builtin_mul_overflow(a, b, product);
 }
 
-#define SCATTER(type, ADD)                                                                                         \
-    static bool scatter_##type(type *to, int64_t step, const type *from, int64_t from_step, int64_t n, bool add) { \
-        bool overflow = false;                                                                                     \
-        for (int64_t i = 0; i < n; i++) {                                                                          \
-            type sum = from[i * from_step];                                                                        \
-            if (add)                                                                                               \
-                ADD(to[i * step], sum);                                                                            \
-            to[i * step] = sum;                                                                                    \
-        }                                                                                                          \
-        return overflow;                                                                                           \
-    }
-#define ADD_REAL(old, sum) sum += (old)
-#define ADD_CHECKED(old, sum) overflow |= add_overflows(old, sum, &sum)
-SCATTER(float, ADD_REAL)
-SCATTER(double, ADD_REAL)
-SCATTER(int64_t, ADD_CHECKED)
-
-/* A tile of c out of its panel, along c's denser side. */
-static bool scatter(const struct pack_plan *p, char *base, const char *panel, int64_t row, int64_t rows, int64_t column,
-                    int64_t columns) {
-    const struct operand *c = &p->c;
-    const bool turned = load_cost(&c->row, c->bytes) < load_cost(&c->column, c->bytes);
-    const struct fuse_walk *slow = turned ? &c->column.walk : &c->row.walk;
-    const struct fuse_walk *fast = turned ? &c->row.walk : &c->column.walk;
-    const int64_t slows = turned ? columns : rows, fasts = turned ? rows : columns;
-    const int64_t slow_step = turned ? 1 : columns, fast_step = turned ? columns : 1;
-    struct fuse_walk_point s, start, f;
-    fuse_walk_seek(slow, turned ? column : row, &s);
-    fuse_walk_seek(fast, turned ? row : column, &start);
-    bool overflow = false;
-    for (int64_t i = 0; i < slows; i++) {
-        f = start;
-        for (int64_t done = 0; done < fasts;) {
-            int64_t run = fuse_walk_run(fast, &f), stride = fast->stride[0];
-            if (run > fasts - done)
-                run = fasts - done;
-            char *to = base + (s.offset + f.offset) * c->bytes;
-            const char *from = panel + (i * slow_step + done * fast_step) * c->bytes;
-            if (p->g->type == FUSE_F32)
-                scatter_float((float *)to, stride, (const float *)from, fast_step, run, p->g->accumulate);
-            else if (p->g->type == FUSE_F64)
-                scatter_double((double *)to, stride, (const double *)from, fast_step, run, p->g->accumulate);
-            else
-                overflow |=
-                    scatter_int64_t((int64_t *)to, stride, (const int64_t *)from, fast_step, run, p->g->accumulate);
-            fuse_walk_advance(fast, &f, run);
-            done += run;
-        }
-        fuse_walk_advance(slow, &s, 1);
-    }
-    return overflow;
-}
-
-/* c += a b on packed panels of integers, b and c row-major. When the largest magnitudes show that no sum can leave 63
- * bits, vector code in two's complement does it; otherwise every step is checked. */
-static bool multiply_integers(const struct fuse_tile_table *tile, int64_t m, int64_t n, int64_t k,
-                              struct fuse_blas_matrix a, const int64_t *b, int64_t *c) {
-    const int64_t *av = a.data, row = a.transposed ? 1 : a.ld, column = a.transposed ? a.ld : 1;
-    double largest = (double)tile->magnitude(av, m * k) * (double)tile->magnitude(b, k * n) * (double)k +
+/* c += a b on packed panels of integers: a is k x m, b k x n, c m x n. When the largest magnitudes show that no sum can leave
+ * 63 bits, vector code in two's complement does it; otherwise every step is checked. */
+static bool multiply_integers(const struct fuse_tile_table *tile, int64_t m, int64_t n, int64_t k, const int64_t *a,
+                              const int64_t *b, int64_t *c) {
+    double largest = (double)tile->magnitude(a, m * k) * (double)tile->magnitude(b, k * n) * (double)k +
                      (double)tile->magnitude(c, m * n);
     bool overflow = false;
     for (int64_t i = 0; i < m; i++)
         for (int64_t x = 0; x < k; x++) {
-            int64_t factor = av[i * row + x * column];
+            int64_t factor = a[x * m + i];
             if (largest < 0x1p62) {
                 tile->axpy(c + i * n, factor, b + x * n, n);
                 continue;
@@ -261,37 +157,121 @@ static bool multiply_integers(const struct fuse_tile_table *tile, int64_t m, int
     return overflow;
 }
 
-/* One tile of c at rows m0.. and columns n0.. of one batch point. */
-static void run_tile(const struct pack_plan *p, struct panels *s, const char *a, const char *b, char *c, int64_t m0,
-                     int64_t n0) {
-    const bool integers = p->g->type == FUSE_I64;
-    const int64_t m = p->m - m0 < p->tile_m ? p->m - m0 : p->tile_m, n = p->n - n0 < p->tile_n ? p->n - n0 : p->tile_n;
-    char *target = s->c;
-    int64_t ldc = n;
-    if (p->c.in_place) {
-        struct fuse_blas_matrix cm = fetch(&p->c, c, NULL, NULL, p->bytes, m0, m, n0, n, false);
-        target = (char *)cm.data;
-        ldc = cm.ld;
-    } else if (integers) {
-        memset(target, 0, (size_t)(m * n * p->bytes));
-    }
-    for (int64_t k0 = 0; k0 < p->k; k0 += p->chunk) {
-        const int64_t k = p->k - k0 < p->chunk ? p->k - k0 : p->chunk;
-        struct fuse_blas_matrix am = fetch(&p->a, a, &s->a, &s->packed, p->bytes, m0, m, k0, k, false);
-        struct fuse_blas_matrix bm = fetch(&p->b, b, &s->b, &s->packed, p->bytes, k0, k, n0, n, integers);
-        if (integers) {
-            s->overflow |= multiply_integers(p->tile, m, n, k, am, bm.data, (int64_t *)target);
-        } else {
-            s->calls += fuse_cpu_product(p->tile, p->g->type, m, n, k, am, bm, target, ldc,
-                                         k0 > 0 || (p->c.in_place && p->g->accumulate), s->room);
-        }
-    }
-    if (!p->c.in_place)
-        s->overflow |= scatter(p, c, target, m0, m, n0, n);
+/* One matrix product: rows of a with strides, where they lie or packed, by a packed panel of b, to c. */
+struct matrix_product {
+    int64_t m, n, k;
+    const char *a, *b;
+    char *c;
+    int64_t a_row, a_column, ldc;
+    bool add;
+};
+
+static void multiply_in_strips(struct worker *w, const struct matrix_product *x, int64_t k0, int64_t k_all) {
+    const struct pack_plan *p = w->p;
+    fuse_tile_product *product = p->g->type == FUSE_F32 ? p->tile->product_f32 : p->tile->product_f64;
+    const int64_t width = p->b.width;
+    for (int64_t n = 0; n < x->n; n += width)
+        product(x->m, x->n - n < width ? x->n - n : width, x->k, x->a, x->a_row, x->a_column,
+                x->b + (n * k_all + k0 * width) * p->bytes, width, 1, x->c + n * p->bytes, x->ldc, x->add, w->room);
 }
 
-static int64_t panel_bytes(const struct operand *o, int64_t rows, int64_t columns, int64_t bytes) {
-    return o->in_place ? 0 : (rows * columns * bytes + 63) / 64 * 64;
+static void multiply_whole(struct worker *w, const struct matrix_product *x, int64_t k0) {
+    const struct pack_plan *p = w->p;
+    if (p->g->type == FUSE_I64) {
+        w->overflow |=
+            multiply_integers(p->tile, x->m, x->n, x->k, (const int64_t *)x->a, (const int64_t *)x->b, (int64_t *)x->c);
+        return;
+    }
+    struct fuse_blas_matrix a = {0}, b = {.data = x->b + k0 * x->n * p->bytes, .ld = x->n};
+    fuse_blas_readable(&a, x->m, x->k, x->a_row, x->a_column);
+    a.data = x->a;
+    w->calls += fuse_cpu_product(p->tile, p->g->type, x->m, x->n, x->k, a, b, x->c, x->ldc, x->add, w->room);
+}
+
+/* The product at one batch position of the box; first: nothing has been added to c yet. */
+static void multiply_point(struct worker *w, int64_t point, bool first) {
+    const struct pack_plan *p = w->p;
+    const struct fuse_grouped *g = p->g;
+    const struct fuse_box_range *batch = &w->range[FUSE_GROUP_BATCH], *m = &w->range[FUSE_GROUP_M],
+                                *n = &w->range[FUSE_GROUP_N], *k = &w->range[FUSE_GROUP_K];
+    struct matrix_product x = {.m = m->points, .n = n->points, .a_row = 1, .a_column = m->points, .ldc = n->points};
+    int64_t run = k->points;
+    x.add = !first || (p->c_in_place && g->accumulate);
+    if (p->c_in_place) {
+        int64_t row;
+        fuse_box_run(&p->boxes, m, FUSE_GROUP_M, FUSE_BOX_C, &row);
+        x.ldc = m->points == 1 ? n->points : row;
+        x.c =
+            g->c + (batch->offset[FUSE_BOX_C][point] + m->offset[FUSE_BOX_C][0] + n->offset[FUSE_BOX_C][0]) * p->bytes;
+    } else {
+        x.c = w->c + point * m->points * n->points * p->bytes;
+    }
+    if (p->a_in_place) {
+        run = fuse_box_run(&p->boxes, k, FUSE_GROUP_K, FUSE_BOX_A, &x.a_column);
+        fuse_box_run(&p->boxes, m, FUSE_GROUP_M, FUSE_BOX_A, &x.a_row);
+    }
+    const char *b = w->b + point * fuse_panel_step(&p->b, n->points, k->points) * p->bytes;
+    for (int64_t k0 = 0; k0 < k->points; k0 += run) {
+        x.k = run;
+        x.a = p->a_in_place
+                  ? g->a + (batch->offset[FUSE_BOX_A][point] + m->offset[FUSE_BOX_A][0] + k->offset[FUSE_BOX_A][k0]) *
+                               p->bytes
+                  : w->a + point * m->points * k->points * p->bytes;
+        x.b = b;
+        if (p->in_strips)
+            multiply_in_strips(w, &x, k0, k->points);
+        else
+            multiply_whole(w, &x, k0);
+        x.add = true;
+    }
+}
+
+/* Packs an operand's part of the box unless its panel holds it. */
+static void fetch(struct worker *w, const struct fuse_panel *panel, char *to, int64_t *box) {
+    bool held = true;
+    for (int group = 0; group < FUSE_GROUPS; group++)
+        if (group == FUSE_GROUP_BATCH || group == FUSE_GROUP_K || group == (int)panel->lane) {
+            held = held && box[group] == w->range[group].number;
+            box[group] = w->range[group].number;
+        }
+    if (!held)
+        w->packed += fuse_panel_pack(panel, w->range, to) * w->p->bytes;
+}
+
+/* The part of the result in a box of batch, M and N positions. */
+static void run_box(struct worker *w, int64_t task) {
+    const struct pack_plan *p = w->p;
+    const int64_t *boxes = p->boxes.boxes;
+    fuse_box_seek(&w->range[FUSE_GROUP_M], &p->boxes, FUSE_GROUP_M, task % boxes[FUSE_GROUP_M]);
+    fuse_box_seek(&w->range[FUSE_GROUP_N], &p->boxes, FUSE_GROUP_N, task / boxes[FUSE_GROUP_M] % boxes[FUSE_GROUP_N]);
+    fuse_box_seek(&w->range[FUSE_GROUP_BATCH], &p->boxes, FUSE_GROUP_BATCH,
+                  task / (boxes[FUSE_GROUP_M] * boxes[FUSE_GROUP_N]));
+    const int64_t points = w->range[FUSE_GROUP_BATCH].points;
+    if (p->g->type == FUSE_I64)
+        memset(w->c, 0, (size_t)(points * w->range[FUSE_GROUP_M].points * w->range[FUSE_GROUP_N].points * p->bytes));
+    for (int64_t k = 0; k < boxes[FUSE_GROUP_K]; k++) {
+        fuse_box_seek(&w->range[FUSE_GROUP_K], &p->boxes, FUSE_GROUP_K, k);
+        if (!p->a_in_place)
+            fetch(w, &p->a, w->a, w->a_box);
+        fetch(w, &p->b, w->b, w->b_box);
+        for (int64_t point = 0; point < points; point++)
+            multiply_point(w, point, k == 0);
+    }
+    if (!p->c_in_place)
+        w->overflow |= fuse_panel_scatter(&p->c, w->range, w->c, p->g->accumulate);
+}
+
+/* Makes the summed index along which a is dense the innermost one, so that a has long runs. */
+static void order_sum(struct fuse_grouped *g) {
+    struct fuse_group_axis *axis = g->axis[FUSE_GROUP_K];
+    const int n = g->axes[FUSE_GROUP_K];
+    for (int x = 0; x < n; x++)
+        if (axis[x].a == 1) {
+            const struct fuse_group_axis dense = axis[x];
+            for (; x < n - 1; x++)
+                axis[x] = axis[x + 1];
+            axis[n - 1] = dense;
+        }
 }
 
 void fuse_cpu_run_packed(struct fuse_cpu_backend *cpu, struct fuse_grouped *g, struct fuse_cpu_counts *counts) {
@@ -303,42 +283,29 @@ void fuse_cpu_run_packed(struct fuse_cpu_backend *cpu, struct fuse_grouped *g, s
         if (m->c == 1 && (n == NULL || n->c != 1))
             fuse_group_swap(g);
     }
-    struct pack_plan p = {.g = g, .tile = cpu->tile, .bytes = (int64_t)fuse_dtype_bytes(g->type)};
-    p.a = make_operand(&p, g->a, g->a_dtype, FUSE_GROUP_M, FUSE_GROUP_K, 'a');
-    p.b = make_operand(&p, g->b, g->b_dtype, FUSE_GROUP_K, FUSE_GROUP_N, 'b');
-    p.c = make_operand(&p, g->c, g->type, FUSE_GROUP_M, FUSE_GROUP_N, 'c');
-    p.m = p.a.row.points;
-    p.n = p.b.column.points;
-    p.k = p.a.column.points;
-    p.points = fuse_group_points(g, FUSE_GROUP_BATCH);
-    const int64_t work = p.m * p.n * p.k / 16 * p.points;
-    choose_tiles(&p, fuse_cpu_threads(cpu, INT64_MAX, work));
-    struct side batch[3];
-    make_side(&batch[0], g, FUSE_GROUP_BATCH, 'a');
-    make_side(&batch[1], g, FUSE_GROUP_BATCH, 'b');
-    make_side(&batch[2], g, FUSE_GROUP_BATCH, 'c');
-
-    const int64_t tasks = p.points * p.tiles_m * p.tiles_n;
-    const int threads = fuse_cpu_threads(cpu, tasks, work);
+    order_sum(g);
+    struct pack_plan p;
+    make_plan(&p, g, cpu);
+    const int64_t tasks = p.boxes.boxes[FUSE_GROUP_BATCH] * p.boxes.boxes[FUSE_GROUP_M] * p.boxes.boxes[FUSE_GROUP_N];
+    const int threads = tasks < p.threads ? (int)tasks : p.threads;
     int64_t calls = 0, packed = 0;
     bool overflow = false;
 #pragma omp parallel for num_threads(threads) schedule(static, 1) reduction(+ : calls, packed) reduction(|| : overflow)
     for (int thread = 0; thread < threads; thread++) {
-        struct panels s = {.a = {.at = cpu->scratch + (size_t)thread * FUSE_CPU_SCRATCH}};
-        s.room = s.a.at + FUSE_CPU_PANELS;
-        s.b.at = s.a.at + panel_bytes(&p.a, p.tile_m, p.chunk, p.bytes);
-        s.c = s.b.at + panel_bytes(&p.b, p.chunk, p.tile_n, p.bytes);
-        for (int64_t t = tasks * thread / threads; t < tasks * (thread + 1) / threads; t++) {
-            const int64_t m0 = t % p.tiles_m * p.tile_m, n0 = t / p.tiles_m % p.tiles_n * p.tile_n;
-            struct fuse_walk_point at[3];
-            for (int o = 0; o < 3; o++)
-                fuse_walk_seek(&batch[o].walk, t / (p.tiles_m * p.tiles_n), &at[o]);
-            run_tile(&p, &s, p.a.data + at[0].offset * p.a.bytes, p.b.data + at[1].offset * p.b.bytes,
-                     g->c + at[2].offset * p.c.bytes, m0, n0);
-        }
-        calls += s.calls;
-        packed += s.packed;
-        overflow = overflow || s.overflow;
+        struct fuse_box_range range[FUSE_GROUPS];
+        struct worker w = {.p = &p, .range = range};
+        char *scratch = cpu->scratch + (size_t)thread * FUSE_CPU_SCRATCH;
+        w.a = scratch + p.panel_at[FUSE_BOX_A];
+        w.b = scratch + p.panel_at[FUSE_BOX_B];
+        w.c = scratch + p.panel_at[FUSE_BOX_C];
+        w.room = scratch + FUSE_CPU_PANELS;
+        for (int group = 0; group < FUSE_GROUPS; group++)
+            range[group].number = w.a_box[group] = w.b_box[group] = -1;
+        for (int64_t t = tasks * thread / threads; t < tasks * (thread + 1) / threads; t++)
+            run_box(&w, t);
+        calls += w.calls;
+        packed += w.packed;
+        overflow = overflow || w.overflow;
     }
     counts->blas_calls += calls;
     counts->packed_bytes += packed;

@@ -9,9 +9,12 @@
 
 /* Products up to this many multiplications are cheaper in a plain loop than through BLAS's packing. */
 #define TINY 16
-/* Sizes from which a matrix product is worth a call of its own, when further indices are looped around it. */
-#define WORTH_MN 64
-#define WORTH_K 128
+/* Sizes from which a matrix product, or one of a matrix and a vector, is worth a call of its own, when further indices are
+ * looped around it. */
+#define WORTH_EDGE 32
+#define WORTH_SUM 128 /* when the result is gone through again for each of several sums */
+#define WORTH_PRODUCT ((int64_t)64 * 64 * 64)
+#define WORTH_MATRIX ((int64_t)32 * 32)
 /* Products that do not go through BLAS: short sums and narrow results beyond what it treats as small, and very small ones. */
 #define THIN 64
 #define NARROW 64
@@ -87,19 +90,19 @@ void fuse_blas_product(enum fuse_dtype type, int64_t m, int64_t n, int64_t k, st
 
 /* Whether BLAS would spend its time on packing a, or on a result that it goes through three times. Rows of a must lie one
  * behind the other: columns that are far apart are better packed. BLAS has kernels of its own for what is small. */
-static bool suits_strips(int64_t m, int64_t n, int64_t k, bool a_transposed) {
+bool fuse_suits_strips(int64_t m, int64_t n, int64_t k, bool a_transposed) {
     if (m < 2 || n < 2)
         return false;
     if (m * n * k <= LITTLE)
         return true;
     const int64_t idle = (LANES - n % LANES) % LANES; /* in the last vector of a row */
-    return m * n * k > BLAS_SMALL && !a_transposed && 4 * idle <= n && (k <= THIN || n <= NARROW);
+    return m * n * k > BLAS_SMALL && (!a_transposed || m * k <= LITTLE) && 4 * idle <= n && (k <= THIN || n <= NARROW);
 }
 
 int64_t fuse_cpu_product(const struct fuse_tile_table *tile, enum fuse_dtype type, int64_t m, int64_t n, int64_t k,
                          struct fuse_blas_matrix a, struct fuse_blas_matrix b, void *c, int64_t ldc, bool add,
                          void *room) {
-    if (!suits_strips(m, n, k, a.transposed)) {
+    if (!fuse_suits_strips(m, n, k, a.transposed)) {
         fuse_blas_product(type, m, n, k, a, b, c, ldc, add);
         return 1;
     }
@@ -345,7 +348,10 @@ bool fuse_cpu_run_direct(struct fuse_cpu_backend *cpu, struct fuse_grouped *g, s
     if (size == 0)
         return false;
     struct product p = make_product(g, chosen);
-    bool worth = p.m >= WORTH_MN && p.n >= WORTH_MN && p.k >= WORTH_K;
+    const bool vector = p.m == 1 || p.n == 1;
+    const bool worth = vector ? p.m * p.n >= WORTH_EDGE && p.k >= WORTH_EDGE && p.m * p.n * p.k >= WORTH_MATRIX
+                              : p.m >= WORTH_EDGE && p.n >= WORTH_EDGE &&
+                                    p.k >= (p.sums > 0 ? WORTH_SUM : WORTH_EDGE) && p.m * p.n * p.k >= WORTH_PRODUCT;
     if (!single && !worth)
         return false;
     int threads = fuse_cpu_threads(cpu, p.k / LONG_SUM, p.m * p.n * p.k / 32);

@@ -53,10 +53,18 @@ typedef void fuse_tile_product(int64_t m, int64_t n, int64_t depth, const void *
                                const void *b, int64_t b_row, int64_t b_column, void *c, int64_t ldc, bool add,
                                void *room);
 
+/* to[target[j] + i] = from[source[i] + j], i < n, j < lanes, both at most FUSE_TILE_TURN; elements of 32 or 64 bits, offsets in
+ * elements. No other memory is touched. */
+#define FUSE_TILE_TURN 16
+typedef void fuse_tile_turn(void *to, const int64_t *target, const void *from, const int64_t *source, int64_t n,
+                            int64_t lanes);
+
 /* Those of the tables, compiled by themselves. */
 extern fuse_tile_product fuse_strip_base_f32, fuse_strip_base_f64;
+extern fuse_tile_turn fuse_turn_base_32, fuse_turn_base_64;
 #if defined(__x86_64__)
 extern fuse_tile_product fuse_strip_avx2_f32, fuse_strip_avx2_f64, fuse_strip_avx512_f32, fuse_strip_avx512_f64;
+extern fuse_tile_turn fuse_turn_avx2_32, fuse_turn_avx2_64, fuse_turn_avx512_32, fuse_turn_avx512_64;
 #endif
 
 struct fuse_tile_table {
@@ -77,7 +85,10 @@ struct fuse_tile_table {
     uint64_t (*magnitude)(const int64_t *x, int64_t n);
     /* y[i] += a * x[i] in two's complement: the caller has shown that nothing overflows. */
     void (*axpy)(int64_t *y, int64_t a, const int64_t *x, int64_t n);
+    /* Bytes of a strip of b as the product reads it without copying, row-major; 0: BLAS is faster on packed operands. */
+    int64_t strip_bytes;
     fuse_tile_product *product_f32, *product_f64;
+    fuse_tile_turn *turn_32, *turn_64;
     fuse_tile_add_rows *add_rows_f32, *add_rows_f64; /* by the type of x and value */
 };
 

@@ -168,6 +168,9 @@ static void large_contractions(void **state) {
         {2, {5, 200003}, {A | B | C, A | B}},
         {1, {300007}, {A | B}},
         {2, {300, 1009}, {A | C, B | C}},
+        {5, {37, 12, 20, 18, 21}, {A | B | C, A | B, A | C, A | B, B | C}},
+        {5, {5, 18, 40, 30, 40}, {A | B | C, A | B | C, A | C, A | B, B | C}},
+        {6, {9, 12, 13, 8, 11, 12}, {A | B, A | C, A | B, A | C, B | C, B | C}},
     };
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
         for (int seed = 0; seed < 5; seed++) {

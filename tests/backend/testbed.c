@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-const char *const subject_name[SUBJECTS] = {"cpu", "cpu", "cpu:avx2", "fakedev"};
-const int subject_threads[SUBJECTS] = {1, 2, 1, 2};
+const char *const subject_name[SUBJECTS] = {"cpu", "cpu", "cpu:avx2", "cpu:baseline", "fakedev"};
+const int subject_threads[SUBJECTS] = {1, 2, 1, 1, 2};
 
 static void must(enum fuse_status status, const struct fuse_error *err) {
     if (status != FUSE_OK)
@@ -18,9 +18,9 @@ static void must(enum fuse_status status, const struct fuse_error *err) {
 struct bed bed_open(const char *name, int threads, size_t bytes) {
     struct fuse_error err = {0};
     struct fuse_backend_options options = {.threads = threads};
-    if (strcmp(name, "cpu:avx2") == 0) {
+    if (strncmp(name, "cpu:", 4) == 0) {
+        options.isa = fuse_tile_choose(name + 4) ? name + 4 : "baseline";
         name = "cpu";
-        options.isa = fuse_tile_choose("avx2") ? "avx2" : "baseline";
     }
     const struct fuse_backend_ops *ops = fuse_backend_find(name);
     struct bed bed = {.name = name, .bytes = bytes};

@@ -26,7 +26,7 @@ struct bed bed_open(const char *name, int threads, size_t bytes);
 void bed_close(struct bed *bed);
 
 /* The back ends that are compared with ref; cpu's kernels are the processor's best, or those of "cpu:avx2". */
-#define SUBJECTS 4
+#define SUBJECTS 5
 extern const char *const subject_name[SUBJECTS];
 extern const int subject_threads[SUBJECTS];
 

@@ -1,0 +1,38 @@
+/* Panels: the part of an operand or of a result that belongs to a box (cpu_box.h), dense in scratch memory.
+ *
+ *   a panel, for each batch position of the box:       strips of `width` lanes, K x width each:
+ *     lanes: positions of M (a) or N (b, c)                +-----+-----+--
+ *     others: positions of K (a, b) or M (c)             K |     |     |
+ *                                                          +-----+-----+--
+ *
+ * Elements of memory and panel may have different dtypes; they are converted as cpu_tile.h says. Local. */
+#ifndef FUSE_BACKEND_CPU_PANEL_H
+#define FUSE_BACKEND_CPU_PANEL_H
+
+#include "backend/cpu_box.h"
+
+struct fuse_panel {
+    const struct fuse_boxes *boxes;
+    enum fuse_box_operand operand;
+    enum fuse_group lane, other;
+    int64_t width;               /* lanes of a strip; 0: all of the box's */
+    int64_t bytes, stored_bytes; /* of an element in the panel and in memory */
+    bool converts;
+    bool turns; /* dense in memory along an axis that is not the innermost one of the lanes: */
+    enum fuse_group dense;
+    int dense_axis;
+    fuse_tile_load *load;
+    fuse_tile_turn *turn;
+};
+
+/* width: lanes of a strip, 0: all. */
+void fuse_panel_make(struct fuse_panel *panel, const struct fuse_boxes *boxes, enum fuse_box_operand operand,
+                     int64_t width, const struct fuse_tile_table *tile);
+/* Elements of the panel of one batch position, given how many lanes and others there are. */
+int64_t fuse_panel_step(const struct fuse_panel *panel, int64_t lanes, int64_t others);
+/* Fills the panel from memory; range: [FUSE_GROUPS]. Returns how many elements were packed. */
+int64_t fuse_panel_pack(const struct fuse_panel *panel, const struct fuse_box_range *range, char *to);
+/* The result from its panel, added to what is there when add. true: integers overflowed. */
+bool fuse_panel_scatter(const struct fuse_panel *panel, const struct fuse_box_range *range, const char *from, bool add);
+
+#endif
