@@ -11,7 +11,7 @@ static const struct {
     enum fuse_fault_kind kind;
 } kinds[] = {
     {"open", FUSE_FAULT_OPEN}, {"kernel", FUSE_FAULT_KERNEL}, {"message", FUSE_FAULT_MESSAGE},
-    {"read", FUSE_FAULT_READ}, {"write", FUSE_FAULT_WRITE},
+    {"read", FUSE_FAULT_READ}, {"write", FUSE_FAULT_WRITE},   {"progress", FUSE_FAULT_PROGRESS},
 };
 
 enum fuse_status fuse_api_parse_fault(struct fuse_fault *fault, bool *perturb, const char *text,
@@ -34,8 +34,8 @@ enum fuse_status fuse_api_parse_fault(struct fuse_fault *fault, bool *perturb, c
         *fault = (struct fuse_fault){.kind = kinds[i].kind, .n = n, .rank = (int)rank};
         return FUSE_OK;
     }
-    return fuse_fail(err, FUSE_EUSAGE, "bad planted fault '%s': write plan, or (open|kernel|message|read|write):n@rank",
-                     text);
+    return fuse_fail(err, FUSE_EUSAGE,
+                     "bad planted fault '%s': write plan, or (open|kernel|message|read|write|progress):n@rank", text);
 }
 
 #else

@@ -16,6 +16,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Exchanges that can be in flight at once. */
+#define FUSE_COMM_SLOTS 3
+
 struct fuse_message {
     int peer;
     void *data;   /* host or pinned memory */
@@ -46,8 +49,8 @@ struct fuse_comm {
 struct fuse_comm_ops {
     const char *name;
     /* Local (both sides post). Starts sends and receives between pairs of ranks; messages between one pair match in the
-     * order in which they were started. One exchange may be started while another is in flight (double buffering);
-     * `slot` is 0 or 1 and names it. The queue (NULL: none) is waited for before data leave; when its work failed, the
+     * order in which they were started in their slot. An exchange may be started while others are in flight (double
+     * buffering); `slot` < FUSE_COMM_SLOTS names it, on both sides. The queue (NULL: none) is waited for before data leave; when its work failed, the
      * messages start all the same, so that no peer is left waiting, and the failure is returned. MEMORY and BUG mean
      * that nothing started: peers now wait in vain, so abort. Messages of 0 bytes are not sent; other messages to this
      * rank itself are a BUG. The arrays are not needed after the call, the data are. */

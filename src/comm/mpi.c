@@ -5,8 +5,9 @@
 #include <stdlib.h>
 #include <time.h>
 
-/* One tag serves every message: MPI keeps the order of messages between two ranks, which is what pairs them. */
-enum { EXCHANGE_TAG = 1 };
+/* A tag for each slot: MPI keeps the order of messages of one tag between two ranks, which is what pairs them, and ranks
+ * need not agree on the order between slots. */
+enum { FIRST_TAG = 1 };
 
 /* Counts of MPI-3 are ints. */
 static const size_t default_piece_bytes = (size_t)1 << 30;
@@ -97,14 +98,15 @@ static enum fuse_status grow_slot(struct slot *slot, size_t needed, struct fuse_
 /* Both sides cut a message in the same way, because both know its length. */
 static void start_pieces(struct mpi_comm *mpi, struct slot *slot, const struct fuse_message *message, bool is_send,
                          struct fuse_error *err) {
+    int tag = FIRST_TAG + (int)(slot - mpi->slots);
     for (size_t done = 0; done < message->bytes; slot->count++) {
         size_t bytes = message->bytes - done < mpi->piece_bytes ? message->bytes - done : mpi->piece_bytes;
         char *at = (char *)message->data + done;
         MPI_Request *request = &slot->requests[slot->count];
         slot->pieces[slot->count] = (struct piece){.peer = message->peer, .bytes = (int)bytes};
         *request = MPI_REQUEST_NULL;
-        int code = is_send ? MPI_Isend(at, (int)bytes, MPI_BYTE, message->peer, EXCHANGE_TAG, mpi->handle, request)
-                           : MPI_Irecv(at, (int)bytes, MPI_BYTE, message->peer, EXCHANGE_TAG, mpi->handle, request);
+        int code = is_send ? MPI_Isend(at, (int)bytes, MPI_BYTE, message->peer, tag, mpi->handle, request)
+                           : MPI_Irecv(at, (int)bytes, MPI_BYTE, message->peer, tag, mpi->handle, request);
         if (check_mpi(code, is_send ? "MPI_Isend" : "MPI_Irecv", err) == FUSE_OK)
             slot->unfinished++;
         else

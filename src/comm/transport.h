@@ -4,9 +4,6 @@
 
 #include "comm/comm.h"
 
-/* Two exchanges can be in flight: the one being computed on and the next. */
-#define FUSE_COMM_SLOTS 2
-
 /* Local. Waits for the queue unless it is NULL. */
 enum fuse_status fuse_comm_drain(struct fuse_queue *queue, struct fuse_error *err) FUSE_CHECKED;
 /* Local. BUG unless every message that is not empty names another rank of the job. */

@@ -7,6 +7,7 @@
  * holds nothing of the operand has an empty iteration, and its pointer is not read. */
 static struct fuse_operand_view operand_view(const struct fuse_exec *exec, int buffer, const struct fuse_access *access,
                                              const struct fuse_box *iteration) {
+    buffer = fuse_exec_reads(exec, buffer);
     struct fuse_operand_view view = {.dtype = exec->plan->buffers.at[buffer].dtype};
     struct fuse_box box;
     view.data = fuse_exec_data(exec, buffer);
@@ -89,21 +90,14 @@ static enum fuse_status join(struct fuse_exec *exec, const struct fuse_step *ste
     return exec->backend->ops->join(exec->queue, &call, err);
 }
 
-void fuse_exec_compute(struct fuse_exec *exec, const struct fuse_step *step) {
+/* The kernel of a step over a part of its iteration. */
+static void run_kernel(struct fuse_exec *exec, const struct fuse_step *step, const struct fuse_box *iteration) {
     const struct fuse_op *op = exec->plan->ir->ops.at[step->op];
-    struct fuse_box out_box, iteration = fuse_iteration_box(exec->plan, step->op, &step->partition, step->loop,
-                                                            step->cut, exec->comm->rank, exec->turn);
-    if (exec->status != FUSE_OK || !fuse_exec_box(exec, step->to, &out_box))
-        return;
     struct fuse_error err = {0};
     enum fuse_status status;
-    if (fuse_exec_fault(exec, FUSE_FAULT_KERNEL)) {
-        fuse_exec_fail(exec, fuse_fail(&err, FUSE_EFAILED, "a kernel failed (planted fault)"), &err);
-        return;
-    }
     struct fuse_access out_access = output_access(exec, op);
     /* With nothing to sum the iteration is empty but the output is not: its origin is the output's own. */
-    struct fuse_box out_iteration = iteration;
+    struct fuse_box out_iteration = *iteration;
     for (int i = 0; i < op->indices; i++)
         if (!(indices_of(&out_access) >> i & 1) && out_iteration.hi[i] <= out_iteration.lo[i])
             out_iteration.hi[i] = out_iteration.lo[i] + 1;
@@ -120,11 +114,11 @@ void fuse_exec_compute(struct fuse_exec *exec, const struct fuse_step *step) {
             return;
         }
         for (int i = 0; i < op->indices; i++)
-            call.extent[i] = iteration.hi[i] - iteration.lo[i];
+            call.extent[i] = iteration->hi[i] - iteration->lo[i];
         call.in_a = indices_of(&op->input[0].access);
         call.in_b = indices_of(&op->input[1].access);
-        call.a = operand_view(exec, step->in[0], &op->input[0].access, &iteration);
-        call.b = operand_view(exec, step->in[1], &op->input[1].access, &iteration);
+        call.a = operand_view(exec, step->in[0], &op->input[0].access, iteration);
+        call.b = operand_view(exec, step->in[1], &op->input[1].access, iteration);
         status = exec->backend->ops->contract(exec->queue, &call, &err);
     } else {
         struct fuse_operand_view operand[FUSE_MAX_INPUTS];
@@ -137,13 +131,76 @@ void fuse_exec_compute(struct fuse_exec *exec, const struct fuse_step *step) {
                                      .reduce = op->reduce,
                                      .accumulate = accumulate};
         for (int i = 0; i < op->indices; i++) {
-            call.extent[i] = iteration.hi[i] - iteration.lo[i];
-            call.origin[i] = iteration.lo[i];
+            call.extent[i] = iteration->hi[i] - iteration->lo[i];
+            call.origin[i] = iteration->lo[i];
         }
         for (int k = step->kind == FUSE_STEP_JOIN; k < op->inputs; k++)
-            operand[k] = operand_view(exec, step->in[k], &op->input[k].access, &iteration);
+            operand[k] = operand_view(exec, step->in[k], &op->input[k].access, iteration);
         status = step->kind == FUSE_STEP_JOIN ? join(exec, step, &call, operand, &err)
                                               : exec->backend->ops->map(exec->queue, &call, &err);
     }
     fuse_exec_settle(exec, op, status, &err);
+}
+
+/* Parts of each index of the result, at least `slices` in all where there are so many points. The index whose parts are longest
+ * gets one more, again and again: nearly square slices have the least to read. Returns how many slices there are. */
+static int64_t cut_slices(int64_t parts[FUSE_MAX_AXES], const struct fuse_op *op, const struct fuse_box *iteration,
+                          uint32_t in_out, int64_t slices) {
+    int64_t n = 1;
+    for (int i = 0; i < op->indices; i++)
+        parts[i] = 1;
+    while (n < slices) {
+        int best = -1;
+        int64_t longest = 1;
+        for (int i = 0; i < op->indices; i++) {
+            int64_t length = (iteration->hi[i] - iteration->lo[i]) / parts[i];
+            if ((in_out >> i & 1) && length > longest) {
+                longest = length;
+                best = i;
+            }
+        }
+        if (best < 0)
+            break;
+        n = n / parts[best] * (parts[best] + 1);
+        parts[best]++;
+    }
+    return n;
+}
+
+static struct fuse_box slice_of(const struct fuse_box *iteration, const int64_t *parts, int64_t number) {
+    struct fuse_box slice = *iteration;
+    for (int i = iteration->rank - 1; i >= 0; i--) {
+        int64_t n = iteration->hi[i] - iteration->lo[i], part = number % parts[i];
+        number /= parts[i];
+        if (parts[i] == 1)
+            continue;
+        slice.lo[i] = iteration->lo[i] + fuse_split_begin(n, parts[i], part);
+        slice.hi[i] = iteration->lo[i] + fuse_split_begin(n, parts[i], part + 1);
+    }
+    return slice;
+}
+
+void fuse_exec_compute(struct fuse_exec *exec, const struct fuse_step *step) {
+    const struct fuse_op *op = exec->plan->ir->ops.at[step->op];
+    struct fuse_box out_box, iteration = fuse_iteration_box(exec->plan, step->op, &step->partition, step->loop,
+                                                            step->cut, exec->comm->rank, exec->turn);
+    if (exec->status != FUSE_OK || !fuse_exec_box(exec, step->to, &out_box))
+        return;
+    struct fuse_error err = {0};
+    if (fuse_exec_fault(exec, FUSE_FAULT_KERNEL)) {
+        fuse_exec_fail(exec, fuse_fail(&err, FUSE_EFAILED, "a kernel failed (planted fault)"), &err);
+        return;
+    }
+    /* In the last turn nothing is on its way any more. Which turns are cut must not depend on messages: kernels of other
+     * sizes may round differently. */
+    struct fuse_access out_access = output_access(exec, op);
+    bool waits = step->slices > 1 && exec->turn + 1 < exec->plan->regions.at[step->loop].turns;
+    int64_t parts[FUSE_MAX_AXES],
+        slices = cut_slices(parts, op, &iteration, indices_of(&out_access), waits ? step->slices : 1);
+    for (int64_t s = 0; s < slices && exec->status == FUSE_OK; s++) {
+        struct fuse_box slice = slice_of(&iteration, parts, s);
+        run_kernel(exec, step, &slice);
+        if (waits && !fuse_exec_fault(exec, FUSE_FAULT_PROGRESS))
+            fuse_exec_panels_progress(exec);
+    }
 }

@@ -21,7 +21,8 @@ void fuse_exec_fail(struct fuse_exec *exec, enum fuse_status status, const struc
 bool fuse_exec_fault(struct fuse_exec *exec, enum fuse_fault_kind kind) {
 #ifdef FUSE_FAULTS
     const struct fuse_fault *fault = &exec->request->fault;
-    return fault->n > 0 && fault->kind == kind && fault->rank == exec->comm->rank && ++exec->events == fault->n;
+    return fault->n > 0 && fault->kind == kind && fault->rank == exec->comm->rank &&
+           (++exec->events == fault->n || (kind == FUSE_FAULT_PROGRESS && exec->events > fault->n));
 #else
     (void)exec;
     (void)kind;
@@ -33,7 +34,13 @@ static char *data_at(const struct fuse_exec *exec, int buffer, int64_t turn) {
     const struct fuse_buffer *b = &exec->plan->buffers.at[buffer];
     if (exec->own[buffer].at)
         return exec->own[buffer].at;
-    return (char *)exec->base[b->kind] + b->offset + (b->doubled ? turn % 2 * (b->bytes / 2) : 0);
+    int64_t half = b->resident >= 0 ? exec->panel[buffer].half : turn % 2;
+    return (char *)exec->base[b->kind] + b->offset + (b->doubled ? half * (b->bytes / 2) : 0);
+}
+
+int fuse_exec_reads(const struct fuse_exec *exec, int buffer) {
+    int resident = exec->plan->buffers.at[buffer].resident;
+    return resident >= 0 && exec->panel[buffer].in_place ? resident : buffer;
 }
 
 char *fuse_exec_data(const struct fuse_exec *exec, int buffer) {
@@ -82,6 +89,7 @@ static enum fuse_status open_local(struct fuse_exec *exec, struct fuse_error *er
     struct fuse_backend_options options = {.threads = request->threads, .isa = request->isa};
     FUSE_TRY(request->backend->open(&exec->backend, &options, err));
     FUSE_TRY(request->backend->queue_open(exec->backend, &exec->queue, err));
+    FUSE_TRY(fuse_exec_panels_open(exec, err));
     fuse_exec_note_rules(exec);
     FUSE_TRY(fuse_exec_open_sources(exec, err));
     for (int kind = 0; kind < FUSE_MEM_KINDS; kind++)
@@ -97,6 +105,7 @@ static void close_all(struct fuse_exec *exec) {
         fuse_exec_close_files(exec);
     if (exec->logic && exec->own)
         fuse_exec_release(exec, INT_MAX);
+    fuse_exec_panels_close(exec);
     if (exec->queue)
         exec->queue->ops->close(exec->queue);
     for (int kind = 0; kind < FUSE_MEM_KINDS; kind++)
@@ -128,7 +137,12 @@ static void run_step(struct fuse_exec *exec, int number) {
     switch (step->kind) {
     case FUSE_STEP_READ: fuse_exec_read(exec, step); break;
     case FUSE_STEP_LITERAL: fuse_exec_literal(exec, step); break;
-    case FUSE_STEP_MOVE: fuse_exec_move(exec, step); break;
+    case FUSE_STEP_MOVE:
+        if (exec->plan->buffers.at[step->to].resident >= 0)
+            fuse_exec_panels_turn(exec, step);
+        else
+            fuse_exec_move(exec, step);
+        break;
     case FUSE_STEP_REDUCE: fuse_exec_reduce(exec, step); break;
     case FUSE_STEP_TUPLES: fuse_exec_tuples(exec, step); break;
     case FUSE_STEP_FEED: fuse_exec_feed(exec, step); break;
@@ -171,6 +185,7 @@ static enum fuse_status run_region(struct fuse_exec *exec, int number, struct fu
     }
     int64_t turns = turns_to_border(plan, region);
     enum fuse_status status = FUSE_OK;
+    fuse_exec_panels_begin(exec, region);
     for (int64_t turn = 0; turn < region->turns && status == FUSE_OK; turn++) {
         exec->turn = turn;
         for (int i = 0; i < region->count && status == FUSE_OK; i++)
@@ -178,6 +193,7 @@ static enum fuse_status run_region(struct fuse_exec *exec, int number, struct fu
         if (status == FUSE_OK && turn % turns == turns - 1)
             status = border(exec, err);
     }
+    fuse_exec_panels_end(exec, status);
     fuse_exec_background_drain(exec);
     exec->turn = 0;
     return status;

@@ -12,6 +12,7 @@ struct fuse_exec {
     struct fuse_comm *comm;
     struct fuse_backend *backend;
     struct fuse_queue *queue;
+    struct fuse_queue *mover; /* of panels that are brought while `queue` computes */
     void *base[FUSE_MEM_KINDS];
     struct fuse_source **source; /* [ops] */
     struct fuse_sink **sink;     /* [ops] where `place` says that the file is, NULL elsewhere */
@@ -38,8 +39,21 @@ struct fuse_exec {
         char *at; /* NULL: the plan's bytes are meant */
         size_t bytes;
         struct fuse_tuples tuples;
-    } * own;                          /* [buffers] tuples of derived relations */
-    int64_t relation_bytes;           /* of all in `own` */
+    } * own;                /* [buffers] tuples of derived relations */
+    int64_t relation_bytes; /* of all in `own` */
+    struct fuse_exec_panel {
+        bool in_place; /* this turn's is read where the whole value is */
+        int half;      /* else it is there */
+    } * panel;         /* [buffers] with a resident one */
+    struct fuse_exec_flight {
+        const struct fuse_step *step; /* the MOVE that brings panels, NULL: none */
+        struct fuse_exec_walk *walk;
+        int64_t next;      /* turn that is being brought, or comes then */
+        bool has_begun;    /* its messages are on their way */
+        int64_t brought;   /* panels for this rank of turns before `next` */
+        int64_t used;      /* .. before the turn that is computed */
+        uint64_t until[2]; /* what `queue` must have done before a half may be written */
+    } flight[FUSE_PLAN_FLIGHTS];
     struct fuse_logic_report derived; /* sums over all rules */
 };
 
@@ -138,6 +152,30 @@ void fuse_exec_background_wait(struct fuse_exec *exec, const struct fuse_step *s
 void fuse_exec_background_drain(struct fuse_exec *exec);
 /* Waits for everything and ends the thread. */
 void fuse_exec_background_close(struct fuse_exec *exec);
+
+/* The buffer that this turn reads what another one holds from: itself, or that of the whole value. */
+int fuse_exec_reads(const struct fuse_exec *exec, int buffer);
+
+/* ---- panels.c: panels that are brought a turn ahead ---- */
+
+enum fuse_status fuse_exec_panels_open(struct fuse_exec *exec, struct fuse_error *err) FUSE_CHECKED; /* local */
+/* At the start and the end of a loop. After a failure, which all ranks have, `end` is collective: exchanges that some rank has
+ * begun are finished by all. */
+void fuse_exec_panels_begin(struct fuse_exec *exec, const struct fuse_region *loop);
+void fuse_exec_panels_end(struct fuse_exec *exec, enum fuse_status status);
+/* The MOVE step of such panels: returns when the turn's is there, and has begun to bring the next. */
+void fuse_exec_panels_turn(struct fuse_exec *exec, const struct fuse_step *step);
+/* Lets messages move; between the slices of a kernel. */
+void fuse_exec_panels_progress(struct fuse_exec *exec);
+void fuse_exec_panels_close(struct fuse_exec *exec);
+
+/* messages.c: the MOVE of one turn in parts, on a slot of its own. */
+struct fuse_exec_walk *fuse_exec_walk_new(void); /* NULL without memory */
+/* to: where what this rank needs comes; NULL: it needs nothing but takes part. */
+void fuse_exec_walk_begin(struct fuse_exec_walk *walk, struct fuse_exec *exec, const struct fuse_step *step,
+                          int64_t turn, char *to, int slot);
+/* true when all of it is done, which it is when the call `waits`. */
+bool fuse_exec_walk_on(struct fuse_exec_walk *walk, bool waits);
 
 /* One step each. Failures become sticky; MOVE, REDUCE, TUPLES, RULES, LIST and PRINT take part in their messages whatever happened before. */
 void fuse_exec_move(struct fuse_exec *exec, const struct fuse_step *step);

@@ -3,6 +3,8 @@
  * unfinished place always has both its messages posted: there is no deadlock however small the staging is. */
 #include "exec/internal.h"
 
+#include <stdlib.h>
+
 #define BATCH 128
 #define LINE_BYTES 64
 
@@ -14,6 +16,8 @@ struct incoming {
 struct batch {
     struct fuse_exec *exec;
     const struct fuse_step *step;
+    struct fuse_queue *queue; /* of what is packed and unpacked */
+    int slot;                 /* of the transport */
     struct fuse_message send[BATCH], receive[BATCH];
     struct incoming incoming[BATCH];
     int sends, receives;
@@ -57,21 +61,23 @@ static void keep(struct fuse_exec *exec, enum fuse_status status, const struct f
         fuse_exec_fail(exec, status, err);
 }
 
-static void copy(struct fuse_exec *exec, const struct fuse_view *to, const struct fuse_view *from) {
+static void copy(const struct batch *batch, const struct fuse_view *to, const struct fuse_view *from) {
+    struct fuse_exec *exec = batch->exec;
     struct fuse_error err = {0};
     if (exec->status == FUSE_OK && to->data != from->data)
-        keep(exec, exec->backend->ops->copy(exec->queue, to, from, &err), &err);
+        keep(exec, exec->backend->ops->copy(batch->queue, to, from, &err), &err);
 }
 
-static void transfer(struct fuse_exec *exec, void *to, enum fuse_memkind to_kind, const void *from,
+static void transfer(const struct batch *batch, void *to, enum fuse_memkind to_kind, const void *from,
                      enum fuse_memkind from_kind, size_t bytes) {
+    struct fuse_exec *exec = batch->exec;
     struct fuse_error err = {0};
     if (exec->status == FUSE_OK)
-        keep(exec, exec->backend->ops->transfer(exec->queue, to, to_kind, from, from_kind, bytes, &err), &err);
+        keep(exec, exec->backend->ops->transfer(batch->queue, to, to_kind, from, from_kind, bytes, &err), &err);
 }
 
 static struct batch new_batch(struct fuse_exec *exec, const struct fuse_step *step) {
-    struct batch batch = {.exec = exec, .step = step};
+    struct batch batch = {.exec = exec, .step = step, .queue = exec->queue};
     if (step->staging >= 0)
         batch.half = (size_t)exec->plan->buffers.at[step->staging].bytes / 2;
     return batch;
@@ -102,10 +108,10 @@ static void add_send(struct batch *batch, int peer, const struct fuse_view *from
         return;
     }
     struct fuse_view staged = dense_view(from, fuse_exec_data(batch->exec, batch->step->staging) + batch->send_used);
-    copy(batch->exec, &staged, from);
+    copy(batch, &staged, from);
     char *data = wire(batch, batch->send_used);
     if (batch->step->pinned >= 0)
-        transfer(batch->exec, data, FUSE_MEM_PINNED, staged.data, FUSE_MEM_DEVICE, bytes);
+        transfer(batch, data, FUSE_MEM_PINNED, staged.data, FUSE_MEM_DEVICE, bytes);
     batch->send[batch->sends++] = (struct fuse_message){.peer = peer, .data = data, .bytes = bytes};
     batch->send_used += line_up(bytes);
 }
@@ -126,29 +132,43 @@ static void add_receive(struct batch *batch, int peer, const struct fuse_view *t
     batch->receive_used += line_up(bytes);
 }
 
-/* Sends and receives everything in the batch; received pieces lie in staging (on the device if that is where tensors
- * live) until the caller has used `incoming`. */
-static void exchange(struct batch *batch) {
+static void start(struct batch *batch) {
     struct fuse_exec *exec = batch->exec;
     struct fuse_error err = {0};
     if (batch->sends == 0 && batch->receives == 0)
         return;
     /* Receives land in pinned memory from which transfers of the batch before may still be under way. */
     if (batch->step->pinned >= 0)
-        keep(exec, exec->queue->ops->wait(exec->queue, FUSE_QUEUE_ALL, &err), &err);
+        keep(exec, batch->queue->ops->wait(batch->queue, FUSE_QUEUE_ALL, &err), &err);
     keep(exec,
-         exec->comm->ops->exchange_start(exec->comm, 0, exec->queue, batch->send, batch->sends, batch->receive,
-                                         batch->receives, &err),
+         exec->comm->ops->exchange_start(exec->comm, batch->slot, batch->queue, batch->send, batch->sends,
+                                         batch->receive, batch->receives, &err),
          &err);
-    keep(exec, exec->comm->ops->exchange_wait(exec->comm, 0, &err), &err);
+}
+
+/* After `start`: true when everything has been sent and received, which it is when the call `waits`. Received pieces lie in
+ * staging (on the device if that is where tensors live) until the caller has used `incoming`. */
+static bool has_arrived(struct batch *batch, bool waits) {
+    struct fuse_exec *exec = batch->exec;
+    struct fuse_error err = {0};
+    bool done = true;
+    if (batch->sends == 0 && batch->receives == 0)
+        return true;
+    if (waits)
+        keep(exec, exec->comm->ops->exchange_wait(exec->comm, batch->slot, &err), &err);
+    else
+        keep(exec, exec->comm->ops->exchange_test(exec->comm, batch->slot, &done, &err), &err);
+    if (!done)
+        return false;
     /* A planted fault strikes after the messages have gone, for the peers are waiting for them. */
     if (fuse_exec_fault(exec, FUSE_FAULT_MESSAGE)) {
         struct fuse_error planted = {0};
         keep(exec, fuse_fail(&planted, FUSE_EIO, "a message was lost (planted fault)"), &planted);
     }
     for (int i = 0; i < batch->receives && batch->step->pinned >= 0; i++)
-        transfer(exec, batch->incoming[i].staged.data, FUSE_MEM_DEVICE, batch->receive[i].data, FUSE_MEM_PINNED,
+        transfer(batch, batch->incoming[i].staged.data, FUSE_MEM_DEVICE, batch->receive[i].data, FUSE_MEM_PINNED,
                  batch->receive[i].bytes);
+    return true;
 }
 
 static void empty(struct batch *batch) {
@@ -156,71 +176,164 @@ static void empty(struct batch *batch) {
     batch->send_used = batch->receive_used = 0;
 }
 
-static void flush_move(struct batch *batch) {
-    exchange(batch);
+/* Received pieces that were staged go to their places. */
+static void unpack(struct batch *batch) {
     for (int i = 0; i < batch->receives; i++)
         if (batch->incoming[i].staged.data)
-            copy(batch->exec, &batch->incoming[i].to, &batch->incoming[i].staged);
+            copy(batch, &batch->incoming[i].to, &batch->incoming[i].staged);
     empty(batch);
 }
 
+/* ---- moves ---------------------------------------------------------------------------------------------------- */
+
+/* A MOVE of one turn, batch by batch. */
+struct fuse_exec_walk {
+    struct batch batch;
+    int64_t turn;
+    char *to; /* where the needed box comes, NULL: where the buffer is */
+    int distance;
+    bool meets; /* the ranks at this distance have begun to exchange */
+    struct fuse_pieces out, in;
+    struct fuse_piece sent, received;
+    bool sending, receiving;
+};
+
+static struct fuse_view view_of_needed(const struct fuse_exec_walk *walk, const struct fuse_box *part) {
+    const struct fuse_exec *exec = walk->batch.exec;
+    const struct fuse_step *step = walk->batch.step;
+    if (!walk->to)
+        return fuse_exec_view_at(exec, step->to, part, walk->turn);
+    struct fuse_box box[FUSE_MAX_RANGE_BOXES];
+    if (fuse_holding_boxes(box, exec->plan, &step->need, exec->comm->rank, walk->turn) == 0)
+        box[0] = *part; /* not reached: nothing is needed then */
+    return fuse_box_view(walk->to, exec->plan->buffers.at[step->to].dtype, &box[0], false, part);
+}
+
 /* Zeros where the needed box reaches outside the tensor. */
-static void clear_outside(struct fuse_exec *exec, const struct fuse_step *step) {
+static void clear_outside(const struct fuse_exec_walk *walk) {
+    struct fuse_exec *exec = walk->batch.exec;
+    const struct fuse_step *step = walk->batch.step;
     struct fuse_box box[FUSE_MAX_RANGE_BOXES];
     const struct fuse_value *value = &exec->plan->ir->values.at[step->need.value];
     if (step->need.kind != FUSE_HOLDING_NEED || exec->status != FUSE_OK ||
-        fuse_holding_boxes(box, exec->plan, &step->need, exec->comm->rank, exec->turn) == 0)
+        fuse_holding_boxes(box, exec->plan, &step->need, exec->comm->rank, walk->turn) == 0)
         return;
     struct fuse_box tensor = fuse_box_full(value->rank, value->extent);
     if (fuse_box_contains(&tensor, &box[0]))
         return;
     struct fuse_error err = {0};
-    struct fuse_view view = fuse_exec_view(exec, step->to, &box[0]);
-    keep(exec, exec->backend->ops->clear(exec->queue, &view, &err), &err);
+    struct fuse_view view = view_of_needed(walk, &box[0]);
+    keep(exec, exec->backend->ops->clear(walk->batch.queue, &view, &err), &err);
+}
+
+static void copy_own(const struct fuse_exec_walk *walk) {
+    const struct fuse_exec *exec = walk->batch.exec;
+    int rank = exec->comm->rank;
+    struct fuse_step local = *walk->batch.step;
+    local.piece_bytes = INT64_MAX;
+    struct fuse_pieces own = {.plan = exec->plan, .step = &local, .sender = rank, .receiver = rank, .turn = walk->turn};
+    struct fuse_piece piece;
+    while (fuse_pieces_next(&piece, &own)) {
+        struct fuse_view from = fuse_exec_view_at(exec, local.from, &piece.box, walk->turn);
+        struct fuse_view to = view_of_needed(walk, &piece.box);
+        copy(&walk->batch, &to, &from);
+    }
+}
+
+static void meet(struct fuse_exec_walk *walk) {
+    const struct fuse_exec *exec = walk->batch.exec;
+    int rank = exec->comm->rank, ranks = exec->comm->size;
+    struct fuse_pieces pieces = {.plan = exec->plan, .step = walk->batch.step, .turn = walk->turn};
+    walk->out = walk->in = pieces;
+    walk->out.sender = walk->in.receiver = rank;
+    walk->out.receiver = (rank + walk->distance) % ranks;
+    walk->in.sender = (rank - walk->distance + ranks) % ranks;
+    walk->sending = fuse_pieces_next(&walk->sent, &walk->out);
+    walk->receiving = fuse_pieces_next(&walk->received, &walk->in);
+    walk->meets = true;
+}
+
+/* Fills the batch; false when there is nothing left to exchange. */
+static bool fill(struct fuse_exec_walk *walk) {
+    struct fuse_exec *exec = walk->batch.exec;
+    const struct fuse_step *step = walk->batch.step;
+    for (; walk->distance < exec->comm->size; walk->distance++) {
+        if (!walk->meets)
+            meet(walk);
+        while (walk->sending || walk->receiving) {
+            struct fuse_view from, to;
+            if (walk->sending)
+                from = fuse_exec_view_at(exec, step->from, &walk->sent.box, walk->turn);
+            if (walk->receiving)
+                to = view_of_needed(walk, &walk->received.box);
+            /* Both messages of a place enter the same batch: a send whose receive waits for the next batch could close
+             * a circle of ranks that all wait to be received. */
+            if (!has_room(&walk->batch, walk->sending ? &from : NULL, walk->receiving ? &to : NULL))
+                return true;
+            if (walk->sending)
+                add_send(&walk->batch, walk->out.receiver, &from);
+            if (walk->receiving)
+                add_receive(&walk->batch, walk->in.sender, &to, false);
+            walk->sending = walk->sending && fuse_pieces_next(&walk->sent, &walk->out);
+            walk->receiving = walk->receiving && fuse_pieces_next(&walk->received, &walk->in);
+        }
+        walk->meets = false;
+    }
+    return walk->batch.sends > 0 || walk->batch.receives > 0;
+}
+
+static void open_walk(struct fuse_exec_walk *walk, struct fuse_exec *exec, const struct fuse_step *step, int64_t turn) {
+    walk->batch.exec = exec;
+    walk->batch.step = step;
+    walk->batch.queue = exec->queue;
+    walk->batch.slot = 0;
+    walk->batch.half = step->staging >= 0 ? (size_t)exec->plan->buffers.at[step->staging].bytes / 2 : 0;
+    empty(&walk->batch);
+    walk->turn = turn;
+    walk->to = NULL;
+    walk->distance = 1;
+    walk->meets = false;
 }
 
 void fuse_exec_move(struct fuse_exec *exec, const struct fuse_step *step) {
-    int rank = exec->comm->rank, ranks = exec->comm->size;
-    struct fuse_piece piece;
-    clear_outside(exec, step);
-    struct fuse_step local = *step;
-    local.piece_bytes = INT64_MAX;
-    struct fuse_pieces own = {.plan = exec->plan, .step = &local, .sender = rank, .receiver = rank, .turn = exec->turn};
-    while (fuse_pieces_next(&piece, &own)) {
-        struct fuse_view from = fuse_exec_view(exec, step->from, &piece.box);
-        struct fuse_view to = fuse_exec_view(exec, step->to, &piece.box);
-        copy(exec, &to, &from);
+    struct fuse_exec_walk walk;
+    open_walk(&walk, exec, step, exec->turn);
+    clear_outside(&walk);
+    copy_own(&walk);
+    while (step->received_bytes_total > 0 && fill(&walk)) {
+        start(&walk.batch);
+        has_arrived(&walk.batch, true);
+        unpack(&walk.batch);
     }
-    if (step->received_bytes_total == 0)
-        return;
-    struct batch batch = new_batch(exec, step);
-    for (int distance = 1; distance < ranks; distance++) {
-        int to_rank = (rank + distance) % ranks, from_rank = (rank - distance + ranks) % ranks;
-        struct fuse_pieces out = {
-            .plan = exec->plan, .step = step, .sender = rank, .receiver = to_rank, .turn = exec->turn};
-        struct fuse_pieces in = {
-            .plan = exec->plan, .step = step, .sender = from_rank, .receiver = rank, .turn = exec->turn};
-        struct fuse_piece sent, received;
-        bool sending = fuse_pieces_next(&sent, &out), receiving = fuse_pieces_next(&received, &in);
-        while (sending || receiving) {
-            struct fuse_view from, to;
-            if (sending)
-                from = fuse_exec_view(exec, step->from, &sent.box);
-            if (receiving)
-                to = fuse_exec_view(exec, step->to, &received.box);
-            /* Both messages of a place enter the same batch: a send whose receive waits for the next batch could close
-             * a circle of ranks that all wait to be received. */
-            if (!has_room(&batch, sending ? &from : NULL, receiving ? &to : NULL))
-                flush_move(&batch);
-            if (sending)
-                add_send(&batch, to_rank, &from);
-            if (receiving)
-                add_receive(&batch, from_rank, &to, false);
-            sending = sending && fuse_pieces_next(&sent, &out);
-            receiving = receiving && fuse_pieces_next(&received, &in);
-        }
+}
+
+struct fuse_exec_walk *fuse_exec_walk_new(void) {
+    return calloc(1, sizeof(struct fuse_exec_walk));
+}
+
+void fuse_exec_walk_begin(struct fuse_exec_walk *walk, struct fuse_exec *exec, const struct fuse_step *step,
+                          int64_t turn, char *to, int slot) {
+    open_walk(walk, exec, step, turn);
+    walk->batch.queue = exec->mover;
+    walk->batch.slot = slot;
+    walk->to = to;
+    if (to) {
+        clear_outside(walk);
+        copy_own(walk);
     }
-    flush_move(&batch);
+    if (fill(walk))
+        start(&walk->batch);
+}
+
+bool fuse_exec_walk_on(struct fuse_exec_walk *walk, bool waits) {
+    while (walk->batch.sends > 0 || walk->batch.receives > 0) {
+        if (!has_arrived(&walk->batch, waits))
+            return false;
+        unpack(&walk->batch);
+        if (fill(walk))
+            start(&walk->batch);
+    }
+    return true;
 }
 
 /* ---- reductions ----------------------------------------------------------------------------------------------- */
@@ -247,7 +360,7 @@ static void combine_batch(struct batch *batch, enum fuse_reduce op, int member, 
                     i < member    ? &batch->incoming[i].staged
                     : i == member ? own
                                   : &batch->incoming[i - 1].staged);
-        copy(exec, own, sum);
+        copy(batch, own, sum);
     }
     empty(batch);
 }
@@ -300,7 +413,8 @@ void fuse_exec_reduce(struct fuse_exec *exec, const struct fuse_step *step) {
             if (p < own_pieces)
                 add_receive(&batch, peer, &mine, true);
         }
-        exchange(&batch);
+        start(&batch);
+        has_arrived(&batch, true);
         if (p < own_pieces)
             combine_batch(&batch, reduce, member, everywhere, &mine);
         empty(&batch);

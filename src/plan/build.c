@@ -22,6 +22,7 @@ int fuse_build_add_buffer(struct build *b, char role, const struct fuse_holding 
                                  .holding = *holding,
                                  .first = b->position,
                                  .last = b->position,
+                                 .resident = -1,
                                  .role = role};
     buffer.bytes = fuse_sat_mul(fuse_holding_max_elems(b->plan, holding), fuse_build_dtype_bytes(b, holding->value));
     fuse_vec_push(b->plan->arena, &b->plan->buffers, buffer);
@@ -35,6 +36,7 @@ int fuse_build_add_bytes(struct build *b, char role, enum fuse_memkind kind, int
                                  .bytes = bytes,
                                  .first = b->position,
                                  .last = b->position,
+                                 .resident = -1,
                                  .role = role};
     fuse_vec_push(b->plan->arena, &b->plan->buffers, buffer);
     return b->plan->buffers.n - 1;
@@ -46,6 +48,13 @@ void fuse_build_double_buffer(struct build *b, int number) {
     if (buffer->doubled || buffer->kind != FUSE_MEM_HOST)
         return;
     buffer->doubled = true;
+    buffer->bytes = fuse_sat_mul(2, fuse_sat_add(buffer->bytes, 63) / 64 * 64);
+}
+
+void fuse_build_double_panels(struct build *b, int number, int resident) {
+    struct fuse_buffer *buffer = &b->plan->buffers.at[number];
+    buffer->doubled = true;
+    buffer->resident = resident;
     buffer->bytes = fuse_sat_mul(2, fuse_sat_add(buffer->bytes, 63) / 64 * 64);
 }
 

@@ -31,6 +31,9 @@ int fuse_build_add_bytes(struct build *b, char role, enum fuse_memkind kind, int
 struct fuse_step fuse_build_new_step(const struct build *b, enum fuse_step_kind kind, enum fuse_phase phase, int op);
 /* Gives a buffer whose holding is cut by a loop two halves, so that files are read and written while the loop computes. */
 void fuse_build_double_buffer(struct build *b, int buffer);
+/* The same for the panels of a value that lies in the buffer `resident`, so that one is brought while another is computed
+ * with. */
+void fuse_build_double_panels(struct build *b, int buffer, int resident);
 /* Gives a READ, WRITE or PRINT step of a buffer its staging. */
 void fuse_build_add_file_staging(struct build *b, struct fuse_step *step, int buffer);
 /* Prices a step, gives it staging, and appends it to the loop that is open or to the top. */

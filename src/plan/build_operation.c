@@ -3,7 +3,9 @@
 #include "plan/cost.h"
 
 #define PANEL_MIN 512                   /* contracted positions a panel keeps when memory allows */
-#define PANEL_BYTES ((int64_t)16 << 20) /* gathered bytes of a panel that are worth having at once */
+#define PANEL_BYTES ((int64_t)16 << 20) /* gathered bytes of panels that are worth having at once */
+#define SLICE_PS ((int64_t)5000000000)  /* modelled time of a kernel between two looks at messages */
+#define SLICES_MAX 4096
 
 struct gather {
     bool needed;
@@ -40,13 +42,21 @@ static int64_t alive_bytes(const struct build *b, int number) {
     return bytes;
 }
 
-/* The index to run a panel loop over, and the turns; turns 1 means no loop. */
+/* Ranks of one node bring panels by copying them themselves: there is nothing to overlap. */
+static bool is_one_node(const struct fuse_plan *plan) {
+    int ranks_per_node = plan->request.machine.ranks_per_node;
+    return ranks_per_node > 0 && plan->mesh.ranks <= ranks_per_node;
+}
+
+/* The index to run a panel loop over, and the turns; turns 1 means no loop. *halves: panels at a time, 2 where one is brought
+ * while another is computed with and there is room for both. */
 static int64_t choose_panels(const struct build *b, int number, const struct gather *gather, int64_t out_bytes,
-                             int *index) {
+                             int *index, int *halves) {
     const struct fuse_plan *plan = b->plan;
     const struct fuse_op *op = plan->ir->ops.at[number];
     int64_t total = 0, best = 0;
     *index = -1;
+    *halves = is_one_node(plan) ? 1 : 2;
     for (int k = 0; k < op->inputs; k++)
         total = fuse_sat_add(total, gather[k].needed ? gather[k].bytes : 0);
     if (total == 0)
@@ -72,7 +82,7 @@ static int64_t choose_panels(const struct build *b, int number, const struct gat
         return 1;
     int64_t extent = local_extent(plan, number, *index), turns = 1;
     if (op->kind == FUSE_OP_EINSUM && is_projected(plan, op, *index)) {
-        turns = (total + PANEL_BYTES - 1) / PANEL_BYTES;
+        turns = (fuse_sat_mul(total, *halves) + PANEL_BYTES - 1) / PANEL_BYTES;
         turns = turns < extent / PANEL_MIN ? turns : extent / PANEL_MIN;
     }
     if (b->effort->budget_bytes != INT64_MAX) {
@@ -87,6 +97,8 @@ static int64_t choose_panels(const struct build *b, int number, const struct gat
                 fixed = fuse_sat_add(fixed, gather[k].bytes);
         }
         int64_t room = b->effort->budget_bytes - fixed;
+        *halves = room / 2 > panel / extent ? *halves : 1;
+        panel = fuse_sat_mul(panel, *halves);
         int64_t wanted = room <= panel / extent ? extent : (panel + room - 1) / room;
         /* a little more than panel / room, for panels are rounded up to whole positions */
         if (wanted > 1)
@@ -113,6 +125,42 @@ static int choose_skew(const struct fuse_plan *plan, const struct fuse_op *op, c
             best = k;
     }
     return best;
+}
+
+/* Blocks of the skewed input that lie in a rank's part of the index; 0 when they are not cut as its part is. */
+static int64_t count_owners(const struct fuse_plan *plan, int number, int skew_input, int index) {
+    const struct fuse_use *use = &plan->ir->ops.at[number]->input[skew_input];
+    int64_t mine = fuse_layout_parts(&plan->partition[number], &plan->mesh, index), parts = 1;
+    for (int a = 0; a < use->access.rank; a++)
+        if (use->access.at[a].index == index && use->access.at[a].stride == 1)
+            parts = fuse_layout_parts(&plan->layout[use->value], &plan->mesh, a);
+    return parts % mine == 0 ? parts / mine : 0;
+}
+
+/* The loop over the panels of an index. Owners are visited in rotation when each has a panel at least. */
+static struct fuse_region panel_loop(const struct fuse_plan *plan, int number, const struct gather *gather, int index,
+                                     int64_t turns) {
+    struct fuse_region loop = {
+        .loop = FUSE_LOOP_PANEL, .op = number, .index = index, .partition = plan->partition[number], .turns = turns};
+    loop.skew_input = choose_skew(plan, plan->ir->ops.at[number], gather, index);
+    loop.skew_layout = fuse_layout_replicated();
+    if (loop.skew_input < 0)
+        return loop;
+    loop.skew_layout = plan->layout[plan->ir->ops.at[number]->input[loop.skew_input].value];
+    int64_t owners = count_owners(plan, number, loop.skew_input, index);
+    int64_t even = owners > 0 ? (turns + owners - 1) / owners * owners : turns;
+    if (owners < 2 || turns < owners || even > local_extent(plan, number, index) ||
+        (plan->request.panels > 0 && even != turns))
+        return loop;
+    loop.owners = owners;
+    loop.turns = even;
+    return loop;
+}
+
+/* Kernels of a turn that are short enough to look at messages between them. */
+static int64_t count_slices(const struct fuse_plan *plan, int number, int64_t turns) {
+    int64_t slices = fuse_cost_compute_ps(plan, number, &plan->partition[number]) / turns / SLICE_PS + 1;
+    return slices < SLICES_MAX ? slices : SLICES_MAX;
 }
 
 /* true when every rank that is used has a part of the iteration, so that it needs something. */
@@ -232,23 +280,28 @@ static void compute(struct build *b, int number, int to, int64_t out_bytes) {
             .kind = FUSE_HOLDING_NEED, .value = v, .layout = *partition, .op = number, .input = k, .loop = -1};
         gather[k].bytes = fuse_sat_mul(fuse_holding_max_elems(plan, &need), fuse_build_dtype_bytes(b, v));
     }
-    int index;
-    int64_t turns = choose_panels(b, number, gather, out_bytes, &index);
+    int index, halves, flights = 0;
+    int64_t turns = choose_panels(b, number, gather, out_bytes, &index, &halves);
     for (int k = 0; k < op->inputs; k++) {
         gather[k].looped = gather[k].needed && turns > 1 && fuse_build_reads_index(&op->input[k], index);
         if (gather[k].needed && !gather[k].looped)
             step.in[k] = fuse_build_gather_input(b, number, k, -1, -1);
     }
     if (turns > 1) {
-        struct fuse_region loop = {
-            .loop = FUSE_LOOP_PANEL, .op = number, .index = index, .partition = *partition, .turns = turns};
-        loop.skew_input = choose_skew(plan, op, gather, index);
-        loop.skew_layout =
-            loop.skew_input >= 0 ? plan->layout[op->input[loop.skew_input].value] : fuse_layout_replicated();
+        struct fuse_region loop = panel_loop(plan, number, gather, index, turns);
         int region = fuse_build_open_loop(b, loop);
-        for (int k = 0; k < op->inputs; k++)
-            if (gather[k].looped)
-                step.in[k] = fuse_build_gather_input(b, number, k, region, index);
+        for (int k = 0; k < op->inputs; k++) {
+            if (!gather[k].looped)
+                continue;
+            int resident = step.in[k];
+            step.in[k] = fuse_build_gather_input(b, number, k, region, index);
+            if (halves == 2 && flights < FUSE_PLAN_FLIGHTS && plan->buffers.at[resident].holding.loop < 0) {
+                fuse_build_double_panels(b, step.in[k], resident);
+                flights++;
+            }
+        }
+        if (flights > 0 && op->kind != FUSE_OP_JOIN)
+            step.slices = count_slices(plan, number, loop.turns);
         /* The buffers that wait outside are used as long as the loop runs, which is one position. */
         step.loop = region;
         step.cut = index;

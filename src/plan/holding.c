@@ -25,6 +25,10 @@ static int64_t skewed(const struct fuse_plan *plan, const struct fuse_region *lo
         /* the first turn that starts at or behind the own block's first element */
         __int128 scaled = (__int128)(own - lo) * loop->turns;
         int64_t first = (int64_t)((scaled + (hi - lo) - 1) / (hi - lo));
+        if (loop->owners > 0) {
+            int64_t parts = loop->turns / loop->owners;
+            return (first / parts + turn % loop->owners) % loop->owners * parts + turn / loop->owners;
+        }
         return (turn + first) % loop->turns;
     }
     return turn;
@@ -99,6 +103,26 @@ int fuse_holding_boxes(struct fuse_box out[FUSE_MAX_RANGE_BOXES], const struct f
     }
     }
     return fuse_box_is_empty(&out[0]) ? 0 : 1;
+}
+
+bool fuse_plan_reads_in_place(const struct fuse_plan *plan, int buffer, int rank, int64_t turn) {
+    const struct fuse_buffer *panels = &plan->buffers.at[buffer];
+    struct fuse_box need[FUSE_MAX_RANGE_BOXES], own[FUSE_MAX_RANGE_BOXES];
+    if (panels->resident < 0)
+        return false;
+    if (fuse_holding_boxes(need, plan, &panels->holding, rank, turn) == 0)
+        return true;
+    return fuse_holding_boxes(own, plan, &plan->buffers.at[panels->resident].holding, rank, turn) > 0 &&
+           fuse_box_contains(&own[0], &need[0]);
+}
+
+int fuse_plan_half(const struct fuse_plan *plan, int buffer, int rank, int64_t turn) {
+    int64_t brought = 0;
+    if (plan->buffers.at[buffer].resident < 0)
+        return (int)(turn % 2);
+    for (int64_t t = 0; t < turn; t++)
+        brought += !fuse_plan_reads_in_place(plan, buffer, rank, t);
+    return (int)(brought % 2);
 }
 
 static int64_t largest_part(int64_t extent, int64_t parts) {

@@ -151,6 +151,14 @@ int64_t fuse_holding_max_elems(const struct fuse_plan *plan, const struct fuse_h
 struct fuse_box fuse_iteration_box(const struct fuse_plan *plan, int op, const struct fuse_layout *partition, int loop,
                                    int cut, int rank, int64_t turn);
 
+/* A buffer of panels: true when what a rank reads from it at a turn lies in its own block, so that nothing is brought. */
+bool fuse_plan_reads_in_place(const struct fuse_plan *plan, int buffer, int rank, int64_t turn);
+/* The half of a doubled buffer that a turn uses. Panels: every turn before is looked at. */
+int fuse_plan_half(const struct fuse_plan *plan, int buffer, int rank, int64_t turn);
+
+/* Buffers of panels in a loop that are doubled, at most: exchanges that are under way beside the kernels. */
+#define FUSE_PLAN_FLIGHTS 2
+
 /* ---- steps, regions, buffers ---------------------------------------------------------------------------------- */
 
 enum fuse_phase { FUSE_PHASE_LOAD, FUSE_PHASE_RUN, FUSE_PHASE_STORE, FUSE_PHASES };
@@ -187,6 +195,7 @@ struct fuse_step {
     int loop;                       /* the loop region around the step, or -1 */
     int cut;                        /* CONTRACT, MAP, JOIN in a loop: the index that its turns cut */
     bool accumulate; /* CONTRACT, MAP, JOIN in a loop over a projected index: turns after the first add */
+    int64_t slices; /* CONTRACT, MAP: kernels that a turn is cut into while the next panel is on its way; 0 or 1: one */
     /* Buffers for the tuples of a relation that rules derive have no bytes here: the executor gets them when it knows how many
      * there are, within what request.memory_bytes leaves beside planned buffers (fuse_plan_relation_bytes). */
     /* Staging for messages and, with device memory, for file pieces: one buffer that is halved into send and receive;
@@ -214,6 +223,9 @@ struct fuse_region {
     struct fuse_layout partition; /* PANEL: of that operation */
     int skew_input; /* PANEL: ranks start at their own block of this input's resident layout along the index; -1 none */
     struct fuse_layout skew_layout;
+    /* PANEL: a part of each of so many blocks of that layout in rotation, the own one first, so that what is brought is
+     * spread over the loop; 0: one block after the other. turns is a multiple of it. */
+    int64_t owners;
     int64_t turns;
 };
 
@@ -223,9 +235,11 @@ struct fuse_buffer {
     enum fuse_memkind kind;
     struct fuse_holding holding; /* what it is laid out for */
     int64_t bytes, offset;       /* the same on every rank; offset in the arena of its kind */
-    /* Two halves of bytes / 2, for even and for odd turns of the holding's loop: while one is computed with, the other is read
-     * into or written from. */
+    /* Two halves of bytes / 2: while one is computed with, the other is read into or written from, or a panel is on its way
+     * to it. Of files they are for even and for odd turns of the holding's loop, of panels for every other one that a rank is
+     * brought. */
     bool doubled;
+    int resident;    /* panels: the buffer of the whole value; those in a rank's own block are read there. Else -1 */
     int first, last; /* positions in the top-level order at which it is first and last used */
     /* 'v' value, 'p' partial, 'g' gathered operand, 'f' file range, 't' tuples (value -1 too), 's' staging */
     char role;

@@ -79,6 +79,25 @@ static int64_t room(const struct fuse_buffer *buffer) {
     return buffer->doubled ? buffer->bytes / 2 / 16 * 16 : buffer->bytes;
 }
 
+/* The buffer is for this value, or for one like it that the value has taken the place of. */
+static bool is_for(const struct checker *c, int buffer, int value) {
+    if (!is_buffer(c, buffer) || value < 0 || value >= c->ir->values.n || c->plan->buffers.at[buffer].value < 0)
+        return false;
+    const struct fuse_value *own = &c->ir->values.at[c->plan->buffers.at[buffer].value];
+    const struct fuse_value *wanted = &c->ir->values.at[value];
+    return own->rank == wanted->rank && fuse_dtype_bytes(own->dtype) == fuse_dtype_bytes(wanted->dtype);
+}
+
+/* Panels of a value whose blocks another buffer holds. */
+static bool is_block_of(const struct checker *c, const struct fuse_buffer *panels) {
+    if (panels->holding.kind != FUSE_HOLDING_NEED || panels->holding.loop < 0 ||
+        !is_for(c, panels->resident, panels->value))
+        return false;
+    const struct fuse_buffer *whole = &c->plan->buffers.at[panels->resident];
+    return whole->holding.kind == FUSE_HOLDING_LAYOUT && whole->holding.loop < 0 && whole->dtype == panels->dtype &&
+           whole->resident < 0;
+}
+
 static enum fuse_status check_buffers(const struct checker *c) {
     int64_t sum = 0;
     for (int k = 0; k < FUSE_MEM_KINDS; k++)
@@ -98,20 +117,13 @@ static enum fuse_status check_buffers(const struct checker *c) {
             return broken(c, "buffer %d is of another type than its value", i);
         if (holding_bytes(c, &b->holding, b->dtype) > room(b))
             return broken(c, "buffer %d is too small", i);
+        if (b->resident >= 0 && !is_block_of(c, b))
+            return broken(c, "buffer %d has panels of nothing", i);
     }
     return FUSE_OK;
 }
 
 /* ---- steps ---- */
-
-/* The buffer is for this value, or for one like it that the value has taken the place of. */
-static bool is_for(const struct checker *c, int buffer, int value) {
-    if (!is_buffer(c, buffer) || value < 0 || value >= c->ir->values.n || c->plan->buffers.at[buffer].value < 0)
-        return false;
-    const struct fuse_value *own = &c->ir->values.at[c->plan->buffers.at[buffer].value];
-    const struct fuse_value *wanted = &c->ir->values.at[value];
-    return own->rank == wanted->rank && fuse_dtype_bytes(own->dtype) == fuse_dtype_bytes(wanted->dtype);
-}
 
 static bool holds(const struct checker *c, int buffer, const struct fuse_holding *holding) {
     return is_holding(c, holding) && is_for(c, buffer, holding->value) &&
@@ -140,6 +152,10 @@ static bool is_exchange(const struct checker *c, const struct fuse_step *s) {
         return false;
     if (s->piece_bytes < (int64_t)fuse_dtype_bytes(c->plan->buffers.at[s->to].dtype))
         return false;
+    /* Panels are brought for the turns of their loop. */
+    if (c->plan->buffers.at[s->to].doubled && c->plan->buffers.at[s->to].resident >= 0 &&
+        (s->loop < 0 || reduces || s->need.loop != s->loop || s->from != c->plan->buffers.at[s->to].resident))
+        return false;
     if (s->staging < 0)
         return s->pinned < 0 && c->plan->request.machine.kind != FUSE_MEM_DEVICE &&
                fuse_cost_turn_bytes_bound(c->plan, s) == 0;
@@ -155,6 +171,8 @@ static bool has_tuples(const struct checker *c, int buffer, const struct fuse_st
 static bool is_computation(const struct checker *c, const struct fuse_step *s, const struct fuse_op *op) {
     if (op->inputs > FUSE_MAX_INPUTS || !is_for(c, s->to, op->out) || !is_layout(c, &s->partition, op->indices) ||
         !is_loop(c, s->loop, s->cut < 0 ? 0 : s->cut, op->indices + 1))
+        return false;
+    if (s->slices > 1 && s->loop < 0)
         return false;
     if (s->loop >= 0 && (s->cut < 0 || s->cut >= op->indices))
         return false;
@@ -268,16 +286,23 @@ static enum fuse_status walk(struct checker *c, int number, int depth) {
         const struct fuse_use *skewed = region->skew_input >= 0 ? &op->input[region->skew_input] : NULL;
         if (skewed && !is_layout(c, &region->skew_layout, skewed->access.rank))
             return broken(c, "loop %d starts nowhere", number);
-    } else if (is_loop && region->skew_input >= 0) {
+        if (region->owners > 0 && region->turns % region->owners != 0)
+            return broken(c, "loop %d does not turn as often for each owner", number);
+    } else if (is_loop && (region->skew_input >= 0 || region->owners > 0)) {
         return broken(c, "loop %d starts nowhere", number);
     }
+    int flights = 0;
     for (int i = 0; i < region->count; i++) {
         int child = plan->child.at[region->first + i];
         c->loop = is_loop ? number : -1;
         if (is_loop && (child >= plan->regions.n || plan->regions.at[child].kind != FUSE_REGION_STEP))
             return broken(c, "loop %d has more than steps in it", number);
         FUSE_TRY(walk(c, child, depth + 1));
+        if (is_loop && plan->steps.at[plan->regions.at[child].step].kind == FUSE_STEP_MOVE)
+            flights += plan->buffers.at[plan->steps.at[plan->regions.at[child].step].to].resident >= 0;
     }
+    if (flights > FUSE_PLAN_FLIGHTS)
+        return broken(c, "loop %d brings too many panels at once", number);
     if (is_loop && !is_cut(c, region))
         return broken(c, "loop %d turns too often", number);
     return FUSE_OK;

@@ -33,6 +33,7 @@ uint64_t fuse_plan_hash(const struct fuse_plan *plan) {
             h = fuse_hash_int(h, s->in[k]);
         h = hash_layout(h, &s->partition, dims);
         h = fuse_hash_int(fuse_hash_int(h, s->accumulate), s->piece_bytes);
+        h = s->slices > 1 ? fuse_hash_int(h, s->slices) : h;
         h = fuse_hash_int(fuse_hash_int(h, s->staging), s->pinned);
         h = fuse_hash_int(fuse_hash_int(h, s->received_bytes_max), s->received_bytes_total);
         h = fuse_hash_int(fuse_hash_int(h, s->flops_max), s->time_ps);
@@ -43,6 +44,7 @@ uint64_t fuse_plan_hash(const struct fuse_plan *plan) {
         h = fuse_hash_int(fuse_hash_int(h, r->first), r->count);
         h = fuse_hash_int(fuse_hash_int(h, r->op), r->index);
         h = fuse_hash_int(fuse_hash_int(h, r->turns), r->skew_input);
+        h = r->owners > 0 ? fuse_hash_int(h, r->owners) : h;
         h = hash_layout(hash_layout(h, &r->partition, dims), &r->skew_layout, dims);
     }
     for (int i = 0; i < plan->child.n; i++)
@@ -52,6 +54,7 @@ uint64_t fuse_plan_hash(const struct fuse_plan *plan) {
         h = fuse_hash_int(fuse_hash_int(fuse_hash_int(h, b->value), b->dtype), b->kind);
         h = fuse_hash_int(fuse_hash_int(h, b->bytes), b->offset);
         h = b->doubled ? fuse_hash_int(h, 2) : h;
+        h = b->resident >= 0 ? fuse_hash_int(h, b->resident) : h;
         h = hash_holding(h, &b->holding, dims);
     }
     return h;

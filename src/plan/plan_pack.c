@@ -89,6 +89,7 @@ static void pack_step(struct fuse_pack *pack, struct fuse_step *step, int dims) 
     FUSE_PACK(pack, step->loop, -1, MOST);
     FUSE_PACK(pack, step->cut, -1, FUSE_MAX_AXES - 1);
     fuse_pack_bool(pack, &step->accumulate);
+    pack_amount(pack, &step->slices);
     FUSE_PACK(pack, step->staging, -1, MOST);
     FUSE_PACK(pack, step->pinned, -1, MOST);
     pack_amount(pack, &step->piece_bytes);
@@ -109,6 +110,7 @@ static void pack_region(struct fuse_pack *pack, struct fuse_region *region, int 
     pack_layout(pack, &region->partition, dims);
     FUSE_PACK(pack, region->skew_input, -1, MOST);
     pack_layout(pack, &region->skew_layout, dims);
+    pack_amount(pack, &region->owners);
     pack_amount(pack, &region->turns);
 }
 
@@ -120,6 +122,7 @@ static void pack_buffer(struct fuse_pack *pack, struct fuse_buffer *buffer, int 
     pack_amount(pack, &buffer->bytes);
     pack_amount(pack, &buffer->offset);
     fuse_pack_bool(pack, &buffer->doubled);
+    FUSE_PACK(pack, buffer->resident, -1, MOST);
     FUSE_PACK(pack, buffer->first, -1, MOST);
     FUSE_PACK(pack, buffer->last, -1, MOST);
     FUSE_PACK(pack, buffer->role, 0, 127);

@@ -133,7 +133,19 @@ static void print_step(struct fuse_text *text, const struct fuse_plan *plan, int
                       (long long)step->received_bytes_total);
     if (step->flops_max > 0)
         fuse_text_add(text, "  flops %lld", (long long)step->flops_max);
+    if (step->slices > 1)
+        fuse_text_add(text, " in %lld slices a turn", (long long)step->slices);
     fuse_text_add(text, "\n");
+}
+
+/* true when panels of the loop are brought while it computes with others. */
+static bool is_ahead(const struct fuse_plan *plan, const struct fuse_region *loop) {
+    bool any = false;
+    for (int i = 0; i < loop->count; i++) {
+        const struct fuse_step *step = &plan->steps.at[plan->regions.at[plan->child.at[loop->first + i]].step];
+        any |= step->kind == FUSE_STEP_MOVE && plan->buffers.at[step->to].resident >= 0;
+    }
+    return any;
 }
 
 static void print_region(struct fuse_text *text, const struct fuse_plan *plan, int number, int indent) {
@@ -144,9 +156,12 @@ static void print_region(struct fuse_text *text, const struct fuse_plan *plan, i
     }
     if (region->kind == FUSE_REGION_LOOP) {
         if (region->loop == FUSE_LOOP_PANEL)
-            fuse_text_add(text, "%*sloop     panel(%s) %lld turns%s\n", indent, "",
+            fuse_text_add(text, "%*sloop     panel(%s) %lld turns%s%s\n", indent, "",
                           plan->ir->ops.at[region->op]->index_name[region->index], (long long)region->turns,
-                          region->skew_input >= 0 ? ", each rank from its own block on" : "");
+                          region->owners > 0        ? ", each rank from its own block on, blocks in rotation"
+                          : region->skew_input >= 0 ? ", each rank from its own block on"
+                                                    : "",
+                          is_ahead(plan, region) ? ", panels a turn ahead" : "");
         else
             fuse_text_add(text, "%*sloop     slab(%s) %lld turns\n", indent, "",
                           region->op < 0 ? "file" : plan->ir->ops.at[region->op]->index_name[region->index],

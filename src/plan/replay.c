@@ -2,7 +2,8 @@
  * order; 0 for padding outside the tensor, -1 for nothing) and how many terms have been summed into it.
  *
  * Buffers of two halves are read into a turn early, as soon as the step of the turn before is reached, and written to their
- * files a turn late: what an executor that does so beside its computing might get wrong is wrong here. */
+ * files a turn late; panels come as early as there is a half for them: what an executor that does so beside its computing might
+ * get wrong is wrong here. */
 #include "plan/plan.h"
 
 #include <stdlib.h>
@@ -19,6 +20,7 @@ struct replay {
     int64_t turn;
     uint8_t **written; /* [ops] per element of a sink */
     uint8_t **loaded;  /* [steps] per element of a source, how often a READ has read it in its region */
+    int64_t *brought;  /* [steps * ranks] turns of a MOVE whose panels have come */
     int *late;         /* WRITE steps whose last turn is still to be written, in the order in which they were begun */
     int lates;
     struct fuse_error *err;
@@ -31,7 +33,8 @@ static const struct fuse_value *value_of(const struct replay *r, int value) {
 /* Of a buffer of two halves, those of the turn. */
 static struct cell *cells_of(const struct replay *r, int rank, int buffer) {
     const struct fuse_buffer *b = &r->plan->buffers.at[buffer];
-    int64_t half = b->doubled ? r->turn % 2 * fuse_holding_max_elems(r->plan, &b->holding) : 0;
+    int64_t half =
+        b->doubled ? fuse_plan_half(r->plan, buffer, rank, r->turn) * fuse_holding_max_elems(r->plan, &b->holding) : 0;
     return r->cells[(size_t)rank * (size_t)r->plan->buffers.n + (size_t)buffer] + half;
 }
 
@@ -107,6 +110,8 @@ static enum fuse_status wrong(const struct replay *r, const struct fuse_step *st
 
 static enum fuse_status check_finished(const struct replay *r, const struct fuse_step *step, int rank, int buffer,
                                        int value, const int64_t *at) {
+    if (fuse_plan_reads_in_place(r->plan, buffer, rank, r->turn))
+        buffer = r->plan->buffers.at[buffer].resident;
     const struct cell *cell = cell_at(r, rank, buffer, at);
     int64_t element = element_number(value_of(r, value), at);
     if (!cell)
@@ -136,40 +141,69 @@ static enum fuse_status fill(struct replay *r, const struct fuse_step *step, int
     return FUSE_OK;
 }
 
-static enum fuse_status move(struct replay *r, const struct fuse_step *step) {
-    int ranks = r->plan->mesh.ranks;
+/* What one rank gets in a MOVE. */
+static enum fuse_status move_to(struct replay *r, const struct fuse_step *step, int to) {
     int64_t at[FUSE_MAX_AXES], size = (int64_t)fuse_dtype_bytes(value_of(r, step->have.value)->dtype);
     const struct fuse_value *value = value_of(r, step->need.value);
-    for (int to = 0; to < ranks; to++) {
-        struct fuse_box box[FUSE_MAX_RANGE_BOXES];
-        if (step->need.kind == FUSE_HOLDING_NEED && fuse_holding_boxes(box, r->plan, &step->need, to, r->turn))
-            EACH(at, &box[0]) {
-                struct cell *cell = cell_at(r, to, step->to, at);
-                if (!cell)
-                    return wrong(r, step, to, "a needed element has no place in the buffer");
-                *cell = (struct cell){element_number(value, at) == 0 ? 0 : -1, 1};
-            }
-        for (int from = 0; from < ranks; from++) {
-            struct fuse_pieces walk = {.plan = r->plan, .step = step, .sender = from, .receiver = to, .turn = r->turn};
-            struct fuse_piece piece;
-            while (fuse_pieces_next(&piece, &walk)) {
-                if (from != to)
-                    r->received[to] += fuse_box_elems(&piece.box) * size;
-                if (fuse_box_elems(&piece.box) * size > step->piece_bytes && fuse_box_elems(&piece.box) > 1)
-                    return wrong(r, step, to, "a piece is larger than the staging allows");
-                EACH(at, &piece.box) {
-                    const struct cell *source = cell_at(r, from, step->from, at);
-                    struct cell *target = cell_at(r, to, step->to, at);
-                    if (!source || !target)
-                        return wrong(r, step, to, "a message carries an element that a buffer does not hold");
-                    if (source->element != element_number(value, at) ||
-                        source->terms != complete_terms(r, step->have.value))
-                        return wrong(r, step, from, "a message carries an element that is not there yet");
-                    *target = *source;
-                }
+    struct fuse_box box[FUSE_MAX_RANGE_BOXES];
+    if (step->need.kind == FUSE_HOLDING_NEED && fuse_holding_boxes(box, r->plan, &step->need, to, r->turn))
+        EACH(at, &box[0]) {
+            struct cell *cell = cell_at(r, to, step->to, at);
+            if (!cell)
+                return wrong(r, step, to, "a needed element has no place in the buffer");
+            *cell = (struct cell){element_number(value, at) == 0 ? 0 : -1, 1};
+        }
+    for (int from = 0; from < r->plan->mesh.ranks; from++) {
+        struct fuse_pieces walk = {.plan = r->plan, .step = step, .sender = from, .receiver = to, .turn = r->turn};
+        struct fuse_piece piece;
+        while (fuse_pieces_next(&piece, &walk)) {
+            if (from != to)
+                r->received[to] += fuse_box_elems(&piece.box) * size;
+            if (fuse_box_elems(&piece.box) * size > step->piece_bytes && fuse_box_elems(&piece.box) > 1)
+                return wrong(r, step, to, "a piece is larger than the staging allows");
+            EACH(at, &piece.box) {
+                const struct cell *source = cell_at(r, from, step->from, at);
+                struct cell *target = cell_at(r, to, step->to, at);
+                if (!source || !target)
+                    return wrong(r, step, to, "a message carries an element that a buffer does not hold");
+                if (source->element != element_number(value, at) ||
+                    source->terms != complete_terms(r, step->have.value))
+                    return wrong(r, step, from, "a message carries an element that is not there yet");
+                *target = *source;
             }
         }
     }
+    return FUSE_OK;
+}
+
+/* Panels that a rank is brought at turns before this one. */
+static int64_t arrivals(const struct replay *r, int buffer, int rank, int64_t turn) {
+    int64_t n = 0;
+    for (int64_t t = 0; t < turn; t++)
+        n += !fuse_plan_reads_in_place(r->plan, buffer, rank, t);
+    return n;
+}
+
+/* The turn's panel, and those after it for which there is a half. */
+static enum fuse_status move_early(struct replay *r, const struct fuse_step *step, int to) {
+    int64_t now = r->turn, turns = r->plan->regions.at[step->loop].turns, used = arrivals(r, step->to, to, now);
+    int64_t *next = &r->brought[(int64_t)(step - r->plan->steps.at) * r->plan->mesh.ranks + to];
+    enum fuse_status status = FUSE_OK;
+    for (; *next < turns && status == FUSE_OK; ++*next) {
+        bool in_place = fuse_plan_reads_in_place(r->plan, step->to, to, *next);
+        if (*next > now && !in_place && arrivals(r, step->to, to, *next) > used + 1)
+            break;
+        r->turn = *next;
+        status = in_place ? FUSE_OK : move_to(r, step, to);
+    }
+    r->turn = now;
+    return status;
+}
+
+static enum fuse_status move(struct replay *r, const struct fuse_step *step) {
+    bool panels = r->plan->buffers.at[step->to].resident >= 0;
+    for (int to = 0; to < r->plan->mesh.ranks; to++)
+        FUSE_TRY(panels ? move_early(r, step, to) : move_to(r, step, to));
     return FUSE_OK;
 }
 
@@ -429,7 +463,8 @@ static enum fuse_status allocate(struct replay *r) {
     r->written = calloc((size_t)plan->ir->ops.n + 1, sizeof *r->written);
     r->loaded = calloc((size_t)plan->steps.n + 1, sizeof *r->loaded);
     r->late = calloc((size_t)plan->steps.n + 1, sizeof *r->late);
-    if (!r->cells || !r->received || !r->written || !r->loaded || !r->late)
+    r->brought = calloc((size_t)plan->steps.n * ranks + 1, sizeof *r->brought);
+    if (!r->cells || !r->received || !r->written || !r->loaded || !r->late || !r->brought)
         return fuse_fail(r->err, FUSE_EMEMORY, "no memory for the replay");
     for (int i = 0; i < plan->steps.n; i++)
         if (plan->steps.at[i].kind == FUSE_STEP_READ) {
@@ -474,6 +509,7 @@ enum fuse_status fuse_plan_replay(const struct fuse_plan *plan, struct fuse_erro
         free(r.loaded[i]);
     free(r.cells);
     free(r.late);
+    free(r.brought);
     free(r.loaded);
     free(r.received);
     free(r.written);
