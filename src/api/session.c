@@ -293,10 +293,18 @@ static bool check(struct fuse_dist_program *program) {
                       &program->diagnostics);
 }
 
+/* Rules are evaluated as they are written where turns are counted, or everything is joined in each. */
+static bool asks_rules(const struct fuse_dist_options *options) {
+    return options->max_iters == 0 && !options->allow_nonconverged && !is_single(options) &&
+           !(options->fixpoint && strcmp(options->fixpoint, "naive") == 0);
+}
+
 static enum fuse_status simplify(struct fuse_dist_program *program, struct fuse_error *err) {
     FUSE_TRY(fuse_ir_verify(&program->ir, err));
     FUSE_TRY(fuse_api_simplify_free(program, err));
     FUSE_TRY(fuse_ir_simplify(&program->ir, err));
+    if (asks_rules(&program->options))
+        fuse_ir_ask(&program->ir);
     return fuse_ir_verify(&program->ir, err);
 }
 

@@ -147,6 +147,9 @@ static enum fuse_status verify_relation(const struct fuse_rules *rules, const st
         return fuse_fail(err, FUSE_EBUG, "relation '%s': a mean is a sum of reals", relation->name);
     if (relation->stratum < -1 || relation->stratum >= rules->strata)
         return fuse_fail(err, FUSE_EBUG, "relation '%s': there is no stratum %d", relation->name, relation->stratum);
+    if (relation->asks < 0 || relation->asks > rules->relations ||
+        relation->asked_columns >> (relation->asks > 0 ? rules->relation[relation->asks - 1].columns : 0) != 0)
+        return fuse_fail(err, FUSE_EBUG, "relation '%s' asks for columns that there are not", relation->name);
     if (fuse_rule_pack(relation->columns, relation->extent).words > FUSE_RULE_WORDS) {
         fuse_fail(err, FUSE_EPROGRAM, "a tuple of relation '%s' is too wide: its %d ids take %d bits", relation->name,
                   relation->columns, bits);

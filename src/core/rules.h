@@ -36,6 +36,9 @@ struct fuse_rule_relation {
     enum fuse_reduce combine;      /* of contributions: OR for BOOL; MIN, MAX, SUM or PROD */
     bool mean;                     /* SUM, and then divided by the number of contributions; F32 or F64 */
     int stratum;                   /* -1: no rule derives it; else all its rules belong to this stratum */
+    /* One more than another relation, which gets tuples only where this one has their ids in these columns (core/demand.h). */
+    int asks;
+    uint64_t asked_columns;
 };
 
 /* A column of an atom or a head: a variable moved by an offset, or a constant. A term whose id falls outside its column's

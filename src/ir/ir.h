@@ -159,6 +159,9 @@ void fuse_ir_fuse(struct fuse_ir *ir);   /* an element-wise MAP with one user th
  * up to 12 inputs; greedy beyond. PROGRAM when an intermediate would need more than FUSE_MAX_AXES axes. */
 enum fuse_status fuse_ir_order(struct fuse_ir *ir, struct fuse_error *err) FUSE_CHECKED;
 void fuse_ir_split(struct fuse_ir *ir); /* MAPs of more inputs than a kernel has streams become several */
+/* Rules derive only what is read of their relations (core/demand.h). Not among what fuse_ir_simplify runs: turns are counted
+ * otherwise afterwards, and of what nobody reads nothing can be told. */
+void fuse_ir_ask(struct fuse_ir *ir);
 void fuse_ir_sweep(struct fuse_ir *ir); /* dead code; renumbers values and operations */
 
 #endif

@@ -15,6 +15,8 @@ static void pack_relation(struct fuse_pack *pack, struct fuse_rule_relation *rel
     FUSE_PACK(pack, relation->combine, 0, FUSE_REDUCE_AND);
     fuse_pack_bool(pack, &relation->mean);
     FUSE_PACK(pack, relation->stratum, -1, MOST);
+    FUSE_PACK(pack, relation->asks, 0, MOST);
+    fuse_pack_uint64(pack, &relation->asked_columns);
 }
 
 static void pack_terms(struct fuse_pack *pack, struct fuse_rule_term **term, int columns) {

@@ -108,6 +108,10 @@ static void make_whole(struct fuse_checker *c, struct fuse_equation *sink) {
     *tensor = (struct fuse_tensor){.name = sink->item->text, .span = sink->item->span, .value = -1, .boolean = true};
     tensor->component = -1;
     tensor->derived = true;
+    if (!sink->logical) {
+        tensor->boolean = false;
+        tensor->assign = c->tensors.at[sink->root->tensor]->assign;
+    }
     for (int k = 0; k < sink->indices; k++)
         if (sink->root->axes & FUSE_BIT(k)) {
             eq->left[eq->lefts++] = (struct fuse_position){
@@ -138,6 +142,16 @@ static bool is_whole(const struct fuse_node *root) {
     return whole;
 }
 
+/* Some of the tuples with values that a recursion has got. */
+static bool is_part_of_values(const struct fuse_checker *c, const struct fuse_node *root) {
+    if (root->kind != FUSE_NODE_REF || !c->tensors.at[root->tensor]->derived || c->tensors.at[root->tensor]->boolean)
+        return false;
+    for (int a = 0; a < root->positions; a++)
+        if (root->at[a].slice || (root->at[a].index >= 0 && root->at[a].offset != 0))
+            return false;
+    return true;
+}
+
 static void look_at_sink(struct fuse_checker *c, struct fuse_equation *eq) {
     int most = 0;
     if (eq->bad || eq->item->query || !holds_tuples(eq->item->text) || eq->root->axes == 0)
@@ -146,7 +160,8 @@ static void look_at_sink(struct fuse_checker *c, struct fuse_equation *eq) {
         eq->whole = 1 + eq->root->tensor;
         return;
     }
-    if (eq->logical && __builtin_popcountll(eq->root->axes) <= FUSE_MAX_AXES && are_bound(c, eq, eq->root->axes, &most))
+    const bool is_bound = eq->logical ? are_bound(c, eq, eq->root->axes, &most) : is_part_of_values(c, eq->root);
+    if (is_bound && __builtin_popcountll(eq->root->axes) <= FUSE_MAX_AXES)
         make_whole(c, eq);
 }
 
