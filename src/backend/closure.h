@@ -58,6 +58,13 @@ enum fuse_status fuse_closure_open(struct fuse_closure **out, const struct fuse_
                                    struct fuse_error *err) FUSE_CHECKED;
 void fuse_closure_close(struct fuse_closure *closure);
 
+/* The same in memory that others read too: so many bytes, 64-byte aligned, filled in; and what reads them from there, as long as they
+ * are there. */
+size_t fuse_closure_packed_bytes(const struct fuse_closure *closure);
+void fuse_closure_pack(void *to, const struct fuse_closure *closure);
+enum fuse_status fuse_closure_open_packed(struct fuse_closure **out, const void *from,
+                                          struct fuse_error *err) FUSE_CHECKED;
+
 /* Extents of x and z. */
 int64_t fuse_closure_rows(const struct fuse_closure *closure);
 int64_t fuse_closure_columns(const struct fuse_closure *closure);
@@ -91,8 +98,14 @@ void fuse_closure_result_close(struct fuse_closure_result *result);
  * exceeded; blocks that were finished until then stay. */
 enum fuse_status fuse_closure_compute(struct fuse_closure_result *result, int64_t first, int64_t last, int64_t stride,
                                       struct fuse_error *err) FUSE_CHECKED;
+/* The same for the blocks that `next` names, one at a time and each once, until it says -1. One thread at a time calls it. */
+enum fuse_status fuse_closure_compute_dealt(struct fuse_closure_result *result, int64_t (*next)(void *context),
+                                            void *context, struct fuse_error *err) FUSE_CHECKED;
 /* Frees the threads' memory: no more blocks are to come. */
 void fuse_closure_result_finish(struct fuse_closure_result *result);
+/* Afterwards rows of results can be read, and nothing else: gives the rest back, and needs no packed memory any more. MEMORY, and
+ * nothing has changed. */
+enum fuse_status fuse_closure_trim(struct fuse_closure *closure, struct fuse_error *err) FUSE_CHECKED;
 
 int64_t fuse_closure_count(const struct fuse_closure_result *result); /* pairs of the blocks that are there */
 size_t fuse_closure_result_bytes(const struct fuse_closure_result *result);

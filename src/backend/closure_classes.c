@@ -182,18 +182,38 @@ enum fuse_status fuse_closure_open(struct fuse_closure **out, const struct fuse_
     return FUSE_OK;
 }
 
+static void free_arrays(struct fuse_closure *c) {
+    if (!c->is_borrowed) {
+        free(c->component);
+        free(c->member_first);
+        free(c->member);
+        free(c->next_first);
+        free(c->next);
+        free(c->class_of);
+        free(c->class_size);
+        free(c->seed_first);
+        free(c->seed);
+    }
+    c->component = c->member_first = c->member = c->next = c->class_of = c->class_size = c->seed = NULL;
+    c->next_first = c->seed_first = NULL;
+}
+
+enum fuse_status fuse_closure_trim(struct fuse_closure *c, struct fuse_error *err) {
+    const size_t bytes = (size_t)c->rows * sizeof *c->class_of;
+    uint32_t *class_of = malloc(bytes + 1);
+    if (class_of == NULL)
+        return fuse_fail(err, FUSE_EMEMORY, "no memory for the sources of a closure");
+    memcpy(class_of, c->class_of, bytes);
+    free_arrays(c);
+    c->is_borrowed = false;
+    c->class_of = class_of;
+    return FUSE_OK;
+}
+
 void fuse_closure_close(struct fuse_closure *c) {
     if (c == NULL)
         return;
-    free(c->component);
-    free(c->member_first);
-    free(c->member);
-    free(c->next_first);
-    free(c->next);
-    free(c->class_of);
-    free(c->class_size);
-    free(c->seed_first);
-    free(c->seed);
+    free_arrays(c);
     free(c);
 }
 

@@ -9,6 +9,7 @@
 
 struct fuse_closure {
     int64_t rows, columns;
+    bool is_borrowed; /* the arrays are elsewhere */
     /* Components that are reached, [0, components), edges between them ascending and without duplicates. */
     uint32_t components;
     uint32_t *component;    /* [columns]: of each id; `components` for one that is not reached */

@@ -251,10 +251,26 @@ static int64_t block_count(const struct fuse_closure *c, const struct fuse_closu
     return (int64_t)count;
 }
 
-enum fuse_status fuse_closure_compute(struct fuse_closure_result *r, int64_t first, int64_t last, int64_t stride,
-                                      struct fuse_error *err) {
-    if (first < 0 || stride < 1 || last > r->blocks || r->workers == 0)
-        return fuse_fail(err, FUSE_EBUG, "a closure has no blocks %lld to %lld", (long long)first, (long long)last);
+static int64_t next_of(int64_t (*next)(void *context), void *context) {
+    int64_t number;
+#pragma omp critical(fuse_closure_next)
+    number = next(context);
+    return number;
+}
+
+/* False: no memory. */
+static bool make_dealt(int64_t *count, struct fuse_closure_result *r, struct fuse_closure_worker *w,
+                       int64_t (*next)(void *context), void *context) {
+    for (int64_t number; (number = next_of(next, context)) >= 0;) {
+        if (!make_block(r, w, number))
+            return false;
+        *count += block_count(r->closure, r->block[number], number);
+    }
+    return true;
+}
+
+enum fuse_status fuse_closure_compute_dealt(struct fuse_closure_result *r, int64_t (*next)(void *context),
+                                            void *context, struct fuse_error *err) {
     for (int t = 0; t < r->workers; t++)
         if (r->worker[t].base == NULL)
             FUSE_TRY(open_worker(&r->worker[t], r->closure, err));
@@ -267,15 +283,7 @@ enum fuse_status fuse_closure_compute(struct fuse_closure_result *r, int64_t fir
 #else
         struct fuse_closure_worker *w = r->worker;
 #endif
-#pragma omp for schedule(dynamic, 1)
-        for (int64_t number = first; number < last; number += stride) {
-            if (failed)
-                continue;
-            if (make_block(r, w, number))
-                count += block_count(r->closure, r->block[number], number);
-            else
-                failed = 1;
-        }
+        failed |= !make_dealt(&count, r, w, next, context);
     }
     r->count += count;
     if (failed)
@@ -283,6 +291,25 @@ enum fuse_status fuse_closure_compute(struct fuse_closure_result *r, int64_t fir
                          "the pairs of a closure over %lld ids take more than the %zu bytes they may",
                          (long long)r->closure->columns, r->budget);
     return FUSE_OK;
+}
+
+struct range {
+    int64_t next, last, stride;
+};
+
+static int64_t next_in_range(void *context) {
+    struct range *range = context;
+    const int64_t next = range->next;
+    range->next += range->stride;
+    return next < range->last ? next : -1;
+}
+
+enum fuse_status fuse_closure_compute(struct fuse_closure_result *r, int64_t first, int64_t last, int64_t stride,
+                                      struct fuse_error *err) {
+    struct range range = {first, last, stride};
+    if (first < 0 || stride < 1 || last > r->blocks || r->workers == 0)
+        return fuse_fail(err, FUSE_EBUG, "a closure has no blocks %lld to %lld", (long long)first, (long long)last);
+    return fuse_closure_compute_dealt(r, next_in_range, &range, err);
 }
 
 int64_t fuse_closure_count(const struct fuse_closure_result *r) {

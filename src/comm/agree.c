@@ -43,6 +43,24 @@ enum fuse_status fuse_comm_node(struct fuse_comm *comm, int *local_rank, int *lo
     return comm->ops->node(comm, local_rank, local_size, err);
 }
 
+enum fuse_status fuse_comm_share(struct fuse_comm_shared *out, struct fuse_comm *comm, size_t bytes,
+                                 struct fuse_error *err) {
+    return comm->ops->share(comm, out, bytes, err);
+}
+
+enum fuse_status fuse_comm_sync(struct fuse_comm *comm, struct fuse_error *err) {
+    atomic_thread_fence(memory_order_seq_cst);
+    const enum fuse_status status = comm->ops->barrier(comm, err);
+    atomic_thread_fence(memory_order_seq_cst);
+    return status;
+}
+
+void fuse_comm_unshare(struct fuse_comm_shared *shared, struct fuse_comm *comm) {
+    if (shared->local_ranks > 0)
+        comm->ops->unshare(comm, shared);
+    *shared = (struct fuse_comm_shared){0};
+}
+
 void fuse_comm_abort(struct fuse_comm *comm, int status) {
     comm->ops->abort(comm, status);
     _Exit(status);

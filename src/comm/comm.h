@@ -39,6 +39,14 @@ struct fuse_comm_wait {
     _Atomic(const char *) at_work_for; /* name of what it computes or moves, NULL: nothing yet. Set by the executor */
 };
 
+/* Memory that the ranks of a node have in common. */
+struct fuse_comm_shared {
+    void *at;                    /* zeroed at first; 64-byte aligned; NULL: of 0 bytes */
+    size_t bytes;                /* as the first rank of the node asked */
+    int local_rank, local_ranks; /* among those that share it */
+    void *window;                /* the transport's own */
+};
+
 struct fuse_comm {
     const struct fuse_comm_ops *ops;
     int rank, size;
@@ -71,6 +79,10 @@ struct fuse_comm_ops {
     enum fuse_status (*barrier)(struct fuse_comm *comm, struct fuse_error *err);
     /* Collective: see fuse_comm_node. */
     enum fuse_status (*node)(struct fuse_comm *comm, int *local_rank, int *local_size, struct fuse_error *err);
+    /* Collective: see fuse_comm_share and fuse_comm_unshare. */
+    enum fuse_status (*share)(struct fuse_comm *comm, struct fuse_comm_shared *out, size_t bytes,
+                              struct fuse_error *err);
+    void (*unshare)(struct fuse_comm *comm, struct fuse_comm_shared *shared);
     /* Local: see fuse_comm_abort. Returns only if it failed to end the job. */
     void (*abort)(struct fuse_comm *comm, int status);
     /* Collective; leaves MPI itself initialised. Every exchange must have been waited for. */
@@ -94,6 +106,15 @@ _Noreturn void fuse_comm_abort(struct fuse_comm *comm, int status);
 /* Collective: ranks on this rank's node, and this rank's place among them. */
 enum fuse_status fuse_comm_node(struct fuse_comm *comm, int *local_rank, int *local_size,
                                 struct fuse_error *err) FUSE_CHECKED;
+
+/* Collective; every rank's status is the same. Memory for each node, as large as its first rank asks; the others' `bytes` do not
+ * count. MEMORY where some node has too little of the kind that can be shared. After fuse_comm_sync, a barrier, each sees what
+ * the others wrote before it. */
+enum fuse_status fuse_comm_share(struct fuse_comm_shared *out, struct fuse_comm *comm, size_t bytes,
+                                 struct fuse_error *err) FUSE_CHECKED;
+enum fuse_status fuse_comm_sync(struct fuse_comm *comm, struct fuse_error *err) FUSE_CHECKED;
+/* Collective. Nothing happens to one that is zeroed, or closed already, on every rank. */
+void fuse_comm_unshare(struct fuse_comm_shared *shared, struct fuse_comm *comm);
 
 /* Collective: makes one rank's failure everybody's. Each rank gives its own status (and its error when that is not OK);
  * all return the same status, that of the lowest rank that failed, with that rank's error (message, note, hint, place) in

@@ -3,6 +3,8 @@
 
 #include <mpi.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/statvfs.h>
 #include <time.h>
 
 /* A tag for each slot: MPI keeps the order of messages of one tag between two ranks, which is what pairs them, and ranks
@@ -29,6 +31,8 @@ struct mpi_comm {
     struct fuse_comm base;
     MPI_Comm handle;
     size_t piece_bytes;
+    int window_ranks; /* 0: no limit */
+    size_t window_bytes;
     struct slot slots[FUSE_COMM_SLOTS];
 };
 
@@ -258,6 +262,82 @@ static enum fuse_status node(struct fuse_comm *comm, int *local_rank, int *local
     return check_mpi(MPI_Comm_free(&here), "MPI_Comm_free", err);
 }
 
+/* ---- memory of a node ---- */
+
+struct window {
+    MPI_Comm here; /* the ranks of the node */
+    MPI_Win handle;
+};
+
+/* Where Open MPI makes windows. One that does not fit there would end the job when it is touched, or hang. */
+static bool has_room(const struct mpi_comm *mpi, size_t bytes) {
+    struct statvfs file_system;
+    return bytes <= mpi->window_bytes &&
+           (statvfs("/dev/shm", &file_system) != 0 ||
+            file_system.f_bavail * (uint64_t)file_system.f_frsize >= bytes + ((size_t)1 << 20));
+}
+
+/* Ranks of a node agree with its first one; fuse_comm_share makes a failure everybody's. A window that is there then stays. */
+static enum fuse_status open_window(const struct mpi_comm *mpi, struct window *window, struct fuse_comm_shared *out,
+                                    size_t bytes, struct fuse_error *err) {
+    uint64_t asked = out->local_rank == 0 ? (has_room(mpi, bytes) ? bytes : UINT64_MAX) : 0;
+    FUSE_TRY(check_mpi(MPI_Bcast(&asked, 1, MPI_UINT64_T, 0, window->here), "MPI_Bcast", err));
+    if (asked == UINT64_MAX)
+        return fuse_fail(err, FUSE_EMEMORY, "no room in /dev/shm for %zu bytes that ranks of a node share", bytes);
+    out->bytes = (size_t)asked;
+    if (asked == 0)
+        return FUSE_OK;
+    MPI_Aint size = out->local_rank == 0 ? (MPI_Aint)(asked + 64) : 0;
+    int unit;
+    char *at = NULL;
+    FUSE_TRY(check_mpi(MPI_Win_allocate_shared(size, 1, MPI_INFO_NULL, window->here, &at, &window->handle),
+                       "MPI_Win_allocate_shared", err));
+    FUSE_TRY(check_mpi(MPI_Win_shared_query(window->handle, 0, &size, &unit, &at), "MPI_Win_shared_query", err));
+    /* Each rank maps it at a page, so that all move it alike. */
+    at += (64 - (uintptr_t)at % 64) % 64;
+    if (out->local_rank == 0)
+        memset(at, 0, (size_t)asked);
+    out->at = at;
+    return check_mpi(MPI_Barrier(window->here), "MPI_Barrier", err);
+}
+
+static void unshare(struct fuse_comm *comm, struct fuse_comm_shared *shared) {
+    struct window *window = shared->window;
+    (void)comm;
+    if (window->handle != MPI_WIN_NULL)
+        MPI_Win_free(&window->handle);
+    MPI_Comm_free(&window->here);
+    free(window);
+}
+
+static enum fuse_status share(struct fuse_comm *comm, struct fuse_comm_shared *out, size_t bytes,
+                              struct fuse_error *err) {
+    struct window *window = malloc(sizeof *window);
+    struct fuse_comm_shared shared = {.window = window};
+    FUSE_TRY(fuse_agree(comm, window != NULL ? FUSE_OK : fuse_fail(err, FUSE_EMEMORY, "no memory for a window"), err));
+    window->handle = MPI_WIN_NULL;
+    int code =
+        MPI_Comm_split_type(mpi_of(comm)->handle, MPI_COMM_TYPE_SHARED, comm->rank, MPI_INFO_NULL, &window->here);
+    if (code == MPI_SUCCESS && mpi_of(comm)->window_ranks > 0) {
+        MPI_Comm all = window->here;
+        MPI_Comm_rank(all, &shared.local_rank);
+        code = MPI_Comm_split(all, shared.local_rank / mpi_of(comm)->window_ranks, comm->rank, &window->here);
+        MPI_Comm_free(&all);
+    }
+    if (code != MPI_SUCCESS) {
+        free(window);
+        return check_mpi(code, "MPI_Comm_split_type", err);
+    }
+    MPI_Comm_rank(window->here, &shared.local_rank);
+    MPI_Comm_size(window->here, &shared.local_ranks);
+    enum fuse_status status = fuse_agree(comm, open_window(mpi_of(comm), window, &shared, bytes, err), err);
+    if (status != FUSE_OK)
+        unshare(comm, &shared);
+    else
+        *out = shared;
+    return status;
+}
+
 static void abort_job(struct fuse_comm *comm, int status) {
     MPI_Abort(mpi_of(comm)->handle, status);
 }
@@ -283,6 +363,8 @@ static const struct fuse_comm_ops mpi_ops = {
     .reduce_int64 = reduce_int64,
     .barrier = barrier,
     .node = node,
+    .share = share,
+    .unshare = unshare,
     .abort = abort_job,
     .close = close_mpi,
 };
@@ -290,6 +372,13 @@ static const struct fuse_comm_ops mpi_ops = {
 void fuse_comm_mpi_set_piece(struct fuse_comm *comm, size_t bytes) {
     if (comm->ops == &mpi_ops && bytes > 0 && bytes <= default_piece_bytes)
         mpi_of(comm)->piece_bytes = bytes;
+}
+
+void fuse_comm_mpi_limit_windows(struct fuse_comm *comm, int ranks, size_t bytes) {
+    if (comm->ops == &mpi_ops) {
+        mpi_of(comm)->window_ranks = ranks;
+        mpi_of(comm)->window_bytes = bytes;
+    }
 }
 
 /* ---- start and end ---- */
@@ -324,6 +413,7 @@ static enum fuse_status adopt(struct fuse_comm **out, MPI_Comm handle, struct fu
     mpi->base.ops = &mpi_ops;
     mpi->handle = handle;
     mpi->piece_bytes = default_piece_bytes;
+    mpi->window_bytes = SIZE_MAX;
     FUSE_TRY_GOTO(st, check_mpi(MPI_Comm_set_errhandler(handle, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler", err),
                   free_handle);
     FUSE_TRY_GOTO(st, check_mpi(MPI_Comm_size(handle, &mpi->base.size), "MPI_Comm_size", err), free_handle);

@@ -2,6 +2,7 @@
 #include "comm/transport.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 /* With one rank every valid exchange is empty, so it is complete as soon as it has started. */
 static enum fuse_status start(struct fuse_comm *comm, int slot, struct fuse_queue *queue,
@@ -48,6 +49,23 @@ static enum fuse_status node(struct fuse_comm *comm, int *local_rank, int *local
     return FUSE_OK;
 }
 
+static enum fuse_status share(struct fuse_comm *comm, struct fuse_comm_shared *out, size_t bytes,
+                              struct fuse_error *err) {
+    (void)comm;
+    void *at = bytes > 0 ? aligned_alloc(64, (bytes + 63) / 64 * 64) : NULL;
+    if (bytes > 0 && at == NULL)
+        return fuse_fail(err, FUSE_EMEMORY, "no memory for %zu bytes that ranks of a node share", bytes);
+    if (bytes > 0)
+        memset(at, 0, bytes);
+    *out = (struct fuse_comm_shared){.at = at, .bytes = bytes, .local_ranks = 1};
+    return FUSE_OK;
+}
+
+static void unshare(struct fuse_comm *comm, struct fuse_comm_shared *shared) {
+    (void)comm;
+    free(shared->at);
+}
+
 static void abort_job(struct fuse_comm *comm, int status) {
     (void)comm;
     _Exit(status);
@@ -66,6 +84,8 @@ static const struct fuse_comm_ops self_ops = {
     .reduce_int64 = reduce_int64,
     .barrier = barrier,
     .node = node,
+    .share = share,
+    .unshare = unshare,
     .abort = abort_job,
     .close = close_self,
 };

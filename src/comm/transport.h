@@ -14,4 +14,8 @@ enum fuse_status fuse_comm_check_messages(const struct fuse_comm *comm, int slot
  * bytes. 2^30 unless a test lowers it. Nothing on other transports. */
 void fuse_comm_mpi_set_piece(struct fuse_comm *comm, size_t bytes);
 
+/* Local, with the same values on every rank: memory of a node is for so many of its ranks together, and of so many bytes, at
+ * most. No limits unless a test sets them; nothing on other transports. */
+void fuse_comm_mpi_limit_windows(struct fuse_comm *comm, int ranks, size_t bytes);
+
 #endif

@@ -5,23 +5,32 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define SUMMED 65536 /* numbers at a time */
+
 /* ---- relations to every rank ----------------------------------------------------------------------------------------- */
 
-/* All ranks' columns one behind the other; begin[r], [ranks + 1]: where rank r's part is. */
-static enum fuse_status gather_column(struct fuse_comm *comm, int64_t *all, const int64_t *mine, const int64_t *begin,
-                                      struct fuse_message *message, struct fuse_error *err) {
+static bool is_taker(const bool *takes, int rank) {
+    return takes == NULL || takes[rank];
+}
+
+/* All ranks' columns one behind the other, on ranks that take them; begin[r], [ranks + 1]: where rank r's part is. */
+static enum fuse_status gather_column(struct fuse_comm *comm, int64_t *all, const bool *takes, const int64_t *mine,
+                                      const int64_t *begin, struct fuse_message *message, struct fuse_error *err) {
     struct fuse_message *receive = message + comm->size;
     const int64_t n = begin[comm->rank + 1] - begin[comm->rank];
-    int peers = 0;
-    if (n > 0)
+    int sends = 0, receives = 0;
+    if (n > 0 && is_taker(takes, comm->rank))
         memcpy(all + begin[comm->rank], mine, (size_t)n * sizeof *mine);
     for (int r = 0; r < comm->size; r++) {
         if (r == comm->rank)
             continue;
-        message[peers] = (struct fuse_message){r, all + begin[comm->rank], (size_t)n * sizeof *mine};
-        receive[peers++] = (struct fuse_message){r, all + begin[r], (size_t)(begin[r + 1] - begin[r]) * sizeof *all};
+        if (is_taker(takes, r))
+            message[sends++] = (struct fuse_message){r, (void *)mine, (size_t)n * sizeof *mine};
+        if (is_taker(takes, comm->rank))
+            receive[receives++] =
+                (struct fuse_message){r, all + begin[r], (size_t)(begin[r + 1] - begin[r]) * sizeof *all};
     }
-    enum fuse_status status = comm->ops->exchange_start(comm, 0, NULL, message, peers, receive, peers, err);
+    enum fuse_status status = comm->ops->exchange_start(comm, 0, NULL, message, sends, receive, receives, err);
     if (status == FUSE_EMEMORY || status == FUSE_EBUG)
         fuse_comm_abort(comm, (int)status);
     const enum fuse_status waited = comm->ops->exchange_wait(comm, 0, err);
@@ -39,11 +48,12 @@ enum fuse_status fuse_reach_fits(bool *fits, struct fuse_reach *reach, enum fuse
     return fuse_agree(comm, status == FUSE_EMEMORY ? FUSE_OK : status, err);
 }
 
-enum fuse_status fuse_reach_gather(struct fuse_adjacency *out, struct fuse_reach *reach,
+enum fuse_status fuse_reach_gather(struct fuse_adjacency *out, struct fuse_reach *reach, const bool *takes,
                                    const struct fuse_reach_pairs *mine, int64_t rows, int64_t columns, bool *fits,
                                    struct fuse_error *err) {
     struct fuse_comm *comm = reach->request.comm;
     int64_t *begin = calloc((size_t)comm->size + 1, sizeof *begin), total, *from = NULL, *to = NULL;
+    size_t room;
     struct fuse_message *message = calloc(2 * (size_t)comm->size, sizeof *message);
     enum fuse_status status = FUSE_OK;
     if (begin == NULL || message == NULL)
@@ -56,15 +66,17 @@ enum fuse_status fuse_reach_gather(struct fuse_adjacency *out, struct fuse_reach
     for (int r = 0; r < comm->size; r++)
         begin[r + 1] += begin[r];
     total = begin[comm->size];
-    from = malloc(((size_t)total + 1) * sizeof *from);
-    to = malloc(((size_t)total + 1) * sizeof *to);
+    room = is_taker(takes, comm->rank) ? (size_t)total : 0;
+    from = malloc((room + 1) * sizeof *from);
+    to = malloc((room + 1) * sizeof *to);
     FUSE_TRY_GOTO(status, fuse_reach_fits(fits, reach, from == NULL || to == NULL ? FUSE_EMEMORY : FUSE_OK, err),
                   free_all);
     if (!*fits)
         goto free_all;
-    FUSE_TRY_GOTO(status, gather_column(comm, from, mine->from, begin, message, err), free_all);
-    FUSE_TRY_GOTO(status, gather_column(comm, to, mine->to, begin, message, err), free_all);
-    status = fuse_adjacency_open(out, rows, columns, total, from, to, err);
+    FUSE_TRY_GOTO(status, gather_column(comm, from, takes, mine->from, begin, message, err), free_all);
+    FUSE_TRY_GOTO(status, gather_column(comm, to, takes, mine->to, begin, message, err), free_all);
+    if (is_taker(takes, comm->rank))
+        status = fuse_adjacency_open(out, rows, columns, total, from, to, err);
     status = fuse_reach_fits(fits, reach, status, err);
 free_all:
     free(begin);
@@ -72,6 +84,14 @@ free_all:
     free(from);
     free(to);
     return status;
+}
+
+enum fuse_status fuse_reach_sum(struct fuse_comm *comm, int64_t *values, int64_t n, struct fuse_error *err) {
+    for (int64_t k = 0; k < n; k += SUMMED) {
+        const int some = n - k > SUMMED ? SUMMED : (int)(n - k);
+        FUSE_TRY(comm->ops->reduce_int64(comm, FUSE_REDUCE_SUM, values + k, some, err));
+    }
+    return FUSE_OK;
 }
 
 /* ---- open, close ----------------------------------------------------------------------------------------------------- */
@@ -105,6 +125,7 @@ void fuse_reach_close(struct fuse_reach *reach) {
     free(reach->first);
     fuse_closure_result_close(reach->result);
     fuse_closure_close(reach->closure);
+    free(reach->owner);
     fuse_two_sided_close(&reach->sides);
     free(reach);
 }

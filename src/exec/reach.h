@@ -1,9 +1,9 @@
 /* Linear recursion on all ranks, with an index that passes through (backend/closure.h): R(x, z) = B(x, z) + R(x, y) E(y, z); or on
  * both sides (backend/two_sided.h): R(x, z) = B(x, z) + E(x, u) R(u, v) D(v, z).
  *
- * Every rank gets all pairs of what is given, which is small beside R. With an index that passes through all prepare the same blocks;
- * these are dealt to the ranks in turn and computed without a word between them, and no rank has more than its blocks of R, as rows of
- * bits or of ids. On both sides each rank has all of R, a bit for each x and z, where that is the smallest form. The pairs in the
+ * What is given is small beside R: every node has all of it, in memory that its ranks share. With an index that passes through each node
+ * prepares the same blocks; these are dealt to the nodes in turn, to the ranks of a node as they come, and computed without a
+ * word between them, and no rank has more than its blocks of R, as rows of bits or of ids. On both sides each rank has all of R, a bit for each x and z, where that is the smallest form. The pairs in the
  * order of x, then z, and what is counted, are the same on any number of ranks. */
 #ifndef FUSE_EXEC_REACH_H
 #define FUSE_EXEC_REACH_H

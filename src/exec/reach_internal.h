@@ -10,6 +10,7 @@ struct fuse_reach {
     /* R(x, z) = R(x, y) E(y, z): blocks, dealt to ranks. */
     struct fuse_closure *closure;
     struct fuse_closure_result *result;
+    int64_t *owner; /* [blocks]: 1 + the rank that has computed it */
     /* R(x, y) = U(x, u) R(u, v) D(v, y): all rows on every rank. Without a closure it is this. */
     struct fuse_two_sided sides;
     int64_t count; /* on all ranks */
@@ -27,10 +28,14 @@ struct fuse_reach {
 /* Collective. A status of MEMORY is a reason to give up this way, and no failure. */
 enum fuse_status fuse_reach_fits(bool *fits, struct fuse_reach *reach, enum fuse_status status,
                                  struct fuse_error *err) FUSE_CHECKED;
-/* Collective. All ranks' pairs as a relation of rows by columns, on every rank, unless it does not fit. */
-enum fuse_status fuse_reach_gather(struct fuse_adjacency *out, struct fuse_reach *reach,
+/* Collective. All ranks' pairs as a relation of rows by columns, on ranks that take it, unless it does not fit.
+ * takes: [ranks]; NULL: all do. */
+enum fuse_status fuse_reach_gather(struct fuse_adjacency *out, struct fuse_reach *reach, const bool *takes,
                                    const struct fuse_reach_pairs *mine, int64_t rows, int64_t columns, bool *fits,
                                    struct fuse_error *err) FUSE_CHECKED;
+/* Collective. Sums of any number of numbers. */
+enum fuse_status fuse_reach_sum(struct fuse_comm *comm, int64_t *values, int64_t n,
+                                struct fuse_error *err) FUSE_CHECKED;
 /* Collective; reach_blocks.c, reach_sides.c. Computes and counts R unless it does not fit. */
 enum fuse_status fuse_reach_open_blocks(struct fuse_reach *reach, bool *fits, struct fuse_error *err) FUSE_CHECKED;
 enum fuse_status fuse_reach_open_sides(struct fuse_reach *reach, bool *fits, struct fuse_error *err) FUSE_CHECKED;

@@ -61,7 +61,7 @@ enum fuse_status fuse_reach_open_sides(struct fuse_reach *reach, bool *fits, str
     const bool worth = is_worth_it(reach, pairs), has_room = q->memory_bytes <= 0 || most * 16 <= q->memory_bytes;
     enum fuse_status status = fuse_reach_fits(fits, reach, worth && has_room ? FUSE_OK : FUSE_EMEMORY, err);
     for (int k = 0; k < 3 && status == FUSE_OK && *fits; k++)
-        status = fuse_reach_gather(&given[k], reach, part[k], rows[k], columns[k], fits, err);
+        status = fuse_reach_gather(&given[k], reach, NULL, part[k], rows[k], columns[k], fits, err);
     if (status == FUSE_OK && *fits) {
         const struct fuse_two_sided_question question = {.base = &given[0], .up = &given[1], .down = &given[2]};
         status = fuse_reach_fits(fits, reach, compute(reach, &question, err), err);

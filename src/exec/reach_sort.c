@@ -6,8 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define REDUCED 65536 /* numbers at a time */
-
 /* Of a row on its way: bits, or ids, whichever takes less. */
 static int64_t row_bytes(const struct fuse_reach *reach, int64_t class) {
     return 8 * (fuse_reach_is_bits(reach, class) ? fuse_closure_row_words(reach->closure)
@@ -104,18 +102,6 @@ static enum fuse_status exchange_rows(struct fuse_reach *reach, bool *marked, in
     return FUSE_OK;
 }
 
-/* Collective. From counts of this rank's rows to those of all. */
-static enum fuse_status share_counts(struct fuse_reach *reach, struct fuse_error *err) {
-    struct fuse_comm *comm = reach->request.comm;
-    const int64_t classes = fuse_closure_classes(reach->closure);
-    for (int64_t k = 0; k < classes; k += REDUCED) {
-        const int some = classes - k > REDUCED ? REDUCED : (int)(classes - k);
-        FUSE_TRY(comm->ops->reduce_int64(comm, FUSE_REDUCE_SUM, reach->row_count + k, some, err));
-    }
-    fuse_reach_place(reach);
-    return FUSE_OK;
-}
-
 enum fuse_status fuse_reach_sort(struct fuse_reach *reach, struct fuse_error *err) {
     struct fuse_comm *comm = reach->request.comm;
     const int64_t limit = reach->request.memory_bytes > 0 ? reach->request.memory_bytes : INT64_MAX;
@@ -126,7 +112,9 @@ enum fuse_status fuse_reach_sort(struct fuse_reach *reach, struct fuse_error *er
     if (!marked || fuse_reach_bytes(reach) > limit)
         status = fuse_fail(err, FUSE_EMEMORY, "not enough memory to sort %" PRId64 " pairs of a closure", reach->count);
     FUSE_TRY_GOTO(status, fuse_agree(comm, status, err), free_marked);
-    FUSE_TRY_GOTO(status, share_counts(reach, err), free_marked);
+    FUSE_TRY_GOTO(status, fuse_reach_sum(comm, reach->row_count, fuse_closure_classes(reach->closure), err),
+                  free_marked);
+    fuse_reach_place(reach);
     reach->begin = fuse_split_begin(reach->count, comm->size, comm->rank);
     reach->end = fuse_split_begin(reach->count, comm->size, comm->rank + 1);
     reach->next = -1;

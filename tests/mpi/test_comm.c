@@ -86,6 +86,49 @@ static void exchange_sizes(size_t unit, size_t piece) {
     close_traffic(&t);
 }
 
+/* What one rank of a node writes the others of it see; a counter deals each number once; a node has what its first rank asked. */
+static void test_shared(void **state) {
+    (void)state;
+    struct fuse_error err = {0};
+    struct fuse_comm_shared shared;
+    int local_rank, local_size;
+    assert_all(fuse_comm_node(comm, &local_rank, &local_size, &err) == FUSE_OK);
+    for (int round = 0; round < 3; round++) {
+        const size_t asked = round == 1 ? 100003 : 4096;
+        assert_all(fuse_comm_share(&shared, comm, local_rank == 0 ? asked : 7, &err) == FUSE_OK);
+        assert_all(shared.bytes == asked && shared.local_rank == local_rank && shared.local_ranks == local_size);
+        assert_all((uintptr_t)shared.at % 64 == 0);
+        char *at = shared.at;
+        bool is_zero = true;
+        for (size_t i = 0; i < asked; i++)
+            is_zero &= at[i] == 0;
+        assert_all(is_zero);
+        at[1024 + local_rank] = (char)(local_rank + 1);
+        assert_all(fuse_comm_sync(comm, &err) == FUSE_OK);
+        bool seen = true;
+        for (int r = 0; r < local_size; r++)
+            seen &= at[1024 + r] == r + 1;
+        assert_all(seen);
+        /* Numbers 0 .. 999, each to one rank of a node. */
+        int64_t taken = 0, sum = 0, nodes = local_rank == 0;
+        for (int64_t k; (k = atomic_fetch_add((_Atomic int64_t *)shared.at, 1)) < 1000; taken++)
+            sum += k;
+        int64_t all[] = {taken, sum, nodes};
+        assert_all(comm->ops->reduce_int64(comm, FUSE_REDUCE_SUM, all, 3, &err) == FUSE_OK);
+        assert_all(all[0] == 1000 * all[2] && all[1] == 499500 * all[2]);
+        fuse_comm_unshare(&shared, comm);
+        assert_all(shared.at == NULL);
+        fuse_comm_unshare(&shared, comm);
+    }
+    assert_all(fuse_comm_share(&shared, comm, 0, &err) == FUSE_OK && shared.at == NULL && shared.bytes == 0);
+    fuse_comm_unshare(&shared, comm);
+    /* More than there is. */
+    if (comm->size > 1) {
+        assert_all(fuse_comm_share(&shared, comm, (size_t)1 << 50, &err) == FUSE_EMEMORY);
+        assert_all(strstr(err.message, "that ranks of a node share") != NULL);
+    }
+}
+
 static void test_exchange(void **state) {
     (void)state;
     exchange_sizes(0, 1 << 30);
@@ -320,6 +363,7 @@ static void test_counters(void **state) {
     assert_all(after.messages - before.messages == messages);
     assert_all(after.control_bytes == before.control_bytes);
     assert_all(comm->ops->exchange_wait(comm, 1, &err) == FUSE_OK);
+    after.waited_ns = comm->counters.waited_ns;
     assert_all(memcmp(&after, &comm->counters, sizeof after) == 0);
 
     unsigned char data[1000] = {0};
@@ -437,6 +481,7 @@ static void test_is_apart_from_world(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_node),
+        cmocka_unit_test(test_shared),
         cmocka_unit_test(test_exchange),
         cmocka_unit_test(test_split_messages),
         cmocka_unit_test(test_order_within_a_pair),

@@ -5,6 +5,7 @@
 
 #include "../backend/graphs.h"
 
+#include "comm/transport.h"
 #include "core/box.h"
 #include "exec/reach.h"
 
@@ -150,6 +151,26 @@ static void many_blocks(void **state) {
     }
 }
 
+/* Nodes of two and three ranks, nodes whose shared memory has only room for a counter, and none. */
+static void nodes(void **state) {
+    (void)state;
+    static const struct {
+        int ranks;
+        size_t bytes;
+    } limit[] = {{1, SIZE_MAX}, {2, SIZE_MAX}, {3, SIZE_MAX}, {0, 1000}, {2, 1000}, {0, 0}};
+    struct graph g = graph_random(4000, 5000, 3), base = {.n = g.n};
+    for (int64_t i = 0; i < 3000; i++)
+        graph_add(&base, i * 7 % 2000, i * 13 % g.n);
+    for (int i = 0; i < 6; i++) {
+        fuse_comm_mpi_limit_windows(comm, limit[i].ranks, limit[i].bytes);
+        solve(NULL, g.n, &g, (uint64_t)i);
+        solve(&base, 2000, &g, (uint64_t)i);
+    }
+    fuse_comm_mpi_limit_windows(comm, 0, SIZE_MAX);
+    graph_free(&g);
+    graph_free(&base);
+}
+
 /* R += U R D until nothing changes, as matrices; all pairs in order, as x * columns + y. */
 static int64_t *multiply(int64_t *found, const struct graph *base, int64_t rows, int64_t columns,
                          const struct graph *up, const struct graph *down) {
@@ -275,9 +296,9 @@ static void memory(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(small_relations), cmocka_unit_test(many_blocks),
-                                       cmocka_unit_test(both_sides), cmocka_unit_test(few_on_both_sides),
-                                       cmocka_unit_test(memory)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(small_relations), cmocka_unit_test(many_blocks),       cmocka_unit_test(nodes),
+        cmocka_unit_test(both_sides),      cmocka_unit_test(few_on_both_sides), cmocka_unit_test(memory)};
     struct fuse_error err = {0};
     if (fuse_comm_open_mpi(&comm, &err) != FUSE_OK)
         return 1;
