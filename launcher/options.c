@@ -260,8 +260,9 @@ static bool take_value(struct launch *out, enum launch_option option, char *text
     case LAUNCH_OPTION_MODE: out->options.mode = text; break;
     case LAUNCH_OPTION_QUERY: out->queries[out->options.queries++] = text; break;
     case LAUNCH_OPTION_COUNT: out->counts[out->options.counts++] = text; break;
+    case LAUNCH_OPTION_TOL: out->options.tol = text; break;
+    case LAUNCH_OPTION_RTOL: out->options.rtol = text; break;
     case LAUNCH_OPTION_MAX_ITERS: out->options.max_iters = number; break;
-    case LAUNCH_OPTION_ALLOW_NONCONVERGED: out->options.allow_nonconverged = 1; break;
     case LAUNCH_OPTION_FIXPOINT: out->options.fixpoint = text; break;
     case LAUNCH_OPTION_PACK_BELOW: out->pack_below = number; break;
     case LAUNCH_OPTION_ISA: out->options.isa = strcmp(text, "auto") == 0 ? NULL : text; break;
@@ -460,6 +461,7 @@ static bool parse(struct launch *out, struct scan *scan, char **plain) {
     out->bench.weak = scan->seen[LAUNCH_OPTION_WEAK];
     out->bench.causal = scan->seen[LAUNCH_OPTION_CAUSAL];
     out->options.warnings_are_errors = scan->seen[LAUNCH_OPTION_WERROR];
+    out->options.allow_nonconverged = scan->seen[LAUNCH_OPTION_ALLOW_NONCONVERGED];
     out->options.weights_anywhere = scan->seen[LAUNCH_OPTION_WEIGHTS_ANYWHERE];
     out->json = scan->seen[LAUNCH_OPTION_JSON];
     if (scan->seen[LAUNCH_OPTION_HELP]) {

@@ -183,6 +183,8 @@ static struct fuse_pack make_key(struct fuse_dist_program *program, const struct
                            o->validate,
                            o->projection,
                            o->mode,
+                           o->tol,
+                           o->rtol,
                            o->out,
                            o->output_root ? "output root" : NULL,
                            o->weights,

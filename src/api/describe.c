@@ -76,6 +76,9 @@ static void explain(struct fuse_text *text, const struct fuse_dist_program *prog
                   report->kernel_calls, report->blas_calls, report->packed_bytes);
     fuse_text_add(text, "  read from files: %" PRId64 " bytes, %" PRId64 " of them by the busiest rank\n",
                   report->file_bytes_total, report->file_bytes_max);
+    if (report->rounds > 0)
+        fuse_text_add(text, "  recursions of tensors: %" PRId64 " turns; planned are the bytes of one of each\n",
+                      report->rounds);
     fuse_text_add(text, "memory of a rank, bytes\n");
     add_size(text, "planned buffers", plan->peak_bytes);
     add_size(text, "mapped for them", report->arena_bytes);

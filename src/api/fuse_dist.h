@@ -109,7 +109,11 @@ struct fuse_dist_options {
     int queries;
     const char *const *count; /* relations, and Boolean tensors, of which it is printed how many tuples they have */
     int counts;
-    int64_t max_iters;          /* turns that a recursion may take; 0: as many as it has cells, and 10,000 at least */
+    /* Numbers >= 0: a recursion of sums is at its end when no cell x moves by more than tol + rtol |x| in a turn. NULL: 0 if
+     * the other is given, else 1e-6. */
+    const char *tol, *rtol;
+    int64_t
+        max_iters; /* turns that a recursion may take; 0: 10,000, and of rules as many as they have cells at least */
     int allow_nonconverged;     /* what is there after so many is the result, with a warning */
     const char *fixpoint;       /* "naive": everything is joined in every turn; NULL or "semi_naive": what is new */
     const char *dtype;          /* conversions: of the result; NULL: as it is */

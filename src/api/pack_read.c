@@ -118,7 +118,7 @@ static enum fuse_status get_query(const char **out, struct reading *r, const str
     } while (0)
 
 static enum fuse_status get_options(struct reading *r, const struct fuse_document_value *root, struct fuse_error *err) {
-    static const char *const name[] = {"precision", "validate", "projection", "mode", "weights"};
+    static const char *const name[] = {"precision", "validate", "projection", "mode", "weights", "tol", "rtol"};
     const struct fuse_document_value *options = NULL;
     struct fuse_api_packed *out = r->out;
     FUSE_TRY(fuse_document_get(&options, &r->doc, root, "options", FUSE_DOCUMENT_OBJECT, true, err));
@@ -370,7 +370,7 @@ static void join_pairs(struct fuse_arena *arena, const struct fuse_dist_define *
 
 static void take_options(struct fuse_dist_program *program, struct fuse_api_packed *packed) {
     struct fuse_dist_options *o = &program->options;
-    const char **word[WORDS] = {&o->precision, &o->validate, &o->projection, &o->mode, &o->weights};
+    const char **word[WORDS] = {&o->precision, &o->validate, &o->projection, &o->mode, &o->weights, &o->tol, &o->rtol};
     if (o->weights)
         packed->weights.path = NULL;
     if (!o->projection) {

@@ -104,7 +104,9 @@ static void add_options(struct packing *p) {
                  {"validate", o->validate},
                  {"projection", o->projection},
                  {"mode", o->mode},
-                 {"weights", o->weights}};
+                 {"weights", o->weights},
+                 {"tol", o->tol},
+                 {"rtol", o->rtol}};
     key(p, ",\n", "options");
     fuse_text_add(&p->manifest, "{\"samples\":%" PRId64 ",\"seed\":%" PRId64 ",\"werror\":%s,\"weights_anywhere\":%s",
                   o->samples, o->seed, o->warnings_are_errors ? "true" : "false",

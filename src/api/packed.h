@@ -36,7 +36,7 @@ struct fuse_api_packed {
     struct fuse_program_file weights; /* path NULL: none, or the user gives another */
     const char *weights_folder;       /* in which its paths lie */
     bool weights_anywhere;
-    const char *word[5]; /* precision, validate, projection, mode, weights */
+    const char *word[7]; /* precision, validate, projection, mode, weights, tol, rtol */
     int64_t samples, seed;
     bool strict;
     FUSE_VEC(struct fuse_dist_define) defines;

@@ -228,6 +228,12 @@ void fuse_api_pin_values(struct fuse_dist_program *program) {
         tensor->is_relation |= is_relation;
         tensor->is_computed = true;
     }
+    /* What a recursion turns over lies as its result does. */
+    for (int o = 0; program->pins.n > 0 && o < program->ir.ops.n; o++) {
+        const struct fuse_op *op = program->ir.ops.at[o];
+        for (int k = 0; op->kind == FUSE_OP_FIXPOINT && k < 2; k++)
+            program->ir.values.at[op->input[k].value].pin = program->ir.values.at[op->out].pin;
+    }
 }
 
 /* ---- the mesh ---- */

@@ -7,9 +7,12 @@
 #include "api/weights.h"
 #include "core/hash.h"
 
+#include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define STALL_SECONDS 1800
+#define MOST_ROUNDS 10000 /* turns of a recursion */
 
 /* ---- messages and statuses ---- */
 
@@ -101,6 +104,7 @@ static uint64_t hash_options(const struct fuse_dist_options *options) {
         hash = hash_text(hash, options->query[i]);
     for (int i = 0; i < options->counts; i++)
         hash = hash_text(hash, options->count[i]);
+    hash = hash_text(hash_text(hash, options->tol), options->rtol);
     hash = fuse_hash_int(hash_text(hash, options->fixpoint), options->max_iters);
     hash = fuse_hash_int(hash, options->allow_nonconverged);
     hash = hash_text(hash_text(hash, options->out), options->dtype);
@@ -135,6 +139,17 @@ static enum fuse_status compare_ranks(struct fuse_dist_program *program, struct 
         if (!same)
             st = fuse_fail(err, FUSE_EUSAGE, "the ranks were started with different %s", facts[i].what);
     }
+    return st;
+}
+
+/* NULL: 0. */
+static enum fuse_status tolerance_of(double *out, const char *text, struct fuse_error *err) {
+    char *end = NULL;
+    *out = text ? strtod(text, &end) : 0;
+    if (!text || (end != text && *end == '\0' && *out >= 0 && isfinite(*out)))
+        return FUSE_OK;
+    enum fuse_status st = fuse_fail(err, FUSE_EUSAGE, "'%s' is no tolerance", text);
+    fuse_hint(err, "a number that is not negative, as in --tol 1e-9");
     return st;
 }
 
@@ -222,6 +237,9 @@ static enum fuse_status check_options(struct fuse_dist_program *program, struct 
         }
     }
     FUSE_TRY(check_mode(options, err));
+    double tolerance;
+    FUSE_TRY(tolerance_of(&tolerance, options->tol, err));
+    FUSE_TRY(tolerance_of(&tolerance, options->rtol, err));
     FUSE_TRY(check_projection(options, err));
     enum fuse_dtype dtype;
     if (options->precision && strcmp(options->precision, "auto") != 0 && !precision_of(&dtype, options->precision))
@@ -274,6 +292,7 @@ static bool check(struct fuse_dist_program *program) {
     for (int i = 0; i < options->defines; i++)
         define[i] = (struct fuse_define){.name = options->define[i].name, .value = options->define[i].value};
     struct fuse_settings settings = {.define = define, .defines = options->defines};
+    struct fuse_error ignored = {0};
     if (program->weights) {
         settings.adapter = program->weights->adapters.at;
         settings.adapters = program->weights->adapters.n;
@@ -286,6 +305,10 @@ static bool check(struct fuse_dist_program *program) {
     settings.samples = is_estimating(options) ? options->samples : 0;
     settings.seed = options->seed;
     settings.finite = options->validate && strstr(options->validate, "finite");
+    settings.has_tolerance = options->tol || options->rtol;
+    if (tolerance_of(&settings.tolerance, options->tol, &ignored) != FUSE_OK ||
+        tolerance_of(&settings.relative, options->rtol, &ignored) != FUSE_OK)
+        settings.has_tolerance = false; /* not reached: options are looked at first */
     settings.has_precision = options->precision && strcmp(options->precision, "auto") != 0;
     if (settings.has_precision)
         (void)precision_of(&settings.precision, options->precision);
@@ -593,11 +616,11 @@ static const char *program_digest(struct fuse_dist_program *program) {
     return fuse_arena_printf(program->arena, "fnv1a64:%016llx", (unsigned long long)digest);
 }
 
-/* Turns that a recursion may take. One of facts ends when no tuple is new; one of values that get better and better may not,
+/* Turns that a recursion of rules may take. One of facts ends when no tuple is new; one of values that get better and better may not,
  * and is given up when it has had a turn for each of its cells. */
 static int64_t most_turns(const struct fuse_dist_program *program) {
     const struct fuse_dist_options *options = &program->options;
-    int64_t most = 10000;
+    int64_t most = MOST_ROUNDS;
     if (is_single(options) || options->max_iters > 0)
         return is_single(options) ? 1 : options->max_iters;
     for (int o = 0; o < program->ir.ops.n; o++) {
@@ -646,6 +669,9 @@ static enum fuse_status run(struct fuse_dist_program *program, struct fuse_error
         .symbols = program->symbols,
         .iteration = {.max_turns = most_turns(program),
                       .may_stop_early = options->allow_nonconverged || is_single(options),
+                      .max_rounds = is_single(options)       ? 1
+                                    : options->max_iters > 0 ? options->max_iters
+                                                             : MOST_ROUNDS,
                       .is_naive = options->fixpoint && strcmp(options->fixpoint, "naive") == 0},
         .prints = prints != 0,
         .print = comm->rank == 0 ? program->options.print : NULL,
@@ -659,7 +685,7 @@ static enum fuse_status run(struct fuse_dist_program *program, struct fuse_error
             fuse_progress_new(program->arena, program->plan, program->options.progress, program->options.context);
     enum fuse_status st = fuse_execute(&request, &program->report, err);
     if (st == FUSE_OK && program->report.stopped_early && !is_single(options))
-        warn_of_early_stop(program, request.iteration.max_turns);
+        warn_of_early_stop(program, options->max_iters > 0 ? options->max_iters : MOST_ROUNDS);
     if (st != FUSE_OK && comm->size > 1 && err->rank >= 0)
         fuse_note(err, program->job->local_size < comm->size ? "on rank %d of %d, host %s" : "on rank %d of %d",
                   err->rank, comm->size, err->host);

@@ -120,6 +120,7 @@ static void close_all(struct fuse_exec *exec) {
     free(exec->place);
     free(exec->logic);
     free(exec->own);
+    free(exec->moves);
 }
 
 /* ---- walking the plan ----------------------------------------------------------------------------------------- */
@@ -153,6 +154,7 @@ static void run_step(struct fuse_exec *exec, int number) {
     case FUSE_STEP_MAP: fuse_exec_compute(exec, step); break;
     case FUSE_STEP_WRITE: fuse_exec_write(exec, step); break;
     case FUSE_STEP_PRINT: fuse_exec_print(exec, step); break;
+    case FUSE_STEP_SETTLE: fuse_exec_settle_tensor(exec, step); break;
     }
 }
 
@@ -176,6 +178,20 @@ static int64_t turns_to_border(const struct fuse_plan *plan, const struct fuse_r
     return loop->turns / borders > 0 ? loop->turns / borders : 1;
 }
 
+static enum fuse_status run_region(struct fuse_exec *exec, int number, struct fuse_error *err);
+
+/* A failure that is not yet everybody's ends the loop at the end of a turn, where it becomes so. */
+static enum fuse_status run_until(struct fuse_exec *exec, const struct fuse_region *loop, struct fuse_error *err) {
+    bool is_settled = false;
+    for (int64_t turns = 1; !is_settled; turns++) {
+        for (int i = 0; i < loop->count; i++)
+            FUSE_TRY(run_region(exec, exec->plan->child.at[loop->first + i], err));
+        is_settled = fuse_exec_is_settled(exec, loop, turns);
+        exec->rounds++;
+    }
+    return border(exec, err);
+}
+
 static enum fuse_status run_region(struct fuse_exec *exec, int number, struct fuse_error *err) {
     const struct fuse_plan *plan = exec->plan;
     const struct fuse_region *region = &plan->regions.at[number];
@@ -183,6 +199,8 @@ static enum fuse_status run_region(struct fuse_exec *exec, int number, struct fu
         run_step(exec, region->step);
         return FUSE_OK;
     }
+    if (region->kind == FUSE_REGION_LOOP && region->loop == FUSE_LOOP_UNTIL)
+        return run_until(exec, region, err);
     int64_t turns = turns_to_border(plan, region);
     enum fuse_status status = FUSE_OK;
     fuse_exec_panels_begin(exec, region);
@@ -271,6 +289,7 @@ static enum fuse_status share_report(struct fuse_exec *exec, struct fuse_exec_re
     report->file_bytes_max = most[n++];
     report->file_bytes_total = total[2 * FUSE_PHASES];
     report->rule_turns = exec->derived.turns;
+    report->rounds = exec->rounds;
     report->derived = exec->derived.derived;
     report->rule_sent_bytes = exec->derived.sent_bytes;
     report->rule_bytes = exec->derived.peak_bytes;
@@ -291,8 +310,9 @@ enum fuse_status fuse_execute(const struct fuse_exec_request *request, struct fu
     exec.place = calloc(ops, sizeof *exec.place);
     exec.logic = calloc(ops, sizeof *exec.logic);
     exec.own = calloc((size_t)request->plan->buffers.n + 1, sizeof *exec.own);
+    exec.moves = calloc(ops + 1, sizeof *exec.moves);
     enum fuse_status status = FUSE_OK;
-    if (!exec.source || !exec.sink || !exec.format || !exec.place || !exec.logic || !exec.own)
+    if (!exec.source || !exec.sink || !exec.format || !exec.place || !exec.logic || !exec.own || !exec.moves)
         status = fuse_fail(err, FUSE_EMEMORY, "out of memory");
     if (status == FUSE_OK)
         status = open_local(&exec, err);

@@ -42,6 +42,7 @@ struct fuse_exec_request {
     struct {
         int64_t max_turns;   /* of one stratum of rules; 0: no limit */
         bool may_stop_early; /* what was derived until then is the result, instead of DIVERGED */
+        int64_t max_rounds;  /* the same of tensors: a recursion whose values move until they are settled */
         bool is_naive;       /* everything is joined in every turn: for comparison */
     } iteration;
     /* Receives what `export` prints, on rank 0 only. prints: the same on every rank, false when nobody listens. */
@@ -67,8 +68,9 @@ struct fuse_exec_report {
     int64_t resident_bytes; /* high-water of the busiest rank's resident set, from the system */
     int64_t rule_turns, derived,
         rule_sent_bytes;                      /* turns of rules, contributions derived, bytes between ranks for it */
+    int64_t rounds;                           /* turns of recursions of tensors */
     int64_t rule_bytes;                       /* most that rules held on the busiest rank */
-    bool stopped_early;                       /* some rules were not at their fixpoint */
+    bool stopped_early;                       /* a recursion was not at its fixpoint */
     int64_t file_bytes_max, file_bytes_total; /* read from sources: by the busiest rank, by all */
     int64_t blas_calls, packed_bytes, kernel_calls; /* of the busiest rank */
 };

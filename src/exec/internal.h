@@ -55,6 +55,8 @@ struct fuse_exec {
         uint64_t until[2]; /* what `queue` must have done before a half may be written */
     } flight[FUSE_PLAN_FLIGHTS];
     struct fuse_logic_report derived; /* sums over all rules */
+    int64_t *moves; /* [1 + ops] bits of the F64 that tells how far the tensor of FIXPOINT o - 1 still moves */
+    int64_t rounds; /* turns of all recursions of tensors */
 };
 
 /* Keeps the first failure; the rank goes on in the schedule. */
@@ -133,6 +135,14 @@ bool fuse_exec_rows_open(struct fuse_exec_rows *reader, const struct fuse_exec *
 enum fuse_status fuse_exec_rows_next(struct fuse_exec_rows *reader, struct fuse_exec *exec,
                                      struct fuse_error *err) FUSE_CHECKED;
 void fuse_exec_rows_close(struct fuse_exec_rows *reader, const struct fuse_exec *exec);
+
+/* ---- turns.c ---- */
+
+/* Notes how far the tensor of a SETTLE step's operation still moves. */
+void fuse_exec_settle_tensor(struct fuse_exec *exec, const struct fuse_step *step);
+/* Collective; ends turn number `turns` of a loop, from 1: true when it was the last one, because all is settled, because that
+ * was enough, or because the run has failed, which is sticky. */
+bool fuse_exec_is_settled(struct fuse_exec *exec, const struct fuse_region *loop, int64_t turns);
 
 /* ---- derive.c ---- */
 

@@ -110,8 +110,9 @@ void fuse_ir_forward(struct fuse_ir *ir) {
     bool *copied = FUSE_NEW_ARRAY(ir->arena, bool, ir->values.n);
     for (int i = 0; i < ir->ops.n; i++) {
         struct fuse_op *op = ir->ops.at[i];
-        /* A sink reads what it writes as it lies, and so do rules their dense inputs: these stay tensors of their own. */
-        bool reads_whole = op->kind == FUSE_OP_SINK || op->kind == FUSE_OP_SPARSIFY;
+        /* A sink reads what it writes as it lies, rules their dense inputs, and a recursion what its tensors become, which is
+         * there until all of them have been replaced: these stay tensors of their own. */
+        bool reads_whole = op->kind == FUSE_OP_SINK || op->kind == FUSE_OP_SPARSIFY || op->kind == FUSE_OP_FIXPOINT;
         for (int k = 0; !reads_whole && k < op->inputs; k++) {
             struct fuse_use *use = &op->input[k];
             if (!copied[use->value])

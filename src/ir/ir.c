@@ -63,6 +63,19 @@ int64_t fuse_relation_most(const struct fuse_ir *ir, int value, const struct fus
     return most;
 }
 
+int *fuse_ir_recursions(const struct fuse_ir *ir, struct fuse_arena *arena) {
+    int *of = FUSE_NEW_ARRAY(arena, int, ir->ops.n + 1);
+    for (int o = 0; o < ir->ops.n; o++) {
+        const struct fuse_op *op = ir->ops.at[o];
+        of[o] = op->kind == FUSE_OP_CARRY || op->kind == FUSE_OP_FIXPOINT ? op->until : -1;
+        for (int k = 0; k < op->inputs && of[o] < 0; k++) {
+            int maker = ir->values.at[op->input[k].value].op;
+            of[o] = ir->ops.at[maker]->kind == FUSE_OP_FIXPOINT ? -1 : of[maker];
+        }
+    }
+    return of;
+}
+
 int64_t fuse_value_elems(const struct fuse_value *value) {
     int64_t elems = 1;
     for (int a = 0; a < value->rank; a++)

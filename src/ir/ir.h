@@ -24,12 +24,19 @@
  *            inputs of one are united. out, a BOOL relation of rank 0, stands for all relations of the rules together; only
  *            DERIVED reads it.
  *   DERIVED  out = relation number `derived` of the RULES that input[0] stands for.
+ *   CARRY    out = what a tensor that depends on itself is when a turn of its recursion begins: body, which reads nothing, in
+ *            the first one. All operations that depend on it, up to FIXPOINTs, are computed in every turn.
+ *   FIXPOINT out = the tensor after the last turn. input[0] is its CARRY, and input[1] what it becomes in a turn, which has
+ *            the same extents and dtype; both are read through the identity. input[2], F64 of rank 0, says how that went: not
+ *            above 0 when the tensor is settled, else how far it still moves; FUSE_UNTIL_OVERFLOW when a number has become
+ *            infinite, and infinite when one has become NaN. CARRYs and FIXPOINTs of one recursion have one number `until`,
+ *            and its FIXPOINTs are neighbours. A turn is the last one when all of them are settled.
  *   SINK     a file, or, without path, the export of the tensor that `part` names; one input read through the identity,
  *            whose indices are the input's axes; no output.
  *
  * A relation is read by JOINs, by SOURCEs, and before fuse_ir_order by EINSUMs, one in each, as input[0], and by RULES; one
  * that is DERIVED by SINKs too. Where a relation is read whole (SOURCE, RULES, DERIVED), its accesses have no index. Later
- * kinds (loops) add rows here and cases in the passes that care. Local and pure. */
+ * kinds (steps) add rows here and cases in the passes that care. Local and pure. */
 #ifndef FUSE_IR_IR_H
 #define FUSE_IR_IR_H
 
@@ -42,6 +49,8 @@
 #include "core/scalar.h"
 #include "core/text.h"
 
+#define FUSE_UNTIL_OVERFLOW 1.7976931348623157e308 /* the largest F64 */
+
 enum fuse_storage { FUSE_STORAGE_DENSE, FUSE_STORAGE_RELATION };
 
 enum fuse_op_kind {
@@ -53,6 +62,8 @@ enum fuse_op_kind {
     FUSE_OP_SPARSIFY,
     FUSE_OP_RULES,
     FUSE_OP_DERIVED,
+    FUSE_OP_CARRY,
+    FUSE_OP_FIXPOINT,
     FUSE_OP_SINK
 };
 
@@ -85,7 +96,7 @@ struct fuse_op {
     const char *index_name[FUSE_MAX_AXES]; /* for printing; unique within the operation */
     int out_index[FUSE_MAX_AXES];          /* per axis of out */
     enum fuse_reduce reduce;               /* MAP, JOIN; EINSUM has SUM; NONE when nothing is projected */
-    const struct fuse_scalar *body;        /* MAP, JOIN */
+    const struct fuse_scalar *body;        /* MAP, JOIN, CARRY */
     const char *owner;                     /* the tensor whose equation it is from; NULL: a sink. For messages */
     const char *overflow, *overflow_hint;  /* MAP: what an integer overflow in it stands for; NULL: itself */
     const char *path, *part;               /* SOURCE, SINK: as the program says it (not resolved) */
@@ -102,6 +113,7 @@ struct fuse_op {
     const struct fuse_rules *rules; /* RULES */
     const int *feed;                /* RULES: [inputs] relations of the rules */
     int derived;                    /* DERIVED */
+    int until;                      /* CARRY, FIXPOINT */
 };
 
 struct fuse_ir {
@@ -130,6 +142,9 @@ static inline bool fuse_is_relation(const struct fuse_ir *ir, int value) {
 static inline bool fuse_is_derived(const struct fuse_ir *ir, int value) {
     return ir->ops.at[ir->values.at[value].op]->kind == FUSE_OP_DERIVED;
 }
+
+/* Per operation the recursion in whose turns it is computed, CARRYs and FIXPOINTs included, or -1. In the arena. */
+int *fuse_ir_recursions(const struct fuse_ir *ir, struct fuse_arena *arena);
 
 /* Elements and bytes of a value as if it were dense; saturating. */
 int64_t fuse_value_elems(const struct fuse_value *value);

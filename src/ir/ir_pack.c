@@ -183,6 +183,7 @@ static void pack_op(struct fuse_pack *pack, struct fuse_op *op, const struct fus
     if (op->rules)
         pack_feed(pack, op);
     FUSE_PACK(pack, op->derived, 0, MOST);
+    FUSE_PACK(pack, op->until, 0, MOST);
     pack_scanned(pack, op, probed);
     if (op->kind == FUSE_OP_LITERAL)
         pack_literal(pack, op, out);

@@ -205,6 +205,21 @@ void fuse_ir_print_op(struct fuse_text *text, const struct fuse_ir *ir, int numb
         add_value_name(text, ir, op->input[0].value);
         fuse_text_add(text, " %s", producer_rules(ir, op)->relation[op->derived].name);
         break;
+    case FUSE_OP_CARRY:
+        fuse_text_add(text, "carry %d", op->until);
+        add_indices(text, ir, op);
+        fuse_text_add(text, " : ");
+        fuse_scalar_print(text, op->body);
+        break;
+    case FUSE_OP_FIXPOINT:
+        fuse_text_add(text, "fixpoint %d of ", op->until);
+        add_value_name(text, ir, op->input[0].value);
+        fuse_text_add(text, " -> ");
+        add_value_name(text, ir, op->input[1].value);
+        fuse_text_add(text, " until ");
+        add_value_name(text, ir, op->input[2].value);
+        fuse_text_add(text, " <= 0");
+        break;
     case FUSE_OP_SINK: break;
     }
 }

@@ -165,6 +165,8 @@ static bool is_same_op(const struct fuse_ir *ir, const struct fuse_op *a, const 
     case FUSE_OP_SPARSIFY: return true;
     case FUSE_OP_DERIVED: return a->derived == b->derived;
     case FUSE_OP_RULES:
+    case FUSE_OP_CARRY:
+    case FUSE_OP_FIXPOINT:
     case FUSE_OP_SINK: break;
     }
     return false;

@@ -66,7 +66,8 @@ static bool may_begin_at(const struct fuse_op *op, int index, int64_t begin) {
  * and all of an axis that cannot shrink. */
 static void settle_box(struct fuse_box *box, const struct fuse_ir *ir, const struct fuse_op *op) {
     const struct fuse_value *value = &ir->values.at[op->out];
-    bool is_whole = fuse_value_elems(value) == 0 || value->storage == FUSE_STORAGE_RELATION;
+    bool is_whole = fuse_value_elems(value) == 0 || value->storage == FUSE_STORAGE_RELATION ||
+                    op->kind == FUSE_OP_CARRY || op->kind == FUSE_OP_FIXPOINT;
     for (int a = 0; a < value->rank; a++) {
         if (box->lo[a] > box->hi[a]) {
             box->lo[a] = 0;

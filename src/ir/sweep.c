@@ -3,6 +3,24 @@
 
 #include "ir/rewrite.h"
 
+static bool is_fixpoint_of(const struct fuse_ir *ir, int number, int until) {
+    return number >= 0 && number < ir->ops.n && ir->ops.at[number]->kind == FUSE_OP_FIXPOINT &&
+           ir->ops.at[number]->until == until;
+}
+
+/* The tensors of a recursion need each other: its FIXPOINTs, which are neighbours, live and die together. */
+static bool is_needed(const struct fuse_ir *ir, const bool *needed, int number) {
+    const struct fuse_op *op = ir->ops.at[number];
+    bool is = op->out < 0 || needed[op->out];
+    if (op->kind != FUSE_OP_FIXPOINT)
+        return is;
+    while (is_fixpoint_of(ir, number - 1, op->until))
+        number--;
+    for (; is_fixpoint_of(ir, number, op->until) && !is; number++)
+        is = needed[ir->ops.at[number]->out];
+    return is;
+}
+
 void fuse_ir_sweep(struct fuse_ir *ir) {
     int ops = ir->ops.n;
     struct fuse_op **op = ir->ops.at;
@@ -11,9 +29,12 @@ void fuse_ir_sweep(struct fuse_ir *ir) {
     int *number = FUSE_NEW_ARRAY(ir->arena, int, ir->values.n);
 
     for (int i = ops - 1; i >= 0; i--)
-        if (op[i]->out < 0 || needed[op[i]->out])
+        if (is_needed(ir, needed, i)) {
+            if (op[i]->out >= 0)
+                needed[op[i]->out] = true;
             for (int k = 0; k < op[i]->inputs; k++)
                 needed[op[i]->input[k].value] = true;
+        }
 
     struct fuse_ir kept = {.arena = ir->arena};
     for (int i = 0; i < ops; i++) {

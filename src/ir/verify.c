@@ -289,6 +289,40 @@ static enum fuse_status verify_derived(struct verifier *v) {
     return is_of(&v->ir->values.at[op->out], &rules->relation[op->derived]) ? FUSE_OK : broken(v, "another relation");
 }
 
+/* Input `input` is read through the identity, and is like the output. */
+static bool is_like_output(const struct verifier *v, int input) {
+    const struct fuse_op *op = v->op;
+    const struct fuse_use *use = &op->input[input];
+    const struct fuse_value *in = &v->ir->values.at[use->value], *out = &v->ir->values.at[op->out];
+    bool is = in->dtype == out->dtype && in->rank == out->rank && use->access.rank == out->rank;
+    for (int a = 0; is && a < out->rank; a++)
+        is = use->access.at[a].index == a && use->access.at[a].stride == 1 && use->access.at[a].offset == 0 &&
+             in->extent[a] == out->extent[a];
+    return is;
+}
+
+static enum fuse_status verify_recursion(struct verifier *v) {
+    const struct fuse_op *op = v->op;
+    const struct fuse_value *out = &v->ir->values.at[op->out];
+    bool is_carry = op->kind == FUSE_OP_CARRY;
+    if (op->until < 0 || op->inputs != (is_carry ? 0 : 3) || op->indices != out->rank ||
+        out->storage != FUSE_STORAGE_DENSE)
+        return broken(v, "recursion %d, %d inputs, %d indices", op->until, op->inputs, op->indices);
+    FUSE_TRY(verify_projection(v));
+    for (int a = 0; a < out->rank; a++)
+        if (op->out_index[a] != a)
+            return broken(v, "axis %d is another one", a);
+    if (is_carry)
+        return verify_map(v);
+    const struct fuse_op *carry = v->ir->ops.at[v->ir->values.at[op->input[0].value].op];
+    const struct fuse_value *moves = &v->ir->values.at[op->input[2].value];
+    if (carry->kind != FUSE_OP_CARRY || carry->until != op->until)
+        return broken(v, "what it begins with is not carried");
+    if (!is_like_output(v, 0) || !is_like_output(v, 1) || moves->rank != 0 || moves->dtype != FUSE_F64)
+        return broken(v, "inputs of another form");
+    return FUSE_OK;
+}
+
 static enum fuse_status verify_op(struct verifier *v) {
     const struct fuse_op *op = v->op;
     if ((unsigned)op->kind > FUSE_OP_SINK)
@@ -318,6 +352,8 @@ static enum fuse_status verify_op(struct verifier *v) {
     case FUSE_OP_SPARSIFY: return verify_sparsify(v);
     case FUSE_OP_RULES: return verify_rules(v);
     case FUSE_OP_DERIVED: return verify_derived(v);
+    case FUSE_OP_CARRY:
+    case FUSE_OP_FIXPOINT: return verify_recursion(v);
     default: break;
     }
     FUSE_TRY(verify_projection(v));

@@ -235,7 +235,7 @@ static bool must_be_finite(const struct fuse_checker *c, enum fuse_dtype dtype) 
     return c->settings.finite && fuse_dtype_class(dtype) == FUSE_CLASS_REAL;
 }
 
-static bool lower_tensor(struct fuse_checker *c, struct fuse_tensor *tensor) {
+bool fuse_lower_tensor(struct fuse_checker *c, struct fuse_tensor *tensor) {
     struct fuse_lowering whole, part;
     struct fuse_cells all = {0};
     enum fuse_dtype compute = fuse_dtype_compute(tensor->type.dtype);
@@ -279,7 +279,8 @@ static bool lower_tensor(struct fuse_checker *c, struct fuse_tensor *tensor) {
         tensor->value =
             fuse_emit_map(&whole, all.value, axes, tensor->rank, 0, FUSE_REDUCE_NONE, tensor->type.dtype, tensor->name);
     }
-    if (tensor->value >= 0 && must_be_finite(c, tensor->type.dtype) && !whole.failed)
+    /* What becomes of a recursion is looked at in every turn of it. */
+    if (tensor->value >= 0 && must_be_finite(c, tensor->type.dtype) && !whole.failed && !tensor->recursive)
         tensor->value = emit_finite(&whole, tensor->value, axes, tensor->name);
     return !whole.failed;
 }
@@ -408,6 +409,25 @@ static void spread_to(struct fuse_checker *c, int level) {
     }
 }
 
+static bool mentions_bad(const struct fuse_checker *c, const struct fuse_tensor *tensor) {
+    bool bad = tensor->bad;
+    for (int e = 0; e < tensor->contributions.n; e++) {
+        const struct fuse_equation *eq = c->equations.at[tensor->contributions.at[e]];
+        for (int m = 0; m < eq->mentions.n; m++)
+            bad |= c->tensors.at[eq->mentions.at[m]]->bad;
+    }
+    return bad;
+}
+
+/* The tensors of a recursion stand together; from place k of the order on. */
+static int count_members(const struct fuse_checker *c, int k) {
+    const struct fuse_tensor *tensor = c->tensors.at[c->order.at[k]];
+    int n = 1;
+    while (tensor->recursive && k + n < c->order.n && c->tensors.at[c->order.at[k + n]]->component == tensor->component)
+        n++;
+    return n;
+}
+
 /* Types and operations of the tensors that are needed, or of the others. */
 static void lower_tensors(struct fuse_checker *c, bool needed) {
     int level = -1;
@@ -420,15 +440,18 @@ static void lower_tensors(struct fuse_checker *c, bool needed) {
         }
         if (tensor->derived || tensor->needed != needed || tensor->bad)
             continue;
-        for (int e = 0; e < tensor->contributions.n; e++) {
-            const struct fuse_equation *eq = c->equations.at[tensor->contributions.at[e]];
-            for (int m = 0; m < eq->mentions.n; m++)
-                tensor->bad |= c->tensors.at[eq->mentions.at[m]]->bad;
+        int members = count_members(c, k);
+        for (int j = k; j < k + members; j++)
+            tensor->bad |= mentions_bad(c, c->tensors.at[c->order.at[j]]);
+        if (tensor->recursive) {
+            fuse_lower_recursion(c, &c->order.at[k], members, tensor->bad);
+            k += members - 1;
+            continue;
         }
         if (tensor->bad)
             continue;
         fuse_type_tensor(c, tensor);
-        if (!lower_tensor(c, tensor))
+        if (!fuse_lower_tensor(c, tensor))
             tensor->bad = true;
     }
 }

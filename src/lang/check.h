@@ -75,6 +75,7 @@ struct fuse_tensor {
     int value;               /* in the IR, -1 before it is lowered */
     int component;           /* tensors that depend on each other share one */
     bool recursive;          /* it depends on itself */
+    bool local;              /* of a call of a fn: a part of the expression that calls */
     /* Rules derive it: it is a relation, whose tuples are found when the program runs. */
     bool derived;
     int level; /* rules of one level are evaluated together, after what is dense on that level */

@@ -163,6 +163,7 @@ static void add_carried(void *context, const char *name) {
 
 static void set_carried(struct fuse_checker *c, struct fuse_tensor *tensor, const struct fuse_instance *instance,
                         uint64_t set) {
+    tensor->local = true;
     tensor->carried_name = FUSE_NEW_ARRAY(c->arena, const char *, FUSE_MAX_AXES);
     for (int k = 0; k < instance->carried; k++)
         if (set & FUSE_BIT(k))
@@ -206,6 +207,7 @@ static void bind_formal(struct fuse_resolver *r, struct fuse_instance *instance,
     struct fuse_tensor *tensor = fuse_add_tensor(c, instance->block, formal, outer.n + item->lhs.n);
     struct fuse_equation *eq = fuse_add_equation(c, item, r->eq->block, FUSE_EQUATION_EXPR);
     tensor->boolean = formal->boolean;
+    tensor->local = true;
     /* Its axes in the order of the equation's left side: what is carried already, what is carried from here on, its own. */
     tensor->carried_name = FUSE_NEW_ARRAY(c->arena, const char *, FUSE_MAX_AXES);
     for (int k = 0; k < outer.n; k++)

@@ -78,6 +78,10 @@ struct fuse_settings {
     bool demand; /* queries are computed, sinks and exports of the program are not */
     /* Monte-Carlo projection: real sums over more points than this are estimated from so many; 0: all are exact. */
     int64_t samples, seed;
+    /* A recursion of sums is at its end when no cell x moves by more than tolerance + relative |x| in a turn; without, both are
+     * 1e-6. */
+    bool has_tolerance;
+    double tolerance, relative;
     bool finite; /* infinities and NaN in a tensor or sink are errors of the run */
     enum fuse_dtype
         precision; /* of all reals: F16, BF16, F32 or F64; without, files keep theirs and literals are F32 */

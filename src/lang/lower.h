@@ -137,9 +137,16 @@ int fuse_lower_counted(struct fuse_checker *c, int value);
 /* A reference, or its support, in a rule's value or guard. */
 struct fuse_term *fuse_lower_rule_reference(struct fuse_lowering *l, const struct fuse_node *ref, bool support);
 
+/* ---- lower_recursion.c ------------------------------------------------------------------------------------------- */
+
+/* Tensors that depend on themselves through sums; with bad, all of them become so. */
+void fuse_lower_recursion(struct fuse_checker *c, const int *member, int members, bool bad);
+
 /* ---- assemble.c ------------------------------------------------------------------------------------------------- */
 
 void fuse_open_equation(struct fuse_lowering *l, struct fuse_checker *c, struct fuse_equation *eq);
+/* The value of a tensor whose contributions have types. */
+bool fuse_lower_tensor(struct fuse_checker *c, struct fuse_tensor *tensor);
 /* The dense value of a source. */
 int fuse_lower_source(struct fuse_lowering *l, const struct fuse_tensor *tensor, bool alone);
 

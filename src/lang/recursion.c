@@ -161,27 +161,12 @@ static void check_kind(struct fuse_checker *c, const struct fuse_tensor *tensor)
             }
         }
     }
-    if (first->bad || tensor->boolean || tensor->assign == FUSE_ASSIGN_MIN || tensor->assign == FUSE_ASSIGN_MAX)
+    if (first->bad || tensor->boolean || tensor->assign == FUSE_ASSIGN_MIN || tensor->assign == FUSE_ASSIGN_MAX ||
+        tensor->assign == FUSE_ASSIGN_SUM)
         return;
-    struct fuse_diagnostic *d;
-    if (tensor->assign == FUSE_ASSIGN_SUM) {
-        struct fuse_text text = {.arena = c->arena};
-        for (int e = 0; e < tensor->contributions.n && text.bytes == 0; e++) {
-            const struct fuse_equation *eq = c->equations.at[tensor->contributions.at[e]];
-            for (int m = 0; m < eq->mentions.n && text.bytes == 0; m++)
-                if (is_member(c, tensor, eq->mentions.at[m])) {
-                    fuse_text_add(&text, "%s (line %d) -> ", tensor->name, line_of(c, eq->item->span));
-                    add_way(c, &text, eq->mentions.at[m], eq->tensor);
-                }
-        }
-        fuse_complain(c, first->item->lhs.name_span,
-                      "'%s' depends on itself (%s): recursion of sums is part of the language but cannot be run yet",
-                      tensor->name, text.at);
-    } else {
-        d = fuse_complain(c, first->item->lhs.name_span, "'%s' is defined with %s and depends on itself", tensor->name,
-                          kind_of(tensor));
-        fuse_advise(c, d, "a recursion is all Boolean, all min=, all max=, or all sums");
-    }
+    struct fuse_diagnostic *d = fuse_complain(
+        c, first->item->lhs.name_span, "'%s' is defined with %s and depends on itself", tensor->name, kind_of(tensor));
+    fuse_advise(c, d, "a recursion is all Boolean, all min=, all max=, or all sums");
     first->bad = true;
 }
 
@@ -197,7 +182,8 @@ void fuse_check_recursion(struct fuse_checker *c) {
             told = tensor->component;
             continue;
         }
-        for (int e = 0; e < tensor->contributions.n; e++)
+        /* Of sums nothing needs to get better: they are assigned again and again. */
+        for (int e = 0; e < tensor->contributions.n && (tensor->boolean || tensor->assign != FUSE_ASSIGN_SUM); e++)
             check_equation(c, c->equations.at[tensor->contributions.at[e]], tensor);
     }
 }

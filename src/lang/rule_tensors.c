@@ -71,7 +71,7 @@ static bool are_bound(const struct fuse_checker *c, const struct fuse_equation *
 static bool is_derived(const struct fuse_checker *c, const struct fuse_tensor *tensor) {
     int most = 0;
     if (tensor->recursive)
-        return true;
+        return tensor->boolean || tensor->assign == FUSE_ASSIGN_MIN || tensor->assign == FUSE_ASSIGN_MAX;
     if (!tensor->boolean || fuse_tensor_relation(c, tensor) != FUSE_NO_RELATION)
         return false;
     for (int k = 0; k < tensor->contributions.n; k++) {

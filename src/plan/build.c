@@ -119,14 +119,16 @@ void fuse_build_add_file_staging(struct build *b, struct fuse_step *step, int bu
     step->pinned = fuse_build_add_bytes(b, 's', FUSE_MEM_PINNED, 2 * half);
 }
 
-static void add_region(struct build *b, struct fuse_region region) {
-    fuse_vec_push(b->plan->arena, &b->plan->regions, region);
+void fuse_build_add_region(struct build *b, int region) {
     if (b->loop >= 0) {
-        fuse_vec_push(b->plan->arena, &b->body, b->plan->regions.n - 1);
-    } else {
-        fuse_vec_push(b->plan->arena, &b->top, b->plan->regions.n - 1);
-        b->position++;
+        fuse_vec_push(b->plan->arena, &b->body, region);
+        return;
     }
+    if (b->recursion >= 0 && !b->hoists)
+        fuse_vec_push(b->plan->arena, &b->turn, region);
+    else
+        fuse_vec_push(b->plan->arena, &b->top, region);
+    b->position += !b->hoists;
 }
 
 void fuse_build_add_step(struct build *b, struct fuse_step *step) {
@@ -138,7 +140,9 @@ void fuse_build_add_step(struct build *b, struct fuse_step *step) {
     for (int k = 0; k < FUSE_MAX_INPUTS; k++)
         use_buffer(b, step->in[k]);
     fuse_vec_push(b->plan->arena, &b->plan->steps, *step);
-    add_region(b, (struct fuse_region){.kind = FUSE_REGION_STEP, .step = b->plan->steps.n - 1});
+    fuse_vec_push(b->plan->arena, &b->plan->regions,
+                  ((struct fuse_region){.kind = FUSE_REGION_STEP, .step = b->plan->steps.n - 1}));
+    fuse_build_add_region(b, b->plan->regions.n - 1);
 }
 
 /* Opens a loop region; steps added until close_loop are its body. Its number is known from the start, so that holdings
@@ -159,8 +163,7 @@ void fuse_build_close_loop(struct build *b) {
     for (int i = 0; i < b->body.n; i++)
         fuse_vec_push(b->plan->arena, &b->plan->child, b->body.at[i]);
     b->loop = -1;
-    fuse_vec_push(b->plan->arena, &b->top, number);
-    b->position++;
+    fuse_build_add_region(b, number);
 }
 
 struct fuse_holding fuse_build_layout_holding(int value, const struct fuse_layout *layout) {
@@ -283,7 +286,7 @@ static int last_of_chain(const struct fuse_plan *plan, int position) {
 void fuse_plan_build(struct fuse_plan *plan, const struct fuse_plan_effort *effort,
                      const struct fuse_plan_choice *choice) {
     const struct fuse_ir *ir = plan->ir;
-    struct build b = {.plan = plan, .effort = effort, .choice = choice, .loop = -1, .chain = -1};
+    struct build b = {.plan = plan, .effort = effort, .choice = choice, .loop = -1, .chain = -1, .recursion = -1};
     b.value_buffer = FUSE_NEW_ARRAY(plan->arena, int, ir->values.n + 1);
     b.first = FUSE_NEW_ARRAY(plan->arena, int, ir->values.n + 1);
     b.last = FUSE_NEW_ARRAY(plan->arena, int, ir->values.n + 1);
@@ -306,6 +309,10 @@ void fuse_plan_build(struct fuse_plan *plan, const struct fuse_plan_effort *effo
         if (plan->chain[o] >= 0) {
             int last = last_of_chain(plan, at);
             fuse_build_emit_chain(&b, at, last);
+            at = last;
+        } else if (plan->recursion[o] >= 0) {
+            int last = fuse_plan_recursion_end(plan, at);
+            fuse_build_emit_recursion(&b, at, last);
             at = last;
         } else if (kind == FUSE_OP_EINSUM || kind == FUSE_OP_MAP || kind == FUSE_OP_JOIN) {
             fuse_build_emit_operation(&b, o);

@@ -17,6 +17,11 @@ struct build {
     int loop;                       /* region number of that loop, or -1 */
     int chain;                      /* whose loop it is, or -1 */
     int64_t *received[FUSE_PHASES]; /* [ranks] bytes so far */
+    int recursion;                  /* whose turns are being built, or -1 */
+    int turns_position;             /* the position that its turns begin with */
+    int other_position;             /* in them while steps go before them, and the reverse */
+    FUSE_VEC(int) turn;             /* regions of a turn */
+    bool hoists;                    /* steps go before the turns */
     FUSE_VEC(int) gathered;         /* MOVE steps whose results may serve later operations too */
 };
 
@@ -38,6 +43,8 @@ void fuse_build_double_panels(struct build *b, int buffer, int resident);
 void fuse_build_add_file_staging(struct build *b, struct fuse_step *step, int buffer);
 /* Prices a step, gives it staging, and appends it to the loop that is open or to the top. */
 void fuse_build_add_step(struct build *b, struct fuse_step *step);
+/* A region becomes part of the loop that is open, of the turn, or of the top. */
+void fuse_build_add_region(struct build *b, int region);
 /* Opens a loop region; steps added until close_loop are its body. Its number is known from the start, so that holdings
  * can refer to it. */
 int fuse_build_open_loop(struct build *b, struct fuse_region loop);
@@ -81,6 +88,16 @@ void fuse_build_sparsify(struct build *b, int op);
 void fuse_build_rules(struct build *b, int op);
 /* A sink of a derived relation. */
 void fuse_build_list(struct build *b, int op);
+
+/* ---- build_recursion.c ---- */
+
+/* The operations at positions first .. last of plan->order, a recursion, as one loop. */
+void fuse_build_emit_recursion(struct build *b, int first, int last);
+/* true when turns are being built and the value is the same in all of them. */
+bool fuse_build_is_constant(const struct build *b, int value);
+/* What is the same in all turns is brought once, before them: when turns are being built, steps go there from now on, or
+ * no longer. Returns what was before. */
+bool fuse_build_hoist(struct build *b, bool hoists);
 
 /* ---- build_chain.c ---- */
 

@@ -37,7 +37,8 @@ static int64_t alive_bytes(const struct build *b, int number) {
     const struct fuse_plan *plan = b->plan;
     int64_t bytes = 0;
     for (int v = 0; v < plan->ir->values.n; v++)
-        if (b->value_buffer[v] >= 0 && !plan->inner[v] && b->last[v] >= plan->position[number])
+        if (b->value_buffer[v] >= 0 && !plan->inner[v] && b->last[v] >= plan->position[number] &&
+            plan->ir->ops.at[plan->ir->values.at[v].op]->kind != FUSE_OP_FIXPOINT) /* it is its CARRY */
             bytes = fuse_sat_add(bytes, plan->buffers.at[b->value_buffer[v]].bytes);
     return bytes;
 }
@@ -214,6 +215,12 @@ static int gathered_in_turn(const struct build *b, const struct fuse_holding *ne
     return -1;
 }
 
+/* In turns of a recursion, what is the same in all of them is gathered once; that costs memory, so it is for programs that
+ * have enough. */
+static bool stays_over_turns(const struct build *b, int value) {
+    return fuse_build_is_constant(b, value) && b->effort->budget_bytes == INT64_MAX;
+}
+
 int fuse_build_gather_input(struct build *b, int number, int k, int loop, int cut) {
     struct fuse_plan *plan = b->plan;
     const struct fuse_use *use = &plan->ir->ops.at[number]->input[k];
@@ -234,8 +241,10 @@ int fuse_build_gather_input(struct build *b, int number, int k, int loop, int cu
                                               : -1;
     if (before >= 0)
         return before;
+    bool hoisted = fuse_build_hoist(b, loop < 0 && stays_over_turns(b, use->value));
     move.to = fuse_build_add_buffer(b, 'g', &move.need);
     fuse_build_add_step(b, &move);
+    (void)fuse_build_hoist(b, hoisted);
     if (loop < 0)
         fuse_vec_push(b->plan->arena, &b->gathered, b->plan->steps.n - 1);
     return move.to;
@@ -276,6 +285,10 @@ static void compute(struct build *b, int number, int to, int64_t out_bytes) {
         if (fuse_is_relation(plan->ir, v))
             continue;
         gather[k].needed = fuse_build_needs_gather(b, number, k);
+        if (gather[k].needed && stays_over_turns(b, v)) {
+            step.in[k] = fuse_build_gather_input(b, number, k, -1, -1);
+            gather[k].needed = false;
+        }
         struct fuse_holding need = {
             .kind = FUSE_HOLDING_NEED, .value = v, .layout = *partition, .op = number, .input = k, .loop = -1};
         gather[k].bytes = fuse_sat_mul(fuse_holding_max_elems(plan, &need), fuse_build_dtype_bytes(b, v));

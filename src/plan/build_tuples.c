@@ -151,6 +151,7 @@ int fuse_build_tuples(struct build *b, int number) {
     if (before >= 0)
         return before;
     struct fuse_plan *plan = b->plan;
+    bool hoisted = fuse_build_hoist(b, true);
     struct fuse_tuples t = fuse_plan_tuples(plan, number, &plan->partition[number]);
     bool device = fuse_build_tensor_kind(b) == FUSE_MEM_DEVICE;
     bool derived = fuse_is_derived(plan->ir, plan->ir->ops.at[number]->input[0].value);
@@ -170,5 +171,6 @@ int fuse_build_tuples(struct build *b, int number) {
         step.pinned = fuse_build_add_bytes(b, 's', FUSE_MEM_PINNED, t.bytes);
     step.to = fuse_build_add_bytes(b, 't', fuse_build_tensor_kind(b), t.bytes);
     fuse_build_add_step(b, &step);
+    (void)fuse_build_hoist(b, hoisted);
     return step.to;
 }

@@ -182,8 +182,8 @@ static bool join(struct growth *g, int number, int index) {
     const struct fuse_op *op = op_at(g, number);
     if (g->index[number] >= 0)
         return g->index[number] == index;
-    /* What a chain makes is split along its slabs; a layout that somebody wants may not be. */
-    if (g->plan->chain[number] >= 0 || op->extent[index] != g->extent ||
+    /* What a chain makes is split along its slabs; a layout that somebody wants may not be. A recursion is a loop already. */
+    if (g->plan->chain[number] >= 0 || g->plan->recursion[number] >= 0 || op->extent[index] != g->extent ||
         (op->out >= 0 && g->plan->ir->values.at[op->out].pin > 0))
         return false;
     for (int k = 0; k < op->inputs; k++) {
@@ -263,8 +263,9 @@ static bool grow_stream(struct growth *g, int value, int op, int axis) {
 
 struct ordering {
     struct fuse_plan *plan;
-    bool *done, *open; /* [ops]; [chains] being emitted */
-    int *last;         /* [chains] member */
+    int *block;        /* [ops] a chain, or chains.n + a recursion; -1: neither */
+    bool *done, *open; /* [ops]; [blocks] being emitted */
+    int *last;         /* [blocks] member */
     int first;         /* operations before this one are done */
     int n;
     bool possible;
@@ -272,30 +273,30 @@ struct ordering {
 
 static void emit(struct ordering *o, int op);
 
-/* What the members of a chain need comes first, in program order, then the members. */
-static void emit_chain(struct ordering *o, int chain) {
+/* What the members of a chain or recursion need comes first, in program order, then the members. */
+static void emit_block(struct ordering *o, int block) {
     struct fuse_plan *plan = o->plan;
     const struct fuse_ir *ir = plan->ir;
-    if (o->open[chain]) {
+    if (o->open[block]) {
         o->possible = false;
         return;
     }
-    o->open[chain] = true;
+    o->open[block] = true;
     while (o->done[o->first])
         o->first++;
-    int first = o->first, last = o->last[chain];
+    int first = o->first, last = o->last[block];
     bool *needed = FUSE_NEW_ARRAY(plan->arena, bool, last - first + 1);
     for (int i = last; i >= first; i--)
-        for (int k = 0; (needed[i - first] || plan->chain[i] == chain) && k < ir->ops.at[i]->inputs; k++) {
+        for (int k = 0; (needed[i - first] || o->block[i] == block) && k < ir->ops.at[i]->inputs; k++) {
             int maker = ir->values.at[ir->ops.at[i]->input[k].value].op;
             if (maker >= first)
                 needed[maker - first] = true;
         }
     for (int i = first; i <= last && o->possible; i++)
-        if (needed[i - first] && plan->chain[i] != chain)
+        if (needed[i - first] && o->block[i] != block)
             emit(o, i);
     for (int i = first; i <= last && o->possible; i++)
-        if (plan->chain[i] == chain) {
+        if (o->block[i] == block) {
             o->done[i] = true;
             plan->order[o->n++] = i;
         }
@@ -304,25 +305,32 @@ static void emit_chain(struct ordering *o, int chain) {
 static void emit(struct ordering *o, int op) {
     if (o->done[op] || !o->possible)
         return;
-    if (o->plan->chain[op] >= 0) {
-        emit_chain(o, o->plan->chain[op]);
+    if (o->block[op] >= 0) {
+        emit_block(o, o->block[op]);
         return;
     }
     o->done[op] = true;
     o->plan->order[o->n++] = op;
 }
 
-/* Program order, but for chains that stand together. false when two chains need each other. */
+/* Program order, but for chains and recursions that stand together. false when two of them need each other. */
 static bool put_in_order(struct fuse_plan *plan) {
     int ops = plan->ir->ops.n;
     struct fuse_arena_mark mark = fuse_arena_mark(plan->arena);
     struct ordering o = {.plan = plan, .possible = true};
+    int blocks = plan->chains.n;
+    o.block = FUSE_NEW_ARRAY(plan->arena, int, ops + 1);
+    for (int i = 0; i < ops; i++) {
+        bool turns = plan->recursion[i] >= 0;
+        o.block[i] = turns ? plan->chains.n + plan->recursion[i] : plan->chain[i];
+        blocks = o.block[i] >= blocks ? o.block[i] + 1 : blocks;
+    }
     o.done = FUSE_NEW_ARRAY(plan->arena, bool, ops + 1);
-    o.open = FUSE_NEW_ARRAY(plan->arena, bool, plan->chains.n + 1);
-    o.last = FUSE_NEW_ARRAY(plan->arena, int, plan->chains.n + 1);
+    o.open = FUSE_NEW_ARRAY(plan->arena, bool, blocks + 1);
+    o.last = FUSE_NEW_ARRAY(plan->arena, int, blocks + 1);
     for (int i = 0; i < ops; i++)
-        if (plan->chain[i] >= 0)
-            o.last[plan->chain[i]] = i;
+        if (o.block[i] >= 0)
+            o.last[o.block[i]] = i;
     for (int i = 0; i < ops; i++)
         emit(&o, i);
     for (int i = 0; i < o.n; i++)
@@ -581,6 +589,7 @@ static bool settle_sources(struct growth *g) {
 void fuse_plan_find_chains(struct fuse_plan *plan, const struct fuse_chain_limits *limits) {
     const struct fuse_ir *ir = plan->ir;
     struct growth g = {.plan = plan, .limits = limits};
+    plan->recursion = fuse_ir_recursions(ir, plan->arena);
     plan->chain = FUSE_NEW_ARRAY(plan->arena, int, ir->ops.n + 1);
     plan->slab_index = FUSE_NEW_ARRAY(plan->arena, int, ir->ops.n + 1);
     plan->order = FUSE_NEW_ARRAY(plan->arena, int, ir->ops.n + 1);

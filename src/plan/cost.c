@@ -517,6 +517,7 @@ void fuse_cost_step(const struct fuse_plan *plan, struct fuse_step *step, int64_
     case FUSE_STEP_RULES: /* how long they take depends on the data */
     case FUSE_STEP_LIST:
     case FUSE_STEP_LITERAL:
+    case FUSE_STEP_SETTLE:
     case FUSE_STEP_PRINT: break;
     }
 }

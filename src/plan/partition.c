@@ -204,6 +204,30 @@ int fuse_plan_partitions(struct fuse_layout *out, int limit, const struct fuse_p
     return count;
 }
 
+int fuse_plan_recursion_end(const struct fuse_plan *plan, int position) {
+    int recursion = plan->recursion[plan->order[position]];
+    while (position + 1 < plan->ir->ops.n && plan->recursion[plan->order[position + 1]] == recursion)
+        position++;
+    return position;
+}
+
+/* What a recursion does not make is there from its begin to its end, and what it carries is what it ends with. */
+static void extend_over_turns(const struct fuse_plan *plan, int *first, int *last, int begin, int end) {
+    const struct fuse_ir *ir = plan->ir;
+    for (int at = begin; at <= end; at++) {
+        const struct fuse_op *op = ir->ops.at[plan->order[at]];
+        for (int k = 0; k < op->inputs; k++) {
+            int v = op->input[k].value, maker = ir->values.at[v].op;
+            if (plan->recursion[maker] == plan->recursion[plan->order[at]] && ir->ops.at[maker]->kind != FUSE_OP_CARRY)
+                continue;
+            first[v] = first[v] > begin ? begin : first[v];
+            last[v] = last[v] < end ? end : last[v];
+        }
+        if (op->kind == FUSE_OP_FIXPOINT && last[op->out] > last[op->input[0].value])
+            last[op->input[0].value] = last[op->out];
+    }
+}
+
 void fuse_plan_lifetime(const struct fuse_plan *plan, int *first, int *last) {
     const struct fuse_ir *ir = plan->ir;
     for (int v = 0; v < ir->values.n; v++) {
@@ -219,4 +243,44 @@ void fuse_plan_lifetime(const struct fuse_plan *plan, int *first, int *last) {
     for (int v = 0; v < ir->values.n; v++)
         if (first[v] == ir->ops.n)
             first[v] = plan->position[ir->values.at[v].op];
+    for (int at = 0; at < ir->ops.n; at++)
+        if (plan->recursion[plan->order[at]] >= 0) {
+            int end = fuse_plan_recursion_end(plan, at);
+            extend_over_turns(plan, first, last, at, end);
+            at = end;
+        }
+}
+
+void fuse_plan_list_users(const struct fuse_plan *plan, int **begins, int **users) {
+    const struct fuse_ir *ir = plan->ir;
+    int uses = 0;
+    for (int o = 0; o < ir->ops.n; o++)
+        uses += ir->ops.at[o]->inputs;
+    int *user = *users = FUSE_NEW_ARRAY(plan->arena, int, uses + 1);
+    int *user_begin = *begins = FUSE_NEW_ARRAY(plan->arena, int, ir->values.n + 2);
+    for (int o = 0; o < ir->ops.n; o++)
+        for (int k = 0; k < ir->ops.at[o]->inputs; k++)
+            user_begin[ir->ops.at[o]->input[k].value + 2]++;
+    for (int v = 0; v < ir->values.n; v++)
+        user_begin[v + 2] += user_begin[v + 1];
+    for (int o = 0; o < ir->ops.n; o++)
+        for (int k = 0; k < ir->ops.at[o]->inputs; k++) {
+            /* an operation that reads a value twice is listed once */
+            int v = ir->ops.at[o]->input[k].value;
+            bool again = false;
+            for (int j = 0; j < k; j++)
+                again |= ir->ops.at[o]->input[j].value == v;
+            user[user_begin[v + 1]++] = again ? -1 : o;
+        }
+    /* close the gaps */
+    int at = 0, begin = 0;
+    for (int v = 0; v < ir->values.n; v++) {
+        int end = user_begin[v + 1];
+        user_begin[v] = at;
+        for (int u = begin; u < end; u++)
+            if (user[u] >= 0)
+                user[at++] = user[u];
+        begin = end;
+    }
+    user_begin[ir->values.n] = at;
 }

@@ -176,6 +176,7 @@ enum fuse_step_kind {
     FUSE_STEP_PRINT,  /* rank 0 prints a small tensor, or a summary of a large one */
     FUSE_STEP_FEED, /* input `input` of the RULES operation `op` -> its rules: rows of files, what other rules derived, or the
                          cells of the dense value in `from`, under `have` */
+    FUSE_STEP_SETTLE, /* FIXPOINT `op`: how far its tensor still moves, `from` under `have`, for the loop's end of turn */
     FUSE_STEP_RULES, /* evaluates the rules of operation `op` */
     FUSE_STEP_LIST   /* the tuples of the sink's relation -> its file, or rank 0 prints some of them */
 };
@@ -192,7 +193,7 @@ struct fuse_step {
     int input;                      /* FEED */
     int in[FUSE_MAX_INPUTS];        /* CONTRACT, MAP, JOIN: buffers */
     struct fuse_layout partition;   /* CONTRACT, MAP, JOIN, TUPLES: of the iteration space */
-    int loop;                       /* the loop region around the step, or -1 */
+    int loop;                       /* the loop region around the step, or -1; see UNTIL */
     int cut;                        /* CONTRACT, MAP, JOIN in a loop: the index that its turns cut */
     bool accumulate; /* CONTRACT, MAP, JOIN in a loop over a projected index: turns after the first add */
     int64_t slices; /* CONTRACT, MAP: kernels that a turn is cut into while the next panel is on its way; 0 or 1: one */
@@ -211,15 +212,18 @@ struct fuse_step {
 
 enum fuse_region_kind { FUSE_REGION_SEQ, FUSE_REGION_STEP, FUSE_REGION_LOOP };
 /* PANEL: one operation, whose operands arrive in panels of one index. SLAB: file ranges piece by piece, or a chain of
- * operations along one axis that they share. */
-enum fuse_loop_kind { FUSE_LOOP_PANEL, FUSE_LOOP_SLAB };
+ * operations along one axis that they share. UNTIL: the recursion of FIXPOINT `op`, until every SETTLE of a turn finds its
+ * tensor settled; other loops may be in it. It cuts nothing: its turn, whose number is not known, is one turn in all
+ * figures, and steps and holdings do not name it. */
+enum fuse_loop_kind { FUSE_LOOP_PANEL, FUSE_LOOP_SLAB, FUSE_LOOP_UNTIL };
 
 struct fuse_region {
     enum fuse_region_kind kind;
     int step;         /* STEP */
     int first, count; /* SEQ, LOOP: children are plan->child[first .. first + count) */
     enum fuse_loop_kind loop;
-    int op, index; /* PANEL: the index of the operation that is cut; SLAB: of the first of a chain, or -1 */
+    int op,
+        index; /* PANEL: the index of the operation that is cut; SLAB: of the first of a chain, or -1; UNTIL: index -1 */
     struct fuse_layout partition; /* PANEL: of that operation */
     int skew_input; /* PANEL: ranks start at their own block of this input's resident layout along the index; -1 none */
     struct fuse_layout skew_layout;
@@ -298,6 +302,7 @@ struct fuse_plan {
     struct fuse_layout *partition; /* [ops] */
     int *order, *position;         /* [ops] execution order; chains stand together */
     FUSE_VEC(struct fuse_chain) chains;
+    int *recursion;          /* [ops] the recursion that turns it, or -1; they stand together too */
     int *chain, *slab_index; /* [ops] the chain it belongs to and its index along the axis, or -1 */
     int *slab_axis;          /* [values] axis along the chain that makes it, or -1 (also when a chain sums it away) */
     bool *inner;             /* [values] used in its chain only: exists as slabs */

@@ -141,10 +141,19 @@ static bool is_staging(const struct checker *c, const struct fuse_step *s, int64
            c->plan->buffers.at[s->pinned].kind == FUSE_MEM_PINNED;
 }
 
+/* One value that lies in two ways, or what a turn of a recursion ends and begins with. */
+static bool is_one_tensor(const struct checker *c, const struct fuse_step *s) {
+    const struct fuse_op *op = c->ir->ops.at[s->op];
+    if (s->have.value == s->need.value)
+        return true;
+    return s->kind == FUSE_STEP_MOVE && op->kind == FUSE_OP_FIXPOINT && s->need.value == op->input[0].value &&
+           s->have.value == op->input[1].value;
+}
+
 static bool is_exchange(const struct checker *c, const struct fuse_step *s) {
     bool reduces = s->kind == FUSE_STEP_REDUCE;
     int source = reduces ? s->to : s->from;
-    if (!is_holding(c, &s->have) || !is_holding(c, &s->need) || s->have.value != s->need.value)
+    if (!is_holding(c, &s->have) || !is_holding(c, &s->need) || !is_one_tensor(c, s))
         return false;
     if (!is_for(c, source, s->have.value) || !holds(c, s->to, &s->need))
         return false;
@@ -233,10 +242,13 @@ static bool is_step(const struct checker *c, const struct fuse_step *s) {
     case FUSE_STEP_MOVE:
     case FUSE_STEP_REDUCE: return is_exchange(c, s);
     case FUSE_STEP_CONTRACT: return op->kind == FUSE_OP_EINSUM && op->inputs <= 2 && is_computation(c, s, op);
-    case FUSE_STEP_MAP: return op->kind == FUSE_OP_MAP && is_computation(c, s, op);
+    case FUSE_STEP_MAP: return (op->kind == FUSE_OP_MAP || op->kind == FUSE_OP_CARRY) && is_computation(c, s, op);
     case FUSE_STEP_JOIN: return op->kind == FUSE_OP_JOIN && is_computation(c, s, op);
     case FUSE_STEP_TUPLES: return is_tuples(c, s, op);
     case FUSE_STEP_FEED: return is_feed(c, s, op);
+    case FUSE_STEP_SETTLE:
+        return op->kind == FUSE_OP_FIXPOINT && s->have.value == op->input[2].value && s->loop < 0 &&
+               is_file_step(c, s, s->from, &s->have);
     case FUSE_STEP_RULES: return op->kind == FUSE_OP_RULES && s->loop < 0;
     case FUSE_STEP_LIST: return op->kind == FUSE_OP_SINK && fuse_is_relation(c->ir, op->input[0].value) && s->loop < 0;
     case FUSE_STEP_WRITE:
@@ -274,11 +286,15 @@ static enum fuse_status walk(struct checker *c, int number, int depth) {
             return broken(c, "step %d cannot be run", region->step);
         return FUSE_OK;
     }
-    bool is_loop = region->kind == FUSE_REGION_LOOP;
-    if (depth > 1 || (is_loop && region->turns < 1) || region->first > plan->child.n - region->count ||
-        (is_loop && region->count == 0) || (!is_loop && depth > 0))
+    bool is_loop = region->kind == FUSE_REGION_LOOP, is_until = is_loop && region->loop == FUSE_LOOP_UNTIL;
+    if (depth > 2 || (is_until && depth > 1) || (is_loop && region->turns < 1) ||
+        region->first > plan->child.n - region->count || (is_loop && region->count == 0) || (!is_loop && depth > 0))
         return broken(c, "region %d has no such children", number);
-    if (is_loop && region->op >= 0) {
+    if (is_until) {
+        if (region->op < 0 || region->op >= c->ir->ops.n || c->ir->ops.at[region->op]->kind != FUSE_OP_FIXPOINT ||
+            region->turns != 1)
+            return broken(c, "loop %d has no end", number);
+    } else if (is_loop && region->op >= 0) {
         const struct fuse_op *op = region->op < c->ir->ops.n ? c->ir->ops.at[region->op] : NULL;
         if (!op || region->index < 0 || region->index >= op->indices ||
             !is_layout(c, &region->partition, op->indices) || region->skew_input >= op->inputs)
@@ -294,16 +310,16 @@ static enum fuse_status walk(struct checker *c, int number, int depth) {
     int flights = 0;
     for (int i = 0; i < region->count; i++) {
         int child = plan->child.at[region->first + i];
-        c->loop = is_loop ? number : -1;
-        if (is_loop && (child >= plan->regions.n || plan->regions.at[child].kind != FUSE_REGION_STEP))
+        c->loop = is_loop && !is_until ? number : -1;
+        if (is_loop && !is_until && (child >= plan->regions.n || plan->regions.at[child].kind != FUSE_REGION_STEP))
             return broken(c, "loop %d has more than steps in it", number);
         FUSE_TRY(walk(c, child, depth + 1));
-        if (is_loop && plan->steps.at[plan->regions.at[child].step].kind == FUSE_STEP_MOVE)
+        if (is_loop && !is_until && plan->steps.at[plan->regions.at[child].step].kind == FUSE_STEP_MOVE)
             flights += plan->buffers.at[plan->steps.at[plan->regions.at[child].step].to].resident >= 0;
     }
     if (flights > FUSE_PLAN_FLIGHTS)
         return broken(c, "loop %d brings too many panels at once", number);
-    if (is_loop && !is_cut(c, region))
+    if (is_loop && !is_until && !is_cut(c, region))
         return broken(c, "loop %d turns too often", number);
     return FUSE_OK;
 }

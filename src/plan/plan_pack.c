@@ -104,7 +104,7 @@ static void pack_region(struct fuse_pack *pack, struct fuse_region *region, int 
     FUSE_PACK(pack, region->step, -1, MOST);
     FUSE_PACK(pack, region->first, 0, MOST);
     FUSE_PACK(pack, region->count, 0, MOST);
-    FUSE_PACK(pack, region->loop, 0, FUSE_LOOP_SLAB);
+    FUSE_PACK(pack, region->loop, 0, FUSE_LOOP_UNTIL);
     FUSE_PACK(pack, region->op, -1, MOST);
     FUSE_PACK(pack, region->index, -1, FUSE_MAX_AXES - 1);
     pack_layout(pack, &region->partition, dims);
@@ -157,12 +157,14 @@ static void pack_decisions(struct fuse_pack *pack, struct fuse_plan *plan) {
     FUSE_PACK_ARRAY(pack, plan->partition, struct fuse_layout, ops + 1);
     FUSE_PACK_ARRAY(pack, plan->order, int, ops + 1);
     FUSE_PACK_ARRAY(pack, plan->position, int, ops + 1);
+    FUSE_PACK_ARRAY(pack, plan->recursion, int, ops + 1);
     FUSE_PACK_ARRAY(pack, plan->chain, int, ops + 1);
     FUSE_PACK_ARRAY(pack, plan->slab_index, int, ops + 1);
     for (int o = 0; o < ops; o++) {
         pack_layout(pack, &plan->partition[o], dims);
         FUSE_PACK(pack, plan->order[o], 0, ops - 1);
         FUSE_PACK(pack, plan->position[o], 0, ops - 1);
+        FUSE_PACK(pack, plan->recursion[o], -1, MOST);
         FUSE_PACK(pack, plan->chain[o], -1, MOST);
         FUSE_PACK(pack, plan->slab_index[o], -1, FUSE_MAX_AXES - 1);
     }

@@ -41,8 +41,8 @@ static void print_holding(struct fuse_text *text, const struct fuse_plan *plan, 
     }
 }
 
-static const char *const step_name[] = {"read", "literal", "move",  "reduce", "contract", "map", "tuples",
-                                        "join", "write",   "print", "feed",   "rules",    "list"};
+static const char *const step_name[] = {"read", "literal", "move",  "reduce", "contract", "map",   "tuples",
+                                        "join", "write",   "print", "feed",   "settle",   "rules", "list"};
 
 /* The rules stratum by stratum, and what a rank may hold of them. */
 static void print_rules(struct fuse_text *text, const struct fuse_plan *plan, const struct fuse_op *op) {
@@ -110,6 +110,10 @@ static void print_step(struct fuse_text *text, const struct fuse_plan *plan, int
             print_holding(text, plan, &step->have);
         }
         break;
+    case FUSE_STEP_SETTLE:
+        print_value_name(text, plan, step->have.value);
+        fuse_text_add(text, " of all ranks, until it is not above 0");
+        break;
     case FUSE_STEP_RULES: print_rules(text, plan, op); break;
     case FUSE_STEP_LIST:
         print_value_name(text, plan, op->input[0].value);
@@ -148,6 +152,20 @@ static bool is_ahead(const struct fuse_plan *plan, const struct fuse_region *loo
     return any;
 }
 
+/* The tensors of a recursion. */
+static void print_until(struct fuse_text *text, const struct fuse_plan *plan, const struct fuse_region *loop,
+                        int indent) {
+    const struct fuse_ir *ir = plan->ir;
+    int until = ir->ops.at[loop->op]->until;
+    fuse_text_add(text, "%*sloop     until", indent, "");
+    for (int o = 0, n = 0; o < ir->ops.n; o++)
+        if (ir->ops.at[o]->kind == FUSE_OP_FIXPOINT && ir->ops.at[o]->until == until) {
+            fuse_text_add(text, n++ ? ", " : " ");
+            print_value_name(text, plan, ir->ops.at[o]->out);
+        }
+    fuse_text_add(text, " moves no more; bytes and flops are those of one turn\n");
+}
+
 static void print_region(struct fuse_text *text, const struct fuse_plan *plan, int number, int indent) {
     const struct fuse_region *region = &plan->regions.at[number];
     if (region->kind == FUSE_REGION_STEP) {
@@ -155,7 +173,9 @@ static void print_region(struct fuse_text *text, const struct fuse_plan *plan, i
         return;
     }
     if (region->kind == FUSE_REGION_LOOP) {
-        if (region->loop == FUSE_LOOP_PANEL)
+        if (region->loop == FUSE_LOOP_UNTIL)
+            print_until(text, plan, region, indent);
+        else if (region->loop == FUSE_LOOP_PANEL)
             fuse_text_add(text, "%*sloop     panel(%s) %lld turns%s%s\n", indent, "",
                           plan->ir->ops.at[region->op]->index_name[region->index], (long long)region->turns,
                           region->owners > 0        ? ", each rank from its own block on, blocks in rotation"

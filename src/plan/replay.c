@@ -169,7 +169,7 @@ static enum fuse_status move_to(struct replay *r, const struct fuse_step *step, 
                 if (source->element != element_number(value, at) ||
                     source->terms != complete_terms(r, step->have.value))
                     return wrong(r, step, from, "a message carries an element that is not there yet");
-                *target = *source;
+                *target = (struct cell){source->element, complete_terms(r, step->need.value)};
             }
         }
     }
@@ -283,7 +283,7 @@ static enum fuse_status compute(struct replay *r, const struct fuse_step *step, 
     return FUSE_OK;
 }
 
-/* Rules are fed with what every rank has of a dense value, which must be finished. */
+/* Rules are fed with what every rank has of a dense value, which must be finished; so must what ends a recursion. */
 static enum fuse_status feed(struct replay *r, const struct fuse_step *step, int rank) {
     struct fuse_box box[FUSE_MAX_RANGE_BOXES];
     int64_t at[FUSE_MAX_AXES];
@@ -363,7 +363,7 @@ static enum fuse_status run_turn(struct replay *r, const struct fuse_step *step)
             FUSE_TRY(compute(r, step, rank));
         else if (step->kind == FUSE_STEP_WRITE)
             FUSE_TRY(write_out(r, step, rank));
-        else if (step->kind == FUSE_STEP_FEED && step->from >= 0)
+        else if ((step->kind == FUSE_STEP_FEED && step->from >= 0) || step->kind == FUSE_STEP_SETTLE)
             FUSE_TRY(feed(r, step, rank));
     }
     return FUSE_OK;
@@ -394,9 +394,21 @@ static enum fuse_status check_read(const struct replay *r, const struct fuse_ste
     return FUSE_OK;
 }
 
+static enum fuse_status run_region(struct replay *r, int number);
+
+/* Two turns of a recursion: what the first leaves is what the second begins with. */
+static enum fuse_status run_until(struct replay *r, const struct fuse_region *region) {
+    enum fuse_status status = FUSE_OK;
+    for (int i = 0; i < 2 * region->count && status == FUSE_OK; i++)
+        status = run_region(r, r->plan->child.at[region->first + i % region->count]);
+    return status;
+}
+
 static enum fuse_status run_region(struct replay *r, int number) {
     const struct fuse_plan *plan = r->plan;
     const struct fuse_region *region = &plan->regions.at[number];
+    if (region->kind == FUSE_REGION_LOOP && region->loop == FUSE_LOOP_UNTIL)
+        return run_until(r, region);
     int ranks = plan->mesh.ranks;
     int steps = region->kind == FUSE_REGION_LOOP ? region->count : 1;
     int64_t turns = region->kind == FUSE_REGION_LOOP ? region->turns : 1;

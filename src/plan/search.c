@@ -13,6 +13,7 @@
 
 #define MAX_PARTITIONS 2048
 #define SWEEPS 2
+#define TURNS 64    /* that a recursion is reckoned to take */
 #define HIDDEN 4096 /* what passes at the side of something slower counts for this part of its price */
 
 /* First keep to the memory budget, then be fast, then be small. */
@@ -91,6 +92,18 @@ static bool follows_users(const struct search *s, int value) {
 static int64_t turns_of(const struct search *s, int op) {
     int chain = s->plan->chain[op];
     return chain < 0 ? 1 : s->plan->chains.at[chain].turns;
+}
+
+/* How often an operation is carried out: that of a recursion in every turn. */
+static int64_t repeats(const struct search *s, int op) {
+    return s->plan->recursion[op] >= 0 && s->plan->ir->ops.at[op]->kind != FUSE_OP_CARRY ? TURNS : 1;
+}
+
+/* How often it needs a value anew. */
+static int64_t brings(const struct search *s, int op, int value) {
+    return s->plan->recursion[op] >= 0 && s->plan->recursion[s->plan->ir->values.at[value].op] == s->plan->recursion[op]
+               ? TURNS
+               : 1;
 }
 
 /* What a rank holds of a value; of an inner one of a chain, a slab. */
@@ -298,7 +311,7 @@ static int64_t gather_ps(const struct search *s, int op, int input, const struct
     if (!is_there)
         result[0] = price_gather(s, op, input, partition, have, &result[1]);
     *held = result[1];
-    return result[0];
+    return fuse_sat_mul(result[0], brings(s, op, s->plan->ir->ops.at[op]->input[input].value));
 }
 
 static int64_t users_ps(const struct search *s, int value, const struct fuse_layout *layout, int except_op) {
@@ -311,6 +324,8 @@ static int64_t users_ps(const struct search *s, int value, const struct fuse_lay
         for (int k = 0; k < user->inputs; k++) {
             if (user->input[k].value != value)
                 continue;
+            if (user->kind == FUSE_OP_FIXPOINT && k == 0)
+                continue; /* it follows */
             if (user->kind == FUSE_OP_SINK)
                 time = fuse_sat_add(time, file_ps(s, value, layout, true));
             else
@@ -478,6 +493,31 @@ static const struct finish *finish_of(const struct search *s, int value, const s
     return finish;
 }
 
+/* What it costs in all turns of a recursion, and behind it, that a tensor is carried under a layout. */
+static int64_t carry_ps(const struct search *s, int carried, const struct fuse_layout *layout) {
+    int64_t time = 0, held;
+    for (int u = s->user_begin[carried]; u < s->user_begin[carried + 1]; u++) {
+        int op = s->user[u];
+        const struct fuse_op *fixpoint = s->plan->ir->ops.at[op];
+        if (fixpoint->kind != FUSE_OP_FIXPOINT || fixpoint->input[0].value != carried)
+            continue;
+        int next = fixpoint->input[1].value;
+        if (s->placed[next])
+            time = fuse_sat_add(time, gather_ps(s, op, 1, layout, &s->plan->layout[next], &held));
+        time = fuse_sat_add(time, users_ps(s, fixpoint->out, layout, -1));
+    }
+    return time;
+}
+
+/* What a recursion ends with lies as it is carried. */
+static void follow_carry(struct search *s, int number) {
+    struct fuse_plan *plan = s->plan;
+    const struct fuse_op *op = plan->ir->ops.at[number];
+    plan->partition[number] = plan->layout[op->out] = plan->layout[op->input[0].value];
+    s->choice[number].natural = s->choice[number].reduced = plan->partition[number];
+    s->decided[number] = s->placed[op->out] = true;
+}
+
 /* ---- one operation -------------------------------------------------------------------------------------------- */
 
 /* What a gathered operand occupies at the least, when it arrives in panels of its longest index. */
@@ -505,8 +545,8 @@ static struct price price_partition(const struct search *s, int number, const st
     const struct fuse_op *op = plan->ir->ops.at[number];
     int64_t budget = s->effort->budget_bytes, held_total = 0, dying = 0;
     int position = plan->position[number];
-    int64_t live = s->live[position];
-    struct price price = {0, compute_ps, 0};
+    int64_t live = s->live[position], times = repeats(s, number);
+    struct price price = {0, fuse_sat_mul(compute_ps, times), 0};
     for (int k = 0; k < op->inputs; k++) {
         int v = op->input[k].value;
         int64_t held = 0, block = 0;
@@ -535,10 +575,12 @@ static struct price price_partition(const struct search *s, int number, const st
     struct price lowest = {INT64_MAX, INT64_MAX, INT64_MAX};
     for (int i = 0; i < finish->options; i++) {
         struct price p = price;
-        p.time_ps = fuse_sat_add(p.time_ps, option[i].time_ps);
+        p.time_ps = fuse_sat_add(p.time_ps, fuse_sat_mul(option[i].time_ps, times));
         if (limit.over_bytes == 0 && p.time_ps > limit.time_ps)
             continue;
         p.time_ps = fuse_sat_add(p.time_ps, users_ps(s, op->out, &option[i].final, -1));
+        if (op->kind == FUSE_OP_CARRY)
+            p.time_ps = fuse_sat_add(p.time_ps, carry_ps(s, op->out, &option[i].final));
         int64_t final_bytes = option[i].final_bytes;
         bool two = !fuse_layout_equal(natural, &option[i].final);
         p.bytes = fuse_sat_add(natural_bytes, final_bytes);
@@ -562,7 +604,9 @@ static struct price price_partition(const struct search *s, int number, const st
 static void choose(struct search *s, int number) {
     struct fuse_plan *plan = s->plan;
     const struct fuse_op *op = plan->ir->ops.at[number];
-    if (op->kind != FUSE_OP_EINSUM && op->kind != FUSE_OP_MAP && op->kind != FUSE_OP_JOIN)
+    if (op->kind == FUSE_OP_FIXPOINT)
+        follow_carry(s, number);
+    if (op->kind != FUSE_OP_EINSUM && op->kind != FUSE_OP_MAP && op->kind != FUSE_OP_JOIN && op->kind != FUSE_OP_CARRY)
         return;
     /* While this operation chooses, sources that nobody else uses are free to move with it. */
     for (int k = 0; k < op->inputs; k++) {
@@ -596,7 +640,7 @@ static void choose(struct search *s, int number) {
         const struct fuse_layout *natural = i < 0 ? &s->choice[number].natural : &space->natural[i];
         int64_t compute_ps = i < 0 ? fuse_cost_compute_ps(plan, number, partition) : space->compute_ps[i];
         struct option option = best;
-        if (lowest.over_bytes == 0 && compute_ps > lowest.time_ps)
+        if (lowest.over_bytes == 0 && fuse_sat_mul(compute_ps, repeats(s, number)) > lowest.time_ps)
             continue;
         struct price price = price_partition(s, number, partition, natural, compute_ps, lowest, &option);
         if (cheaper(price, lowest)) {
@@ -673,46 +717,12 @@ static void place_shared(struct search *s) {
     }
 }
 
-static void list_users(struct search *s, struct fuse_arena *arena) {
-    const struct fuse_ir *ir = s->plan->ir;
-    int uses = 0;
-    for (int o = 0; o < ir->ops.n; o++)
-        uses += ir->ops.at[o]->inputs;
-    s->user = FUSE_NEW_ARRAY(arena, int, uses + 1);
-    s->user_begin = FUSE_NEW_ARRAY(arena, int, ir->values.n + 2);
-    for (int o = 0; o < ir->ops.n; o++)
-        for (int k = 0; k < ir->ops.at[o]->inputs; k++)
-            s->user_begin[ir->ops.at[o]->input[k].value + 2]++;
-    for (int v = 0; v < ir->values.n; v++)
-        s->user_begin[v + 2] += s->user_begin[v + 1];
-    for (int o = 0; o < ir->ops.n; o++)
-        for (int k = 0; k < ir->ops.at[o]->inputs; k++) {
-            /* an operation that reads a value twice is listed once */
-            int v = ir->ops.at[o]->input[k].value;
-            bool again = false;
-            for (int j = 0; j < k; j++)
-                again |= ir->ops.at[o]->input[j].value == v;
-            s->user[s->user_begin[v + 1]++] = again ? -1 : o;
-        }
-    /* close the gaps */
-    int at = 0, begin = 0;
-    for (int v = 0; v < ir->values.n; v++) {
-        int end = s->user_begin[v + 1];
-        s->user_begin[v] = at;
-        for (int u = begin; u < end; u++)
-            if (s->user[u] >= 0)
-                s->user[at++] = s->user[u];
-        begin = end;
-    }
-    s->user_begin[ir->values.n] = at;
-}
-
 /* Bytes of values alive around each operation, with undecided layouts taken as fully split. */
 static void estimate_live(struct search *s) {
     const struct fuse_ir *ir = s->plan->ir;
     memset(s->live, 0, sizeof *s->live * (size_t)(ir->ops.n + 1));
     for (int v = 0; v < ir->values.n; v++) {
-        if (fuse_is_relation(ir, v))
+        if (fuse_is_relation(ir, v) || producer(s, v)->kind == FUSE_OP_FIXPOINT) /* which is where its CARRY is */
             continue;
         int64_t bytes = is_small(s, v) ? fuse_value_bytes(&ir->values.at[v])
                         : s->placed[v] ? block_bytes(s, v, &s->plan->layout[v])
@@ -738,7 +748,7 @@ void fuse_plan_search(struct fuse_plan *plan, const struct fuse_plan_effort *eff
     s.first = FUSE_NEW_ARRAY(arena, int, ir->values.n + 1);
     s.last = FUSE_NEW_ARRAY(arena, int, ir->values.n + 1);
     s.live = FUSE_NEW_ARRAY(arena, int64_t, ir->ops.n + 1);
-    list_users(&s, arena);
+    fuse_plan_list_users(plan, &s.user_begin, &s.user);
     fuse_plan_lifetime(plan, s.first, s.last);
     classify(&s, arena);
     for (int v = 0; v < ir->values.n; v++) {

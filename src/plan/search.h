@@ -36,7 +36,12 @@ struct fuse_layout fuse_plan_project(const struct fuse_plan *plan, int op, int i
                                      const struct fuse_layout *partition);
 /* The layout of an operation's output under a partition, partial where projected indices are split. */
 struct fuse_layout fuse_plan_natural(const struct fuse_plan *plan, int op, const struct fuse_layout *partition);
+/* The position of the last operation of the recursion that has the one at `position`. */
+int fuse_plan_recursion_end(const struct fuse_plan *plan, int position);
 /* First and last position in plan->order at which a value is used (its own operation's if nobody uses it). */
 void fuse_plan_lifetime(const struct fuse_plan *plan, int *first, int *last);
+/* The operations that use value v are (*users)[(*begins)[v] .. (*begins)[v + 1]), one that reads it twice once. Taken from the
+ * plan's arena. */
+void fuse_plan_list_users(const struct fuse_plan *plan, int **begins, int **users);
 
 #endif

@@ -274,6 +274,31 @@ static void run_loop(struct state *s, const struct fuse_op *op) {
     }
 }
 
+/* The last FIXPOINT of a recursion, whose first turn has been run. */
+static void run_recursion(struct state *s, int last) {
+    const struct fuse_ir *ir = s->ir;
+    const struct fuse_op *op = ir->ops.at[last];
+    const int *recursion = fuse_ir_recursions(ir, s->arena);
+    if (last + 1 < ir->ops.n && recursion[last + 1] == op->until)
+        return;
+    for (bool settled = false; !settled;) {
+        settled = true;
+        for (int o = 0; o <= last; o++) {
+            const struct fuse_op *at = ir->ops.at[o];
+            if (at->kind != FUSE_OP_FIXPOINT || at->until != op->until)
+                continue;
+            size_t bytes = (size_t)fuse_value_bytes(&ir->values.at[at->out]);
+            settled &= !(read_element(s->data[at->input[2].value], FUSE_F64, 0).real > 0);
+            memcpy(s->data[at->input[0].value], s->data[at->input[1].value], bytes);
+            memcpy(s->data[at->out], s->data[at->input[1].value], bytes);
+        }
+        for (int o = 0; o < last && !settled; o++)
+            if (recursion[o] == op->until &&
+                (ir->ops.at[o]->kind == FUSE_OP_EINSUM || ir->ops.at[o]->kind == FUSE_OP_MAP))
+                run_loop(s, ir->ops.at[o]);
+    }
+}
+
 bool interpret(struct interpreted *out, struct fuse_arena *arena, const struct fuse_ir *ir) {
     struct state s = {.ir = ir, .arena = arena};
     *out = (struct interpreted){0};
@@ -294,7 +319,9 @@ bool interpret(struct interpreted *out, struct fuse_arena *arena, const struct f
         case FUSE_OP_RULES:
         case FUSE_OP_DERIVED: return false; /* random programs have no relations */
         case FUSE_OP_EINSUM:
+        case FUSE_OP_CARRY:
         case FUSE_OP_MAP: run_loop(&s, op); break;
+        case FUSE_OP_FIXPOINT: run_recursion(&s, i); break;
         case FUSE_OP_SINK:
             out->value[out->sinks] = &ir->values.at[op->input[0].value];
             out->sink[out->sinks++] = s.data[op->input[0].value];
