@@ -314,6 +314,12 @@ static enum fuse_status verify_recursion(struct verifier *v) {
             return broken(v, "axis %d is another one", a);
     if (is_carry)
         return verify_map(v);
+    for (int o = 0; o < v->number - 1; o++) {
+        const struct fuse_op *other = v->ir->ops.at[o], *next = v->ir->ops.at[o + 1];
+        if (other->kind == FUSE_OP_FIXPOINT && other->until == op->until &&
+            (next->kind != FUSE_OP_FIXPOINT || next->until != op->until))
+            return broken(v, "it stands apart from another one of its recursion");
+    }
     const struct fuse_op *carry = v->ir->ops.at[v->ir->values.at[op->input[0].value].op];
     const struct fuse_value *moves = &v->ir->values.at[op->input[2].value];
     if (carry->kind != FUSE_OP_CARRY || carry->until != op->until)

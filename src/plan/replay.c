@@ -416,6 +416,10 @@ static enum fuse_status run_region(struct replay *r, int number) {
     if (!sum)
         return fuse_fail(r->err, FUSE_EMEMORY, "no memory for the replay");
     enum fuse_status status = FUSE_OK;
+    for (int i = 0; i < steps; i++) { /* a loop in a recursion begins anew */
+        int child = region->kind == FUSE_REGION_LOOP ? plan->child.at[region->first + i] : number;
+        memset(&r->brought[plan->regions.at[child].step * ranks], 0, (size_t)ranks * sizeof *r->brought);
+    }
     for (r->turn = 0; r->turn < turns && status == FUSE_OK; r->turn++)
         for (int i = 0; i < steps && status == FUSE_OK; i++) {
             int child = region->kind == FUSE_REGION_LOOP ? plan->child.at[region->first + i] : number;

@@ -8,7 +8,6 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -246,11 +245,111 @@ static void test_streamed_programs_on_a_device(void **unused) {
     streamed_programs(50, true);
 }
 
+/* A CARRY, and the FIXPOINT that `next` leads it to. */
+static int build_carry(struct fuse_ir *ir, int rank, const int64_t *extent) {
+    struct build_body zero = {.arena = ir->arena};
+    body_real(&zero, FUSE_F64, 0);
+    int value =
+        build_map(ir, FUSE_F64, "abc" + 3 - rank, "abc" + 3 - rank, extent, 0, NULL, FUSE_REDUCE_NONE, body_end(&zero));
+    ir->ops.at[ir->values.at[value].op]->kind = FUSE_OP_CARRY;
+    return value;
+}
+
+static int build_moves(struct fuse_ir *ir, int before, int after, const char *indices) {
+    struct build_body body = {.arena = ir->arena};
+    int difference =
+        body_op(&body, FUSE_SCALAR_SUB, FUSE_F64, body_load(&body, 0, FUSE_F64), body_load(&body, 1, FUSE_F64), -1);
+    body_op(&body, FUSE_SCALAR_ABS, FUSE_F64, difference, -1, -1);
+    return build_map(ir, FUSE_F64, "", indices, ir->values.at[before].extent, 2,
+                     (struct build_use[]){{before, indices}, {after, indices}}, FUSE_REDUCE_MAX, body_end(&body));
+}
+
+static int build_fixpoint(struct fuse_ir *ir, int before, int after, int moves) {
+    const struct fuse_op *carry = ir->ops.at[ir->values.at[before].op];
+    struct fuse_op op = *carry;
+    struct fuse_use use[3] = {{before, fuse_access_identity(op.indices)},
+                              {after, fuse_access_identity(op.indices)},
+                              {moves, fuse_access_identity(0)}};
+    op.kind = FUSE_OP_FIXPOINT;
+    op.body = NULL;
+    op.inputs = 3;
+    op.input = use;
+    op.out = fuse_ir_add_value(ir, NULL, op.span, FUSE_F64, op.indices, carry->extent);
+    fuse_ir_add_op(ir, &op);
+    return op.out;
+}
+
+/* x = m x + b, y[i,j] = f(m[j,i], x[i + 1], y[j,i]), one member or both, before and behind other operations. */
+static void recursive_program(struct fuse_ir *ir, struct random_state *state) {
+    int64_t n = 2 + random_below(state, 30), square[2] = {n, n};
+    bool two = random_below(state, 2), turned = random_below(state, 2);
+    int m = build_source(ir, "m", FUSE_F64, 2, square), b = build_source(ir, "b", FUSE_F64, 1, square);
+    struct build_body sum = {.arena = ir->arena}, three = {.arena = ir->arena};
+    body_op(&sum, FUSE_SCALAR_ADD, FUSE_F64, body_load(&sum, 0, FUSE_F64), body_load(&sum, 1, FUSE_F64), -1);
+    int product =
+        body_op(&three, FUSE_SCALAR_MUL, FUSE_F64, body_load(&three, 0, FUSE_F64), body_load(&three, 1, FUSE_F64), -1);
+    body_op(&three, FUSE_SCALAR_ADD, FUSE_F64, product, body_load(&three, 2, FUSE_F64), -1);
+    if (random_below(state, 2))
+        m = build_product(ir, FUSE_F64, "ij", "ijk", (int64_t[]){n, n, n}, 2,
+                          (struct build_use[]){{m, "ik"}, {m, "kj"}});
+    int x = build_carry(ir, 1, square), y = two ? build_carry(ir, 2, square) : -1;
+    int mx =
+        build_product(ir, FUSE_F64, "i", "ij", square, 2, (struct build_use[]){{m, turned ? "ji" : "ij"}, {x, "j"}});
+    int next = build_map(ir, FUSE_F64, "i", "i", square, 2, (struct build_use[]){{mx, "i"}, {b, "i"}}, FUSE_REDUCE_NONE,
+                         body_end(&sum));
+    int moves = build_moves(ir, x, next, "c"), later = -1, later_moves = -1;
+    if (two) {
+        later = build_map(ir, FUSE_F64, "ij", "ij", square, 3, (struct build_use[]){{m, "ji"}, {x, "i"}, {y, "ji"}},
+                          FUSE_REDUCE_NONE, body_end(&three));
+        ir->ops.at[ir->values.at[later].op]->input[1].access.at[0].offset = 1;
+        later_moves = build_moves(ir, y, later, "bc");
+    }
+    x = build_fixpoint(ir, x, next, moves);
+    if (two)
+        build_sink(ir, "y", build_fixpoint(ir, y, later, later_moves));
+    build_sink(ir, "x", x);
+    build_sink(ir, "z", build_product(ir, FUSE_F64, "i", "ij", square, 2, (struct build_use[]){{m, "ij"}, {x, "j"}}));
+}
+
+/* Fails when a turn does not begin with what the one before has left, or finds something gone that was there before. */
+static void test_recursions(void **unused) {
+    (void)unused;
+    memset(&seen, 0, sizeof seen);
+    for (int seed = 0; seed < 120; seed++) {
+        struct random_state state;
+        random_seed(&state, seed);
+        struct fuse_arena *arena = fuse_arena_open(NULL);
+        struct fuse_ir ir = {.arena = arena};
+        struct fuse_error err = {0};
+        recursive_program(&ir, &state);
+        assert_int_equal(fuse_ir_verify(&ir, &err), FUSE_OK);
+        struct fuse_plan_request request = {.ranks = 1 + (int)random_below(&state, 12),
+                                            .machine = fuse_machine_default(),
+                                            .replicate_below = random_below(&state, 4) == 0 ? 400 : 1,
+                                            .file_unit_bytes = random_below(&state, 2) ? 64 : 4};
+        request.workspace_bytes = random_below(&state, 2) ? 64 + random_below(&state, 4000) : 0;
+        request.machine.kind = random_below(&state, 4) == 0 ? FUSE_MEM_DEVICE : FUSE_MEM_HOST;
+        request.panels = random_below(&state, 3) == 0 ? 1 + random_below(&state, 5) : 0;
+        check(&ir, &request);
+        request.memory_bytes = FUSE_PLAN_BASE_BYTES + (1 + random_below(&state, 40)) * 256;
+        check(&ir, &request);
+        fuse_arena_close(arena);
+    }
+    print_message("%d plans: %d move, %d reduce, %d have panels; %d refused; %d of %d planted faults caught\n",
+                  seen.plans, seen.moving, seen.reducing, seen.panels, seen.refused, seen.caught, seen.perturbed);
+    assert_true(seen.moving > 60 && seen.reducing > 60 && seen.panels > 10 && seen.refused > 0);
+    assert_int_equal(seen.caught, seen.perturbed);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_fewer_slabs_than_ranks),      cmocka_unit_test(test_random_programs),
-        cmocka_unit_test(test_random_programs_on_a_device), cmocka_unit_test(test_random_programs_with_pinned_values),
-        cmocka_unit_test(test_streamed_programs),           cmocka_unit_test(test_streamed_programs_on_a_device),
+        cmocka_unit_test(test_recursions),
+        cmocka_unit_test(test_fewer_slabs_than_ranks),
+        cmocka_unit_test(test_random_programs),
+        cmocka_unit_test(test_random_programs_on_a_device),
+        cmocka_unit_test(test_random_programs_with_pinned_values),
+        cmocka_unit_test(test_streamed_programs),
+        cmocka_unit_test(test_streamed_programs_on_a_device),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
