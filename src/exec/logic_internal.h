@@ -4,6 +4,7 @@
 
 #include "backend/relation_join.h"
 #include "core/linear.h"
+#include "core/mutual.h"
 #include "exec/logic.h"
 #include "exec/reach.h"
 
@@ -194,6 +195,10 @@ bool fuse_logic_is_linear(struct fuse_linear *linear, const struct fuse_logic *l
  * that is all. *done false: it is not, or there is too little memory, and nothing has changed. */
 enum fuse_status fuse_logic_take_linear(bool *done, struct fuse_logic *logic, const struct fuse_linear *linear,
                                         const struct fuse_run *base, struct fuse_error *err) FUSE_CHECKED;
+/* The same for several relations, from the rows of their deltas. */
+bool fuse_logic_is_mutual(struct fuse_mutual *mutual, const struct fuse_logic *logic);
+enum fuse_status fuse_logic_take_mutual(bool *done, struct fuse_logic *logic, const struct fuse_mutual *mutual,
+                                        struct fuse_error *err) FUSE_CHECKED;
 /* Collective. */
 enum fuse_status fuse_logic_sort_reach(struct fuse_logic *logic, struct fuse_logic_relation *relation,
                                        struct fuse_error *err) FUSE_CHECKED;

@@ -321,27 +321,55 @@ static enum fuse_status weigh(struct fuse_logic *logic, struct fuse_error *err) 
     return FUSE_OK;
 }
 
-/* The base of a linear recursion, then all of it at once. Where that is refused turns can be taken, from the base. */
-static enum fuse_status skip_turns(bool *done, struct fuse_logic *logic, const struct fuse_linear *linear,
-                                   struct fuse_error *err) {
-    struct fuse_logic_relation *r = &logic->relation[linear->relation];
+/* A stratum that may have a faster way than turns. */
+struct shortcut {
+    bool is_linear, is_mutual;
+    struct fuse_linear linear;
+    struct fuse_mutual mutual;
+};
+
+/* What the relations have without recursion becomes what is joined next. */
+static enum fuse_status derive_bases(struct fuse_logic *logic, struct fuse_error *err) {
     bool overflow = false;
     for (const struct fuse_logic_version *version = logic->version; version; version = version->next)
         if (!version->is_delta)
             evaluate(logic, version, true);
     logic->derived = 0;
-    r->fresh.n = r->delta.n = 0;
-    if (logic->status == FUSE_OK && !fuse_set_dump(&r->set, &logic->ledger, &r->delta, false, &overflow))
-        fuse_logic_refuse(logic, linear->relation);
-    FUSE_TRY(fuse_logic_agree(logic, err));
-    FUSE_TRY(fuse_logic_take_linear(done, logic, linear, &r->delta, err));
-    r->delta_total = r->delta.n;
-    if (!*done)
-        return logic->comm->ops->reduce_int64(logic->comm, FUSE_REDUCE_SUM, &r->delta_total, 1, err);
-    fuse_logic_close_indexes(logic);
-    fuse_run_close(&r->fresh, &logic->ledger);
-    fuse_run_close(&r->delta, &logic->ledger);
-    fuse_set_close(&r->set, &logic->ledger);
+    for (int k = 0; k < logic->rules->relations; k++) {
+        struct fuse_logic_relation *r = &logic->relation[k];
+        if (r->rule->stratum != logic->stratum)
+            continue;
+        r->fresh.n = r->delta.n = 0;
+        if (logic->status == FUSE_OK && !fuse_set_dump(&r->set, &logic->ledger, &r->delta, false, &overflow))
+            fuse_logic_refuse(logic, k);
+    }
+    return fuse_logic_agree(logic, err);
+}
+
+/* The base of a linear recursion, then all of it at once. Where that is refused turns can be taken, from the base. */
+static enum fuse_status skip_turns(bool *done, struct fuse_logic *logic, const struct shortcut *shortcut,
+                                   struct fuse_error *err) {
+    FUSE_TRY(derive_bases(logic, err));
+    if (shortcut->is_linear)
+        FUSE_TRY(fuse_logic_take_linear(done, logic, &shortcut->linear,
+                                        &logic->relation[shortcut->linear.relation].delta, err));
+    else
+        FUSE_TRY(fuse_logic_take_mutual(done, logic, &shortcut->mutual, err));
+    if (*done)
+        fuse_logic_close_indexes(logic);
+    for (int k = 0; k < logic->rules->relations; k++) {
+        struct fuse_logic_relation *r = &logic->relation[k];
+        if (r->rule->stratum != logic->stratum)
+            continue;
+        if (*done) {
+            fuse_run_close(&r->fresh, &logic->ledger);
+            fuse_run_close(&r->delta, &logic->ledger);
+            fuse_set_close(&r->set, &logic->ledger);
+            continue;
+        }
+        r->delta_total = r->delta.n;
+        FUSE_TRY(logic->comm->ops->reduce_int64(logic->comm, FUSE_REDUCE_SUM, &r->delta_total, 1, err));
+    }
     return FUSE_OK;
 }
 
@@ -466,18 +494,19 @@ static enum fuse_status take_turns(struct fuse_logic *logic, struct fuse_error *
 
 enum fuse_status fuse_logic_run_stratum(struct fuse_logic *logic, struct fuse_error *err) {
     const struct fuse_rules *rules = logic->rules;
-    struct fuse_linear linear;
+    struct shortcut shortcut;
     bool done = false;
-    const bool is_linear = fuse_logic_is_linear(&linear, logic);
-    if (is_linear)
-        FUSE_TRY(fuse_logic_take_linear(&done, logic, &linear, NULL, err));
+    shortcut.is_linear = fuse_logic_is_linear(&shortcut.linear, logic);
+    shortcut.is_mutual = !shortcut.is_linear && fuse_logic_is_mutual(&shortcut.mutual, logic);
+    if (shortcut.is_linear)
+        FUSE_TRY(fuse_logic_take_linear(&done, logic, &shortcut.linear, NULL, err));
     if (done)
         return FUSE_OK;
     logic->copies_parts = logic->comm->size > 1 && logic->request.copied_bytes >= 0;
     logic->grown = logic->looked_at = 0;
     FUSE_TRY(begin_turns(logic, false, err));
-    if (is_linear)
-        FUSE_TRY(skip_turns(&done, logic, &linear, err));
+    if (shortcut.is_linear || shortcut.is_mutual)
+        FUSE_TRY(skip_turns(&done, logic, &shortcut, err));
     if (done)
         return FUSE_OK;
     FUSE_TRY(take_turns(logic, err));

@@ -380,25 +380,30 @@ static void test_linear(void **state) {
         "R(x,y) = F(y,x)\nR(x,z) = E(x,y) R(y,z)\nS(x,3) = R(x,2) F(x,y)\n",
         "R(x,y) = E(x,y)\nR(x,y) = E(p,x) R(p,q) F(q,y)\n",
         "R(x,y) = F(x,y)\nR(x,y) = R(p,q) E(x,p) F(y,q)\nS(x,y) = R(x,y) when x<y\n",
+        "R(x,y) = E(x,y)\nR(x,z) = P(x,y) E(y,z)\nP(x,z) = R(x,y) F(y,z)\n",
+        "R(x,y) = P(x,y)\nP(x,z) = R(x,y) E(y,z)\nP(x,z) = P(x,y) F(z,y)\nS(x,y) = P(x,y) !R(y,x)\n",
+        "R(x,z) = E(x,y) P(y,z)\nP(x,z) = F(y,x) R(y,z)\nP(x,y) = F(x,y)\nS(x,y) = R(x,y) P(y,x)\n",
     };
     const int count = (int)(sizeof texts / sizeof *texts);
-    struct cells *memory = calloc(8, sizeof *memory);
+    struct cells *memory = calloc(10, sizeof *memory);
     (void)state;
     for (int k = 0; k < 12 * count; k++) {
         start_drawing((uint64_t)k);
         struct fuse_arena *arena = fuse_arena_open(NULL);
-        memset(memory, 0, 8 * sizeof *memory);
+        memset(memory, 0, 10 * sizeof *memory);
         const int n = 2 + (int)draw(7);
-        const struct fuse_rules *rules =
-            rules_of_text(arena, fuse_arena_printf(arena,
-                                                   "rel E bool -1 %d %d\nrel F bool -1 %d %d\nrel R bool 0 %d %d\n"
-                                                   "rel S bool 1 %d %d\n%s",
-                                                   n, n, n, n, n, n, n, n, texts[k % count]));
+        const struct fuse_rules *rules = rules_of_text(
+            arena, fuse_arena_printf(arena,
+                                     "rel E bool -1 %d %d\nrel F bool -1 %d %d\nrel R bool 0 %d %d\n"
+                                     "rel S bool 1 %d %d\nrel P bool %d %d %d\n%s",
+                                     n, n, n, n, n, n, n, n, strstr(texts[k % count], "P(") != NULL ? 0 : -1, n, n,
+                                     texts[k % count]));
         draw_given(rules, memory);
         if (k / count % 2 == 0)
-            memset(memory[2].has, 0, sizeof memory[2].has);
-        run_oracle(rules, memory + 4, memory);
-        int bad = differ(rules, memory, memory + 4, -1, false, false);
+            for (int r = 2; r < 5; r++)
+                memset(memory[r].has, 0, sizeof memory[r].has);
+        run_oracle(rules, memory + 5, memory);
+        int bad = differ(rules, memory, memory + 5, -1, false, false);
         if (bad > 0)
             print_error("closure %d on rank %d: %d differences\n%s", k, comm->rank, bad, texts[k % count]);
         assert_all(bad == 0);

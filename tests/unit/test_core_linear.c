@@ -1,6 +1,8 @@
-/* What is taken for a linear recursion, from a table; and that what is taken has the fixpoint that it is said to have: random
- * strata of rules are evaluated by trying all bindings, and by multiplying matrices as linear.h says. */
+/* What is taken for a linear recursion, of one relation or several, from a table; and that what is taken has the fixpoint that it is
+ * said to have: random strata of rules are evaluated by trying all bindings, and by multiplying matrices as linear.h and mutual.h
+ * say. */
 #include "core/linear.h"
+#include "core/mutual.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -257,7 +259,111 @@ static void random_rules(void **state) {
         assert_true(found[kind] >= 10);
 }
 
+static const struct {
+    const char *rules;
+    int passing; /* -1: none */
+    int steps;
+} mutual_cases[] = {
+    {"Rxz Sxz;Rxz Qxy Syz;Qxz Rxy Tyz", 0, 2},
+    {"Rxz Qxz;Qxz Rxy Syz;Qxz Qxy Tzy", 0, 3},
+    {"Rxz Qxz;Qxz Rxz;Qxz Sxz", 0, 2},
+    {"Rxz Sxy Qyz;Qxz Ryz Syx", 1, 2},
+    {"Rxz Qxz;Qxz Sxy Ryz", 1, 2},
+    {"Rxz Qxy Syz;Qxz Sxy Ryz", -1, 0},
+    {"Rxz Qzx;Qxz Rxy Syz", -1, 0},
+    {"Rxz Qxy Ryz;Qxz Rxz", -1, 0},
+    {"Rxz Qxy Syz;Qxz Rxy Sy3", -1, 0},
+    {"Rxz Qxy !Syz;Qxz Rxz", -1, 0},
+    {"Rxz Qxy Syz Tyz;Qxz Rxz", -1, 0},
+    {"Rxz Qxz|;Qxz Rxz", -1, 0},
+    {"Rxz Sxz;Rxz Rxy Syz", -1, 0},
+};
+
+static void mutual_table(void **state) {
+    (void)state;
+    static struct program p;
+    struct fuse_mutual mutual;
+    for (size_t i = 0; i < sizeof mutual_cases / sizeof *mutual_cases; i++) {
+        char text[256];
+        snprintf(text, sizeof text, "%s", mutual_cases[i].rules);
+        char *bar = strchr(text, '|');
+        if (bar != NULL) {
+            memmove(bar + 1, bar, strlen(bar) + 1);
+            *bar = ' ';
+        }
+        read_program(&p, text);
+        if (fuse_rules_find_mutual(&mutual, &p.rules, 1) != (mutual_cases[i].passing >= 0))
+            fail_msg("%s", mutual_cases[i].rules);
+        if (mutual_cases[i].passing < 0)
+            continue;
+        assert_int_equal(mutual.passing, mutual_cases[i].passing);
+        assert_int_equal(mutual.steps, mutual_cases[i].steps);
+    }
+    /* What is passed on must be as wide in both. */
+    read_program(&p, mutual_cases[0].rules);
+    p.relation[0].extent[0] = p.relation[1].extent[0] = N + 1;
+    assert_false(fuse_rules_find_mutual(&mutual, &p.rules, 1));
+}
+
+/* Steps between ids of R, then of Q, until nothing changes. */
+static void say_mutual(matrix *m, const struct fuse_mutual *mutual) {
+    const bool left = mutual->passing == 0;
+    for (bool changed = true; changed;) {
+        changed = false;
+        for (int s = 0; s < mutual->steps; s++) {
+            const struct fuse_mutual_step *of = &mutual->step[s];
+            const struct fuse_linear_step as = {.relation = of->relation, .joined = of->joined};
+            const int from = mutual->relation[of->from], to = mutual->relation[of->to];
+            matrix step = {{0}};
+            for (int i = 0; i < N; i++)
+                step[i][i] = of->relation < 0;
+            if (of->relation >= 0)
+                take_step(step, m, &as, left);
+            changed |= left ? multiply(m[to], m[from], step) : multiply(m[to], step, m[from]);
+        }
+    }
+}
+
+static void random_mutual(void **state) {
+    (void)state;
+    static struct program p;
+    int found[2] = {0, 0};
+    srand(7);
+    for (int round = 0; round < 300000; round++) {
+        char text[160] = "";
+        for (int k = 2 + rand() % 3; k > 0; k--) {
+            static const char variables[] = "xzy";
+            char rule[32];
+            snprintf(rule, sizeof rule, "%cxz ", "RQ"[rand() % 2]);
+            for (int a = 1 + rand() % 2, first = 1; a > 0; a--, first = 0) {
+                char atom[8];
+                snprintf(atom, sizeof atom, "%c%c%c ", "RQSTU"[first ? rand() % 3 : rand() % 5], variables[rand() % 3],
+                         variables[rand() % 3]);
+                strcat(rule, atom);
+            }
+            rule[strlen(rule) - 1] = '\0';
+            strcat(strcat(text, rule), ";");
+        }
+        read_program(&p, text);
+        struct fuse_mutual mutual;
+        if (!fuse_rules_find_mutual(&mutual, &p.rules, 1))
+            continue;
+        found[mutual.passing]++;
+        matrix m[RELATIONS], slow[RELATIONS];
+        for (int i = 0; i < RELATIONS * N * N; i++)
+            (&m[0][0][0])[i] = rand() % 4 == 0;
+        fixpoint(m, &p, false);
+        memcpy(slow, m, sizeof m);
+        fixpoint(slow, &p, true);
+        say_mutual(m, &mutual);
+        if (memcmp(m, slow, sizeof m) != 0)
+            fail_msg("%s", text);
+    }
+    assert_true(found[0] >= 100 && found[1] >= 100);
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(table), cmocka_unit_test(random_rules)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(table), cmocka_unit_test(random_rules),
+                                       cmocka_unit_test(mutual_table), cmocka_unit_test(random_mutual)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
