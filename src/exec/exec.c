@@ -21,8 +21,10 @@ void fuse_exec_fail(struct fuse_exec *exec, enum fuse_status status, const struc
 bool fuse_exec_fault(struct fuse_exec *exec, enum fuse_fault_kind kind) {
 #ifdef FUSE_FAULTS
     const struct fuse_fault *fault = &exec->request->fault;
-    return fault->n > 0 && fault->kind == kind && fault->rank == exec->comm->rank &&
-           (++exec->events == fault->n || (kind == FUSE_FAULT_PROGRESS && exec->events > fault->n));
+    if (fault->n == 0 || fault->kind != kind || (fault->rank != exec->comm->rank && kind != FUSE_FAULT_PROGRESS))
+        return false;
+    exec->events++;
+    return exec->events == fault->n || (kind == FUSE_FAULT_PROGRESS && exec->events > fault->n);
 #else
     (void)exec;
     (void)kind;

@@ -18,7 +18,7 @@ enum fuse_fault_kind {
     FUSE_FAULT_MESSAGE,
     FUSE_FAULT_READ,
     FUSE_FAULT_WRITE,
-    FUSE_FAULT_PROGRESS /* nothing fails, but from the n-th kernel slice on messages do not move between slices */
+    FUSE_FAULT_PROGRESS /* nothing fails, but from the n-th kernel slice on, on all ranks, messages do not move between slices */
 };
 struct fuse_fault {
     enum fuse_fault_kind kind;

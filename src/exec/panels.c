@@ -6,7 +6,9 @@
 #include "exec/internal.h"
 
 #include <stdlib.h>
+#include <time.h>
 
+#define LOOK_NS 100000 /* after messages, between two slices of a kernel */
 #define AHEAD \
     3 /* turns, also when all of them are read in place: what is sent too early lies in the way at its receiver */
 
@@ -84,10 +86,23 @@ static void advance(struct fuse_exec *exec, struct fuse_exec_flight *flight, int
     }
 }
 
+static int64_t now_ns(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+/* One call of MPI moves what fits in a fragment, and a slice of a kernel takes as long as many of them. */
 void fuse_exec_panels_progress(struct fuse_exec *exec) {
-    for (int i = 0; i < FUSE_PLAN_FLIGHTS; i++)
-        if (exec->flight[i].step)
-            advance(exec, &exec->flight[i], -1, true);
+    bool any = true;
+    for (int64_t end = now_ns() + LOOK_NS; any; any &= now_ns() < end) {
+        any = false;
+        for (int i = 0; i < FUSE_PLAN_FLIGHTS; i++) {
+            if (exec->flight[i].step)
+                advance(exec, &exec->flight[i], -1, true);
+            any |= exec->flight[i].has_begun;
+        }
+    }
 }
 
 void fuse_exec_panels_begin(struct fuse_exec *exec, const struct fuse_region *loop) {

@@ -146,6 +146,32 @@ static void test_split_messages(void **state) {
     exchange_sizes(300000, 299999);
 }
 
+/* More elements than an int counts, in both directions of a pair one after the other. Wants 4.5 GB of memory, so it runs when it is
+ * asked for. */
+static void test_beyond_int(void **state) {
+    (void)state;
+    struct fuse_error err = {0};
+    const size_t bytes = ((size_t)1 << 31) + 4097;
+    if (comm->size == 1)
+        return;
+    unsigned char *data = comm->rank < 2 ? malloc(bytes) : NULL;
+    assert_all(data || comm->rank >= 2);
+    for (int from = 0; from < 2; from++) {
+        struct fuse_message message = {.peer = 1 - comm->rank, .data = data, .bytes = bytes};
+        bool sends = comm->rank == from, receives = comm->rank == 1 - from;
+        if (sends)
+            fill(data, bytes, from, 1 - from, 3);
+        if (receives)
+            memset(data, 0, bytes);
+        int64_t before = comm->counters.received_bytes;
+        assert_all(comm->ops->exchange_start(comm, 1, NULL, &message, sends, &message, receives, &err) == FUSE_OK);
+        assert_all(comm->ops->exchange_wait(comm, 1, &err) == FUSE_OK);
+        assert_all(!receives || is_filled(data, bytes, from, 1 - from, 3));
+        assert_all(comm->counters.received_bytes - before == (receives ? (int64_t)bytes : 0));
+    }
+    free(data);
+}
+
 /* Several messages of one pair pair up in the order in which they start, over slots too. */
 static void test_order_within_a_pair(void **state) {
     (void)state;
@@ -478,7 +504,8 @@ static void test_is_apart_from_world(void **state) {
     assert_all(foreign_in == 222);
 }
 
-int main(void) {
+int main(int argc, char **argv) {
+    const struct CMUnitTest huge[] = {cmocka_unit_test(test_beyond_int)};
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_node),
         cmocka_unit_test(test_shared),
@@ -502,7 +529,8 @@ int main(void) {
         print_error("%s\n", err.message);
         return 1;
     }
-    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    bool is_huge = argc == 2 && strcmp(argv[1], "huge") == 0;
+    int failed = is_huge ? cmocka_run_group_tests(huge, NULL, NULL) : cmocka_run_group_tests(tests, NULL, NULL);
     comm->ops->close(comm);
     fuse_comm_finalize_mpi();
     return failed;
