@@ -48,7 +48,7 @@ static int carry(struct fuse_lowering *l, const struct fuse_tensor *tensor, int 
     enum fuse_dtype compute = fuse_dtype_compute(tensor->type.dtype);
     for (int a = 0; a < tensor->rank; a++)
         axes[a] = a;
-    struct fuse_term *zero = compute == FUSE_I64 ? fuse_term_integer(l, 0) : fuse_term_real(l, compute, 0);
+    struct fuse_term *zero = fuse_term_cast(l, fuse_term_integer(l, 0), compute);
     const char *name = fuse_arena_printf(l->c->arena, "%s before", tensor->name);
     int value = fuse_emit_map(l, zero, axes, tensor->rank, 0, FUSE_REDUCE_NONE, tensor->type.dtype, name);
     if (value >= 0) {
@@ -83,7 +83,12 @@ static int emit_moves(struct fuse_lowering *l, const struct fuse_tensor *tensor,
     const struct fuse_settings *settings = &l->c->settings;
     double tolerance = settings->has_tolerance ? settings->tolerance : TOLERANCE;
     double relative = settings->has_tolerance ? settings->relative : TOLERANCE;
-    struct fuse_term *old = load(l, before), *new = load(l, after), *settled = op2(l, FUSE_SCALAR_EQ, new, old);
+    struct fuse_term *old = load(l, before), *new = load(l, after);
+    if (tensor->type.dtype == FUSE_BOOL) { /* truths compare as numbers */
+        old = fuse_term_cast(l, old, FUSE_I64);
+        new = fuse_term_cast(l, new, FUSE_I64);
+    }
+    struct fuse_term *settled = op2(l, FUSE_SCALAR_EQ, new, old);
     bool is_real = fuse_dtype_class(tensor->type.dtype) == FUSE_CLASS_REAL;
     struct fuse_term *y = fuse_term_cast(l, new, FUSE_F64), *x = fuse_term_cast(l, old, FUSE_F64);
     struct fuse_term *moved = fuse_term_op(l, FUSE_SCALAR_ABS, op2(l, FUSE_SCALAR_SUB, y, x), NULL, NULL);

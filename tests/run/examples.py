@@ -29,9 +29,11 @@ OPTIONS = {
     "transformer_block": [["--size", "toy"], ["--size", "small"]],
     "digits": [[], ["--scale", "--rows", "5000"]],
     "debian_deps": [["--index", "/var/lib/dpkg/status"]],
+    "shortest_paths": [[]],
 }
 # Integers, which rounding does not reach.
 SAME_EVERYWHERE = {"digits": ["output/predictions.npy", "scale-output/predictions.npy"],
+                   "shortest_paths": ["output/distance.tsv", "output/hops.tsv", "output/widest.tsv"],
                    "debian_deps": ["output/circle.tsv", "output/height.tsv", "output/unneeded.tsv"]}
 OUTPUTS = {"attention": "output/out.npy", "transformer_block": "output/out.npy", "digits": "output/predictions.npy"}
 HEAVY = re.compile(r"--size large|--scale(?! --rows)")

@@ -290,6 +290,54 @@ def check_layouts(binary):
         assert "until X moves no more" in plan.out and "settle" in plan.out, plan.tail()
 
 
+# ---- soft logic ----
+
+def check_soft(binary, ranks):
+    """One program of rules over numbers, hard and soft: the temperature of sig comes from the policy, or from a param. With 0 it
+    derives what Boolean rules derive. Of the t-norms, products with sums below a sigmoid, and the minimum with the maximum."""
+    rng = np.random.default_rng(5)
+    n = 25
+    edge = (rng.random((n, n)) < 0.08).astype(float)
+    strength = edge * rng.random((n, n))
+    text = """
+param T = 0
+E[x,y] = "e.npy"
+W[x,y] = "w.npy"
+Reach[x,z] = sig(E[x,z] + E[x,y] Reach[y,z] - 0.5, T)
+Trust[x,z] = sig(W[x,z] + 0.2 W[x,y] Trust[y,z] - 0.5)
+Best[x,z] = maximum(W[x,z], reduce(max, y) minimum(W[x,y], Best[y,z]))
+Hard(x,z) = E[x,z] + E[x,y] Hard(y,z)
+"reach.npy" = cast(Reach[x,z], "f64")
+"trust.npy" = cast(Trust[x,z], "f64")
+"best.npy" = Best[x,z]
+"hard.npy" = Hard(x,z)
+"""
+
+    def sig(x, t):
+        return (x > 0).astype(float) if t == 0 else 1 / (1 + np.exp(-x / t))
+
+    def expect(t, trust):
+        (reach, ), _ = settle(lambda r: (sig(edge + edge @ r - 0.5, t), ), (np.zeros((n, n)), ), 1e-10, 0)
+        (trusted, ), _ = settle(lambda r: (sig(strength + 0.2 * strength @ r - 0.5, trust), ), (np.zeros((n, n)), ), 1e-10, 0)
+        return reach, trusted
+
+    best = strength.copy()
+    for k in range(n):
+        best = np.maximum(best, np.minimum(best[:, k:k + 1], best[k:k + 1, :]))
+    hard, _ = expect(0, 0)
+    with tempfile.TemporaryDirectory() as folder:
+        write(folder, "p.fuse", text)
+        write(folder, "e.npy", edge)
+        write(folder, "w.npy", strength)
+        for t, trust in ((0, 0), (0.5, 0.25), (2.0, 1.0)):
+            write(folder, "policy.json", f'{{"temperatures": {{"Trust": {trust}}}}}')
+            run(binary, ranks, folder, ["-D", f"T={t}", "--tol", "1e-10", "--policy", "policy.json"])
+            reach, trusted = expect(t, trust)
+            tolerance = 1e-8
+            compare(folder, {"reach.npy": (reach, tolerance), "trust.npy": (trusted, tolerance), "best.npy": (best, 0),
+                             "hard.npy": (hard, 0)}, ("soft", ranks, t))
+
+
 # ---- what has no end ----
 
 def check_ends(binary, ranks):
@@ -345,6 +393,7 @@ def main():
         return
     check_layouts(binary)
     for n in ranks:
+        check_soft(binary, n)
         if n in (1, 3, 8):
             check_ends(binary, n)
     print("ok")
