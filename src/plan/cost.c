@@ -231,11 +231,20 @@ int64_t fuse_cost_received_elems(const struct fuse_plan *plan, const struct fuse
 
 /* ---- estimates and totals ------------------------------------------------------------------------------------- */
 
-int64_t fuse_cost_receive_ps(const struct fuse_plan *plan, int64_t bytes, int64_t messages) {
+static int node_dim(const struct fuse_plan *plan) {
+    return fuse_mesh_node_dim(&plan->mesh, plan->request.machine.ranks_per_node);
+}
+
+int64_t fuse_cost_receive_ps(const struct fuse_plan *plan, struct fuse_traffic in) {
     const struct fuse_machine *m = &plan->request.machine;
-    bool one_node = m->ranks_per_node == 0 || plan->mesh.ranks <= m->ranks_per_node;
-    int64_t per_kib = one_node ? m->node_ps_per_kib : m->network_ps_per_kib;
-    return fuse_sat_add(fuse_sat_mul(messages, m->latency_ps), fuse_sat_mul(bytes, per_kib) / 1024);
+    int64_t near = in.bytes - in.network;
+    int64_t bytes_ps = fuse_sat_add(fuse_sat_mul(near, m->node_ps_per_kib) / 1024,
+                                    fuse_sat_mul(in.network, m->network_ps_per_kib) / 1024);
+    return fuse_sat_add(fuse_sat_mul(in.messages, m->latency_ps), bytes_ps);
+}
+
+struct fuse_traffic fuse_cost_from_anywhere(const struct fuse_plan *plan, int64_t bytes, int64_t messages) {
+    return (struct fuse_traffic){.bytes = bytes, .messages = messages, .network = node_dim(plan) > 0 ? bytes : 0};
 }
 
 static int64_t step_turns(const struct fuse_plan *plan, const struct fuse_step *step) {
@@ -378,14 +387,21 @@ static void receive_all(const struct fuse_plan *plan, const struct fuse_step *st
 
 static struct fuse_traffic sampled(const struct fuse_plan *plan, const struct fuse_step *step);
 
-/* Over all turns: the panels of an operand come from different ranks, every slab of a chain from all of them. */
-static int64_t messages_of(const struct fuse_plan *plan, const struct fuse_step *step) {
+/* Of `bytes` that the busiest rank receives over all turns. The panels of an operand come from different ranks, every slab of a
+ * chain from all of them. */
+static struct fuse_traffic traffic_of(const struct fuse_plan *plan, const struct fuse_step *step, int64_t bytes) {
     struct fuse_step whole = *step;
     whole.loop = whole.have.loop = whole.need.loop = -1;
-    int64_t messages = sampled(plan, &whole).messages, turns = step_turns(plan, step);
+    struct fuse_traffic once = sampled(plan, &whole), all = {.bytes = bytes};
+    int64_t turns = step_turns(plan, step);
+    if (bytes == 0)
+        return all;
+    all.messages = fuse_sat_add(once.messages, turns - 1);
     if (step->phase == FUSE_PHASE_RUN && step->loop >= 0 && plan->chain[step->op] >= 0)
-        return fuse_sat_mul(fuse_sat_mul(messages, turns), FUSE_COST_WAITS);
-    return fuse_sat_add(messages, turns - 1);
+        all.messages = fuse_sat_mul(fuse_sat_mul(once.messages, turns), FUSE_COST_WAITS);
+    if (once.bytes > 0)
+        all.network = (int64_t)((__int128)bytes * once.network / once.bytes);
+    return all;
 }
 
 /* What each rank receives in an exchange over all turns. */
@@ -480,8 +496,7 @@ void fuse_cost_step(const struct fuse_plan *plan, struct fuse_step *step, int64_
             fuse_arena_rewind(plan->arena, mark);
         int64_t copied = fuse_sat_mul(fuse_holding_max_elems(plan, &step->need), size);
         copied = copied > step->received_bytes_max ? copied - step->received_bytes_max : 0;
-        int64_t messages = step->received_bytes_max > 0 ? messages_of(plan, step) : 0;
-        step->time_ps = fuse_sat_add(fuse_cost_receive_ps(plan, step->received_bytes_max, messages),
+        step->time_ps = fuse_sat_add(fuse_cost_receive_ps(plan, traffic_of(plan, step, step->received_bytes_max)),
                                      fuse_sat_mul(copied, m->copy_ps_per_kib) / 1024);
         break;
     }
@@ -568,15 +583,54 @@ static int64_t senders(const struct fuse_plan *plan, const struct fuse_step *ste
     return n;
 }
 
+/* Of what a rank receives, the elements that no rank of its node has. */
+static int64_t network_elems(const struct fuse_plan *plan, const struct fuse_step *step, const struct where *where,
+                             int64_t received) {
+    const struct fuse_mesh *mesh = &plan->mesh;
+    const struct fuse_layout *layout = &step->have.layout;
+    int inner = node_dim(plan), rank = plan->ir->values.at[step->have.value].rank, coordinate[FUSE_MESH_MAX];
+    struct interval need[FUSE_MAX_AXES], have[FUSE_MAX_AXES];
+    if (inner == 0 || received == 0)
+        return 0;
+    if (step->kind == FUSE_STEP_REDUCE)
+        return step->dim < inner ? received : 0;
+    if (inner == mesh->dims || step->have.kind != FUSE_HOLDING_LAYOUT || step->have.dealt > 0 ||
+        step->need.kind == FUSE_HOLDING_RANGES || !holding_intervals(need, plan, &step->need, where, NULL))
+        return received;
+    memcpy(coordinate, where->coordinate, sizeof coordinate);
+    for (int d = inner; d < mesh->dims; d++)
+        coordinate[d] = layout->axis[d] >= 0 ? 0 : coordinate[d];
+    int64_t near = 0;
+    for (int d = mesh->dims; d >= inner;) {
+        struct where neighbour = {where->rank, where->turn, coordinate};
+        if (holding_intervals(have, plan, &step->have, &neighbour, NULL)) {
+            for (int a = 0; a < rank; a++)
+                have[a] = meet(have[a], need[a]);
+            near = fuse_sat_add(near, product(have, rank));
+        }
+        /* The next rank of the node whose blocks this one reads. */
+        for (d = mesh->dims - 1; d >= inner; d--) {
+            if (layout->axis[d] >= 0 && ++coordinate[d] < mesh->dim[d])
+                break;
+            coordinate[d] = layout->axis[d] >= 0 ? 0 : coordinate[d];
+        }
+    }
+    return product(need, rank) - near;
+}
+
 static struct fuse_traffic sampled(const struct fuse_plan *plan, const struct fuse_step *step) {
-    struct fuse_traffic most = {0, 0};
+    struct fuse_traffic most = {0};
     for (int i = 0; i < plan->samples.n; i++) {
         struct where where = sample(plan, i);
         int64_t elems = received_elems(plan, step, &where), messages = elems > 0 ? senders(plan, step, &where) : 0;
         most.bytes = elems > most.bytes ? elems : most.bytes;
         most.messages = messages > most.messages ? messages : most.messages;
+        int64_t network = network_elems(plan, step, &where, elems);
+        most.network = network > most.network ? network : most.network;
     }
-    most.bytes = fuse_sat_mul(most.bytes, (int64_t)fuse_dtype_bytes(plan->ir->values.at[step->have.value].dtype));
+    int64_t size = (int64_t)fuse_dtype_bytes(plan->ir->values.at[step->have.value].dtype);
+    most.bytes = fuse_sat_mul(most.bytes, size);
+    most.network = fuse_sat_mul(most.network, size);
     return most;
 }
 

@@ -24,6 +24,7 @@ void fuse_cost_choose_samples(struct fuse_plan *plan);
 /* What the busiest of a few ranks receives, without loops. */
 struct fuse_traffic {
     int64_t bytes, messages;
+    int64_t network; /* of the bytes, those that come from other nodes */
 };
 
 /* Estimates for the search, before there are steps: what comes in when the value lies in layout `have` and operation `op`
@@ -45,8 +46,10 @@ int64_t fuse_cost_bring_tuples_ps(const struct fuse_plan *plan, int64_t tuples, 
 /* In a chain's loop an exchange also waits for the slowest rank, at every turn: as if for so many messages. */
 #define FUSE_COST_WAITS 10
 
-/* Time to receive so many bytes in so many messages. */
-int64_t fuse_cost_receive_ps(const struct fuse_plan *plan, int64_t bytes, int64_t messages);
+/* Time to receive this. */
+int64_t fuse_cost_receive_ps(const struct fuse_plan *plan, struct fuse_traffic in);
+/* What comes from anywhere: from other nodes, if there are any. */
+struct fuse_traffic fuse_cost_from_anywhere(const struct fuse_plan *plan, int64_t bytes, int64_t messages);
 /* Bytes of the largest block of a value under a layout. */
 int64_t fuse_cost_block_bytes(const struct fuse_plan *plan, int value, const struct fuse_layout *layout);
 /* The contiguous ranges in which a file of this value is read or written. */

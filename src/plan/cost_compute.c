@@ -52,7 +52,8 @@ static int64_t of_kilo(int64_t n, int64_t each) {
 }
 
 int64_t fuse_cost_bring_tuples_ps(const struct fuse_plan *plan, int64_t tuples, int64_t row_bytes) {
-    return fuse_sat_add(fuse_cost_receive_ps(plan, fuse_sat_mul(tuples, row_bytes), plan->mesh.ranks - 1),
+    return fuse_sat_add(fuse_cost_receive_ps(
+                            plan, fuse_cost_from_anywhere(plan, fuse_sat_mul(tuples, row_bytes), plan->mesh.ranks - 1)),
                         of_kilo(tuples, plan->request.machine.sort_ps_per_ktuple));
 }
 

@@ -35,6 +35,15 @@ struct fuse_mesh fuse_mesh_make_sized(int ranks, const int *size, int sizes) {
     return mesh;
 }
 
+int fuse_mesh_node_dim(const struct fuse_mesh *mesh, int ranks_per_node) {
+    int d = mesh->dims, product = 1;
+    if (ranks_per_node == 0 || mesh->ranks <= ranks_per_node)
+        return 0;
+    while (d > 0 && product < ranks_per_node)
+        product *= mesh->dim[--d];
+    return product == ranks_per_node ? d : mesh->dims;
+}
+
 /* The dimensions [*first, *end) of the mesh that size number `number` was split into. */
 static void find_run(int *first, int *end, const struct fuse_mesh *mesh, const struct fuse_plan_request *request,
                      int number) {

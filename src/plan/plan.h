@@ -83,6 +83,9 @@ struct fuse_mesh {
 struct fuse_mesh fuse_mesh_make(int ranks, int used, int ranks_per_node);
 /* The mesh of a request that gives sizes: each is the product of its own run of dimensions. */
 struct fuse_mesh fuse_mesh_make_sized(int ranks, const int *size, int sizes);
+/* The first of the dimensions whose ranks are on one node, which are the innermost: 0 when there is one node, or nothing is known
+ * of nodes; mesh.dims when each rank may be on its own. */
+int fuse_mesh_node_dim(const struct fuse_mesh *mesh, int ranks_per_node);
 /* coordinate[d] of a rank < used. */
 void fuse_mesh_coordinates(int coordinate[FUSE_MESH_MAX], const struct fuse_mesh *mesh, int rank);
 

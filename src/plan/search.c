@@ -127,9 +127,8 @@ static int64_t copy_ps(const struct search *s, int64_t bytes) {
 
 /* Of what a rank ends up holding, what is not received is copied. */
 static int64_t move_ps(const struct search *s, struct fuse_traffic in, int64_t held, int64_t turns) {
-    int64_t messages = turns > 1 ? fuse_sat_mul(in.messages, turns * FUSE_COST_WAITS) : in.messages;
-    return fuse_sat_add(fuse_cost_receive_ps(s->plan, in.bytes, messages),
-                        copy_ps(s, held > in.bytes ? held - in.bytes : 0));
+    in.messages = turns > 1 ? fuse_sat_mul(in.messages, turns * FUSE_COST_WAITS) : in.messages;
+    return fuse_sat_add(fuse_cost_receive_ps(s->plan, in), copy_ps(s, held > in.bytes ? held - in.bytes : 0));
 }
 
 /* ---- what is asked for again and again ---- */
@@ -274,8 +273,9 @@ static int64_t price_file(const struct search *s, int value, const struct fuse_l
     int64_t share = fuse_value_bytes(v) / s->plan->mesh.used;
     int64_t most = fuse_sat_mul(fuse_holding_max_elems(s->plan, &ranges), (int64_t)fuse_dtype_bytes(v->dtype));
     most = most > share + share / 4 ? most : share + share / 4;
-    time = fuse_sat_add(time, fuse_cost_receive_ps(s->plan, in.bytes > most ? in.bytes - most : 0, in.messages));
-    return fuse_sat_add(time, fuse_cost_receive_ps(s->plan, in.bytes, 0) / HIDDEN);
+    int64_t uneven = in.bytes > most ? in.bytes - most : 0;
+    time = fuse_sat_add(time, fuse_cost_receive_ps(s->plan, fuse_cost_from_anywhere(s->plan, uneven, in.messages)));
+    return fuse_sat_add(time, fuse_cost_receive_ps(s->plan, fuse_cost_from_anywhere(s->plan, in.bytes, 0)) / HIDDEN);
 }
 
 static int64_t file_ps(const struct search *s, int value, const struct fuse_layout *layout, bool store) {
@@ -387,22 +387,27 @@ static int64_t reduce_dim_ps(const struct search *s, int value, struct fuse_layo
     else
         reduced->axis[dim] = FUSE_REPLICATED;
     int64_t bytes = fuse_sat_mul(fuse_cost_block_bytes(s->plan, value, reduced), mesh->dim[dim] - 1);
-    struct fuse_traffic in = {bytes, mesh->dim[dim] - 1};
+    int inner = fuse_mesh_node_dim(mesh, s->plan->request.machine.ranks_per_node);
+    struct fuse_traffic in = {bytes, mesh->dim[dim] - 1, dim < inner ? bytes : 0};
     return move_ps(s, in, 2 * bytes, turns); /* and combined */
 }
 
-/* The same for all partial dimensions of `natural`; sets *reduced. */
-static int64_t reduce_ps(const struct search *s, int value, const struct fuse_layout *natural, int axis,
+/* The same for all partial dimensions of `natural`; sets *reduced. The dimensions from `first` on come before the others: what is
+ * scattered among the ranks of a node first is less between nodes. */
+static int64_t reduce_ps(const struct search *s, int value, const struct fuse_layout *natural, int axis, int first,
                          struct fuse_layout *reduced) {
     int64_t time = 0;
+    int dims = s->plan->mesh.dims;
     *reduced = *natural;
-    for (int d = 0; d < s->plan->mesh.dims; d++)
+    for (int i = 0; i < dims; i++) {
+        int d = (i + first) % dims;
         if (natural->axis[d] == FUSE_PARTIAL)
             time = fuse_sat_add(time, reduce_dim_ps(s, value, reduced, d, axis));
+    }
     return time;
 }
 
-#define MAX_OPTIONS (2 * FUSE_MAX_AXES + 5)
+#define MAX_OPTIONS (4 * FUSE_MAX_AXES + 5)
 
 /* However it is reduced, a pinned value ends in its layout; its partials may also be reduced straight to where that has
  * them. */
@@ -435,7 +440,7 @@ static int finish_options(const struct search *s, int value, const struct fuse_l
     int slab_axis = plan->slab_axis[value];
     int64_t turns = slab_axis < 0 ? 1 : turns_of(s, v->op);
     struct fuse_layout everywhere = *natural;
-    int partial = 0, n = 0;
+    int partial = 0, n = 0, inner = fuse_mesh_node_dim(&plan->mesh, plan->request.machine.ranks_per_node);
     for (int d = 0; d < plan->mesh.dims; d++)
         if (natural->axis[d] == FUSE_PARTIAL) {
             everywhere.axis[d] = FUSE_REPLICATED;
@@ -446,7 +451,7 @@ static int finish_options(const struct search *s, int value, const struct fuse_l
     } else {
         if (v->rank - (slab_axis >= 0) == 0 ||
             fuse_cost_block_bytes(plan, value, natural) / turns <= FUSE_PLAN_TINY_BYTES) {
-            out[n].time_ps = reduce_ps(s, value, natural, -1, &out[n].reduced);
+            out[n].time_ps = reduce_ps(s, value, natural, -1, 0, &out[n].reduced);
             out[n++].final = everywhere;
         }
         int longest = -1;
@@ -456,9 +461,13 @@ static int finish_options(const struct search *s, int value, const struct fuse_l
         for (int a = 0; a < v->rank; a++) {
             if (a == slab_axis || (v->extent[a] <= 1 && a != longest))
                 continue;
-            out[n].time_ps = reduce_ps(s, value, natural, a, &out[n].reduced);
-            out[n].final = out[n].reduced;
-            n++;
+            for (int first = 0; first <= inner; first += inner) {
+                out[n].time_ps = reduce_ps(s, value, natural, a, first, &out[n].reduced);
+                out[n].final = out[n].reduced;
+                n++;
+                if (inner == 0 || inner == plan->mesh.dims)
+                    break;
+            }
         }
     }
     if (is_pinned(s, value))

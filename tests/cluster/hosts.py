@@ -91,6 +91,14 @@ class Hosts:
         """Takes the cable of a host out ("down") or puts it back ("up")."""
         self._ip(self.hub, "link", "set", f"v{self.names.index(host) + 1}", state)
 
+    def received_bytes(self):
+        """What each host's network interface has received so far."""
+        counts = []
+        for pid in self.pids.values():
+            with open(f"/proc/{pid}/net/dev", encoding="ascii") as file:
+                counts += [int(line.split(":")[1].split()[0]) for line in file if line.strip().startswith("eth0:")]
+        return counts
+
     def processes(self, name="fuse-dist"):
         return [pid for pid, program in marked(self.folder).items() if program == name]
 

@@ -104,6 +104,26 @@ class Several(unittest.TestCase):
                 self.assertEqual(told.status, 0, told.tail())
                 self.assertEqual(json.loads(told.out)["nodes"], nodes)
 
+    def test_bytes_between_hosts(self):
+        # Terms of C lie on all four ranks. Added up within a host first, half of what is left of C goes over the network for each of
+        # two ranks; between hosts first it would be twice that. A and B are read where they are needed.
+        n, k = 1024, 4096
+        program = 'A[k,i] = "a.npy"\nB[k,j] = "b.npy"\nC[i,j] = A[k,i] B[k,j]\n"c.npy" = C[i,j]\n'
+        rng = numpy.random.default_rng(8)
+        self.a, self.b = (rng.integers(-2, 3, (k, n)).astype(numpy.float32) for _ in range(2))
+        folder = self.folder("between", program)
+        begun = NETWORK.received_bytes()
+        result = NETWORK.run(4, [BINARY, "--times=json", "p.fuse"], folder)
+        passed = sum(NETWORK.received_bytes()) - sum(begun)
+        self.assertEqual(result.status, 0, result.tail())
+        expected = self.a.astype(numpy.float64).T @ self.b
+        numpy.testing.assert_array_equal(numpy.load(os.path.join(folder, "c.npy")), expected)
+        times = json.loads(next(line for line in (result.out + result.err).splitlines() if line.startswith("{")))
+        self.assertEqual((times["load_received_bytes_total"], times["store_received_bytes_total"]), (0, 0))
+        least = 4 * (n * n // 2 // 2) * 4
+        self.assertGreaterEqual(passed, least)
+        self.assertLessEqual(passed, 1.1 * least + 500_000, "more between hosts than the least (and what starts a job)")
+
     def test_digits(self):
         example = os.path.join(SOURCE, "examples", "digits")
         data = os.path.join(self.top, "data")
