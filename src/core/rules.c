@@ -70,7 +70,9 @@ static double expected_matches(const struct fuse_rules *rules, const struct fuse
     return matches;
 }
 
-/* Fills the order from its first atom on; what all its prefixes are expected to leave, together. */
+#define INDEXED 4 /* what it takes to put a tuple into an index, against reading one */
+
+/* Fills the order from its first atom on; what all its prefixes are expected to leave, together, and the indexes that it takes. */
 static double order_from(int *order, int n, const int *positive, const struct fuse_rules *rules,
                          const struct fuse_rule *rule, int first, const int64_t *sizes) {
     uint64_t bound = 0;
@@ -94,6 +96,7 @@ static double order_from(int *order, int n, const int *positive, const struct fu
         bound |= fuse_rule_atom_variables(rules, &rule->atom[best]);
         bindings *= least;
         cost += bindings;
+        cost += (k > 0 ? INDEXED : 1) * (double)sizes[rule->atom[best].relation];
     }
     return cost;
 }

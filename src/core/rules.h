@@ -116,6 +116,16 @@ static inline int64_t fuse_rule_unpack_id(const struct fuse_rule_packing *packin
 int fuse_rule_order(int order[FUSE_RULE_ATOMS], const struct fuse_rules *rules, const struct fuse_rule *rule, int first,
                     const int64_t *sizes);
 
+/* The same in words: "new Path(x, y), then Edge by (y)", as the evaluation does it where the sizes are these. first: as above. */
+void fuse_rule_explain(struct fuse_text *text, const struct fuse_rules *rules, const struct fuse_rule *rule, int first,
+                       const int64_t *sizes);
+
+/* Rules that derive the same, in which variables that a guard says are equal to another one, or to a constant, have become that. */
+const struct fuse_rules *fuse_rules_fix(struct fuse_arena *arena, const struct fuse_rules *rules);
+
+/* [relations] how many tuples a relation has at most, saturating, when it is given most[r] at most from outside. */
+const int64_t *fuse_rules_bound(struct fuse_arena *arena, const struct fuse_rules *rules, const int64_t *most);
+
 /* The same relations, with rules that derive the same from them: recursive rules of facts that join several derived atoms with
  * others may get a relation of their own for what two of their atoms have in common. Such relations come behind the others, and
  * what derives them uses none of them. sizes: as above. */

@@ -75,6 +75,7 @@ static int64_t most_tuples(const struct fuse_ir *ir, int value) {
 static void ask(struct fuse_ir *ir, int number) {
     struct asking asking = {.ir = ir, .op = number};
     struct fuse_op *op = ir->ops.at[number];
+    op->rules = fuse_rules_fix(ir->arena, op->rules);
     const int relations = op->rules->relations;
     bool *is_given = FUSE_NEW_ARRAY(ir->arena, bool, relations + 1);
     int64_t *most = FUSE_NEW_ARRAY(ir->arena, int64_t, relations + 1);

@@ -103,13 +103,19 @@ static bool is_comparison(const struct fuse_expr *expr) {
 
 static void visit(struct fuse_checker *c, const struct fuse_equation *eq, struct fuse_expr *expr) {
     struct fuse_expr **child;
+    for (; expr->kind == FUSE_EXPR_BINARY;
+         expr = expr->binary.left) { /* chains are long, and have other operators in them */
+        if (is_comparison(expr)) {
+            count_index(c, eq, expr->binary.left);
+            count_index(c, eq, expr->binary.right);
+        }
+        visit(c, eq, expr->binary.right);
+    }
     bool builtin = fuse_called_builtin(c, eq, expr) != NULL;
     int n = fuse_expr_children(c, &child, expr);
     for (int k = 0; k < n; k++) {
         if (builtin)
             spell_out(c, eq, child[k]);
-        if (is_comparison(expr))
-            count_index(c, eq, child[k]);
         visit(c, eq, child[k]);
     }
 }

@@ -367,19 +367,22 @@ static int ranks_that_fit(struct fuse_arena *arena, const struct fuse_ir *ir, st
     return high;
 }
 
-/* What is not for planned buffers: rules need some memory to begin with, and more by their data. */
-static int64_t kept_bytes(const struct fuse_ir *ir) {
+/* What is not for planned buffers: rules need some memory to begin with, what they are fed with, and more by their data. */
+static int64_t kept_bytes(const struct fuse_ir *ir, int ranks) {
+    int64_t given = -1;
     for (int o = 0; o < ir->ops.n; o++)
-        if (ir->ops.at[o]->kind == FUSE_OP_RULES)
-            return FUSE_PLAN_BASE_BYTES + FUSE_PLAN_RULES_BYTES;
-    return FUSE_PLAN_BASE_BYTES;
+        if (ir->ops.at[o]->kind == FUSE_OP_RULES) {
+            const int64_t bytes = fuse_plan_given_bytes(ir, ir->ops.at[o], ranks);
+            given = bytes > given ? bytes : given;
+        }
+    return given < 0 ? FUSE_PLAN_BASE_BYTES : fuse_sat_add(FUSE_PLAN_BASE_BYTES + FUSE_PLAN_RULES_BYTES, given);
 }
 
 static enum fuse_status refuse(struct fuse_arena *arena, const struct fuse_ir *ir,
                                const struct fuse_plan_request *request, int64_t room, const struct climb *climb,
                                struct fuse_error *err) {
     struct fuse_text need = {.arena = arena}, given = {.arena = arena};
-    int64_t whole = fuse_sat_add(climb->least, kept_bytes(ir));
+    int64_t whole = fuse_sat_add(climb->least, kept_bytes(ir, request->ranks));
     fuse_text_add_size(&need, whole);
     fuse_text_add_size(&given, request->memory_bytes);
     enum fuse_status status =
@@ -398,7 +401,7 @@ static enum fuse_status refuse(struct fuse_arena *arena, const struct fuse_ir *i
 
 enum fuse_status fuse_plan_make(struct fuse_plan **out, struct fuse_arena *arena, const struct fuse_ir *ir,
                                 const struct fuse_plan_request *request, struct fuse_error *err) {
-    int64_t room = request->memory_bytes == 0 ? INT64_MAX : request->memory_bytes - kept_bytes(ir);
+    int64_t room = request->memory_bytes == 0 ? INT64_MAX : request->memory_bytes - kept_bytes(ir, request->ranks);
     struct climb c = {.arena = arena, .ir = ir, .request = request, .room = room > 0 ? room : 0, .stride = 1};
     for (int o = 0; o < ir->ops.n; o++)
         if (ir->ops.at[o]->kind != FUSE_OP_RULES && ir->ops.at[o]->inputs > FUSE_MAX_INPUTS)

@@ -332,6 +332,8 @@ struct fuse_tuples fuse_plan_tuples(const struct fuse_plan *plan, int op, const 
 void fuse_tuples_place(struct fuse_tuples *tuples);
 /* What a rank may hold of relations whose size depends on the data, rules at work included; 0: no limit. */
 int64_t fuse_plan_relation_bytes(const struct fuse_plan *plan);
+/* What some rank holds at least of the tuples that rules are fed with from files. */
+int64_t fuse_plan_given_bytes(const struct fuse_ir *ir, const struct fuse_op *op, int ranks);
 
 /* Plans the whole program. MEMORY (71) when nothing fits: the message names the smallest memory and the smallest number
  * of ranks that would do, the note the largest tensors and the operations that need them. */
@@ -347,6 +349,10 @@ void fuse_plan_print_json(struct fuse_text *text, const struct fuse_plan *plan);
 void fuse_plan_print_value(struct fuse_text *text, const struct fuse_plan *plan, int value);
 /* A line of fuse_plan_print, with its end. */
 void fuse_plan_print_step(struct fuse_text *text, const struct fuse_plan *plan, int step);
+/* The rules of a RULES operation stratum by stratum: how atoms are joined, what is asked of which relation, how many tuples relations
+ * have at most. */
+void fuse_plan_print_rules(struct fuse_text *text, const struct fuse_plan *plan, const struct fuse_op *op);
+void fuse_plan_print_rules_json(struct fuse_text *text, const struct fuse_plan *plan, const struct fuse_op *op);
 const char *fuse_step_kind_name(enum fuse_step_kind kind); /* "move", .. */
 
 /* ---- messages ------------------------------------------------------------------------------------------------- */

@@ -44,28 +44,6 @@ static void print_holding(struct fuse_text *text, const struct fuse_plan *plan, 
 static const char *const step_name[] = {"read", "literal", "move",  "reduce", "contract", "map",   "tuples",
                                         "join", "write",   "print", "feed",   "settle",   "rules", "list"};
 
-/* The rules stratum by stratum, and what a rank may hold of them. */
-static void print_rules(struct fuse_text *text, const struct fuse_plan *plan, const struct fuse_op *op) {
-    const struct fuse_rules *rules = op->rules;
-    int64_t bytes = fuse_plan_relation_bytes(plan);
-    fuse_text_add(text, "%d rule%s in %d strat%s", rules->rules, rules->rules == 1 ? "" : "s", rules->strata,
-                  rules->strata == 1 ? "um" : "a");
-    if (bytes > 0) {
-        fuse_text_add(text, ", at most ");
-        fuse_text_add_size(text, bytes);
-        fuse_text_add(text, " a rank");
-    }
-    for (int s = 0; s < rules->strata; s++)
-        for (int r = 0; r < rules->rules; r++) {
-            const struct fuse_rule *rule = &rules->rule[r];
-            if (rules->relation[rule->head].stratum != s)
-                continue;
-            fuse_text_add(text, "\n           stratum %d%s: ", s,
-                          fuse_rule_is_recursive(rules, rule) ? ", recursive" : "");
-            fuse_rule_print(text, rules, rule);
-        }
-}
-
 static void print_step(struct fuse_text *text, const struct fuse_plan *plan, int number, int indent) {
     const struct fuse_step *step = &plan->steps.at[number];
     const struct fuse_op *op = plan->ir->ops.at[step->op];
@@ -114,7 +92,7 @@ static void print_step(struct fuse_text *text, const struct fuse_plan *plan, int
         print_value_name(text, plan, step->have.value);
         fuse_text_add(text, " of all ranks, until it is not above 0");
         break;
-    case FUSE_STEP_RULES: print_rules(text, plan, op); break;
+    case FUSE_STEP_RULES: fuse_plan_print_rules(text, plan, op); break;
     case FUSE_STEP_LIST:
         print_value_name(text, plan, op->input[0].value);
         if (op->path)

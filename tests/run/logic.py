@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Rules over relations against sets of Python: usage logic.py --binary FUSE_DIST [--ranks 1,2,3] [--random N] [--seed S].
+"""Rules over relations against sets of Python: usage logic.py --binary FUSE_DIST [--ranks 1,2,3] [--random N] [--seed S] [--both].
 
 A few programs with answers that are computed here, on several numbers of ranks, and N random ones (chains of joins, recursion,
 mutual too, negation, constants, repeated variables, comparisons, alternatives, min= and max= with values) against the naive
@@ -12,6 +12,7 @@ between numbers of ranks, a value that is not the best one.
 
 import argparse
 import heapq
+import json
 import os
 import random
 import sys
@@ -19,10 +20,7 @@ import tempfile
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import launch  # noqa: E402
-
-
-def lines(rows, separator="\t"):
-    return "".join(separator.join(str(field) for field in row) + "\n" for row in rows)
+from random_rules import lines, random_programs  # noqa: E402
 
 
 def write(folder, name, text):
@@ -263,178 +261,6 @@ PROGRAMS = [paths, symbols, distances, long_chain, dense_parts, asked]
 ONLY_SEMI_NAIVE = [asked]
 
 
-# ---- random programs ----
-
-IDS = 7  # every column of a file has the largest one
-
-
-class Random:
-    """One program of random rules over facts, as text and as sets."""
-
-    def __init__(self, rng, name):
-        self.rng, self.name, self.text, self.facts, self.arity = rng, name, [], {}, {}
-        self.given = [self.add_file(f"{name}E{k}", rng.choice([1, 2, 2, 2, 3])) for k in range(rng.randrange(2, 4))]
-        self.strata = []
-        known = list(self.given)
-        for s in range(rng.randrange(1, 4)):
-            heads = [f"{name}P{s}{k}" for k in range(rng.randrange(1, 3))]
-            for head in heads:
-                self.arity[head], self.facts[head] = rng.choice([1, 2, 2, 3]), set()
-            rules = [self.rule(head, known, heads, first) for head in heads for first in [True] + [False] * rng.randrange(3)]
-            self.strata.append(rules)
-            for rule in rules:
-                self.text.append(self.show(rule))
-            known += heads
-        # All of every relation, or what some relations have for some ids: then rules explore no more than that.
-        derived = [h for h in self.facts if h not in self.given]
-        asking = rng.random() < 0.5
-        self.derive_all()
-        if asking:
-            derived = rng.sample(derived, min(len(derived), rng.choice([1, 1, 1, 2])))
-        self.sinks = {head: [None] * self.arity[head] for head in derived}
-        for head, terms in self.sinks.items():
-            some = rng.choice(sorted(self.facts[head]) or [(0, ) * self.arity[head]])
-            for c in range(self.arity[head]):
-                if asking and rng.random() < 0.6 and terms.count(None) > 1:
-                    terms[c] = some[c] if rng.random() < 0.8 else 0
-            columns = ",".join("abc"[c] if t is None else str(t) for c, t in enumerate(terms))
-            self.text.append(f'"{head}.tsv" = {head}({columns})')
-
-    def add_file(self, name, arity):
-        rows = {tuple(self.rng.randrange(IDS) for _ in range(arity)) for _ in range(self.rng.randrange(1, 14))}
-        rows.add((IDS - 1, ) * arity)
-        self.facts[name], self.arity[name] = rows, arity
-        self.text.append(f'{name}({",".join("abc"[:arity])}) = "{name}.tsv"')
-        return name
-
-    def files(self):
-        return {f"{name}.tsv": lines(sorted(self.facts[name])) for name in self.given}
-
-    def rule(self, head, known, same, plain):
-        rng, variables = self.rng, ["x", "y", "z", "w"]
-        body = []
-        for _ in range(rng.randrange(1, 4)):
-            name = rng.choice(known if plain or rng.random() < 0.4 else known + same * 3)
-            terms = [rng.choice(variables) for _ in range(self.arity[name])]
-            if name in self.given and rng.random() < 0.15:
-                terms[rng.randrange(len(terms))] = rng.randrange(IDS + 1)
-            body.append((name, terms))
-        bound = sorted({t for _, terms in body for t in terms if isinstance(t, str)})
-        negated, compared = [], []
-        if bound and rng.random() < 0.35:
-            name = rng.choice(known)
-            terms = [rng.choice(bound) for _ in range(self.arity[name])]
-            if len(terms) > 1 and rng.random() < 0.3:
-                terms[0] = "v"  # there is none
-            negated.append((name, terms))
-        if len(bound) > 1 and rng.random() < 0.35:
-            a, b = rng.sample(bound, 2)
-            compared.append((a, rng.choice(["!=", "<", "<=", "=="]), b, rng.randrange(-1, 2)))
-        terms = [rng.choice(bound) if bound and rng.random() < 0.9 else rng.randrange(IDS) for _ in range(self.arity[head])]
-        return head, terms, body, negated, compared
-
-    def show(self, rule):
-        head, terms, body, negated, compared = rule
-        atoms = [f"{name}({','.join(map(str, t))})" for name, t in body]
-        atoms += [f"!{name}({','.join(map(str, t))})" for name, t in negated]
-        self.rng.shuffle(atoms)
-        tests = [f"{a} {op} {b} {'+' if k >= 0 else '-'} {abs(k)}" for a, op, b, k in compared]
-        left = f"{head}({','.join(map(str, terms))})"
-        joint = self.rng.choice([" ", " && ", " * "])
-        if tests and self.rng.random() < 0.5 and joint == " && ":
-            return f"{left} = {joint.join(atoms + tests)}"
-        return f"{left}{' when ' + ' && '.join(tests) if tests else ''} = {joint.join(atoms)}"
-
-    def derive(self, rule):
-        head, terms, body, negated, compared = rule
-        found = [{}]
-        for name, ts in body:
-            longer = []
-            for binding in found:
-                for fact in self.facts[name]:
-                    new = dict(binding)
-                    if all((new.setdefault(t, i) if isinstance(t, str) else t) == i for t, i in zip(ts, fact)):
-                        longer.append(new)
-            found = longer
-        for binding in found:
-            if any(self.holds(name, ts, binding) for name, ts in negated):
-                continue
-            tests = {"!=": lambda a, b: a != b, "<": lambda a, b: a < b, "<=": lambda a, b: a <= b, "==": lambda a, b: a == b}
-            if all(tests[op](binding[a], binding[b] + k) for a, op, b, k in compared):
-                yield tuple(binding[t] if isinstance(t, str) else t for t in terms)
-
-    def holds(self, name, terms, binding):
-        return any(all(t == "v" or binding[t] == i for t, i in zip(terms, fact)) for fact in self.facts[name])
-
-    def derive_all(self):
-        for rules in self.strata:
-            changed = True
-            while changed:
-                changed = False
-                for rule in rules:
-                    new = set(self.derive(rule)) - self.facts[rule[0]]
-                    changed |= bool(new)
-                    self.facts[rule[0]] |= new
-
-    def solve(self):
-        return {f"{head}.tsv": lines(sorted(tuple(i for i, t in zip(fact, terms) if t is None) for fact in self.facts[head]
-                                            if all(t in (None, i) for i, t in zip(fact, terms))))
-                for head, terms in self.sinks.items()}
-
-
-class Values:
-    """Values that get better: distances and widths over random weights, from several places, linear or not, under guards."""
-
-    def __init__(self, rng, name):
-        self.name, self.least = name, rng.random() < 0.5
-        self.weights = {(rng.randrange(IDS), rng.randrange(IDS)): rng.randrange(1, 30) / 2 for _ in range(rng.randrange(4, 16))}
-        self.weights[(IDS - 1, IDS - 1)] = 1.0
-        self.start = {rng.randrange(IDS): rng.randrange(0, 9) for _ in range(rng.randrange(1, 3))}
-        self.pairs, self.apart = rng.random() < 0.4, rng.random() < 0.4
-        op, of = ("min=", "{a} + {b}") if self.least else ("max=", "minimum({a}, {b})")
-        self.text = [f'{name}W[a,b] = "{name}W.tsv"']
-        guard = " when x != y" if self.apart else ""
-        if self.pairs:
-            self.text += [f"{name}V[x,y]{guard} {op} {name}W[x,y]",
-                          f"{name}V[x,z] {op} " + of.format(a=f"{name}V[x,y]", b=f"{name}V[y,z]"), f'"{name}V.tsv" = {name}V[x,y]']
-        else:
-            self.text += [f"{name}V[{a}] {op} {v}" for a, v in self.start.items()]
-            self.text += [f"{name}V[y]{guard} {op} " + of.format(a=f"{name}V[x]", b=f"{name}W[x,y]"), f'"{name}V.tsv" = {name}V[x]']
-
-    def files(self):
-        return {f"{self.name}W.tsv": lines((a, b, w) for (a, b), w in self.weights.items())}
-
-    def solve(self):
-        better = (lambda a, b: a < b) if self.least else (lambda a, b: a > b)
-        join = (lambda a, b: a + b) if self.least else min
-        edges = {k: w for k, w in self.weights.items() if not self.apart or k[0] != k[1]}
-        best = dict(edges) if self.pairs else {(a, ): float(v) for a, v in self.start.items()}
-        changed = True
-        while changed:
-            changed = False
-            if self.pairs:
-                offers = [((a, d), join(v, w)) for (a, b), v in best.items() for (c, d), w in best.items() if b == c]
-            else:
-                offers = [((b, ), join(best[a, ], w)) for (a, b), w in edges.items() if (a, ) in best]
-            for key, value in offers:
-                if key not in best or better(value, best[key]):
-                    best[key] = value
-                    changed = True
-        return {f"{self.name}V.tsv": sorted(tuple(map(float, key)) + (value, ) for key, value in best.items())}
-
-
-def random_programs(folder, seed, n):
-    text, wanted = [], {}
-    for k in range(n):
-        rng = random.Random(f"{seed} {k}")
-        one = (Values if k % 5 == 4 else Random)(rng, f"Q{k}")
-        text += one.text
-        for name, content in one.files().items():
-            write(folder, name, content)
-        wanted.update(one.solve())
-    return "\n".join(text) + "\n", wanted
-
-
 # ---- comparison ----
 
 def compare(folder, wanted, where):
@@ -458,13 +284,57 @@ def check_program(binary, ranks, program):
                 assert line in result.out.splitlines(), (program.__name__, ranks, line, result.out)
 
 
-def check_random(binary, ranks, seed, n):
+def check_random(binary, ranks, seed, n, fixpoint="semi_naive"):
     with tempfile.TemporaryDirectory() as folder:
-        text, wanted = random_programs(folder, seed, n)
+        text, files, wanted = random_programs(seed, n)
+        for name, content in files.items():
+            write(folder, name, content)
         write(folder, "p.fuse", text)
-        result = launch.run(launch.on_ranks(ranks, [binary, "p.fuse"]), folder, 250)
-        assert result.status == 0, (seed, ranks, result.tail())
-        compare(folder, wanted, (seed, ranks))
+        result = launch.run(launch.on_ranks(ranks, [binary, "p.fuse", "--fixpoint", fixpoint]), folder, 250)
+        assert result.status == 0, (seed, ranks, fixpoint, result.tail())
+        compare(folder, wanted, (seed, ranks, fixpoint))
+
+
+PLANNED = """
+E(x,y) = "e.tsv"
+F(x,y) = "f.tsv"
+Path(x,y) = E(x,y)
+Path(x,z) = E(x,y) Path(y,z)
+Big(x,w) when y != z && x == 4 = E(x,y) F(y,z) E(z,w) !F(x,w)
+"from.tsv" = Path(3,y)
+"big.tsv" = Big(x,w)
+"""
+
+
+def check_plan(binary):
+    """The plan says how atoms are joined, what is asked, and how large relations can become; what cannot fit is refused before it is
+    read, with numbers that are enough."""
+    with tempfile.TemporaryDirectory() as folder:
+        write(folder, "e.tsv", lines((i, i + 1) for i in range(1999)))
+        write(folder, "f.tsv", lines((i, i + 2) for i in range(30)))
+        write(folder, "p.fuse", PLANNED)
+        plan = launch.run([binary, "plan", "--ranks", "3", "--mem-per-rank", "100M", "p.fuse"], folder, 60)
+        for said in ["Path is explored only where its column 0 is in 'asked Path'", "joins E(x, y), then asked Path by (x)",
+                     "joins new Path(x, y), then E by (y)", "on blocks of bits while they fit: Path(x, z) = Path(x, y) E(y, z)",
+                     "joins E(4, y), then F by (y), then E by (z), then no F by (4, w)", "asked Path has at most 1 tuple, 8 B",
+                     "Path has at most 1999 tuples, 15.6 KiB",
+                     "Big has at most 1999 tuples", "at most 68.0 MiB a rank"]:
+            assert said in plan.out, (said, plan.tail())
+        told = launch.run([binary, "plan", "--format", "json", "--ranks", "3", "--mem-per-rank", "100M", "p.fuse"], folder, 60)
+        rules = [step["rules"] for step in json.loads(told.out)["steps"] if step["kind"] == "rules"]
+        assert len(rules) == 1 and rules[0]["budget_bytes"] == 68 << 20, rules
+        relations = {r["name"]: r for r in rules[0]["relations"]}
+        assert relations["Path"]["tuples_max"] == 1999 and relations["Path"]["bytes_max"] == 8 * 1999, relations
+        assert relations["asked Path"]["asks"] == "Path" and relations["asked Path"]["asked_columns"] == [0], relations
+        assert any(r["joins"] == ["new Path(x, y), then E by (y)"] for r in rules[0]["rules"]), rules
+        # 2,000,000 tuples of 8 bytes do not fit beside the 48 MiB that a rank needs anyway.
+        write(folder, "e.tsv", lines((i % 3000, i // 700) for i in range(2000000)))
+        refused = launch.run([binary, "run", "--mem-per-rank", "56M", "p.fuse"], folder, 60)
+        assert refused.status == 71 and "it needs at least 63.3 MiB" in refused.tail(), refused.tail()
+        more = launch.run(launch.on_ranks(3, [binary, "run", "--mem-per-rank", "64M", "p.fuse"]), folder, 60)
+        assert more.status in (0, 71) and "does not fit" not in more.tail(), more.tail()
+        if more.status == 71:
+            assert "not enough memory for relation" in more.tail() and "in use" in more.tail(), more.tail()
 
 
 def main():
@@ -473,15 +343,18 @@ def main():
     parser.add_argument("--ranks", default="1,2,3,4,8")
     parser.add_argument("--random", type=int, default=300)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--both", action="store_true", help="evaluate random programs naively, too")
     arguments = parser.parse_args()
     binary = os.path.abspath(arguments.binary)
     counts = [int(n) for n in arguments.ranks.split(",")]
+    check_plan(binary)
     for ranks in counts:
         for program in PROGRAMS:
             check_program(binary, ranks, program)
     batch = 100
     for k in range(0, arguments.random, batch):
-        check_random(binary, counts[k // batch % len(counts)], f"{arguments.seed}.{k}", min(batch, arguments.random - k))
+        for fixpoint in ["semi_naive", "naive"] if arguments.both or k == 0 else ["semi_naive"]:
+            check_random(binary, counts[k // batch % len(counts)], f"{arguments.seed}.{k}", min(batch, arguments.random - k), fixpoint)
     print(f"{len(PROGRAMS)} programs on {counts} ranks, {arguments.random} random programs")
 
 

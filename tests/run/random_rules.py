@@ -1,0 +1,248 @@
+"""Random programs of rules, as text and as sets: what rules derive from sets of tuples, naively, in Python.
+
+A program has a few relations of random tuples and one to three strata of rules: chains of joins, recursion, mutual too, negation,
+constants, repeated variables, comparisons, alternatives, counts, sums and bests of what was derived before. Rules are written in
+different words that mean the same: in any order, with other names, with a sub-goal twice, with a part that has a name of its own.
+Half of the programs ask for some of the tuples only.
+"""
+
+import random
+
+
+def lines(rows, separator="\t"):
+    return "".join(separator.join(str(field) for field in row) + "\n" for row in rows)
+
+
+IDS = 7  # every column of a file has the largest one
+
+
+class Random:
+    """One program of random rules over facts, as text and as sets."""
+
+    def __init__(self, rng, name):
+        self.rng, self.name, self.text, self.facts, self.arity = rng, name, [], {}, {}
+        self.weights, self.numbers, self.parts = {}, {}, 0
+        self.given = [self.add_file(f"{name}E{k}", rng.choice([1, 2, 2, 2, 3])) for k in range(rng.randrange(2, 4))]
+        if rng.random() < 0.5:
+            self.add_weights()
+        known = list(self.given)
+        for s in range(rng.randrange(1, 4)):
+            heads = [f"{name}P{s}{k}" for k in range(rng.randrange(1, 3))]
+            for head in heads:
+                self.arity[head], self.facts[head] = rng.choice([1, 2, 2, 3]), set()
+            rules = [self.rule(head, known, heads, first) for head in heads for first in [True] + [False] * rng.randrange(3)]
+            for rule in rules:
+                self.text += self.show(rule)
+            self.derive_all(rules)
+            known += heads
+            if rng.random() < 0.5:
+                self.add_numbers(f"{name}N{s}", known)
+        self.choose_sinks()
+
+    def choose_sinks(self):
+        """All of every relation, or what some relations have for some ids: then rules explore no more than that."""
+        rng = self.rng
+        derived = [h for h in self.facts if h not in self.given]
+        asking = rng.random() < 0.5
+        if asking:
+            derived = rng.sample(derived, min(len(derived), rng.choice([1, 1, 1, 2])))
+        self.sinks = {head: [None] * self.arity[head] for head in derived}
+        for head, terms in self.sinks.items():
+            some = rng.choice(sorted(self.facts[head]) or [(0, ) * self.arity[head]])
+            for c in range(self.arity[head]):
+                if asking and rng.random() < 0.6 and terms.count(None) > 1:
+                    terms[c] = some[c] if rng.random() < 0.8 else 0
+            columns = ",".join("abc"[c] if t is None else str(t) for c, t in enumerate(terms))
+            self.text.append(f'"{head}.tsv" = {head}({columns})')
+
+    def add_file(self, name, arity):
+        rows = {tuple(self.rng.randrange(IDS) for _ in range(arity)) for _ in range(self.rng.randrange(1, 14))}
+        rows.add((IDS - 1, ) * arity)
+        self.facts[name], self.arity[name] = rows, arity
+        self.text.append(f'{name}({",".join("abc"[:arity])}) = "{name}.tsv"')
+        return name
+
+    def add_weights(self):
+        rng = self.rng
+        self.weights = {(rng.randrange(IDS), rng.randrange(IDS)): rng.randrange(1, 12) / 2 for _ in range(rng.randrange(3, 20))}
+        self.weights[(IDS - 1, IDS - 1)] = 1.5
+        self.text.append(f'{self.name}W[a,b] = "{self.name}W.tsv"')
+
+    def add_numbers(self, name, known):
+        """A number for each id: how many tuples begin with it, or the sum, the best or the mean of their weights."""
+        pairs = [k for k in known if self.arity[k] == 2]
+        if not pairs:
+            return
+        of = self.rng.choice(pairs)
+        facts, w = self.facts[of], self.weights
+        kind = self.rng.choice(["count", "sum", "max", "min", "avg"] if w else ["count"])
+        text = {"count": f"{name}[a] = {of}(a,b)", "sum": f"{name}[a] = {of}(a,b) {self.name}W[a,b]"}
+        self.text.append(text.get(kind, f"{name}[a] when {of}(a,b) {kind}= {self.name}W[a,b]"))
+        values = {}
+        for a, b in facts:
+            if kind == "count" or (a, b) in w:
+                values.setdefault(a, []).append(w.get((a, b), 0))
+        fold = {"count": len, "sum": sum, "max": max, "min": min, "avg": lambda v: sum(v) / len(v)}[kind]
+        absent = {"max": float("-inf"), "min": float("inf")}.get(kind, 0)
+        self.numbers[name] = (absent, {a: fold(v) for a, v in values.items()})
+
+    def files(self):
+        files = {f"{name}.tsv": lines(sorted(self.facts[name])) for name in self.given}
+        if self.weights:
+            files[f"{self.name}W.tsv"] = lines((a, b, w) for (a, b), w in self.weights.items())
+        return files
+
+    def rule(self, head, known, same, plain):
+        rng, variables = self.rng, ["x", "y", "z", "w"]
+        body = []
+        for _ in range(rng.randrange(1, 4)):
+            name = rng.choice(known if plain or rng.random() < 0.4 else known + same * 3)
+            terms = [rng.choice(variables) for _ in range(self.arity[name])]
+            if name in self.given and rng.random() < 0.15:
+                terms[rng.randrange(len(terms))] = rng.randrange(IDS + 1)
+            body.append((name, terms))
+        bound = sorted({t for _, terms in body for t in terms if isinstance(t, str)})
+        negated, compared, measured = [], [], []
+        if bound and rng.random() < 0.35:
+            name = rng.choice(known)
+            terms = [rng.choice(bound) for _ in range(self.arity[name])]
+            if len(terms) > 1 and rng.random() < 0.3:
+                terms[0] = "v"  # there is none
+            negated.append((name, terms))
+        if len(bound) > 1 and rng.random() < 0.35:
+            a, b = rng.sample(bound, 2)
+            compared.append((a, rng.choice(["!=", "<", "<=", "=="]), b, rng.choice([-1, 0, 0, 1])))
+        if bound and rng.random() < 0.15:
+            compared.append((rng.choice(bound), rng.choice(["!=", "<", "==", "=="]), None, rng.randrange(IDS)))
+        if bound and self.numbers and rng.random() < 0.6:
+            measured.append((rng.choice(sorted(self.numbers)), rng.choice(bound), rng.choice(["<", ">"]), rng.choice([0.51, 1.3, 2.72])))
+        terms = [rng.choice(bound) if bound and rng.random() < 0.9 else rng.randrange(IDS) for _ in range(self.arity[head])]
+        return head, terms, body, negated, compared, measured
+
+    def rewrite(self, rule, text):
+        """The same rule in other words; what it needs beside it goes to the text."""
+        rng = self.rng
+        head, terms, body, negated, compared, measured = rule
+        if rng.random() < 0.2:  # a sub-goal that says nothing new
+            name, ts = rng.choice(body)
+            body = body + [(name, [t if rng.random() < 0.5 else f"u{k}" for k, t in enumerate(ts)])]
+        if len(body) > 1 and rng.random() < 0.2:  # two sub-goals as a relation
+            rng.shuffle(body := list(body))
+            names = sorted({t for _, ts in body[:2] for t in ts if isinstance(t, str)})
+            if 0 < len(names) < 5:
+                self.parts += 1
+                part = f"{self.name}X{self.parts}"
+                text.append(f"{part}({','.join(names)}) = " + " ".join(f"{n}({','.join(map(str, ts))})" for n, ts in body[:2]))
+                body = [(part, names)] + body[2:]
+        if rng.random() < 0.3:
+            new = dict(zip(["x", "y", "z", "w", "v"], rng.sample(["p", "q", "r", "s", "t", "k"], 5)))
+            rename = lambda ts: [new.get(t, t) for t in ts]  # noqa: E731
+            terms, body = rename(terms), [(n, rename(ts)) for n, ts in body]
+            negated = [(n, rename(ts)) for n, ts in negated]
+            compared = [(new[a], op, new.get(b), k) for a, op, b, k in compared]
+            measured = [(n, new[a], op, k) for n, a, op, k in measured]
+        return head, terms, body, negated, compared, measured
+
+    def show(self, rule):
+        text = []
+        head, terms, body, negated, compared, measured = self.rewrite(rule, text)
+        atoms = [f"{name}({','.join(map(str, t))})" for name, t in body]
+        atoms += [f"!{name}({','.join(map(str, t))})" for name, t in negated]
+        self.rng.shuffle(atoms)
+        tests = [f"{a} {op} " + (f"{b} {'+' if k >= 0 else '-'} {abs(k)}" if b and k else b or str(k)) for a, op, b, k in compared]
+        tests += [f"{name}[{a}] {op} {k}" for name, a, op, k in measured]
+        left = f"{head}({','.join(map(str, terms))})"
+        joint = self.rng.choice([" ", " && ", " * "])
+        if tests and self.rng.random() < 0.5 and joint == " && ":
+            return text + [f"{left} = {joint.join(atoms + tests)}"]
+        return text + [f"{left}{' when ' + ' && '.join(tests) if tests else ''} = {joint.join(atoms)}"]
+
+    def derive(self, rule):
+        head, terms, body, negated, compared, measured = rule
+        tests = {"!=": lambda a, b: a != b, "<": lambda a, b: a < b, "<=": lambda a, b: a <= b, "==": lambda a, b: a == b,
+                 ">": lambda a, b: a > b}
+        found = [{}]
+        for name, ts in body:
+            longer = []
+            for binding in found:
+                for fact in self.facts[name]:
+                    new = dict(binding)
+                    if all((new.setdefault(t, i) if isinstance(t, str) else t) == i for t, i in zip(ts, fact)):
+                        longer.append(new)
+            found = longer
+        for binding in found:
+            if any(self.holds(name, ts, binding) for name, ts in negated):
+                continue
+            if (all(tests[op](binding[a], (binding[b] if b else 0) + k) for a, op, b, k in compared)
+                    and all(tests[op](self.numbers[n][1].get(binding[a], self.numbers[n][0]), k) for n, a, op, k in measured)):
+                yield tuple(binding[t] if isinstance(t, str) else t for t in terms)
+
+    def holds(self, name, terms, binding):
+        return any(all(t == "v" or binding[t] == i for t, i in zip(terms, fact)) for fact in self.facts[name])
+
+    def derive_all(self, rules):
+        changed = True
+        while changed:
+            changed = False
+            for rule in rules:
+                new = set(self.derive(rule)) - self.facts[rule[0]]
+                changed |= bool(new)
+                self.facts[rule[0]] |= new
+
+    def solve(self):
+        return {f"{head}.tsv": lines(sorted(tuple(i for i, t in zip(fact, terms) if t is None) for fact in self.facts[head]
+                                            if all(t in (None, i) for i, t in zip(fact, terms))))
+                for head, terms in self.sinks.items()}
+
+
+class Values:
+    """Values that get better: distances and widths over random weights, from several places, linear or not, under guards."""
+
+    def __init__(self, rng, name):
+        self.name, self.least = name, rng.random() < 0.5
+        self.weights = {(rng.randrange(IDS), rng.randrange(IDS)): rng.randrange(1, 30) / 2 for _ in range(rng.randrange(4, 16))}
+        self.weights[(IDS - 1, IDS - 1)] = 1.0
+        self.start = {rng.randrange(IDS): rng.randrange(0, 9) for _ in range(rng.randrange(1, 3))}
+        self.pairs, self.apart = rng.random() < 0.4, rng.random() < 0.4
+        op, of = ("min=", "{a} + {b}") if self.least else ("max=", "minimum({a}, {b})")
+        self.text = [f'{name}W[a,b] = "{name}W.tsv"']
+        guard = " when x != y" if self.apart else ""
+        if self.pairs:
+            self.text += [f"{name}V[x,y]{guard} {op} {name}W[x,y]",
+                          f"{name}V[x,z] {op} " + of.format(a=f"{name}V[x,y]", b=f"{name}V[y,z]"), f'"{name}V.tsv" = {name}V[x,y]']
+        else:
+            self.text += [f"{name}V[{a}] {op} {v}" for a, v in self.start.items()]
+            self.text += [f"{name}V[y]{guard} {op} " + of.format(a=f"{name}V[x]", b=f"{name}W[x,y]"), f'"{name}V.tsv" = {name}V[x]']
+
+    def files(self):
+        return {f"{self.name}W.tsv": lines((a, b, w) for (a, b), w in self.weights.items())}
+
+    def solve(self):
+        better = (lambda a, b: a < b) if self.least else (lambda a, b: a > b)
+        join = (lambda a, b: a + b) if self.least else min
+        edges = {k: w for k, w in self.weights.items() if not self.apart or k[0] != k[1]}
+        best = dict(edges) if self.pairs else {(a, ): float(v) for a, v in self.start.items()}
+        changed = True
+        while changed:
+            changed = False
+            if self.pairs:
+                offers = [((a, d), join(v, w)) for (a, b), v in best.items() for (c, d), w in best.items() if b == c]
+            else:
+                offers = [((b, ), join(best[a, ], w)) for (a, b), w in edges.items() if (a, ) in best]
+            for key, value in offers:
+                if key not in best or better(value, best[key]):
+                    best[key] = value
+                    changed = True
+        return {f"{self.name}V.tsv": sorted(tuple(map(float, key)) + (value, ) for key, value in best.items())}
+
+
+def random_programs(seed, n):
+    """n programs as one, with names of their own: its text, its files, and what its sinks must hold."""
+    text, files, wanted = [], {}, {}
+    for k in range(n):
+        rng = random.Random(f"{seed} {k}")
+        one = (Values if k % 5 == 4 else Random)(rng, f"Q{k}")
+        text += one.text
+        files.update(one.files())
+        wanted.update(one.solve())
+    return "\n".join(text) + "\n", files, wanted
