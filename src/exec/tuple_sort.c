@@ -24,6 +24,10 @@ uint64_t fuse_tuple_order_value(double value) {
     return bits & sign ? ~bits : bits | sign;
 }
 
+uint64_t fuse_tuple_order_integer(int64_t value) {
+    return (uint64_t)value ^ sign;
+}
+
 double fuse_tuple_ordered_value(uint64_t order) {
     uint64_t bits = order & sign ? order & ~sign : ~order;
     double value;
@@ -263,6 +267,7 @@ struct writer {
     uint32_t n;   /* tuples that are written */
     double equal; /* of the tuple that is at hand; 0: none is */
     double value;
+    int64_t integer; /* instead, of I64 */
     uint64_t key[MAX_WORDS];
 };
 
@@ -285,6 +290,8 @@ static void write_tuple(struct writer *out) {
     double value = out->mean ? out->value / out->equal : out->value;
     if (t->dtype == FUSE_F32)
         ((float *)(out->to + t->value_offset))[out->n] = (float)value;
+    else if (t->dtype == FUSE_I64)
+        ((int64_t *)(out->to + t->value_offset))[out->n] = out->integer;
     else if (t->dtype != FUSE_BOOL)
         ((double *)(out->to + t->value_offset))[out->n] = value;
     out->n++;
@@ -305,6 +312,7 @@ static void write_rows(struct writer *out, const uint64_t *row, int64_t n) {
         write_tuple(out);
         memcpy(out->key, row, key_bytes);
         out->value = value;
+        out->integer = t->dtype == FUSE_I64 ? (int64_t)(row[t->words] ^ sign) : 0;
         out->equal = 1;
     }
 }

@@ -28,6 +28,8 @@ struct fuse_tuple_sort {
 /* The number of a value in the order of numbers, -0 before 0 and NaN behind all; and back. */
 uint64_t fuse_tuple_order_value(double value);
 double fuse_tuple_ordered_value(uint64_t order);
+/* The same of I64, which only derived relations have: their tuples are all different, and nothing is combined. */
+uint64_t fuse_tuple_order_integer(int64_t value);
 
 /* `memory`: tuples->unsorted_bytes, at a multiple of 64. MEMORY. */
 enum fuse_status fuse_tuple_sort_open(struct fuse_tuple_sort *sort, const struct fuse_tuples *tuples, void *memory,

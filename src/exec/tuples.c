@@ -274,7 +274,9 @@ static int64_t send_rows(struct traffic *t, struct route *r, const struct fuse_r
         find_positions(r, rows, from, n);
         find_ranks(r, n);
         for (int64_t i = 0; i < n && tuples->dtype != FUSE_BOOL; i++)
-            r->row[i * words + tuples->words] = fuse_tuple_order_value(rows->value[from + i]);
+            r->row[i * words + tuples->words] = tuples->dtype == FUSE_I64
+                                                    ? fuse_tuple_order_integer(((const int64_t *)rows->value)[from + i])
+                                                    : fuse_tuple_order_value(rows->value[from + i]);
         put_rows(t, r, n);
     }
     return from;

@@ -422,6 +422,11 @@ void fuse_order_tensors(struct fuse_checker *c);
 void fuse_check_recursion(struct fuse_checker *c);
 /* Finds the tensors that rules derive, and makes tensors of sinks that rules derive. */
 void fuse_choose_rules(struct fuse_checker *c);
+/* When extents are known: sums, bests and means over joined relations that are relations, too. */
+void fuse_choose_sums(struct fuse_checker *c);
+bool fuse_is_better_tuples(struct fuse_checker *c, const struct fuse_tensor *tensor);
+/* true for a sum that rules derive: cells that are no tuples are 0. */
+bool fuse_is_sum_of_tuples(const struct fuse_tensor *tensor);
 /* true when the cells of the tensor are tuples, of files or derived. */
 bool fuse_is_sparse(const struct fuse_checker *c, int tensor);
 /* true when the value of the node is a truth. */

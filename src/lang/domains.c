@@ -322,6 +322,7 @@ void fuse_solve_domains(struct fuse_checker *c) {
             check_rows(c, fact);
     }
     fuse_spread_bad(c);
+    fuse_choose_sums(c);
     for (int t = 0; t < c->tensors.n; t++)
         if (!c->tensors.at[t]->bad) {
             check_tensor_known(c, c->tensors.at[t]);

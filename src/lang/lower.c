@@ -248,7 +248,7 @@ struct fuse_term *fuse_lower_node(struct fuse_lowering *l, const struct fuse_nod
     enum fuse_dtype inside = wanted_inside(node->inner, want);
     struct fuse_term *term;
     if (node->sum &&
-        (fuse_reads_relation(l, node) || (node->kind == FUSE_NODE_TRUTH && fuse_reads_relation(l, node->arg[0])))) {
+        (fuse_reads_numbers(l, node) || (node->kind == FUSE_NODE_TRUTH && fuse_reads_relation(l, node->arg[0])))) {
         term = sum_relation(l, node);
     } else if (node->kind == FUSE_NODE_PRODUCT && node->logical) {
         term = fuse_lower_conjunction(l, node, want);

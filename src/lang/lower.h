@@ -94,6 +94,8 @@ int fuse_lower_file(struct fuse_checker *c, const struct fuse_tensor *tensor, co
 int fuse_lower_cells(struct fuse_lowering *l, struct fuse_tensor *tensor);
 /* true for a reference to a relation whose absent cells are 0 or false. */
 bool fuse_reads_relation(const struct fuse_lowering *l, const struct fuse_node *node);
+/* .. or of a sum that rules derive, which is 0 where it has no tuple, too. */
+bool fuse_reads_numbers(const struct fuse_lowering *l, const struct fuse_node *node);
 /* Two references read the same cells. */
 bool fuse_is_same_place(const struct fuse_node *a, const struct fuse_node *b);
 /* A reference to a relation, or to its support, anywhere: its cells, or in a joint equation that runs over it, the tuples. */

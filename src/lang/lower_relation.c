@@ -86,9 +86,11 @@ static int emit_cells(struct fuse_lowering *l, const struct fuse_tensor *tensor,
     struct fuse_access access = fuse_access_identity(value->rank);
     enum fuse_dtype dtype = value->dtype;
     /* An absent cell of a file is 0, one that rules have not reached what its operator begins with. */
-    enum fuse_reduce reduce = !tensor->derived || tensor->boolean ? FUSE_REDUCE_NONE
-                              : tensor->assign == FUSE_ASSIGN_MIN ? FUSE_REDUCE_MIN
-                                                                  : FUSE_REDUCE_MAX;
+    enum fuse_reduce reduce = !tensor->derived || tensor->boolean  ? FUSE_REDUCE_NONE
+                              : tensor->assign == FUSE_ASSIGN_MIN  ? FUSE_REDUCE_MIN
+                              : tensor->assign == FUSE_ASSIGN_MAX  ? FUSE_REDUCE_MAX
+                              : tensor->assign == FUSE_ASSIGN_PROD ? FUSE_REDUCE_PROD
+                                                                   : FUSE_REDUCE_NONE;
     int cells = fuse_emit_map(&whole, fuse_term_load(&whole, relation, &access), axes, value->rank, 0, reduce, dtype,
                               fuse_arena_printf(l->c->arena, "%s[..]", l->c->ir->values.at[relation].name));
     l->failed |= whole.failed;
@@ -135,6 +137,11 @@ bool fuse_reads_relation(const struct fuse_lowering *l, const struct fuse_node *
            (tensor->boolean || !tensor->derived);
 }
 
+bool fuse_reads_numbers(const struct fuse_lowering *l, const struct fuse_node *node) {
+    return fuse_reads_relation(l, node) ||
+           (node->kind == FUSE_NODE_REF && fuse_is_sum_of_tuples(l->c->tensors.at[node->tensor]));
+}
+
 struct fuse_term *fuse_lower_relation(struct fuse_lowering *l, const struct fuse_node *ref, bool support) {
     struct fuse_tensor *tensor = l->c->tensors.at[ref->tensor];
     bool is_numeric = l->c->ir->values.at[tensor->value].dtype != FUSE_BOOL;
@@ -153,7 +160,7 @@ static const struct fuse_node *factor_reference(const struct fuse_lowering *l, c
         *support = true;
         node = node->arg[0];
     }
-    return fuse_reads_relation(l, node) && !node->sum ? node : NULL;
+    return fuse_reads_numbers(l, node) && !node->sum ? node : NULL;
 }
 
 struct fuse_term *fuse_lower_factor(struct fuse_lowering *l, const struct fuse_node *node) {

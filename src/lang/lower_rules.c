@@ -27,6 +27,7 @@ struct draft {
     FUSE_VEC(struct fuse_rule_atom) atom;
     FUSE_VEC(struct fuse_use) use; /* [atoms] what a load of it reads */
     struct fuse_term *guard;       /* NULL: true */
+    bool is_subtracted;            /* the value */
 };
 
 static void fail(struct fuse_lowering *l) {
@@ -363,13 +364,12 @@ static void add_reference(struct draft *d, const struct fuse_literal *literal, c
 }
 
 static bool is_numeric_relation(const struct fuse_lowering *l, const struct fuse_node *node) {
-    return fuse_reads_relation(l, node) &&
-           l->c->ir->values.at[l->c->tensors.at[node->tensor]->value].dtype != FUSE_BOOL;
+    return fuse_reads_numbers(l, node) && l->c->ir->values.at[l->c->tensors.at[node->tensor]->value].dtype != FUSE_BOOL;
 }
 
 /* false when some relation that the node mentions is not known to have its tuple. */
 static bool all_present(const struct draft *d, const struct fuse_node *node) {
-    bool all = !fuse_reads_relation(d->l, node) || (is_numeric_relation(d->l, node) && is_present(&d->clause, node));
+    bool all = !fuse_reads_numbers(d->l, node) || (is_numeric_relation(d->l, node) && is_present(&d->clause, node));
     if (fuse_hides_driver(node) || node->kind == FUSE_NODE_TRUTH)
         return false;
     for (int k = 0; k < node->n && all; k++)
@@ -378,7 +378,7 @@ static bool all_present(const struct draft *d, const struct fuse_node *node) {
 }
 
 static bool mentions_relation(const struct fuse_lowering *l, const struct fuse_node *node) {
-    bool mentions = fuse_reads_relation(l, node);
+    bool mentions = fuse_reads_numbers(l, node);
     for (int k = 0; k < node->n && !mentions; k++)
         mentions = node->arg[k] && mentions_relation(l, node->arg[k]);
     return mentions;
@@ -431,7 +431,7 @@ static void add_literal(struct draft *d, const struct fuse_literal *literal) {
     if (ref) {
         const struct fuse_tensor *tensor = l->c->tensors.at[ref->tensor];
         bool is_truth = l->c->ir->values.at[tensor->value].dtype == FUSE_BOOL;
-        if (is_truth || fuse_reads_relation(l, ref)) {
+        if (is_truth || fuse_reads_numbers(l, ref)) {
             add_reference(d, literal, ref);
             return;
         }
@@ -460,6 +460,8 @@ static void add_rule(struct draft *d, int head, const struct fuse_rule_term *ter
         l->clause = &d->clause;
         result = fuse_term_cast(l, fuse_lower_node(l, value, dtype), dtype);
         l->clause = NULL;
+        if (d->is_subtracted)
+            result = fuse_term_op(l, FUSE_SCALAR_NEG, result, NULL, NULL);
         join_loads(d, result);
     }
     if (is_too_large(d) && !l->failed) {
@@ -521,6 +523,91 @@ static const struct fuse_rule_term *left_terms(struct draft *d, const void *of) 
     return term;
 }
 
+/* ---- sums ---- */
+
+/* What a term multiplies besides guards, and what must be there for it. */
+static const struct fuse_node *open_term(struct fuse_clause *clause, struct fuse_lowering *l,
+                                         const struct fuse_node *term) {
+    struct fuse_arena *arena = l->c->arena;
+    const bool is_product = term->kind == FUSE_NODE_PRODUCT;
+    struct fuse_node *open = FUSE_NEW(arena, struct fuse_node), *self = FUSE_NEW(arena, struct fuse_node);
+    *open = *self = *term;
+    self->sum = open->sum = 0;
+    self->type = open->type = open->inner;
+    open->n = 0;
+    open->arg = FUSE_NEW_ARRAY(arena, struct fuse_node *, term->n + 1);
+    open->inverse = FUSE_NEW_ARRAY(arena, bool, term->n + 1);
+    for (int k = 0; k < (is_product ? term->n : 1); k++) {
+        struct fuse_node *factor = is_product ? term->arg[k] : self;
+        const struct fuse_node *ref = factor->kind == FUSE_NODE_TRUTH ? factor->arg[0] : factor;
+        if (factor->kind == FUSE_NODE_GUARD) {
+            struct fuse_clauses clauses = fuse_find_clauses(l->c, factor, false);
+            for (int i = 0; i < clauses.list.at[0].literals.n; i++)
+                fuse_vec_push(arena, &clause->literals, clauses.list.at[0].literals.at[i]);
+            continue;
+        }
+        if (ref->kind == FUSE_NODE_REF && (factor != ref || l->c->tensors.at[ref->tensor]->boolean ||
+                                           fuse_tensor_relation(l->c, l->c->tensors.at[ref->tensor]) == FUSE_FACTS))
+            fuse_vec_push(arena, &clause->literals, ((struct fuse_literal){factor, false}));
+        open->inverse[open->n] = is_product && term->inverse[k];
+        open->arg[open->n++] = factor;
+    }
+    return is_product ? open : self;
+}
+
+static struct fuse_scalar_node load_of(enum fuse_dtype dtype) {
+    return (struct fuse_scalar_node){.op = FUSE_SCALAR_LOAD, .dtype = dtype, .a = -1, .b = -1, .c = -1};
+}
+
+/* A sum that comes to 0 is no tuple. */
+static void leave_zeros_out(struct logic *logic, int head, int all, struct fuse_span span) {
+    struct fuse_arena *arena = logic->c->arena;
+    const struct fuse_rule_relation *relation = &logic->relation.at[head];
+    struct fuse_rule rule = {.span = span, .head = head, .variables = relation->columns, .atoms = 1};
+    struct fuse_scalar *value = FUSE_NEW(arena, struct fuse_scalar), *guard = FUSE_NEW(arena, struct fuse_scalar);
+    rule.term = FUSE_NEW_ARRAY(arena, struct fuse_rule_term, relation->columns);
+    rule.variable = FUSE_NEW_ARRAY(arena, struct fuse_rule_variable, relation->columns);
+    for (int a = 0; a < relation->columns; a++) {
+        rule.term[a].variable = a;
+        rule.variable[a].extent = relation->extent[a];
+    }
+    rule.atom = FUSE_NEW(arena, struct fuse_rule_atom);
+    *rule.atom = (struct fuse_rule_atom){.relation = all, .term = rule.term};
+    *value = (struct fuse_scalar){.n = 1, .node = FUSE_NEW(arena, struct fuse_scalar_node)};
+    value->node[0] = load_of(relation->dtype);
+    *guard = (struct fuse_scalar){.n = 3, .node = FUSE_NEW_ARRAY(arena, struct fuse_scalar_node, 3)};
+    guard->node[0] = load_of(relation->dtype);
+    guard->node[1] =
+        (struct fuse_scalar_node){.op = FUSE_SCALAR_CONST, .dtype = relation->dtype, .a = -1, .b = -1, .c = -1};
+    guard->node[2] = (struct fuse_scalar_node){.op = FUSE_SCALAR_NE, .dtype = FUSE_BOOL, .a = 0, .b = 1, .c = -1};
+    rule.value = value;
+    rule.guard = guard;
+    fuse_vec_push(arena, &logic->rule, rule);
+}
+
+/* A relation of all sums, also those that are 0. */
+static int add_sums(struct logic *logic, int head) {
+    struct fuse_rule_relation all = logic->relation.at[head];
+    all.name = fuse_arena_printf(logic->c->arena, "all of %s", all.name);
+    fuse_vec_push(logic->c->arena, &logic->relation, all);
+    fuse_vec_push(logic->c->arena, &logic->value, -1);
+    return logic->relation.n - 1;
+}
+
+/* A rule for each term. */
+static void add_terms(struct logic *logic, struct fuse_lowering *l, int head, const struct fuse_tensor *tensor,
+                      const struct fuse_node *root, enum fuse_dtype dtype) {
+    const bool many = root->kind == FUSE_NODE_SUM;
+    for (int k = 0; k < (many ? root->n : 1) && !l->failed; k++) {
+        struct draft d = {.logic = logic, .l = l, .is_subtracted = many && root->inverse[k]};
+        for (int i = 0; i < FUSE_MAX_INDICES; i++)
+            d.variable_of[i] = -1;
+        const struct fuse_node *value = open_term(&d.clause, l, many ? root->arg[k] : root);
+        const struct fuse_rule_term *term = left_terms(&d, tensor);
+        add_rule(&d, head, term, value, dtype);
+    }
+}
+
 /* ---- tensors ---- */
 
 /* Every source is a contribution. */
@@ -549,6 +636,8 @@ static void add_source(struct logic *logic, struct fuse_lowering *l, struct fuse
 static void add_tensor(struct logic *logic, struct fuse_tensor *tensor, int head) {
     struct fuse_checker *c = logic->c;
     enum fuse_dtype dtype = logic->relation.at[head].dtype;
+    const bool is_sum = fuse_is_sum_of_tuples(tensor);
+    const int sums = is_sum ? add_sums(logic, head) : -1;
     for (int k = 0; k < tensor->contributions.n; k++) {
         struct fuse_equation *eq = c->equations.at[tensor->contributions.at[k]];
         struct fuse_lowering l;
@@ -557,10 +646,16 @@ static void add_tensor(struct logic *logic, struct fuse_tensor *tensor, int head
             add_source(logic, &l, tensor, head);
         else if (tensor->boolean)
             add_rules(logic, &l, head, left_terms, tensor, eq->root, NULL, dtype);
+        else if (is_sum)
+            add_terms(logic, &l, sums, tensor, eq->root, dtype);
         else
             add_rules(logic, &l, head, left_terms, tensor, eq->guard, eq->root, dtype);
         if (l.failed)
             eq->bad = tensor->bad = true;
+    }
+    if (is_sum) {
+        logic->relation.at[sums].stratum = logic->strata++;
+        leave_zeros_out(logic, head, sums, tensor->span);
     }
 }
 
@@ -598,8 +693,13 @@ static int add_head(struct logic *logic, struct fuse_tensor *tensor) {
     tensor->value = fuse_ir_add_value(c->ir, tensor->name, tensor->span, fuse_dtype_compute(tensor->type.dtype),
                                       tensor->rank, extent);
     c->ir->values.at[tensor->value].storage = FUSE_STORAGE_RELATION;
-    return add_relation(logic, tensor->name, tensor->value,
-                        tensor->assign == FUSE_ASSIGN_MIN ? FUSE_REDUCE_MIN : FUSE_REDUCE_MAX);
+    const int head = add_relation(logic, tensor->name, tensor->value,
+                                  tensor->assign == FUSE_ASSIGN_MIN    ? FUSE_REDUCE_MIN
+                                  : tensor->assign == FUSE_ASSIGN_MAX  ? FUSE_REDUCE_MAX
+                                  : tensor->assign == FUSE_ASSIGN_PROD ? FUSE_REDUCE_PROD
+                                                                       : FUSE_REDUCE_SUM);
+    logic->relation.at[head].mean = tensor->assign == FUSE_ASSIGN_AVG && !tensor->boolean;
+    return head;
 }
 
 /* One operation for the rules, and one for each tensor that they derive. */
@@ -680,7 +780,10 @@ void fuse_lower_rules(struct fuse_checker *c, int level, bool needed) {
         for (end = k + 1;
              first->recursive && end < member.n && c->tensors.at[member.at[end]]->component == first->component;)
             end++;
-        type_component(c, member.at + k, end - k);
+        if (fuse_is_sum_of_tuples(first))
+            fuse_type_tensor(c, c->tensors.at[member.at[k]]);
+        else
+            type_component(c, member.at + k, end - k);
         for (int m = k; m < end; m++)
             head[m] = add_head(&logic, c->tensors.at[member.at[m]]);
         for (int m = k; m < end; m++)

@@ -258,6 +258,26 @@ static void sort_by_level(struct fuse_checker *c) {
         c->order.at[k] = sorted.at[k];
 }
 
+void fuse_choose_sums(struct fuse_checker *c) {
+    bool any = false;
+    for (int k = 0; k < c->order.n; k++) { /* what they are made of comes before */
+        struct fuse_tensor *tensor = c->tensors.at[c->order.at[k]];
+        if (tensor->bad || !fuse_is_better_tuples(c, tensor))
+            continue;
+        tensor->derived = any = true;
+    }
+    for (int e = 0; e < c->equations.n; e++) {
+        struct fuse_equation *eq = c->equations.at[e];
+        if (any && eq->kind == FUSE_EQUATION_SINK && !eq->bad && !eq->whole && !eq->item->query &&
+            holds_tuples(eq->item->text) && is_whole(eq->root) && c->tensors.at[eq->root->tensor]->derived)
+            eq->whole = 1 + eq->root->tensor;
+    }
+    if (!any)
+        return;
+    find_levels(c);
+    sort_by_level(c);
+}
+
 void fuse_choose_rules(struct fuse_checker *c) {
     bool any = false;
     int sinks = c->equations.n;

@@ -47,6 +47,7 @@ static void lay_out_buckets(struct fuse_tuples *t) {
     enum { BLOCK_ROWS = 256, BUCKET_BITS = 10 };
     t->block_rows = t->spare_rows = t->most;
     t->blocks = 1;
+    t->bucket_bits = 0;
     if (t->most > FUSE_TUPLE_BUCKET_ROWS) {
         int splits = t->dtype != FUSE_BOOL ? 64 / FUSE_TUPLE_SPLIT_BITS + 1 : 0;
         for (int w = 0; w < t->words; w++)

@@ -19,11 +19,12 @@ IDS = 7  # every column of a file has the largest one
 class Random:
     """One program of random rules over facts, as text and as sets."""
 
-    def __init__(self, rng, name):
+    def __init__(self, rng, name, plain=True):
+        """plain: every rule is a line of text, in its own words, and compares only ids."""
         self.rng, self.name, self.text, self.facts, self.arity = rng, name, [], {}, {}
-        self.weights, self.numbers, self.parts = {}, {}, 0
+        self.weights, self.numbers, self.parts, self.plain, self.strata = {}, {}, 0, plain, []
         self.given = [self.add_file(f"{name}E{k}", rng.choice([1, 2, 2, 2, 3])) for k in range(rng.randrange(2, 4))]
-        if rng.random() < 0.5:
+        if not plain and rng.random() < 0.5:
             self.add_weights()
         known = list(self.given)
         for s in range(rng.randrange(1, 4)):
@@ -33,9 +34,10 @@ class Random:
             rules = [self.rule(head, known, heads, first) for head in heads for first in [True] + [False] * rng.randrange(3)]
             for rule in rules:
                 self.text += self.show(rule)
+            self.strata.append(rules)
             self.derive_all(rules)
             known += heads
-            if rng.random() < 0.5:
+            if not plain and rng.random() < 0.5:
                 self.add_numbers(f"{name}N{s}", known)
         self.choose_sinks()
 
@@ -102,7 +104,7 @@ class Random:
                 terms[rng.randrange(len(terms))] = rng.randrange(IDS + 1)
             body.append((name, terms))
         bound = sorted({t for _, terms in body for t in terms if isinstance(t, str)})
-        negated, compared, measured = [], [], []
+        negated, compared = [], []
         if bound and rng.random() < 0.35:
             name = rng.choice(known)
             terms = [rng.choice(bound) for _ in range(self.arity[name])]
@@ -112,17 +114,20 @@ class Random:
         if len(bound) > 1 and rng.random() < 0.35:
             a, b = rng.sample(bound, 2)
             compared.append((a, rng.choice(["!=", "<", "<=", "=="]), b, rng.choice([-1, 0, 0, 1])))
-        if bound and rng.random() < 0.15:
+        if bound and not self.plain and rng.random() < 0.15:
             compared.append((rng.choice(bound), rng.choice(["!=", "<", "==", "=="]), None, rng.randrange(IDS)))
         if bound and self.numbers and rng.random() < 0.6:
-            measured.append((rng.choice(sorted(self.numbers)), rng.choice(bound), rng.choice(["<", ">"]), rng.choice([0.51, 1.3, 2.72])))
+            number = f"{rng.choice(sorted(self.numbers))}[{rng.choice(bound)}]"
+            compared.append((number, rng.choice(["<", ">"]), None, rng.choice([0.51, 1.3, 2.72])))
         terms = [rng.choice(bound) if bound and rng.random() < 0.9 else rng.randrange(IDS) for _ in range(self.arity[head])]
-        return head, terms, body, negated, compared, measured
+        return head, terms, body, negated, compared
 
     def rewrite(self, rule, text):
         """The same rule in other words; what it needs beside it goes to the text."""
         rng = self.rng
-        head, terms, body, negated, compared, measured = rule
+        head, terms, body, negated, compared = rule
+        if self.plain:
+            return rule
         if rng.random() < 0.2:  # a sub-goal that says nothing new
             name, ts = rng.choice(body)
             body = body + [(name, [t if rng.random() < 0.5 else f"u{k}" for k, t in enumerate(ts)])]
@@ -139,18 +144,18 @@ class Random:
             rename = lambda ts: [new.get(t, t) for t in ts]  # noqa: E731
             terms, body = rename(terms), [(n, rename(ts)) for n, ts in body]
             negated = [(n, rename(ts)) for n, ts in negated]
-            compared = [(new[a], op, new.get(b), k) for a, op, b, k in compared]
-            measured = [(n, new[a], op, k) for n, a, op, k in measured]
-        return head, terms, body, negated, compared, measured
+            of = lambda a: f"{a[:a.index('[')]}[{new[a[a.index('[') + 1:-1]]}]" if "[" in a else new[a]  # noqa: E731
+            compared = [(of(a), op, new.get(b), k) for a, op, b, k in compared]
+        return head, terms, body, negated, compared
 
     def show(self, rule):
         text = []
-        head, terms, body, negated, compared, measured = self.rewrite(rule, text)
+        head, terms, body, negated, compared = self.rewrite(rule, text)
         atoms = [f"{name}({','.join(map(str, t))})" for name, t in body]
         atoms += [f"!{name}({','.join(map(str, t))})" for name, t in negated]
         self.rng.shuffle(atoms)
-        tests = [f"{a} {op} " + (f"{b} {'+' if k >= 0 else '-'} {abs(k)}" if b and k else b or str(k)) for a, op, b, k in compared]
-        tests += [f"{name}[{a}] {op} {k}" for name, a, op, k in measured]
+        tests = [f"{a} {op} " + (f"{b} {'+' if k >= 0 else '-'} {abs(k)}" if b and (k or self.plain) else b or str(k))
+                 for a, op, b, k in compared]
         left = f"{head}({','.join(map(str, terms))})"
         joint = self.rng.choice([" ", " && ", " * "])
         if tests and self.rng.random() < 0.5 and joint == " && ":
@@ -158,7 +163,7 @@ class Random:
         return text + [f"{left}{' when ' + ' && '.join(tests) if tests else ''} = {joint.join(atoms)}"]
 
     def derive(self, rule):
-        head, terms, body, negated, compared, measured = rule
+        head, terms, body, negated, compared = rule
         tests = {"!=": lambda a, b: a != b, "<": lambda a, b: a < b, "<=": lambda a, b: a <= b, "==": lambda a, b: a == b,
                  ">": lambda a, b: a > b}
         found = [{}]
@@ -173,9 +178,15 @@ class Random:
         for binding in found:
             if any(self.holds(name, ts, binding) for name, ts in negated):
                 continue
-            if (all(tests[op](binding[a], (binding[b] if b else 0) + k) for a, op, b, k in compared)
-                    and all(tests[op](self.numbers[n][1].get(binding[a], self.numbers[n][0]), k) for n, a, op, k in measured)):
+            if all(tests[op](self.value(a, binding), (binding[b] if b else 0) + k) for a, op, b, k in compared):
                 yield tuple(binding[t] if isinstance(t, str) else t for t in terms)
+
+    def value(self, a, binding):
+        """Of an index, or of a number for an id."""
+        if "[" not in a:
+            return binding[a]
+        absent, numbers = self.numbers[a[:a.index("[")]]
+        return numbers.get(binding[a[a.index("[") + 1:-1]], absent)
 
     def holds(self, name, terms, binding):
         return any(all(t == "v" or binding[t] == i for t, i in zip(terms, fact)) for fact in self.facts[name])
@@ -236,12 +247,94 @@ class Values:
         return {f"{self.name}V.tsv": sorted(tuple(map(float, key)) + (value, ) for key, value in best.items())}
 
 
+class Sums:
+    """Counts, sums, bests and means over joined relations with more cells than are ever made, and rules and sums of those."""
+
+    FORMS = [  # of what, as text and as contributions ((ids), number) from bindings of x, y, z
+        ("C[x,z] = E(x,y) F(y,z)", sum, lambda s: [((x, z), 1) for x, y in s.e for b, z in s.f if b == y]),
+        ("S[x,z] = W[x,y] V[y,z] - 2 E(x,z)", sum,
+         lambda s: [((x, z), a * b) for (x, y), a in s.w.items() for (c, z), b in s.v.items() if c == y] + [(k, -2) for k in s.e]),
+        ("G[z,x] when x != z && !F(x,z) = W[x,y] E(y,z) / 2", sum,
+         lambda s: [((z, x), a / 2) for (x, y), a in s.w.items() for c, z in s.e if c == y and x != z and (x, z) not in s.f]),
+        ("M[x,z] min= W[x,y] + V[y,z]", min,
+         lambda s: [((x, z), a + b) for (x, y), a in s.w.items() for (c, z), b in s.v.items() if c == y]),
+        ("X[x,z] when E(x,y) && x <= z max= 2 V[y,z]", max,
+         lambda s: [((x, z), 2 * b) for x, y in s.e for (c, z), b in s.v.items() if c == y and x <= z]),
+        ("A[x,z] when E(x,y) && F(y,z) avg= V[y,z] + 1", lambda v: sum(v) / len(v),
+         lambda s: [((x, z), b + 1) for x, y in s.e for (c, z), b in s.v.items() if c == y and (y, z) in s.f]),
+        ("B[x,z] when E(x,y) prod= V[y,z]", lambda v: __import__("math").prod(v),
+         lambda s: [((x, z), b) for x, y in s.e for (c, z), b in s.v.items() if c == y]),
+        ("T[x] = E(x,y) F(y,z) E(z,x)", sum,
+         lambda s: [((x, ), 1) for x, y in s.e for b, z in s.f if b == y and (z, x) in s.e]),
+    ]
+    ZERO_IS_ABSENT = "CSGT"
+
+    def __init__(self, rng, name):
+        pairs = lambda: {(rng.randrange(9), rng.randrange(9)) for _ in range(rng.randrange(1, 20))} | {(2000, 2000)}  # noqa: E731
+        self.name, self.e, self.f = name, pairs(), pairs()
+        self.w, self.v = ({k: rng.randrange(-4, 7) / 2 for k in pairs()} for _ in range(2))
+        self.text = [f'{name}{r}{i} = "{name}{r}.tsv"' for r, i in [("E", "(a,b)"), ("F", "(a,b)"), ("W", "[a,b]"), ("V", "[a,b]")]]
+        self.wanted = {}
+        for text, fold, contributions in rng.sample(self.FORMS, 3):
+            head, values = text[0], {}
+            for key, value in contributions(self):
+                values.setdefault(key, []).append(value)
+            values = {key: fold(v) for key, v in values.items()}
+            if head in self.ZERO_IS_ABSENT:
+                values = {key: v for key, v in values.items() if v != 0}
+            self.add(text, head, values)
+            if head in "CSG":
+                self.add(f"D[x,z] = {head}[x,y] W[y,z]", "D" + head, self.join(values))
+                self.add(f"H[x] = {head}[x,z]", "H" + head, self.rows(values))
+                self.wanted[f"{name}Q{head}.tsv"] = sorted(tuple(map(float, k)) for k, v in values.items() if v > 1 and k in self.e)
+                self.put(f"Q{head}(x,z) = E(x,z) && {head}[x,z] > 1", f'"Q{head}.tsv" = Q{head}(x,z)')
+
+    def put(self, *texts):
+        for text in texts:
+            out, quoted = "", False
+            for i, c in enumerate(text):  # names of tensors are this program's own
+                quoted ^= c == '"'
+                starts = c.isupper() and not text[i - 1:i].isalpha()
+                out += self.name + c if starts else c
+            self.text.append(out)
+
+    def add(self, text, head, values):
+        text = head + text[1:] if len(head) > 1 else text
+        columns = text[1 + len(head):text.index("]")]
+        self.put(text, f'"{head}.tsv" = {head}[{columns}]')
+        self.wanted[f"{self.name}{head}.tsv"] = sorted(tuple(map(float, key)) + (v, ) for key, v in values.items())
+
+    def join(self, values):
+        found = {}
+        for (x, y), a in values.items():
+            for (b, z), c in self.w.items():
+                if b == y:
+                    found[x, z] = found.get((x, z), 0) + a * c
+        return {key: v for key, v in found.items() if v != 0}
+
+    @staticmethod
+    def rows(values):
+        found = {}
+        for (x, _), a in values.items():
+            found[x, ] = found.get((x, ), 0) + a
+        return {key: v for key, v in found.items() if v != 0}
+
+    def files(self):
+        facts = {f"{self.name}{r}.tsv": lines(sorted(rows)) for r, rows in [("E", self.e), ("F", self.f)]}
+        values = {f"{self.name}{r}.tsv": lines(k + (v, ) for k, v in rows.items()) for r, rows in [("W", self.w), ("V", self.v)]}
+        return facts | values
+
+    def solve(self):
+        return self.wanted
+
+
 def random_programs(seed, n):
     """n programs as one, with names of their own: its text, its files, and what its sinks must hold."""
     text, files, wanted = [], {}, {}
     for k in range(n):
         rng = random.Random(f"{seed} {k}")
-        one = (Values if k % 5 == 4 else Random)(rng, f"Q{k}")
+        name = f"Q{k}"
+        one = Values(rng, name) if k % 5 == 4 else Sums(rng, name) if k % 10 == 8 else Random(rng, name, plain=False)
         text += one.text
         files.update(one.files())
         wanted.update(one.solve())

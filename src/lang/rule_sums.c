@@ -1,0 +1,163 @@
+/* Sums, bests and means over joined relations that are better relations themselves: `Paths[x,z] = E(x,y) E(y,z)` over a million ids.
+ * All terms are products of relations, of numbers and of dense tensors whose indices the relations have, so that what they
+ * do not reach holds what the operator begins with; and some relation, or the result, has more cells than anybody would want. */
+#include "lang/lower.h"
+
+#define MANY_CELLS ((int64_t)1 << 20)
+
+struct look {
+    struct fuse_checker *c;
+    const struct fuse_tensor *tensor;
+    uint64_t bound, needed; /* indices that relations have, and that something has */
+    int relations;
+    int64_t largest, second; /* cells of the two largest relations */
+};
+
+static int64_t cells_of(struct fuse_checker *c, const struct fuse_tensor *tensor) {
+    int64_t cells = 1;
+    for (int a = 0; a < tensor->rank; a++)
+        cells = fuse_sat_mul(cells, fuse_domain_of(c, tensor->domain[a])->extent);
+    return cells;
+}
+
+bool fuse_is_sum_of_tuples(const struct fuse_tensor *tensor) {
+    return tensor->derived && !tensor->boolean && !tensor->recursive && tensor->assign == FUSE_ASSIGN_SUM;
+}
+
+/* An index or a fixed position on every axis. */
+static bool is_plain(const struct fuse_node *ref) {
+    for (int a = 0; a < ref->positions; a++)
+        if (ref->at[a].slice)
+            return false;
+    return true;
+}
+
+/* A tuple that is not there contributes nothing. */
+static bool is_tuple(const struct look *look, const struct fuse_tensor *tensor, bool joint) {
+    if (tensor->derived && !tensor->boolean)
+        return joint ? tensor->assign == look->tensor->assign : fuse_is_sum_of_tuples(tensor);
+    return tensor->derived || fuse_tensor_relation(look->c, tensor) != FUSE_NO_RELATION;
+}
+
+static bool is_facts(const struct look *look, const struct fuse_tensor *tensor) {
+    return tensor->boolean || fuse_tensor_relation(look->c, tensor) == FUSE_FACTS;
+}
+
+static void note(struct look *look, const struct fuse_node *ref) {
+    int64_t cells = cells_of(look->c, look->c->tensors.at[ref->tensor]);
+    look->bound |= ref->uses;
+    look->relations++;
+    if (cells > look->largest) {
+        look->second = look->largest;
+        look->largest = cells;
+    } else if (cells > look->second)
+        look->second = cells;
+}
+
+static bool mentions_tensor(const struct fuse_node *node) {
+    bool mentions = node->kind == FUSE_NODE_REF;
+    for (int k = 0; k < node->n && !mentions; k++)
+        mentions = node->arg[k] && mentions_tensor(node->arg[k]);
+    return mentions;
+}
+
+/* One conjunction of relations, negated ones, and comparisons of indices. */
+static bool look_at_guard(struct look *look, const struct fuse_node *guard) {
+    struct fuse_clauses clauses = fuse_find_clauses(look->c, guard, false);
+    if (clauses.too_many || clauses.list.n != 1)
+        return false;
+    for (int k = 0; k < clauses.list.at[0].literals.n; k++) {
+        const struct fuse_literal *literal = &clauses.list.at[0].literals.at[k];
+        const struct fuse_node *ref = fuse_literal_reference(literal);
+        const struct fuse_tensor *tensor = ref ? look->c->tensors.at[ref->tensor] : NULL;
+        const bool is_fact = tensor && is_tuple(look, tensor, false) && is_plain(ref) &&
+                             (is_facts(look, tensor) || literal->node->kind == FUSE_NODE_TRUTH);
+        if (literal->node->sum || (!is_fact && mentions_tensor(literal->node)))
+            return false;
+        look->needed |= literal->node->axes;
+        if (is_fact && !literal->negated)
+            note(look, ref);
+    }
+    return true;
+}
+
+static bool look_at_dense(struct look *look, const struct fuse_node *ref) {
+    look->needed |= ref->uses;
+    return !look->c->tensors.at[ref->tensor]->derived && is_plain(ref);
+}
+
+static bool look_at_factor(struct look *look, const struct fuse_node *node) {
+    const struct fuse_node *ref = node->kind == FUSE_NODE_TRUTH ? node->arg[0] : node;
+    look->needed |= node->axes;
+    switch (node->kind) {
+    case FUSE_NODE_NUMBER:
+    case FUSE_NODE_INDEX: return true;
+    case FUSE_NODE_GUARD: return look_at_guard(look, node);
+    case FUSE_NODE_REF:
+    case FUSE_NODE_TRUTH:
+        if (ref->kind != FUSE_NODE_REF || !is_plain(ref))
+            return false;
+        if (!is_tuple(look, look->c->tensors.at[ref->tensor], false))
+            return node->kind == FUSE_NODE_REF && look_at_dense(look, ref);
+        note(look, ref);
+        return true;
+    default: return false;
+    }
+}
+
+static bool look_at_term(struct look *look, const struct fuse_node *term, uint64_t left) {
+    bool fine = term->sum == (term->uses & ~left) && !term->any;
+    look->needed |= term->uses;
+    if (term->kind != FUSE_NODE_PRODUCT)
+        return fine && look_at_factor(look, term);
+    for (int k = 0; k < term->n && fine; k++)
+        fine = !term->logical && term->arg[k]->sum == 0 && look_at_factor(look, term->arg[k]) &&
+               (!term->inverse[k] || term->arg[k]->kind == FUSE_NODE_NUMBER);
+    return fine;
+}
+
+/* max= min= prod= avg=: one expression, whose numeric relations leave out what they lack. */
+static bool look_at_joint(struct look *look, const struct fuse_node *node) {
+    if (node->kind == FUSE_NODE_REF && is_tuple(look, look->c->tensors.at[node->tensor], true)) {
+        note(look, node);
+        return node->sum == 0 && is_plain(node) && !is_facts(look, look->c->tensors.at[node->tensor]);
+    }
+    look->needed |= node->uses;
+    if (node->kind == FUSE_NODE_REF)
+        return node->sum == 0 && look_at_dense(look, node);
+    bool fine = !fuse_hides_driver(node) && node->kind != FUSE_NODE_TRUTH && node->kind != FUSE_NODE_LEFT;
+    for (int k = 0; k < node->n && fine; k++)
+        fine = !node->arg[k] || look_at_joint(look, node->arg[k]);
+    return fine;
+}
+
+static bool look_at_equation(struct look *look, const struct fuse_equation *eq, int *most) {
+    const bool joint = fuse_is_joint(look->c, eq), many = !joint && eq->root->kind == FUSE_NODE_SUM;
+    bool fine = joint || !eq->root->logical;
+    for (int k = 0; k < (many ? eq->root->n : 1) && fine; k++) {
+        look->bound = 0;
+        look->needed = eq->left_set;
+        look->relations = 0;
+        if (joint)
+            fine = look_at_joint(look, eq->root) && (!eq->guard || look_at_guard(look, eq->guard));
+        else
+            fine = look_at_term(look, many ? eq->root->arg[k] : eq->root, eq->left_set);
+        fine = fine && look->relations > 0 && !(look->needed & ~look->bound);
+        *most = look->relations > *most ? look->relations : *most;
+    }
+    return fine;
+}
+
+bool fuse_is_better_tuples(struct fuse_checker *c, const struct fuse_tensor *tensor) {
+    struct look look = {.c = c, .tensor = tensor};
+    int most = 0;
+    if (tensor->derived || tensor->boolean || tensor->recursive || tensor->rank == 0 || tensor->carried > 0 ||
+        tensor->contributions.n == 0)
+        return false;
+    for (int k = 0; k < tensor->contributions.n; k++) {
+        const struct fuse_equation *eq = c->equations.at[tensor->contributions.at[k]];
+        if (eq->bad || eq->kind != FUSE_EQUATION_EXPR || !look_at_equation(&look, eq, &most))
+            return false;
+    }
+    return most > 1 && (look.second > MANY_CELLS || cells_of(c, tensor) > MANY_CELLS);
+}
