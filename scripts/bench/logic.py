@@ -225,7 +225,7 @@ def environment():
 
 
 def run(command, folder):
-    """What a command prints, the seconds it took, those of processors, and the MB of its largest process."""
+    """What a command prints, the seconds it took, and those of processors."""
     start = time.monotonic()
     with tempfile.TemporaryFile("w+") as out:
         process = subprocess.Popen(command, cwd=folder, env=environment(), stdout=out, stderr=subprocess.STDOUT)
@@ -235,17 +235,17 @@ def run(command, folder):
         text = out.read()
     if process.returncode != 0:
         sys.exit(f"logic: {' '.join(command)}: exit status {process.returncode}\n{text}")
-    return text, time.monotonic() - start, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1000
+    return text, time.monotonic() - start, usage.ru_utime + usage.ru_stime
 
 
 def measure(options, folder, ranks):
-    """Seconds of the run phase, tuples, seconds of the job, of its processors, and MB that it, or the largest rank, has."""
+    """Seconds of the run phase, tuples, seconds of the job, of its processors, and MB of the largest rank."""
     program = [options.binary, "--threads", "1", "--count", "Path", "--times=json", "--progress=off", "program.fuse"]
-    text, wall, cpu, mb = run(program if ranks == 1 else ["mpirun", "-n", str(ranks), *program], folder)
+    text, wall, cpu = run(program if ranks == 1 else ["mpirun", "-n", str(ranks), *program], folder)
     lines = text.splitlines()
     times = json.loads(next(line for line in lines if line.startswith("{")))
     tuples = int(next(line for line in lines if line.startswith("Path: ")).split()[1])
-    return times["run"], tuples, wall, cpu, mb if ranks == 1 else times["resident_bytes"] / 1e6
+    return times["run"], tuples, wall, cpu, times["resident_bytes"] / 1e6
 
 
 def write_facts(folder, facts):

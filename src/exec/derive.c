@@ -96,6 +96,7 @@ static struct fuse_logic *open_rules(struct fuse_exec *exec, int op) {
     struct fuse_logic_request wanted = {.rules = exec->plan->ir->ops.at[op]->rules,
                                         .comm = exec->comm,
                                         .memory_bytes = room == INT64_MAX ? 0 : room,
+                                        .threads = request->threads,
                                         .max_turns = request->iteration.max_turns,
                                         .may_stop_early = request->iteration.may_stop_early,
                                         .is_naive = request->iteration.is_naive};

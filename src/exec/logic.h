@@ -33,6 +33,8 @@ struct fuse_logic_request {
     /* How a stratum's tuples lie on ranks is looked at, and mended, when there are so many, and whenever they have doubled; 0:
      * 524,288. Not where stages are kept. */
     int64_t looked_at_above;
+    /* Of this rank, for what is computed in blocks of bits; 0: one. */
+    int threads;
     /* Turns of one stratum at most; 0: no limit. */
     int64_t max_turns;
     /* At the limit: leave what was derived so far and go on, instead of failing. */

@@ -152,7 +152,7 @@ static enum fuse_status open_reach(struct fuse_reach **out, struct fuse_logic *l
             .is_two_sided = is_two_sided,
             .down = {d.n, d.from.at, d.to.at},
             .bits_bytes = logic->comm->size > 1 ? fuse_logic_copied_bytes(logic) : 0,
-            .threads = 1,
+            .threads = logic->request.threads > 0 ? logic->request.threads : 1,
             .memory_bytes = logic->ledger.most > 0 ? logic->ledger.most - logic->ledger.used : 0};
         status = fuse_reach_open(out, &request, err);
     }
@@ -299,7 +299,7 @@ static enum fuse_status open_mutual(struct fuse_reach **out, struct fuse_logic *
             .columns = first[mutual->relations],
             .base = {base.n, base.from.at, base.to.at},
             .step = {step.n, step.from.at, step.to.at},
-            .threads = 1,
+            .threads = logic->request.threads > 0 ? logic->request.threads : 1,
             .memory_bytes = logic->ledger.most > 0 ? logic->ledger.most - logic->ledger.used : 0};
         status = fuse_reach_open(out, &request, err);
     }

@@ -142,9 +142,9 @@ static void small_relations(void **state) {
 /* Blocks for every rank, whose rows are bits, ids, and both. */
 static void many_blocks(void **state) {
     (void)state;
-    struct graph graphs[] = {graph_grid(60, 70), graph_tree(2, 12), graph_random(4000, 5000, 3),
-                             graph_cycle(700),   graph_chain(3000), graph_tree(2000, 1)};
-    for (int i = 0; i < 6; i++) {
+    struct graph graphs[] = {graph_grid(60, 70), graph_tree(2, 12),   graph_random(4000, 5000, 3), graph_cycle(700),
+                             graph_chain(3000),  graph_tree(2000, 1), graph_rmat(12, 6000, 3)};
+    for (int i = 0; i < 7; i++) {
         graph_shuffle(&graphs[i], 11);
         solve(NULL, graphs[i].n, &graphs[i], (uint64_t)i);
         graph_free(&graphs[i]);
