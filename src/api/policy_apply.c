@@ -290,6 +290,9 @@ static void set_temperatures(struct fuse_dist_program *program) {
         else if (rule->kind != FUSE_POLICY_CONSTANT && !fuse_policy_has_turns(known, t))
             fuse_report(&program->diagnostics, FUSE_SEVERITY_ERROR, rule->span,
                         "a schedule changes from turn to turn of a recursion, and '%s' is computed once", tensor->name);
+        else if (rule->kind != FUSE_POLICY_CONSTANT)
+            fuse_report(&program->diagnostics, FUSE_SEVERITY_ERROR, rule->span,
+                        "the schedule of '%s' is right, but schedules cannot be run yet", tensor->name);
         else
             temperature[t] = &rule->point[0].temperature;
     }

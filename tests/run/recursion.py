@@ -205,7 +205,24 @@ Y[i] = Scale[i,i] + 0.4 M[i,j] Y[j]
             {"x.npy": (x, 1e-9), "y.npy": (y, 1e-9)}, None, [])
 
 
-PROGRAMS = (pagerank, pagerank_sparse, jacobi, value_iteration, belief, mutual, scalar, counts, two_of_them)
+def cooling(rng):
+    """A temperature that goes by the turn, and a recursion that does not end before that does."""
+    n = 12
+    edge = (rng.random((n, n)) < 0.15).astype(float)
+    def turn(t, r):
+        return np.minimum(t + 1, 30), 1 / (1 + np.exp(-(edge + edge @ r - 0.5) / (1 - 0.03 * t)))
+    (t, r), turns = settle(turn, (np.zeros(()), np.zeros((n, n))), tol=1e-10, rtol=0)
+    assert turns > 30
+    return ("""
+E[x,y] = "e.npy"
+Turn = minimum(Turn + 1, 30) + 0 Reach[0,0]
+Reach[x,z] = sig(E[x,z] + E[x,y] Reach[y,z] - 0.5, 1 - 0.03 Turn)
+"reach.npy" = Reach[x,z]
+"turn.npy" = Turn
+""", {"e.npy": edge}, {"reach.npy": (r, 1e-8), "turn.npy": (t, 0)}, turns, ["--tol", "1e-10", "--precision", "fp64"])
+
+
+PROGRAMS = (pagerank, pagerank_sparse, jacobi, value_iteration, belief, mutual, scalar, counts, two_of_them, cooling)
 
 
 def write(folder, name, content):
