@@ -2,9 +2,9 @@
 #include "plan/build_internal.h"
 #include "plan/cost.h"
 
-#define PANEL_MIN 512                   /* contracted positions a panel keeps when memory allows */
-#define PANEL_BYTES ((int64_t)16 << 20) /* gathered bytes of panels that are worth having at once */
-#define SLICE_PS ((int64_t)5000000000)  /* modelled time of a kernel between two looks at messages */
+#define PANEL_MIN 512                  /* contracted positions a panel keeps when memory allows */
+#define PANEL_BYTES ((int64_t)8 << 20) /* gathered bytes of a panel that are worth having at once */
+#define SLICE_PS ((int64_t)5000000000) /* modelled time of a kernel between two looks at messages */
 #define SLICES_MAX 4096
 
 struct gather {
@@ -83,7 +83,7 @@ static int64_t choose_panels(const struct build *b, int number, const struct gat
         return 1;
     int64_t extent = local_extent(plan, number, *index), turns = 1;
     if (op->kind == FUSE_OP_EINSUM && is_projected(plan, op, *index)) {
-        turns = (fuse_sat_mul(total, *halves) + PANEL_BYTES - 1) / PANEL_BYTES;
+        turns = (total + PANEL_BYTES - 1) / PANEL_BYTES;
         turns = turns < extent / PANEL_MIN ? turns : extent / PANEL_MIN;
     }
     if (b->effort->budget_bytes != INT64_MAX) {
