@@ -39,6 +39,9 @@ enum fuse_status fuse_cpu_run_map(struct fuse_cpu_backend *cpu, const struct fus
                                   struct fuse_cpu_counts *counts, struct fuse_error *err) FUSE_CHECKED;
 enum fuse_status fuse_cpu_run_contract(struct fuse_cpu_backend *cpu, const struct fuse_contract *call,
                                        struct fuse_cpu_counts *counts, struct fuse_error *err) FUSE_CHECKED;
+/* cpu_semiring.c: false when the call is no product over a semiring, or has to be run as a map after all. */
+bool fuse_cpu_run_semiring(struct fuse_cpu_backend *cpu, const struct fuse_map_call *call,
+                           struct fuse_cpu_counts *counts);
 enum fuse_status fuse_cpu_run_join(struct fuse_cpu_backend *cpu, const struct fuse_join_call *call,
                                    struct fuse_cpu_counts *counts, struct fuse_error *err) FUSE_CHECKED;
 void fuse_cpu_run_copy(struct fuse_cpu_backend *cpu, const struct fuse_view *to, const struct fuse_view *from);

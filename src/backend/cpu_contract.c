@@ -75,7 +75,7 @@ static void turn(struct fuse_grouped *g, enum fuse_group group, struct fuse_grou
     x->c = -x->c;
 }
 
-static struct fuse_grouped group_indices(const struct fuse_contract *call) {
+struct fuse_grouped fuse_group_contract(const struct fuse_contract *call) {
     struct fuse_grouped g = {.type = call->c.dtype,
                              .a_dtype = call->a.dtype,
                              .b_dtype = call->b.dtype,
@@ -161,10 +161,10 @@ enum fuse_status fuse_cpu_run_contract(struct fuse_cpu_backend *cpu, const struc
             clear_result(cpu, call);
         return FUSE_OK;
     }
-    struct fuse_grouped g = group_indices(call);
+    struct fuse_grouped g = fuse_group_contract(call);
     if (is_elementwise(&g))
         return run_as_map(cpu, &g, counts, err);
     if (!fuse_cpu_run_direct(cpu, &g, counts))
-        fuse_cpu_run_packed(cpu, &g, counts);
+        fuse_cpu_run_packed(cpu, &g, counts, NULL);
     return FUSE_OK;
 }

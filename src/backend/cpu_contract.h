@@ -17,10 +17,12 @@ struct fuse_grouped {
     const char *a, *b;
     char *c;
     bool accumulate;
+    enum fuse_semiring semiring;
     int axes[FUSE_GROUPS];
     struct fuse_group_axis axis[FUSE_GROUPS][FUSE_MAX_AXES];
 };
 
+struct fuse_grouped fuse_group_contract(const struct fuse_contract *call);
 int64_t fuse_group_points(const struct fuse_grouped *g, enum fuse_group group);
 /* c^T = b^T a^T: exchanges a with b and M with N. */
 void fuse_group_swap(struct fuse_grouped *g);
@@ -50,7 +52,9 @@ int64_t fuse_cpu_product(const struct fuse_tile_table *tile, enum fuse_dtype typ
 /* cpu_product.c: operands that BLAS, or a plain loop, reads where they lie. false when these cannot be read so, or
  * packing is the better way. */
 bool fuse_cpu_run_direct(struct fuse_cpu_backend *cpu, struct fuse_grouped *g, struct fuse_cpu_counts *counts);
-/* cpu_pack.c: any strides and dtypes, through panels in the threads' scratch memory. */
-void fuse_cpu_run_packed(struct fuse_cpu_backend *cpu, struct fuse_grouped *g, struct fuse_cpu_counts *counts);
+/* cpu_pack.c: any strides and dtypes, through panels in the threads' scratch memory. Over another semiring than the sum of
+ * products specials[0] and [1] become what a and b hold beside finite numbers; else specials may be NULL. */
+void fuse_cpu_run_packed(struct fuse_cpu_backend *cpu, struct fuse_grouped *g, struct fuse_cpu_counts *counts,
+                         int specials[2]);
 
 #endif

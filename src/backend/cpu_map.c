@@ -448,7 +448,7 @@ static bool run_as_copy(struct fuse_cpu_backend *cpu, const struct fuse_map_call
 
 enum fuse_status fuse_cpu_run_map(struct fuse_cpu_backend *cpu, const struct fuse_map_call *call,
                                   struct fuse_cpu_counts *counts, struct fuse_error *err) {
-    if (run_as_copy(cpu, call))
+    if (run_as_copy(cpu, call) || fuse_cpu_run_semiring(cpu, call, counts))
         return FUSE_OK;
     struct fuse_map_plan plan;
     FUSE_TRY(fuse_map_plan_open(&plan, cpu, call, err));

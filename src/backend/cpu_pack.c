@@ -34,6 +34,7 @@ struct worker {
     int64_t a_box[FUSE_GROUPS], b_box[FUSE_GROUPS];
     char *a, *b, *c, *room;
     int64_t calls, packed;
+    int specials_a, specials_b;
     bool overflow;
 };
 
@@ -81,9 +82,10 @@ static bool writes_c_in_place(const struct pack_plan *p) {
 static void choose_boxes(struct pack_plan *p, const struct fuse_box_limits *limits) {
     const int64_t *points = p->boxes.points;
     fuse_boxes_choose(&p->boxes, p->g, limits);
-    p->in_strips = p->tile->strip_bytes > 0 && p->g->type != FUSE_I64 &&
-                   fuse_suits_strips(points[FUSE_GROUP_M], points[FUSE_GROUP_N], points[FUSE_GROUP_K], false);
-    p->a_in_place = reads_a_in_place(p);
+    p->in_strips = p->g->semiring != FUSE_SUM_TIMES ||
+                   (p->tile->has_fma && p->g->type != FUSE_I64 &&
+                    fuse_suits_strips(points[FUSE_GROUP_M], points[FUSE_GROUP_N], points[FUSE_GROUP_K], false));
+    p->a_in_place = p->g->semiring == FUSE_SUM_TIMES && reads_a_in_place(p);
     p->c_in_place = writes_c_in_place(p);
     make_panels(p);
 }
@@ -168,7 +170,7 @@ struct matrix_product {
 
 static void multiply_in_strips(struct worker *w, const struct matrix_product *x, int64_t k0, int64_t k_all) {
     const struct pack_plan *p = w->p;
-    fuse_tile_product *product = p->g->type == FUSE_F32 ? p->tile->product_f32 : p->tile->product_f64;
+    fuse_tile_product *product = p->tile->product[p->g->semiring][p->g->type == FUSE_F64];
     const int64_t width = p->b.width;
     for (int64_t n = 0; n < x->n; n += width)
         product(x->m, x->n - n < width ? x->n - n : width, x->k, x->a, x->a_row, x->a_column,
@@ -227,15 +229,31 @@ static void multiply_point(struct worker *w, int64_t point, bool first) {
 }
 
 /* Packs an operand's part of the box unless its panel holds it. */
-static void fetch(struct worker *w, const struct fuse_panel *panel, char *to, int64_t *box) {
+static void fetch(struct worker *w, const struct fuse_panel *panel, char *to, int64_t *box, int *specials) {
+    const struct pack_plan *p = w->p;
     bool held = true;
     for (int group = 0; group < FUSE_GROUPS; group++)
         if (group == FUSE_GROUP_BATCH || group == FUSE_GROUP_K || group == (int)panel->lane) {
             held = held && box[group] == w->range[group].number;
             box[group] = w->range[group].number;
         }
-    if (!held)
-        w->packed += fuse_panel_pack(panel, w->range, to) * w->p->bytes;
+    if (held)
+        return;
+    w->packed += fuse_panel_pack(panel, w->range, to) * p->bytes;
+    if (p->g->semiring != FUSE_SUM_TIMES)
+        *specials |= fuse_panel_specials(panel, w->range, to, p->tile->specials[p->g->type == FUSE_F64]);
+}
+
+static enum fuse_scatter how_to_scatter(const struct fuse_grouped *g) {
+    if (!g->accumulate)
+        return FUSE_SCATTER_SET;
+    switch (g->semiring) {
+    case FUSE_SUM_TIMES: return FUSE_SCATTER_ADD;
+    case FUSE_MIN_PLUS:
+    case FUSE_MIN_TIMES:
+    case FUSE_MIN_MAX: return FUSE_SCATTER_MIN;
+    default: return FUSE_SCATTER_MAX;
+    }
 }
 
 /* The part of the result in a box of batch, M and N positions. */
@@ -252,13 +270,13 @@ static void run_box(struct worker *w, int64_t task) {
     for (int64_t k = 0; k < boxes[FUSE_GROUP_K]; k++) {
         fuse_box_seek(&w->range[FUSE_GROUP_K], &p->boxes, FUSE_GROUP_K, k);
         if (!p->a_in_place)
-            fetch(w, &p->a, w->a, w->a_box);
-        fetch(w, &p->b, w->b, w->b_box);
+            fetch(w, &p->a, w->a, w->a_box, &w->specials_a);
+        fetch(w, &p->b, w->b, w->b_box, &w->specials_b);
         for (int64_t point = 0; point < points; point++)
             multiply_point(w, point, k == 0);
     }
     if (!p->c_in_place)
-        w->overflow |= fuse_panel_scatter(&p->c, w->range, w->c, p->g->accumulate);
+        w->overflow |= fuse_panel_scatter(&p->c, w->range, w->c, how_to_scatter(p->g));
 }
 
 /* Makes the summed index along which a is dense the innermost one, so that a has long runs. */
@@ -274,15 +292,19 @@ static void order_sum(struct fuse_grouped *g) {
         }
 }
 
-void fuse_cpu_run_packed(struct fuse_cpu_backend *cpu, struct fuse_grouped *g, struct fuse_cpu_counts *counts) {
+void fuse_cpu_run_packed(struct fuse_cpu_backend *cpu, struct fuse_grouped *g, struct fuse_cpu_counts *counts,
+                         int specials[2]) {
+    bool swapped = false;
     /* A result that is dense along M is written as the transposed product. */
     if (g->axes[FUSE_GROUP_M] > 0) {
         const struct fuse_group_axis *m = &g->axis[FUSE_GROUP_M][g->axes[FUSE_GROUP_M] - 1];
         const struct fuse_group_axis *n =
             g->axes[FUSE_GROUP_N] > 0 ? &g->axis[FUSE_GROUP_N][g->axes[FUSE_GROUP_N] - 1] : NULL;
         if (m->c == 1 && (n == NULL || n->c != 1))
-            fuse_group_swap(g);
+            swapped = true;
     }
+    if (swapped)
+        fuse_group_swap(g);
     order_sum(g);
     struct pack_plan p;
     make_plan(&p, g, cpu);
@@ -290,7 +312,9 @@ void fuse_cpu_run_packed(struct fuse_cpu_backend *cpu, struct fuse_grouped *g, s
     const int threads = tasks < p.threads ? (int)tasks : p.threads;
     int64_t calls = 0, packed = 0;
     bool overflow = false;
-#pragma omp parallel for num_threads(threads) schedule(static, 1) reduction(+ : calls, packed) reduction(|| : overflow)
+    int specials_a = 0, specials_b = 0;
+#pragma omp parallel for num_threads(threads) schedule(static, 1) reduction(+ : calls, packed) \
+    reduction(|| : overflow) reduction(| : specials_a, specials_b)
     for (int thread = 0; thread < threads; thread++) {
         struct fuse_box_range range[FUSE_GROUPS];
         struct worker w = {.p = &p, .range = range};
@@ -306,6 +330,12 @@ void fuse_cpu_run_packed(struct fuse_cpu_backend *cpu, struct fuse_grouped *g, s
         calls += w.calls;
         packed += w.packed;
         overflow = overflow || w.overflow;
+        specials_a |= w.specials_a;
+        specials_b |= w.specials_b;
+    }
+    if (specials) {
+        specials[swapped] = specials_a;
+        specials[!swapped] = specials_b;
     }
     counts->blas_calls += calls;
     counts->packed_bytes += packed;

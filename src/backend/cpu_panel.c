@@ -203,16 +203,18 @@ static inline bool add_overflows(int64_t a, int64_t b, int64_t *sum) {
     return __builtin_add_overflow(a, b, sum);
 }
 
-#define SCATTER(type, ADD)                                                                      \
-    static bool scatter_##type(type *to, int64_t step, const type *from, int64_t n, bool add) { \
-        bool overflow = false;                                                                  \
-        for (int64_t i = 0; i < n; i++) {                                                       \
-            type sum = from[i];                                                                 \
-            if (add)                                                                            \
-                ADD(to[i * step], sum);                                                         \
-            to[i * step] = sum;                                                                 \
-        }                                                                                       \
-        return overflow;                                                                        \
+#define SCATTER(type, ADD)                                                                                   \
+    static bool scatter_##type(type *to, int64_t step, const type *from, int64_t n, enum fuse_scatter how) { \
+        bool overflow = false;                                                                               \
+        for (int64_t i = 0; i < n; i++) {                                                                    \
+            type value = from[i], old = to[i * step];                                                        \
+            if (how == FUSE_SCATTER_ADD)                                                                     \
+                ADD(old, value);                                                                             \
+            else if (how != FUSE_SCATTER_SET)                                                                \
+                value = (how == FUSE_SCATTER_MIN ? value < old : value > old) ? value : old;                 \
+            to[i * step] = value;                                                                            \
+        }                                                                                                    \
+        return overflow;                                                                                     \
     }
 #define ADD_REAL(old, sum) sum += (old)
 #define ADD_CHECKED(old, sum) overflow |= add_overflows(old, sum, &sum)
@@ -220,20 +222,21 @@ SCATTER(float, ADD_REAL)
 SCATTER(double, ADD_REAL)
 SCATTER(int64_t, ADD_CHECKED)
 
-static inline bool scatter_row(enum fuse_dtype type, char *to, int64_t step, const char *from, int64_t n, bool add) {
-    if (step == 1 && !add) {
+static inline bool scatter_row(enum fuse_dtype type, char *to, int64_t step, const char *from, int64_t n,
+                               enum fuse_scatter how) {
+    if (step == 1 && how == FUSE_SCATTER_SET) {
         copy_run(to, from, n * (int64_t)fuse_dtype_bytes(type));
         return false;
     }
     if (type == FUSE_F32)
-        return scatter_float((float *)to, step, (const float *)from, n, add);
+        return scatter_float((float *)to, step, (const float *)from, n, how);
     if (type == FUSE_F64)
-        return scatter_double((double *)to, step, (const double *)from, n, add);
-    return scatter_int64_t((int64_t *)to, step, (const int64_t *)from, n, add);
+        return scatter_double((double *)to, step, (const double *)from, n, how);
+    return scatter_int64_t((int64_t *)to, step, (const int64_t *)from, n, how);
 }
 
 static bool scatter_rows(const struct fuse_panel *panel, const struct fuse_box_range *range, const char *from,
-                         bool add) {
+                         enum fuse_scatter how) {
     const struct fuse_grouped *g = panel->boxes->g;
     const struct fuse_box_range *lanes = &range[panel->lane], *others = &range[panel->other],
                                 *batch = &range[FUSE_GROUP_BATCH];
@@ -247,13 +250,13 @@ static bool scatter_rows(const struct fuse_panel *panel, const struct fuse_box_r
                                         g->c + (batch->offset[FUSE_BOX_C][b] + others->offset[FUSE_BOX_C][q] +
                                                 lanes->offset[FUSE_BOX_C][p]) *
                                                    panel->bytes,
-                                        stride, from, run, add);
+                                        stride, from, run, how);
     return overflow;
 }
 
 /* A result that is dense along a batch index: blocks of lanes and batch positions change places. */
 static bool scatter_blocks(const struct fuse_panel *panel, const struct fuse_box_range *range, const char *from,
-                           bool add) {
+                           enum fuse_scatter how) {
     const struct fuse_grouped *g = panel->boxes->g;
     const struct fuse_box_range *lanes = &range[panel->lane], *others = &range[panel->other],
                                 *batch = &range[FUSE_GROUP_BATCH];
@@ -275,12 +278,26 @@ static bool scatter_blocks(const struct fuse_panel *panel, const struct fuse_box
                 char *to = g->c + (batch->offset[FUSE_BOX_C][at] + others->offset[FUSE_BOX_C][q]) * panel->bytes;
                 for (int64_t j = 0; j < n; j++)
                     overflow |= scatter_row(g->type, to + lanes->offset[FUSE_BOX_C][p + j] * panel->bytes, 1,
-                                            turned + j * TURN * panel->bytes, dense, add);
+                                            turned + j * TURN * panel->bytes, dense, how);
             }
     return overflow;
 }
 
 bool fuse_panel_scatter(const struct fuse_panel *panel, const struct fuse_box_range *range, const char *from,
-                        bool add) {
-    return panel->turns ? scatter_blocks(panel, range, from, add) : scatter_rows(panel, range, from, add);
+                        enum fuse_scatter how) {
+    return panel->turns ? scatter_blocks(panel, range, from, how) : scatter_rows(panel, range, from, how);
+}
+
+int fuse_panel_specials(const struct fuse_panel *panel, const struct fuse_box_range *range, const char *panel_at,
+                        fuse_tile_specials *specials) {
+    const int64_t lanes = range[panel->lane].points, others = range[panel->other].points,
+                  width = panel->width > 0 ? panel->width : lanes;
+    int flags = 0;
+    for (int64_t b = 0; b < range[FUSE_GROUP_BATCH].points; b++)
+        for (int64_t p = 0; p < lanes; p += width, panel_at += width * others * panel->bytes) {
+            const bool whole = lanes - p >= width;
+            for (int64_t q = 0; q < (whole ? 1 : others); q++)
+                flags |= specials(panel_at + q * width * panel->bytes, whole ? width * others : lanes - p);
+        }
+    return flags;
 }

@@ -32,7 +32,13 @@ void fuse_panel_make(struct fuse_panel *panel, const struct fuse_boxes *boxes, e
 int64_t fuse_panel_step(const struct fuse_panel *panel, int64_t lanes, int64_t others);
 /* Fills the panel from memory; range: [FUSE_GROUPS]. Returns how many elements were packed. */
 int64_t fuse_panel_pack(const struct fuse_panel *panel, const struct fuse_box_range *range, char *to);
-/* The result from its panel, added to what is there when add. true: integers overflowed. */
-bool fuse_panel_scatter(const struct fuse_panel *panel, const struct fuse_box_range *range, const char *from, bool add);
+/* Flags of the elements in the panel (fuse_tile_specials). */
+int fuse_panel_specials(const struct fuse_panel *panel, const struct fuse_box_range *range, const char *panel_at,
+                        fuse_tile_specials *specials);
+/* How a result meets what is there. Of the last two, NaN that is there stays, and the panel has none. */
+enum fuse_scatter { FUSE_SCATTER_SET, FUSE_SCATTER_ADD, FUSE_SCATTER_MIN, FUSE_SCATTER_MAX };
+/* The result from its panel. true: integers overflowed. */
+bool fuse_panel_scatter(const struct fuse_panel *panel, const struct fuse_box_range *range, const char *from,
+                        enum fuse_scatter how);
 
 #endif

@@ -106,7 +106,7 @@ int64_t fuse_cpu_product(const struct fuse_tile_table *tile, enum fuse_dtype typ
         fuse_blas_product(type, m, n, k, a, b, c, ldc, add);
         return 1;
     }
-    fuse_tile_product *product = type == FUSE_F32 ? tile->product_f32 : tile->product_f64;
+    fuse_tile_product *product = tile->product[FUSE_SUM_TIMES][type == FUSE_F64];
     product(m, n, k, a.data, a.transposed ? 1 : a.ld, a.transposed ? a.ld : 1, b.data, b.transposed ? 1 : b.ld,
             b.transposed ? b.ld : 1, c, ldc, add, room);
     return 0;

@@ -5,7 +5,8 @@
 #define FUSE_TILE_TABLE fuse_tile_base
 #define FUSE_TILE_ISA "baseline"
 #define FUSE_STRIP(type) fuse_strip_base_##type
-#define FUSE_STRIP_BYTES 0
+#define FUSE_STRIP_BYTES 32
+#define FUSE_HAS_FMA false
 #define FUSE_TURN(bits) fuse_turn_base_##bits
 #include "backend/cpu_tile.inc"
 

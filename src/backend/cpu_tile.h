@@ -59,11 +59,34 @@ typedef void fuse_tile_product(int64_t m, int64_t n, int64_t depth, const void *
 typedef void fuse_tile_turn(void *to, const int64_t *target, const void *from, const int64_t *source, int64_t n,
                             int64_t lanes);
 
+/* What stands for the sum and the product in a matrix product. */
+enum fuse_semiring {
+    FUSE_SUM_TIMES,
+    FUSE_MIN_PLUS,
+    FUSE_MAX_PLUS,
+    FUSE_MIN_TIMES,
+    FUSE_MAX_TIMES,
+    FUSE_MIN_MAX,
+    FUSE_MAX_MIN,
+    FUSE_SEMIRINGS
+};
+
+/* What x[0 .. n) holds beside finite numbers: bits of FUSE_TILE_NAN, .. */
+enum { FUSE_TILE_NAN = 1, FUSE_TILE_INFINITE = 2, FUSE_TILE_MINUS_INFINITE = 4 };
+typedef int fuse_tile_specials(const void *x, int64_t n);
+
 /* Those of the tables, compiled by themselves. */
-extern fuse_tile_product fuse_strip_base_f32, fuse_strip_base_f64;
+#define FUSE_STRIPS(isa)                                                                                      \
+    extern fuse_tile_product fuse_strip_##isa##_f32, fuse_strip_##isa##_f64, fuse_strip_##isa##_f32_min_plus, \
+        fuse_strip_##isa##_f64_min_plus, fuse_strip_##isa##_f32_max_plus, fuse_strip_##isa##_f64_max_plus,    \
+        fuse_strip_##isa##_f32_min_times, fuse_strip_##isa##_f64_min_times, fuse_strip_##isa##_f32_max_times, \
+        fuse_strip_##isa##_f64_max_times, fuse_strip_##isa##_f32_min_max, fuse_strip_##isa##_f64_min_max,     \
+        fuse_strip_##isa##_f32_max_min, fuse_strip_##isa##_f64_max_min;
+FUSE_STRIPS(base)
 extern fuse_tile_turn fuse_turn_base_32, fuse_turn_base_64;
 #if defined(__x86_64__)
-extern fuse_tile_product fuse_strip_avx2_f32, fuse_strip_avx2_f64, fuse_strip_avx512_f32, fuse_strip_avx512_f64;
+FUSE_STRIPS(avx2)
+FUSE_STRIPS(avx512)
 extern fuse_tile_turn fuse_turn_avx2_32, fuse_turn_avx2_64, fuse_turn_avx512_32, fuse_turn_avx512_64;
 #endif
 
@@ -85,9 +108,12 @@ struct fuse_tile_table {
     uint64_t (*magnitude)(const int64_t *x, int64_t n);
     /* y[i] += a * x[i] in two's complement: the caller has shown that nothing overflows. */
     void (*axpy)(int64_t *y, int64_t a, const int64_t *x, int64_t n);
-    /* Bytes of a strip of b as the product reads it without copying, row-major; 0: BLAS is faster on packed operands. */
+    /* Bytes of a row of a strip of b as the products read it without copying. */
     int64_t strip_bytes;
-    fuse_tile_product *product_f32, *product_f64;
+    bool has_fma; /* else BLAS is always faster on packed operands */
+    /* [semiring][F32 or F64]. Other semirings than the first want numbers only, and sums and products of them that are numbers. */
+    fuse_tile_product *product[FUSE_SEMIRINGS][2];
+    fuse_tile_specials *specials[2]; /* F32, F64 */
     fuse_tile_turn *turn_32, *turn_64;
     fuse_tile_add_rows *add_rows_f32, *add_rows_f64; /* by the type of x and value */
 };

@@ -3,5 +3,6 @@
 #define FUSE_TILE_ISA "avx2"
 #define FUSE_STRIP(type) fuse_strip_avx2_##type
 #define FUSE_STRIP_BYTES 64
+#define FUSE_HAS_FMA true
 #define FUSE_TURN(bits) fuse_turn_avx2_##bits
 #include "backend/cpu_tile.inc"

@@ -3,5 +3,6 @@
 #define FUSE_TILE_ISA "avx512"
 #define FUSE_STRIP(type) fuse_strip_avx512_##type
 #define FUSE_STRIP_BYTES 128
+#define FUSE_HAS_FMA true
 #define FUSE_TURN(bits) fuse_turn_avx512_##bits
 #include "backend/cpu_tile.inc"
