@@ -43,6 +43,7 @@ struct fuse_bench_case {
     const char *result;  /* the sink's expression; NULL: out by name */
     const char *policy;  /* text of a policy document, NULL: none */
     double flops, bytes; /* of arithmetic, and moved at least; 0: not told */
+    double peak_flops;   /* a second, that a core has; 0: not told */
     bool is_double;      /* elements are f64, else f32 */
     fuse_bench_check *check;
     const void *context; /* of the check */
@@ -77,6 +78,14 @@ struct fuse_bench {
 /* ---- bench_case.c: local, pure; the same on every rank. USAGE when the words are wrong ---- */
 enum fuse_status fuse_bench_make_case(struct fuse_bench_case *out, struct fuse_bench *bench, int words,
                                       const char *const *word, int weak_ranks, struct fuse_error *err) FUSE_CHECKED;
+/* bench_semiring.c */
+enum fuse_status fuse_bench_make_semiring(struct fuse_bench_case *out, struct fuse_bench *bench, int words,
+                                          const char *const *word, int weak_ranks, struct fuse_error *err) FUSE_CHECKED;
+/* Of numbers in [-1, 1] in a file of its own; extent has an entry for each letter of axes. */
+void fuse_bench_set_tensor(struct fuse_bench_tensor *t, struct fuse_bench *bench, const char *name, const char *axes,
+                           const int64_t *extent);
+/* What operands and result have. */
+void fuse_bench_count_bytes(struct fuse_bench_case *c);
 /* A positive number with K, M or G (powers of 1024). */
 bool fuse_bench_number(int64_t *out, const char *text);
 
@@ -85,6 +94,13 @@ void fuse_bench_check_einsum(struct fuse_bench_verdict *verdict, const struct fu
 void fuse_bench_check_equal(struct fuse_bench_verdict *verdict, const struct fuse_bench_case *c);
 void fuse_bench_check_attention(struct fuse_bench_verdict *verdict, const struct fuse_bench_case *c);
 void fuse_bench_check_map(struct fuse_bench_verdict *verdict, const struct fuse_bench_case *c);
+/* Element i of a mapped tensor. */
+double fuse_bench_at(const struct fuse_bench_case *c, const struct fuse_bench_tensor *t, int64_t i);
+/* How many of n elements to look at that cost so many operations each, and which is the s-th. */
+int64_t fuse_bench_sample_count(int64_t n, int64_t cost);
+int64_t fuse_bench_sample(int64_t n, int64_t count, int64_t s);
+/* NaN is wrong, whatever was expected. */
+void fuse_bench_judge(struct fuse_bench_verdict *verdict, double got, double want, double allowed);
 /* Every element of the result against the sum of the operand over its first axis. */
 void fuse_bench_check_sums(struct fuse_bench_verdict *verdict, const struct fuse_bench_case *c);
 

@@ -71,8 +71,8 @@ static enum fuse_status take_extents(struct extents *extents, int words, const c
     return FUSE_OK;
 }
 
-static void set_tensor(struct fuse_bench_tensor *t, struct fuse_bench *bench, const char *name, const char *axes,
-                       const struct extents *extents) {
+void fuse_bench_set_tensor(struct fuse_bench_tensor *t, struct fuse_bench *bench, const char *name, const char *axes,
+                           const int64_t *extent) {
     *t = (struct fuse_bench_tensor){.name = name,
                                     .axes = fuse_arena_printf(bench->arena, "%s", axes),
                                     .rank = (int)strlen(axes),
@@ -80,7 +80,15 @@ static void set_tensor(struct fuse_bench_tensor *t, struct fuse_bench *bench, co
                                     .hi = 1};
     t->path = fuse_bench_path(bench, fuse_arena_printf(bench->arena, "%s.npy", name));
     for (int a = 0; a < t->rank; a++)
-        t->extent[a] = extents->of[(int)axes[a]];
+        t->extent[a] = extent[a];
+}
+
+static void set_tensor(struct fuse_bench_tensor *t, struct fuse_bench *bench, const char *name, const char *axes,
+                       const struct extents *extents) {
+    int64_t extent[FUSE_MAX_AXES];
+    for (int a = 0; axes[a]; a++)
+        extent[a] = extents->of[(int)axes[a]];
+    fuse_bench_set_tensor(t, bench, name, axes, extent);
 }
 
 static void add_reference(struct fuse_text *text, const struct fuse_bench_tensor *t) {
@@ -105,7 +113,7 @@ static int64_t elems(const struct fuse_bench_tensor *t) {
     return n;
 }
 
-static void count_bytes(struct fuse_bench_case *c) {
+void fuse_bench_count_bytes(struct fuse_bench_case *c) {
     c->bytes = (double)elems(&c->out);
     for (int i = 0; i < c->operands; i++)
         c->bytes += (double)elems(&c->operand[i]);
@@ -180,7 +188,7 @@ static enum fuse_status make_einsum(struct fuse_bench_case *out, struct fuse_ben
         for (int i = 0; i < extents.n; i++)
             out->flops *= (double)extents.of[(int)extents.order[i]];
     }
-    count_bytes(out);
+    fuse_bench_count_bytes(out);
     return FUSE_OK;
 }
 
@@ -237,7 +245,7 @@ static enum fuse_status make_map(struct fuse_bench_case *out, struct fuse_bench 
     set_tensor(&out->out, bench, "Out", extents.order, &extents);
     out->program = fuse_arena_printf(bench->arena, "%s\n", map->expression);
     out->check = fuse_bench_check_map;
-    count_bytes(out);
+    fuse_bench_count_bytes(out);
     return FUSE_OK;
 }
 
@@ -268,7 +276,7 @@ static enum fuse_status make_attention(struct fuse_bench_case *out, struct fuse_
     if (bench->request->causal)
         out->flops /= 2;
     out->check = fuse_bench_check_attention;
-    count_bytes(out);
+    fuse_bench_count_bytes(out);
     return FUSE_OK;
 }
 
@@ -290,7 +298,10 @@ enum fuse_status fuse_bench_make_case(struct fuse_bench_case *out, struct fuse_b
         return make_map(out, bench, words - 1, word + 1, weak_ranks, err);
     if (strcmp(kind, "attention") == 0)
         return make_attention(out, bench, words - 1, word + 1, weak_ranks, err);
+    if (strcmp(kind, "semiring") == 0)
+        return fuse_bench_make_semiring(out, bench, words - 1, word + 1, weak_ranks, err);
     fuse_fail(err, FUSE_EUSAGE, "there is no benchmark '%s'", kind);
-    fuse_hint(err, "benchmarks are gemm, einsum, transpose, map, attention, coll, io, scale, program and compare");
+    fuse_hint(err,
+              "benchmarks are gemm, einsum, transpose, map, attention, semiring, coll, io, scale, program and compare");
     return FUSE_EUSAGE;
 }

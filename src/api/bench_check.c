@@ -13,7 +13,7 @@ static double unit(const struct fuse_bench_case *c) {
     return c->is_double ? 0x1p-53 : 0x1p-24;
 }
 
-static double at(const struct fuse_bench_case *c, const struct fuse_bench_tensor *t, int64_t i) {
+double fuse_bench_at(const struct fuse_bench_case *c, const struct fuse_bench_tensor *t, int64_t i) {
     return c->is_double ? ((const double *)t->data)[i] : (double)((const float *)t->data)[i];
 }
 
@@ -25,13 +25,13 @@ static int64_t elems(const struct fuse_bench_tensor *t) {
 }
 
 /* Samples of n things that cost so much each, and the s-th: one at each end, the others strewn over equal parts. */
-static int64_t sample_count(int64_t n, int64_t cost) {
+int64_t fuse_bench_sample_count(int64_t n, int64_t cost) {
     int64_t count = BUDGET / (cost > 0 ? cost : 1);
     count = count > SAMPLES ? SAMPLES : count < 16 ? 16 : count;
     return count < n ? count : n;
 }
 
-static int64_t sample(int64_t n, int64_t count, int64_t s) {
+int64_t fuse_bench_sample(int64_t n, int64_t count, int64_t s) {
     if (count == n || s == 0)
         return s;
     if (s == count - 1)
@@ -43,7 +43,7 @@ static int64_t sample(int64_t n, int64_t count, int64_t s) {
 }
 
 /* NaN is wrong, whatever was expected. */
-static void judge(struct fuse_bench_verdict *verdict, double got, double want, double allowed) {
+void fuse_bench_judge(struct fuse_bench_verdict *verdict, double got, double want, double allowed) {
     double share = fabs(got - want) / allowed;
     verdict->checked++;
     if (!(share <= 1))
@@ -105,7 +105,7 @@ static void sum_products(double *sum, double *magnitude, const struct fuse_bench
     for (int64_t p = 0; p < nest->points; p++) {
         double product = 1;
         for (int i = 0; i < c->operands; i++)
-            product *= at(c, &c->operand[i], offset[i]);
+            product *= fuse_bench_at(c, &c->operand[i], offset[i]);
         total += product;
         *magnitude += fabs(product);
         for (int x = nest->axes - 1; x >= 0; x--) {
@@ -123,9 +123,9 @@ static void sum_products(double *sum, double *magnitude, const struct fuse_bench
 void fuse_bench_check_einsum(struct fuse_bench_verdict *verdict, const struct fuse_bench_case *c) {
     struct nest nest;
     make_nest(&nest, c);
-    int64_t n = elems(&c->out), count = sample_count(n, nest.points);
+    int64_t n = elems(&c->out), count = fuse_bench_sample_count(n, nest.points);
     for (int64_t s = 0; s < count; s++) {
-        int64_t place = sample(n, count, s), rest = place, offset[FUSE_BENCH_OPERANDS] = {0};
+        int64_t place = fuse_bench_sample(n, count, s), rest = place, offset[FUSE_BENCH_OPERANDS] = {0};
         for (int a = c->out.rank - 1; a >= 0; a--) {
             int64_t x = rest % c->out.extent[a];
             rest /= c->out.extent[a];
@@ -136,14 +136,14 @@ void fuse_bench_check_einsum(struct fuse_bench_verdict *verdict, const struct fu
         sum_products(&want, &magnitude, c, &nest, offset);
         /* Sums in blocks err by a few units of the sum of magnitudes; a copy by nothing. */
         double allowed = c->operands == 1 && nest.points == 1 ? 0 : 8 * unit(c) * magnitude;
-        judge(verdict, at(c, &c->out, place), want, allowed + 0x1p-1000);
+        fuse_bench_judge(verdict, fuse_bench_at(c, &c->out, place), want, allowed + 0x1p-1000);
     }
 }
 
 void fuse_bench_check_equal(struct fuse_bench_verdict *verdict, const struct fuse_bench_case *c) {
     int64_t n = elems(&c->out);
     for (int64_t i = 0; i < n; i++)
-        judge(verdict, at(c, &c->out, i), at(c, &c->operand[0], i), 0x1p-1000);
+        fuse_bench_judge(verdict, fuse_bench_at(c, &c->out, i), fuse_bench_at(c, &c->operand[0], i), 0x1p-1000);
 }
 
 void fuse_bench_check_sums(struct fuse_bench_verdict *verdict, const struct fuse_bench_case *c) {
@@ -151,11 +151,11 @@ void fuse_bench_check_sums(struct fuse_bench_verdict *verdict, const struct fuse
     for (int64_t i = 0; i < n; i++) {
         double want = 0, magnitude = 0;
         for (int64_t k = 0; k < terms; k++) {
-            double x = at(c, &c->operand[0], k * n + i);
+            double x = fuse_bench_at(c, &c->operand[0], k * n + i);
             want += x;
             magnitude += fabs(x);
         }
-        judge(verdict, at(c, &c->out, i), want, 4 * unit(c) * magnitude + 0x1p-1000);
+        fuse_bench_judge(verdict, fuse_bench_at(c, &c->out, i), want, 4 * unit(c) * magnitude + 0x1p-1000);
     }
 }
 
@@ -164,19 +164,20 @@ void fuse_bench_check_sums(struct fuse_bench_verdict *verdict, const struct fuse
 void fuse_bench_check_attention(struct fuse_bench_verdict *verdict, const struct fuse_bench_case *c) {
     const int64_t heads = c->out.extent[0], p = c->out.extent[1], d = c->operand[0].extent[2];
     const bool causal = c->what[0] == 'c';
-    const int64_t rows = heads * p, count = sample_count(rows, 2 * p * d);
+    const int64_t rows = heads * p, count = fuse_bench_sample_count(rows, 2 * p * d);
     double *weight = calloc((size_t)p, sizeof *weight);
     if (!weight) {
         verdict->wrong++;
         return;
     }
     for (int64_t s = 0; s < count; s++) {
-        const int64_t row = sample(rows, count, s), h = row / p, keys = causal ? row % p + 1 : p;
+        const int64_t row = fuse_bench_sample(rows, count, s), h = row / p, keys = causal ? row % p + 1 : p;
         double most = -HUGE_VAL, total = 0;
         for (int64_t q = 0; q < keys; q++) {
             double score = 0;
             for (int64_t x = 0; x < d; x++)
-                score += at(c, &c->operand[0], row * d + x) * at(c, &c->operand[1], (h * p + q) * d + x);
+                score += fuse_bench_at(c, &c->operand[0], row * d + x) *
+                         fuse_bench_at(c, &c->operand[1], (h * p + q) * d + x);
             weight[q] = score / sqrt((double)d);
             most = fmax(most, weight[q]);
         }
@@ -185,11 +186,11 @@ void fuse_bench_check_attention(struct fuse_bench_verdict *verdict, const struct
         for (int64_t e = 0; e < d; e++) {
             double want = 0, magnitude = 0;
             for (int64_t q = 0; q < keys; q++) {
-                double term = weight[q] / total * at(c, &c->operand[2], (h * p + q) * d + e);
+                double term = weight[q] / total * fuse_bench_at(c, &c->operand[2], (h * p + q) * d + e);
                 want += term;
                 magnitude += fabs(term);
             }
-            judge(verdict, at(c, &c->out, row * d + e), want, 32 * unit(c) * magnitude);
+            fuse_bench_judge(verdict, fuse_bench_at(c, &c->out, row * d + e), want, 32 * unit(c) * magnitude);
         }
     }
     free(weight);
@@ -262,15 +263,15 @@ const int fuse_bench_map_count = (int)(sizeof fuse_bench_maps / sizeof *fuse_ben
 
 static void check_rows(struct fuse_bench_verdict *verdict, const struct fuse_bench_case *c,
                        const struct fuse_bench_map *map) {
-    const int64_t rows = c->out.extent[0], n = c->out.extent[1], count = sample_count(rows, 64 * n);
+    const int64_t rows = c->out.extent[0], n = c->out.extent[1], count = fuse_bench_sample_count(rows, 64 * n);
     double *room = calloc((size_t)(3 * n), sizeof *room), *want = room, *allowed = room + n, *x = room + 2 * n;
     for (int64_t s = 0; room && s < count; s++) {
-        const int64_t r = sample(rows, count, s);
+        const int64_t r = fuse_bench_sample(rows, count, s);
         for (int64_t i = 0; i < n; i++)
-            x[i] = at(c, &c->operand[0], r * n + i);
+            x[i] = fuse_bench_at(c, &c->operand[0], r * n + i);
         map->row(want, allowed, x, n);
         for (int64_t i = 0; i < n; i++)
-            judge(verdict, at(c, &c->out, r * n + i), want[i], allowed[i] * unit(c));
+            fuse_bench_judge(verdict, fuse_bench_at(c, &c->out, r * n + i), want[i], allowed[i] * unit(c));
     }
     free(room);
 }
@@ -283,9 +284,9 @@ void fuse_bench_check_map(struct fuse_bench_verdict *verdict, const struct fuse_
     }
     const int64_t n = elems(&c->out), count = n < 16 * SAMPLES ? n : 16 * SAMPLES;
     for (int64_t s = 0; s < count; s++) {
-        int64_t i = sample(n, count, s);
-        double allowed,
-            want = map->element(at(c, &c->operand[0], i), c->operands > 1 ? at(c, &c->operand[1], i) : 0, &allowed);
-        judge(verdict, at(c, &c->out, i), want, allowed * unit(c));
+        int64_t i = fuse_bench_sample(n, count, s);
+        double allowed, want = map->element(fuse_bench_at(c, &c->operand[0], i),
+                                            c->operands > 1 ? fuse_bench_at(c, &c->operand[1], i) : 0, &allowed);
+        fuse_bench_judge(verdict, fuse_bench_at(c, &c->out, i), want, allowed * unit(c));
     }
 }

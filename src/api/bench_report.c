@@ -49,6 +49,11 @@ static void add_rate(struct fuse_text *text, int width, double rate) {
         fuse_text_add(text, " %*s", width, "-");
 }
 
+/* Of what all threads together could do. */
+static double peak_share(const struct fuse_bench_line *line) {
+    return per_second(line->c->flops, line) * 1e9 / (line->c->peak_flops * line->threads * line->ranks);
+}
+
 static void add_text_line(struct fuse_text *text, const struct fuse_bench_line *line) {
     const struct fuse_bench_case *c = line->c;
     fuse_text_add(text, "%-10s %-22s %-34s %5s %5d %7d %11.6f %11.6f %6.1f%%", c->kind, c->what, c->shape,
@@ -66,6 +71,8 @@ static void add_text_line(struct fuse_text *text, const struct fuse_bench_line *
     if (c->bus_factor > 0)
         fuse_text_add(text, "  algbw %.3f GB/s busbw %.3f GB/s #wrong %" PRId64, per_second(c->bytes, line),
                       per_second(c->bytes * c->bus_factor, line), line->verdict.wrong);
+    if (c->peak_flops > 0)
+        fuse_text_add(text, "  %.2f of the peak", peak_share(line));
     fuse_text_add(text, "\n");
 }
 
@@ -103,6 +110,8 @@ static void add_json_line(struct fuse_text *text, const struct fuse_bench_line *
         add_number(text, "algbw", per_second(c->bytes, line));
         add_number(text, "busbw", per_second(c->bytes * c->bus_factor, line));
     }
+    if (c->peak_flops > 0)
+        add_number(text, "of_peak", peak_share(line));
     add_count(text, "flops_planned", line->flops_planned);
     add_count(text, "blas_calls", line->blas_calls);
     add_count(text, "packed_bytes", line->packed_bytes);

@@ -76,12 +76,15 @@ enum { FUSE_TILE_NAN = 1, FUSE_TILE_INFINITE = 2, FUSE_TILE_MINUS_INFINITE = 4 }
 typedef int fuse_tile_specials(const void *x, int64_t n);
 
 /* Those of the tables, compiled by themselves. */
+/* Adds and compares F32 in registers, so many rounds; returns what nobody needs, so that it is not left out. */
+typedef double fuse_tile_add_min(int64_t rounds, double *operations);
 #define FUSE_STRIPS(isa)                                                                                      \
     extern fuse_tile_product fuse_strip_##isa##_f32, fuse_strip_##isa##_f64, fuse_strip_##isa##_f32_min_plus, \
         fuse_strip_##isa##_f64_min_plus, fuse_strip_##isa##_f32_max_plus, fuse_strip_##isa##_f64_max_plus,    \
         fuse_strip_##isa##_f32_min_times, fuse_strip_##isa##_f64_min_times, fuse_strip_##isa##_f32_max_times, \
         fuse_strip_##isa##_f64_max_times, fuse_strip_##isa##_f32_min_max, fuse_strip_##isa##_f64_min_max,     \
-        fuse_strip_##isa##_f32_max_min, fuse_strip_##isa##_f64_max_min;
+        fuse_strip_##isa##_f32_max_min, fuse_strip_##isa##_f64_max_min;                                       \
+    extern fuse_tile_add_min fuse_strip_##isa##_f32_add_min;
 FUSE_STRIPS(base)
 extern fuse_tile_turn fuse_turn_base_32, fuse_turn_base_64;
 #if defined(__x86_64__)
@@ -114,6 +117,7 @@ struct fuse_tile_table {
     /* [semiring][F32 or F64]. Other semirings than the first want numbers only, and sums and products of them that are numbers. */
     fuse_tile_product *product[FUSE_SEMIRINGS][2];
     fuse_tile_specials *specials[2]; /* F32, F64 */
+    fuse_tile_add_min *add_min;
     fuse_tile_turn *turn_32, *turn_64;
     fuse_tile_add_rows *add_rows_f32, *add_rows_f64; /* by the type of x and value */
 };
