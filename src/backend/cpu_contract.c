@@ -162,6 +162,9 @@ enum fuse_status fuse_cpu_run_contract(struct fuse_cpu_backend *cpu, const struc
         return FUSE_OK;
     }
     struct fuse_grouped g = fuse_group_contract(call);
+    if (fuse_group_points(&g, FUSE_GROUP_M) == 1 && fuse_group_points(&g, FUSE_GROUP_N) == 1 &&
+        fuse_cpu_run_dots(cpu, &g, counts))
+        return FUSE_OK;
     if (is_elementwise(&g))
         return run_as_map(cpu, &g, counts, err);
     if (!fuse_cpu_run_direct(cpu, &g, counts))

@@ -163,11 +163,80 @@ static void run_plan(struct fuse_cpu_backend *cpu, const struct copy_plan *plan)
     }
 }
 
+/* ---- large transposes of 32-bit elements into aligned rows ---- */
+
+enum { LINE = FUSE_TILE_TURN, NEAR = 32 };
+
+/* Every row of every plane of the target begins with a line, and so does every 16th column. */
+static bool is_in_lines(const struct copy_plan *plan) {
+    bool aligned = (uintptr_t)plan->to % FUSE_CPU_LINE == 0 && plan->row.to % LINE == 0;
+    for (int o = 0; o < plan->outers; o++)
+        aligned = aligned && plan->outer[o].to % LINE == 0;
+    return aligned && plan->bytes == 4 && is_transpose(plan) && plan->row.from == 1 && plan->column.to == 1 &&
+           plan->row.extent >= LINE && plan->column.extent >= LINE;
+}
+
+/* At one outer point the columns from c0 on, at most a line. */
+static void turn_columns(const struct fuse_cpu_backend *cpu, const struct copy_plan *plan, char *to, const char *from,
+                         int64_t c0) {
+    const struct axis *row = &plan->row, *column = &plan->column;
+    const int64_t columns = least(column->extent - c0, LINE), rows = columns == LINE ? row->extent / LINE * LINE : 0;
+    to += c0 * plan->bytes;
+    from += c0 * column->from * plan->bytes;
+    if (rows > 0)
+        cpu->tile->turn_lines(to, row->to, from, column->from, rows);
+    for (int64_t r = rows; r < row->extent; r += FUSE_TRANSPOSE_ROWS)
+        fuse_cpu_transpose(plan->bytes, to + r * row->to * plan->bytes, from + r * plan->bytes,
+                           least(row->extent - r, FUSE_TRANSPOSE_ROWS), columns, row->to, 1, 1, column->from, false);
+}
+
+/* Sixteen rows of the source at a time, over their whole length and on through the outer axis along which the source goes on: few
+ * streams of memory are read, and every line that is written is whole. */
+static void run_in_lines(struct fuse_cpu_backend *cpu, const struct copy_plan *plan) {
+    struct axis outer[FUSE_MAX_AXES], near = {.extent = 1};
+    int outers = 0, nearest = -1;
+    for (int o = 0; o < plan->outers; o++)
+        if (nearest < 0 || size_of(plan->outer[o].from) < size_of(plan->outer[nearest].from))
+            nearest = o;
+    if (nearest >= 0)
+        near = plan->outer[nearest];
+    int64_t points = 1;
+    for (int o = 0; o < plan->outers; o++)
+        if (o != nearest) {
+            outer[outers++] = plan->outer[o];
+            points *= plan->outer[o].extent;
+        }
+    const int64_t across = (plan->column.extent + LINE - 1) / LINE, along = (near.extent + NEAR - 1) / NEAR,
+                  parts = points * along * across;
+    const int threads = fuse_cpu_threads(cpu, parts, parts * near.extent / along * LINE * plan->row.extent);
+#pragma omp parallel num_threads(threads)
+    {
+#pragma omp for schedule(static)
+        for (int64_t p = 0; p < parts; p++) {
+            const int64_t c0 = p % across * LINE, n0 = p / across % along * NEAR, n1 = least(n0 + NEAR, near.extent);
+            int64_t left = p / (across * along), to = 0, from = 0;
+            for (int o = outers - 1; o >= 0; o--) {
+                to += left % outer[o].extent * outer[o].to;
+                from += left % outer[o].extent * outer[o].from;
+                left /= outer[o].extent;
+            }
+            for (int64_t n = n0; n < n1; n++)
+                turn_columns(cpu, plan, plan->to + (to + n * near.to) * plan->bytes,
+                             plan->from + (from + n * near.from) * plan->bytes, c0);
+        }
+        fuse_stream_fence();
+    }
+}
+
 void fuse_cpu_run_copy(struct fuse_cpu_backend *cpu, const struct fuse_view *to, const struct fuse_view *from) {
     if (fuse_points(to->rank, to->extent, UINT32_MAX) == 0)
         return;
     struct copy_plan plan = make_plan(to, from);
-    run_plan(cpu, &plan);
+    const int64_t bytes = plan.bytes * fuse_points(to->rank, to->extent, UINT32_MAX);
+    if (bytes >= STREAM_BYTES && is_in_lines(&plan))
+        run_in_lines(cpu, &plan);
+    else
+        run_plan(cpu, &plan);
 }
 
 void fuse_cpu_run_clear(struct fuse_cpu_backend *cpu, const struct fuse_view *to) {

@@ -362,3 +362,83 @@ bool fuse_cpu_run_direct(struct fuse_cpu_backend *cpu, struct fuse_grouped *g, s
         run_products(cpu, g, &p, counts);
     return true;
 }
+
+/* ---- scalar products ---- */
+
+/* Terms that are summed in their own type; what comes of them is summed in double. */
+#define DOT_TERMS 4096
+/* Few long sums are cut in as many parts, whatever the number of threads, so that it changes no bit. */
+#define DOT_PARTS 64
+#define DOT_LONG ((int64_t)1 << 16)
+
+static double dot_run(enum fuse_dtype type, const char *a, const char *b, int64_t n) {
+    double sum = 0;
+    const int64_t bytes = (int64_t)fuse_dtype_bytes(type);
+    for (int64_t i = 0; i < n; i += DOT_TERMS) {
+        const int terms = (int)(n - i < DOT_TERMS ? n - i : DOT_TERMS);
+        if (type == FUSE_F32)
+            sum += (double)cblas_sdot(terms, (const float *)(a + i * bytes), 1, (const float *)(b + i * bytes), 1);
+        else
+            sum += cblas_ddot(terms, (const double *)(a + i * bytes), 1, (const double *)(b + i * bytes), 1);
+    }
+    return sum;
+}
+
+/* Runs [begin, end) of the summed indices at one batch position; a run is the innermost of them. */
+static double dot_runs(const struct fuse_grouped *g, int64_t a0, int64_t b0, int64_t begin, int64_t end) {
+    const int outers = g->axes[FUSE_GROUP_K] - 1;
+    const int64_t extent = g->axis[FUSE_GROUP_K][outers].extent, bytes = (int64_t)fuse_dtype_bytes(g->type);
+    double sum = 0;
+    while (begin < end) {
+        const int64_t at = begin % extent, n = extent - at < end - begin ? extent - at : end - begin;
+        int64_t a = a0 + at, b = b0 + at, none = 0;
+        point_of(outers, g->axis[FUSE_GROUP_K], begin / extent, &a, &b, &none);
+        sum += dot_run(g->type, g->a + a * bytes, g->b + b * bytes, n);
+        begin += n;
+    }
+    return sum;
+}
+
+static void write_sum(const struct fuse_grouped *g, int64_t c, double sum) {
+    if (g->type == FUSE_F32)
+        ((float *)g->c)[c] = (float)(sum + (g->accumulate ? (double)((float *)g->c)[c] : 0));
+    else
+        ((double *)g->c)[c] = sum + (g->accumulate ? ((double *)g->c)[c] : 0);
+}
+
+bool fuse_cpu_run_dots(struct fuse_cpu_backend *cpu, const struct fuse_grouped *g, struct fuse_cpu_counts *counts) {
+    const int axes = g->axes[FUSE_GROUP_K];
+    if (g->type == FUSE_I64 || g->a_dtype != g->type || g->b_dtype != g->type || axes == 0 ||
+        !fuse_blas_is_concurrent())
+        return false;
+    const struct fuse_group_axis *inner = &g->axis[FUSE_GROUP_K][axes - 1];
+    if (inner->a != 1 || inner->b != 1 || inner->extent < THIN)
+        return false;
+    const int64_t points = fuse_group_points(g, FUSE_GROUP_BATCH), terms = fuse_group_points(g, FUSE_GROUP_K),
+                  parts = points < DOT_PARTS && terms >= DOT_LONG ? DOT_PARTS : 1;
+    const int threads = fuse_cpu_threads(cpu, points * parts, points * terms / 4);
+    double *partial = (double *)cpu->partials; /* [points][DOT_PARTS] when cut */
+    int64_t calls = 0;
+#pragma omp parallel for num_threads(threads) schedule(static) reduction(+ : calls)
+    for (int64_t t = 0; t < points * parts; t++) {
+        int64_t a = 0, b = 0, c = 0;
+        point_of(g->axes[FUSE_GROUP_BATCH], g->axis[FUSE_GROUP_BATCH], t / parts, &a, &b, &c);
+        const double sum =
+            dot_runs(g, a, b, fuse_split_begin(terms, parts, t % parts), fuse_split_begin(terms, parts, t % parts + 1));
+        calls++;
+        if (parts > 1)
+            partial[t] = sum;
+        else
+            write_sum(g, c, sum);
+    }
+    for (int64_t point = 0; parts > 1 && point < points; point++) {
+        int64_t a = 0, b = 0, c = 0;
+        point_of(g->axes[FUSE_GROUP_BATCH], g->axis[FUSE_GROUP_BATCH], point, &a, &b, &c);
+        double sum = 0;
+        for (int64_t i = 0; i < parts; i++)
+            sum += partial[point * parts + i];
+        write_sum(g, c, sum);
+    }
+    counts->blas_calls += calls;
+    return true;
+}

@@ -59,6 +59,10 @@ typedef void fuse_tile_product(int64_t m, int64_t n, int64_t depth, const void *
 typedef void fuse_tile_turn(void *to, const int64_t *target, const void *from, const int64_t *source, int64_t n,
                             int64_t lanes);
 
+/* to[r * row_to + c] = from[r + c * column_from], c < FUSE_TILE_TURN, r < rows, a multiple of it; elements of 32 bits. Every row of
+ * the target is an aligned line, written past the caches: fuse_stream_fence before others read it. */
+typedef void fuse_tile_turn_lines(void *to, int64_t row_to, const void *from, int64_t column_from, int64_t rows);
+
 /* What stands for the sum and the product in a matrix product. */
 enum fuse_semiring {
     FUSE_SUM_TIMES,
@@ -87,10 +91,12 @@ typedef double fuse_tile_add_min(int64_t rounds, double *operations);
     extern fuse_tile_add_min fuse_strip_##isa##_f32_add_min;
 FUSE_STRIPS(base)
 extern fuse_tile_turn fuse_turn_base_32, fuse_turn_base_64;
+extern fuse_tile_turn_lines fuse_turn_base_lines;
 #if defined(__x86_64__)
 FUSE_STRIPS(avx2)
 FUSE_STRIPS(avx512)
 extern fuse_tile_turn fuse_turn_avx2_32, fuse_turn_avx2_64, fuse_turn_avx512_32, fuse_turn_avx512_64;
+extern fuse_tile_turn_lines fuse_turn_avx2_lines, fuse_turn_avx512_lines;
 #endif
 
 struct fuse_tile_table {
@@ -119,6 +125,7 @@ struct fuse_tile_table {
     fuse_tile_specials *specials[2]; /* F32, F64 */
     fuse_tile_add_min *add_min;
     fuse_tile_turn *turn_32, *turn_64;
+    fuse_tile_turn_lines *turn_lines;
     fuse_tile_add_rows *add_rows_f32, *add_rows_f64; /* by the type of x and value */
 };
 

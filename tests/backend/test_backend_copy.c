@@ -152,6 +152,18 @@ static void large_transposes(void **state) {
                         64 + (size_t)(n * ld + 9) * size < from);
             check("a large transpose", &call, image, IMAGE);
         }
+    /* All axes reversed, and every row of the target begins with a line. */
+    enum { C = 210, B = 70, A = 75, ROW = 80 };
+    struct call call = {.kind = CALL_COPY};
+    call.to = (struct fuse_view){
+        .data = (void *)64, .dtype = FUSE_F32, .rank = 3, .extent = {C, B, A}, .stride = {B * ROW, ROW, 1}};
+    call.from = call.to;
+    call.from.data = (void *)(IMAGE / 2);
+    call.from.stride[0] = 1;
+    call.from.stride[1] = C;
+    call.from.stride[2] = B * C;
+    assert_true(A * B * C * 4 >= 4 << 20);
+    check("a large transpose of lines", &call, image, IMAGE);
     free(image);
 }
 

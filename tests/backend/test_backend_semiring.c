@@ -68,10 +68,9 @@ static void check(int shape, int ring, bool wide, int special, bool accumulate, 
     struct rng rng = {.state = seed};
     const enum fuse_dtype type = wide ? FUSE_F64 : FUSE_F32;
     const size_t size = fuse_dtype_bytes(type);
-    struct fuse_scalar_node node[3] = {
-        {.op = FUSE_SCALAR_LOAD, .dtype = type, .a = -1, .b = -1, .c = -1, .arg = 0},
-        {.op = FUSE_SCALAR_LOAD, .dtype = type, .a = -1, .b = -1, .c = -1, .arg = 1},
-        {.op = rings[ring].op, .dtype = type, .a = 0, .b = 1, .c = -1}};
+    struct fuse_scalar_node node[3] = {{.op = FUSE_SCALAR_LOAD, .dtype = type, .a = -1, .b = -1, .c = -1, .arg = 0},
+                                       {.op = FUSE_SCALAR_LOAD, .dtype = type, .a = -1, .b = -1, .c = -1, .arg = 1},
+                                       {.op = rings[ring].op, .dtype = type, .a = 0, .b = 1, .c = -1}};
     const struct fuse_scalar body = {.n = 3, .node = node};
     struct call call = {.kind = CALL_MAP};
     call.map = (struct fuse_map_call){.indices = shapes[shape].indices,
@@ -147,7 +146,8 @@ static void numbers_that_are_not_finite(void **state) {
         for (int ring = 0; ring < RINGS; ring++)
             for (int special = FINITE + 1; special < SPECIALS; special++)
                 for (int seed = 0; seed < 4; seed++)
-                    check(shape, ring, seed & 1, special, seed & 2, (uint64_t)(1000 + 100 * ring + 10 * special + seed));
+                    check(shape, ring, seed & 1, special, seed & 2,
+                          (uint64_t)(1000 + 100 * ring + 10 * special + seed));
 }
 
 int main(void) {

@@ -241,8 +241,8 @@ static void check_product(const struct fuse_tile_table *table, bool wide, const 
     for (int64_t i = 0; i < m; i++)
         for (int64_t j = 0; j < n; j++)
             set_element(at[2], i * ldc + j, add ? 5 : NAN, wide);
-    table->product[FUSE_SUM_TIMES][wide](m, n, depth, at[0], a_row, a_column, at[1], b_row, b_column, at[2],
-                                                     ldc, add, room);
+    table->product[FUSE_SUM_TIMES][wide](m, n, depth, at[0], a_row, a_column, at[1], b_row, b_column, at[2], ldc, add,
+                                         room);
     for (int64_t i = 0; i < m; i++)
         for (int64_t j = 0; j < ldc; j++) {
             double want = add ? 5 : 0;
