@@ -1,12 +1,14 @@
 #!/usr/bin/python3
 """The contractions of contractions.txt: fuse-dist bench beside NumPy (einsum with the optimal path) and PyTorch, in one run.
 
-usage: contractions.py --binary FUSE_DIST [--threads N] [--rounds R] [--only NAME,..] [--json FILE]
+usage: contractions.py --binary FUSE_DIST [--threads N] [--rounds R] [--only NAME,..] [--json FILE] [--cpu]
 
 Each round measures every implementation once, one after the other, so that whatever else the machine does meets all of them;
 medians over the rounds are compared. fuse-dist's time is `run` as `fuse-dist bench` measures it, from operands in memory to the
 result in memory; the others' is that of the call, with their operands in memory, after one call that is not measured. Without
-PyTorch its column is empty. Columns: seconds, GFLOP/s of fuse-dist (2 * product of all extents), ratio of the best
+PyTorch its column is empty. --cpu: seconds of processors instead, the best of all repeats, which other work on the machine
+disturbs less. The path may use intermediates of any size: NumPy would else loop over all indices of four operands at once, for
+minutes. Columns: seconds, GFLOP/s of fuse-dist (2 * product of all extents), ratio of the best
 other time to fuse-dist's (above 1: fuse-dist is faster).
 
 """
@@ -19,6 +21,9 @@ import statistics
 import subprocess
 import sys
 import time
+
+
+ANY_SIZE = 1 << 60  # of an intermediate
 
 
 def read_list(path):
@@ -39,10 +44,17 @@ def extents_of(equation, numbers):
     return dict(zip(letters, numbers))
 
 
+CLOCK = time.perf_counter
+
+
 def timed(call):
-    start = time.perf_counter()
+    start = CLOCK()
     call()
-    return time.perf_counter() - start
+    return CLOCK() - start
+
+
+def summary(options, times):
+    return min(times) if options.cpu else statistics.median(times)
 
 
 class Fuse:
@@ -53,6 +65,7 @@ class Fuse:
                         "--warmup", "1", "--threads", str(options.threads)]
         self.passed = True
         self.line = None
+        self.figure = "cpu_min" if options.cpu else "median"
 
     def measure(self):
         result = subprocess.run(self.command, capture_output=True, text=True)
@@ -60,29 +73,31 @@ class Fuse:
             raise SystemExit(result.stderr)
         self.line = json.loads(result.stdout)["lines"][0]
         self.passed &= self.line["passed"]
-        return self.line["median"]
+        return self.line[self.figure]
 
 
 class NumPy:
     name = "NumPy"
 
-    def __init__(self, numpy, equation, operands, shape):
-        path = numpy.einsum_path(equation, *operands, optimize="optimal")[0]
+    def __init__(self, options, numpy, equation, operands, shape):
+        self.options = options
+        path = numpy.einsum_path(equation, *operands, optimize=("optimal", ANY_SIZE))[0]
         out = numpy.zeros(shape, numpy.float32)
         self.call = lambda: numpy.einsum(equation, *operands, optimize=path, out=out)
         self.call()
 
     def measure(self):
-        return statistics.median(timed(self.call) for _ in range(3))
+        return summary(self.options, [timed(self.call) for _ in range(3)])
 
 
 class Torch:
     """torch.einsum goes from left to right unless opt_einsum is there: NumPy's path is given to it step by step."""
     name = "PyTorch"
 
-    def __init__(self, torch, numpy, equation, operands):
+    def __init__(self, options, torch, numpy, equation, operands):
+        self.options = options
         tensors = [torch.from_numpy(x) for x in operands]
-        listing = numpy.einsum_path(equation, *operands, optimize="optimal", einsum_call=True)[1]
+        listing = numpy.einsum_path(equation, *operands, optimize=("optimal", ANY_SIZE), einsum_call=True)[1]
         steps = [(step[0], step[2]) for step in listing]
 
         def call():
@@ -95,7 +110,7 @@ class Torch:
         self.call()
 
     def measure(self):
-        return statistics.median(timed(self.call) for _ in range(3))
+        return summary(self.options, [timed(self.call) for _ in range(3)])
 
 
 def geometric_mean(values):
@@ -110,7 +125,11 @@ def main():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--only")
     parser.add_argument("--json")
+    parser.add_argument("--cpu", action="store_true")
     options = parser.parse_args()
+    if options.cpu:
+        global CLOCK
+        CLOCK = time.process_time
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ[name] = str(options.threads)
     for name in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"):
@@ -132,14 +151,14 @@ def main():
         random = numpy.random.default_rng(1)
         operands = [random.uniform(-1, 1, [extent[x] for x in axes]).astype(numpy.float32) for axes in inputs.split(",")]
         fuse = Fuse(options, equation, numbers)
-        peers = [fuse, NumPy(numpy, equation, operands, [extent[x] for x in result])]
+        peers = [fuse, NumPy(options, numpy, equation, operands, [extent[x] for x in result])]
         if torch:
-            peers.append(Torch(torch, numpy, equation, operands))
+            peers.append(Torch(options, torch, numpy, equation, operands))
         seconds = {peer.name: [] for peer in peers}
         for _ in range(options.rounds):
             for peer in peers:
                 seconds[peer.name].append(peer.measure())
-        median = {peer: statistics.median(times) for peer, times in seconds.items()}
+        median = {peer: summary(options, times) for peer, times in seconds.items()}
         best = min(median[peer] for peer in median if peer != "fuse-dist")
         flops = 2 * math.prod(extent.values())
         row = {"name": name, "kind": kind, "equation": equation, "extents": numbers, "threads": options.threads,

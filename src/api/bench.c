@@ -256,6 +256,12 @@ void fuse_bench_summarise(struct fuse_bench_line *line, const struct fuse_exec_r
         waited[i] = reports[i].waiting[FUSE_PHASE_RUN];
     line->waiting = fuse_bench_median(waited, n);
     line->wall = fuse_bench_median(walls, n);
+    double cpu[FUSE_BENCH_REPEATS];
+    for (int i = 0; i < n; i++) {
+        cpu[i] = reports[i].cpu_seconds[FUSE_PHASE_RUN];
+        line->cpu_least = i == 0 || cpu[i] < line->cpu_least ? cpu[i] : line->cpu_least;
+    }
+    line->cpu = fuse_bench_median(cpu, n);
     line->median = line->run;
     line->least = line->most = value[0];
     for (int i = 1; i < n; i++) {

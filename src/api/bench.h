@@ -57,6 +57,7 @@ struct fuse_bench_line {
     double median, least, most;    /* of the measured phase */
     double load, run, store, wall; /* medians */
     double waiting;                /* of run: for other ranks, mean of the ranks; median */
+    double cpu, cpu_least;         /* seconds of processors in the run phase, all threads of the busiest rank */
     double efficiency;             /* scale; 0: none */
     struct fuse_bench_verdict verdict;
     bool passed, unchecked; /* unchecked: the reference would take too long */

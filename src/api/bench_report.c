@@ -100,6 +100,8 @@ static void add_json_line(struct fuse_text *text, const struct fuse_bench_line *
     add_number(text, "store", line->store);
     add_number(text, "waiting", line->waiting);
     add_number(text, "wall", line->wall);
+    add_number(text, "cpu", line->cpu);
+    add_number(text, "cpu_min", line->cpu_least);
     add_number(text, "flops", c->flops);
     add_number(text, "bytes", c->bytes);
     add_number(text, "gflops", per_second(c->flops, line));

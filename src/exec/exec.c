@@ -83,6 +83,12 @@ static double now(void) {
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
+static double cpu_now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
 /* ---- opening and closing -------------------------------------------------------------------------------------- */
 
 static enum fuse_status open_local(struct fuse_exec *exec, struct fuse_error *err) {
@@ -230,7 +236,7 @@ static enum fuse_status walk(struct fuse_exec *exec, struct fuse_exec_report *re
     const struct fuse_plan *plan = exec->plan;
     const struct fuse_region *root = &plan->regions.at[plan->root];
     struct fuse_comm_counters before = exec->comm->counters;
-    double start = now();
+    double start = now(), cpu_start = cpu_now();
     int finished = -1; /* the last child whose sources are finished with */
     for (int i = 0; i < root->count; i++) {
         int child = plan->child.at[root->first + i];
@@ -244,11 +250,13 @@ static enum fuse_status walk(struct fuse_exec *exec, struct fuse_exec_report *re
         if (border_here) {
             FUSE_TRY(fuse_exec_finish_sources(exec, finished, i, err));
             finished = i;
-            double end = now();
+            double end = now(), cpu_end = cpu_now();
             report->seconds[phase] += end - start;
+            report->cpu_seconds[phase] += cpu_end - cpu_start;
             report->waiting[phase] += (double)(exec->comm->counters.waited_ns - before.waited_ns) * 1e-9;
             report->received_bytes_max[phase] += exec->comm->counters.received_bytes - before.received_bytes;
             start = end;
+            cpu_start = cpu_end;
             before = exec->comm->counters;
         }
     }
@@ -259,10 +267,11 @@ static enum fuse_status walk(struct fuse_exec *exec, struct fuse_exec_report *re
 static enum fuse_status share_report(struct fuse_exec *exec, struct fuse_exec_report *report, struct fuse_error *err) {
     struct rusage usage;
     getrusage(RUSAGE_SELF, &usage);
-    int64_t most[2 * FUSE_PHASES + 7], total[2 * FUSE_PHASES + 1];
+    int64_t most[3 * FUSE_PHASES + 7], total[2 * FUSE_PHASES + 1];
     int n = 0;
     for (int p = 0; p < FUSE_PHASES; p++) {
         most[n++] = (int64_t)(report->seconds[p] * 1e9);
+        most[n++] = (int64_t)(report->cpu_seconds[p] * 1e9);
         total[p] = most[n++] = report->received_bytes_max[p];
         total[FUSE_PHASES + p] = (int64_t)(report->waiting[p] * 1e9);
     }
@@ -278,6 +287,7 @@ static enum fuse_status share_report(struct fuse_exec *exec, struct fuse_exec_re
     n = 0;
     for (int p = 0; p < FUSE_PHASES; p++) {
         report->seconds[p] = (double)most[n++] * 1e-9;
+        report->cpu_seconds[p] = (double)most[n++] * 1e-9;
         report->received_bytes_max[p] = most[n++];
         report->received_bytes_total[p] = total[p];
         report->waiting[p] = (double)total[FUSE_PHASES + p] * 1e-9 / exec->comm->size;

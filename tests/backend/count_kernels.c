@@ -79,7 +79,8 @@ static void prepare(struct prepared *p, const struct kernel_case *c, float *memo
     }
     if (at > ROOM)
         abort();
-    p->contract = (struct fuse_contract){.indices = 8, .in_a = in[0], .in_b = in[1], .in_c = in[2], .a = view[0], .b = view[1], .c = view[2]};
+    p->contract = (struct fuse_contract){
+        .indices = 8, .in_a = in[0], .in_b = in[1], .in_c = in[2], .a = view[0], .b = view[1], .c = view[2]};
     memcpy(p->contract.extent, extent, sizeof extent);
     p->to = (struct fuse_view){.data = view[2].data, .dtype = FUSE_F32, .rank = 3};
     p->from = (struct fuse_view){.data = view[0].data, .dtype = FUSE_F32, .rank = 3};
@@ -91,19 +92,28 @@ static void prepare(struct prepared *p, const struct kernel_case *c, float *memo
     const int operands = c->axes[1] ? 2 : 1;
     for (int o = 0; o < 2; o++) {
         p->operand[o] = view[o];
-        p->node[o] = (struct fuse_scalar_node){.op = FUSE_SCALAR_LOAD, .dtype = FUSE_F32, .a = -1, .b = -1, .c = -1, .arg = o};
+        p->node[o] =
+            (struct fuse_scalar_node){.op = FUSE_SCALAR_LOAD, .dtype = FUSE_F32, .a = -1, .b = -1, .c = -1, .arg = o};
     }
-    p->node[operands] = (struct fuse_scalar_node){.op = c->op, .dtype = FUSE_F32, .a = 0, .b = operands > 1 ? 1 : -1, .c = -1};
+    p->node[operands] =
+        (struct fuse_scalar_node){.op = c->op, .dtype = FUSE_F32, .a = 0, .b = operands > 1 ? 1 : -1, .c = -1};
     p->body = (struct fuse_scalar){.n = operands + 1, .node = p->node};
-    p->map = (struct fuse_map_call){.indices = 8, .in_out = in[2], .operands = operands, .operand = p->operand, .out = view[2], .body = &p->body, .reduce = c->reduce};
+    p->map = (struct fuse_map_call){.indices = 8,
+                                    .in_out = in[2],
+                                    .operands = operands,
+                                    .operand = p->operand,
+                                    .out = view[2],
+                                    .body = &p->body,
+                                    .reduce = c->reduce};
     memcpy(p->map.extent, extent, sizeof extent);
     for (int x = 0; x < 8; x++) /* extents of 1 may be anywhere */
         if (extent[x] == 1)
             p->map.in_out |= UINT32_C(1) << x;
 }
 
-__attribute__((noinline)) enum fuse_status fuse_counted_case(const struct fuse_backend_ops *ops, struct fuse_queue *queue, enum kind kind,
-                                   const struct prepared *p, struct fuse_error *err);
+__attribute__((noinline)) enum fuse_status fuse_counted_case(const struct fuse_backend_ops *ops,
+                                                             struct fuse_queue *queue, enum kind kind,
+                                                             const struct prepared *p, struct fuse_error *err);
 enum fuse_status fuse_counted_case(const struct fuse_backend_ops *ops, struct fuse_queue *queue, enum kind kind,
                                    const struct prepared *p, struct fuse_error *err) {
     switch (kind) {
@@ -135,9 +145,9 @@ int main(int argc, char **argv) {
             fprintf(stderr, "%s: %s\n", cases[i].name, err.message);
             return 1;
         }
-        printf("%s %" PRId64 " %" PRId64 " %" PRId64 " %" PRId64 "\n", cases[i].name, backend->kernel_calls - before.kernel_calls,
-               backend->blas_calls - before.blas_calls, backend->packed_bytes - before.packed_bytes,
-               backend->contract_flops - before.contract_flops);
+        printf("%s %" PRId64 " %" PRId64 " %" PRId64 " %" PRId64 "\n", cases[i].name,
+               backend->kernel_calls - before.kernel_calls, backend->blas_calls - before.blas_calls,
+               backend->packed_bytes - before.packed_bytes, backend->contract_flops - before.contract_flops);
     }
     printf("compiler %s\n", __VERSION__);
     ops->memory_close(backend, memory, FUSE_MEM_HOST, ROOM * sizeof(float));
