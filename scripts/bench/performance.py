@@ -20,7 +20,8 @@ Written by `scripts/bench/performance.py`; what it says was measured by `scripts
 BARS = """## Against the library call that bounds it
 
 One thread, f32. The reference and fuse-dist take turns. `ratio` is the reference's median time divided by fuse-dist's, `at best`
-the same of the fastest of each, `asked` what the project wants to reach (for the last case GFLOP/s). `extra MiB` is memory for
+the same of the fastest of each, `asked` what the project wants to reach (GFLOP/s for triples, for min-plus the share of what the
+processor adds and compares in registers). `extra MiB` is memory for
 tensors beyond operands and result.
 
 """
