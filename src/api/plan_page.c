@@ -192,6 +192,7 @@ static const char *op_word(const struct fuse_op *op) {
     case FUSE_OP_EINSUM: return "product";
     case FUSE_OP_MAP: return op->inputs == 0 ? "generate" : "map";
     case FUSE_OP_JOIN: return "join";
+    case FUSE_OP_ATTENTION: return "attention";
     case FUSE_OP_SINK: return op->path ? "sink" : "export";
     default: return "rules";
     }

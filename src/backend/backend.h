@@ -68,6 +68,19 @@ struct fuse_join_call {
     const void *value;                                 /* of at.operand[0].dtype; NULL: BOOL, all are true */
 };
 
+/* Softmax attention: out[..] = sum over `key` of w v / sum over `key` of w, with w = exp(s - the largest s along key) and
+ * s = body of the sum over `depth` of q k. Of `at`, which is a map with reduction SUM over key and depth: operand[0] is q, which
+ * does not move along key, operand[1] k, operand[2] v, which does not move along depth; they and out have the body's type, F32 or
+ * F64. In the body LOAD(0) is the sum over depth; it loads further operands, not 1 and 2, and none moves along depth. No rows of
+ * scores exist as a whole: memory grows with none of the extents. Where no key counts, all scores being -inf, out is NaN, or 0
+ * with `guarded`. depth has at most FUSE_ATTENTION_WIDTH points. */
+#define FUSE_ATTENTION_WIDTH 1024
+struct fuse_attention_call {
+    struct fuse_map_call at;
+    int key, depth;
+    bool guarded;
+};
+
 struct fuse_backend;
 
 struct fuse_backend_options {
@@ -93,6 +106,8 @@ struct fuse_backend_ops {
     enum fuse_status (*contract)(struct fuse_queue *queue, const struct fuse_contract *call, struct fuse_error *err);
     enum fuse_status (*map)(struct fuse_queue *queue, const struct fuse_map_call *call, struct fuse_error *err);
     enum fuse_status (*join)(struct fuse_queue *queue, const struct fuse_join_call *call, struct fuse_error *err);
+    enum fuse_status (*attention)(struct fuse_queue *queue, const struct fuse_attention_call *call,
+                                  struct fuse_error *err);
     /* to = from; equal extents and dtypes, any strides (packing, unpacking, transposes). */
     enum fuse_status (*copy)(struct fuse_queue *queue, const struct fuse_view *to, const struct fuse_view *from,
                              struct fuse_error *err);

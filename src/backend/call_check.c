@@ -113,6 +113,29 @@ enum fuse_status fuse_join_check(const struct fuse_join_call *call, struct fuse_
     return FUSE_OK;
 }
 
+enum fuse_status fuse_attention_check(const struct fuse_attention_call *call, struct fuse_error *err) {
+    const struct fuse_map_call *at = &call->at;
+    FUSE_TRY(fuse_map_check(at, err));
+    enum fuse_dtype type = fuse_map_body_dtype(at);
+    if (at->operands < 3 || at->reduce != FUSE_REDUCE_SUM || at->accumulate || (type != FUSE_F32 && type != FUSE_F64))
+        return fuse_fail(err, FUSE_EBUG, "attention: no map of queries, keys and values");
+    if (at->out.dtype != type || at->operand[0].dtype != type || at->operand[1].dtype != type ||
+        at->operand[2].dtype != type)
+        return fuse_fail(err, FUSE_EBUG, "attention: operands of several types");
+    uint32_t projected = all_of(at->indices) & ~at->in_out;
+    if (call->key < 0 || call->depth < 0 || call->key == call->depth || call->key >= at->indices ||
+        call->depth >= at->indices || projected != ((uint32_t)1 << call->key | (uint32_t)1 << call->depth))
+        return fuse_fail(err, FUSE_EBUG, "attention: keys and depth are not what is projected");
+    bool wrong = at->operand[0].stride[call->key] != 0 || at->operand[2].stride[call->depth] != 0;
+    for (int o = 3; o < at->operands; o++)
+        wrong |= at->operand[o].stride[call->depth] != 0;
+    for (int i = 0; i < at->body->n; i++)
+        wrong |= at->body->node[i].op == FUSE_SCALAR_LOAD && (at->body->node[i].arg == 1 || at->body->node[i].arg == 2);
+    if (wrong || at->extent[call->depth] > FUSE_ATTENTION_WIDTH)
+        return fuse_fail(err, FUSE_EBUG, "attention: an operand moves along an index that it must not");
+    return FUSE_OK;
+}
+
 enum fuse_status fuse_view_check(const struct fuse_view *to, const struct fuse_view *from, struct fuse_error *err) {
     FUSE_TRY(check_space("view", to->rank, to->extent, 0, err));
     FUSE_TRY(check_target("view", to->rank, to->extent, UINT32_MAX, to->stride, err));

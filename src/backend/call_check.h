@@ -7,6 +7,7 @@
 enum fuse_status fuse_contract_check(const struct fuse_contract *call, struct fuse_error *err) FUSE_CHECKED;
 enum fuse_status fuse_map_check(const struct fuse_map_call *call, struct fuse_error *err) FUSE_CHECKED;
 enum fuse_status fuse_join_check(const struct fuse_join_call *call, struct fuse_error *err) FUSE_CHECKED;
+enum fuse_status fuse_attention_check(const struct fuse_attention_call *call, struct fuse_error *err) FUSE_CHECKED;
 /* from may be NULL (clear). */
 enum fuse_status fuse_view_check(const struct fuse_view *to, const struct fuse_view *from,
                                  struct fuse_error *err) FUSE_CHECKED;

@@ -105,6 +105,13 @@ static enum fuse_status join(struct fuse_queue *queue, const struct fuse_join_ca
     return FUSE_OK;
 }
 
+static enum fuse_status attention(struct fuse_queue *queue, const struct fuse_attention_call *call,
+                                  struct fuse_error *err) {
+    FUSE_TRY(fuse_attention_check(call, err));
+    struct fuse_cpu_backend *cpu = begin_call(queue);
+    return fuse_cpu_run_attention(cpu, call, err);
+}
+
 static enum fuse_status copy(struct fuse_queue *queue, const struct fuse_view *to, const struct fuse_view *from,
                              struct fuse_error *err) {
     FUSE_TRY(fuse_view_check(to, from, err));
@@ -138,6 +145,7 @@ const struct fuse_backend_ops fuse_backend_cpu = {
     .contract = contract,
     .map = map,
     .join = join,
+    .attention = attention,
     .copy = copy,
     .combine = combine,
     .clear = clear,

@@ -44,6 +44,8 @@ bool fuse_cpu_run_semiring(struct fuse_cpu_backend *cpu, const struct fuse_map_c
                            struct fuse_cpu_counts *counts);
 enum fuse_status fuse_cpu_run_join(struct fuse_cpu_backend *cpu, const struct fuse_join_call *call,
                                    struct fuse_cpu_counts *counts, struct fuse_error *err) FUSE_CHECKED;
+enum fuse_status fuse_cpu_run_attention(struct fuse_cpu_backend *cpu, const struct fuse_attention_call *call,
+                                        struct fuse_error *err) FUSE_CHECKED;
 void fuse_cpu_run_copy(struct fuse_cpu_backend *cpu, const struct fuse_view *to, const struct fuse_view *from);
 void fuse_cpu_run_clear(struct fuse_cpu_backend *cpu, const struct fuse_view *to);
 enum fuse_status fuse_cpu_run_combine(struct fuse_cpu_backend *cpu, enum fuse_reduce op, const struct fuse_view *to,

@@ -5,6 +5,8 @@
 #ifndef FUSE_BACKEND_CPU_TILE_H
 #define FUSE_BACKEND_CPU_TILE_H
 
+#include "backend/cpu_attend.h"
+
 #include "core/dtype.h"
 #include "core/reduce.h"
 #include "core/scalar.h"
@@ -127,6 +129,7 @@ struct fuse_tile_table {
     fuse_tile_turn *turn_32, *turn_64;
     fuse_tile_turn_lines *turn_lines;
     fuse_tile_add_rows *add_rows_f32, *add_rows_f64; /* by the type of x and value */
+    const struct fuse_attend_kernels *attend_f32, *attend_f64;
 };
 
 extern const struct fuse_tile_table fuse_tile_base;

@@ -24,7 +24,16 @@ struct fake_backend {
     struct region *region; /* open device memory */
 };
 
-enum work_kind { WORK_CONTRACT, WORK_MAP, WORK_JOIN, WORK_COPY, WORK_COMBINE, WORK_CLEAR, WORK_TRANSFER };
+enum work_kind {
+    WORK_CONTRACT,
+    WORK_MAP,
+    WORK_JOIN,
+    WORK_ATTENTION,
+    WORK_COPY,
+    WORK_COMBINE,
+    WORK_CLEAR,
+    WORK_TRANSFER
+};
 
 struct work {
     enum work_kind kind;
@@ -38,6 +47,10 @@ struct work {
             struct fuse_join_call call;
             struct fuse_operand_view *operand; /* owned */
         } join;
+        struct {
+            struct fuse_attention_call call;
+            struct fuse_operand_view *operand; /* owned */
+        } attention;
         struct {
             enum fuse_reduce op;
             struct fuse_view to, from;
@@ -134,11 +147,18 @@ static enum fuse_status run_join(struct fuse_queue *queue, const struct work *wo
     return fuse_backend_cpu.join(queue, &call, err);
 }
 
+static enum fuse_status run_attention(struct fuse_queue *queue, const struct work *work, struct fuse_error *err) {
+    struct fuse_attention_call call = work->as.attention.call;
+    call.at.operand = work->as.attention.operand;
+    return fuse_backend_cpu.attention(queue, &call, err);
+}
+
 static enum fuse_status run_work(struct fuse_queue *queue, const struct work *work, struct fuse_error *err) {
     switch (work->kind) {
     case WORK_CONTRACT: return fuse_backend_cpu.contract(queue, &work->as.contract, err);
     case WORK_MAP: return run_map(queue, work, err);
     case WORK_JOIN: return run_join(queue, work, err);
+    case WORK_ATTENTION: return run_attention(queue, work, err);
     case WORK_COPY: return fuse_backend_cpu.copy(queue, &work->as.view.to, &work->as.view.from, err);
     case WORK_COMBINE:
         return fuse_backend_cpu.combine(queue, work->as.view.op, &work->as.view.to, &work->as.view.from, err);
@@ -152,6 +172,8 @@ static void free_work(struct work *work) {
         free(work->as.map.operand);
     if (work->kind == WORK_JOIN)
         free(work->as.join.operand);
+    if (work->kind == WORK_ATTENTION)
+        free(work->as.attention.operand);
 }
 
 /* Runs the operations up to a ticket. The first failure is kept for wait. */
@@ -315,6 +337,26 @@ static enum fuse_status join(struct fuse_queue *queue, const struct fuse_join_ca
     return status;
 }
 
+static enum fuse_status attention(struct fuse_queue *queue, const struct fuse_attention_call *call,
+                                  struct fuse_error *err) {
+    const struct fuse_map_call *at = &call->at;
+    FUSE_TRY(fuse_attention_check(call, err));
+    for (int o = 0; o < at->operands; o++)
+        FUSE_TRY(check_memory(queue, "attention", at->operand[o].data, at->operand[o].dtype, at->indices, at->extent,
+                              at->operand[o].stride, UINT32_MAX, err));
+    FUSE_TRY(check_memory(queue, "attention", at->out.data, at->out.dtype, at->indices, at->extent, at->out.stride,
+                          at->in_out, err));
+    struct work work = {.kind = WORK_ATTENTION, .as.attention.call = *call};
+    work.as.attention.operand = malloc((size_t)at->operands * sizeof *at->operand);
+    if (work.as.attention.operand == NULL)
+        return fuse_fail(err, FUSE_EMEMORY, "no memory for queued work");
+    memcpy(work.as.attention.operand, at->operand, (size_t)at->operands * sizeof *at->operand);
+    enum fuse_status status = enqueue(queue, &work, err);
+    if (status != FUSE_OK)
+        free_work(&work);
+    return status;
+}
+
 static enum fuse_status copy(struct fuse_queue *queue, const struct fuse_view *to, const struct fuse_view *from,
                              struct fuse_error *err) {
     FUSE_TRY(fuse_view_check(to, from, err));
@@ -361,6 +403,7 @@ const struct fuse_backend_ops fuse_backend_fakedev = {
     .contract = contract,
     .map = map,
     .join = join,
+    .attention = attention,
     .copy = copy,
     .combine = combine,
     .clear = clear,

@@ -319,6 +319,90 @@ static enum fuse_status join(struct fuse_queue *queue, const struct fuse_join_ca
     return FUSE_OK;
 }
 
+/* Scores of the keys at one point of the result, which `at` has; real numbers all of them. */
+static void find_scores(double *score, const struct fuse_attention_call *call, int64_t *at, value *of) {
+    const enum fuse_dtype type = fuse_map_body_dtype(&call->at);
+    const struct fuse_operand_view *operand = call->at.operand;
+    const int indices = call->at.indices;
+    double product = 0;
+    union {
+        float f;
+        double d;
+    } rounded;
+    struct fuse_operand_view own[64];
+    struct fuse_map_call body = call->at;
+    memcpy(own, operand, (size_t)body.operands * sizeof *own);
+    own[0] = (struct fuse_operand_view){.data = &rounded, .dtype = type};
+    body.operand = own;
+    for (int64_t key = 0; key < call->at.extent[call->key]; key++) {
+        bool overflow = false;
+        at[call->key] = key;
+        product = 0;
+        for (int64_t k = 0; k < call->at.extent[call->depth]; k++) {
+            at[call->depth] = k;
+            product +=
+                read_element(element(operand[0].data, type, indices, operand[0].stride, at, UINT32_MAX), type, type)
+                    .real *
+                read_element(element(operand[1].data, type, indices, operand[1].stride, at, UINT32_MAX), type, type)
+                    .real;
+        }
+        if (type == FUSE_F32)
+            rounded.f = (float)product;
+        else
+            rounded.d = product;
+        score[key] = evaluate(&body, at, of, &overflow).real;
+    }
+    at[call->key] = at[call->depth] = 0;
+}
+
+static double attend(const struct fuse_attention_call *call, const double *score, int64_t *at) {
+    const enum fuse_dtype type = fuse_map_body_dtype(&call->at);
+    const struct fuse_operand_view *v = &call->at.operand[2];
+    double most = -INFINITY, total = 0, sum = 0;
+    const int64_t keys = call->at.extent[call->key];
+    for (int64_t key = 0; key < keys; key++)
+        most = score[key] > most ? score[key] : most;
+    for (int64_t key = 0; key < keys; key++) {
+        at[call->key] = key;
+        double weight = score[key] == -INFINITY && call->guarded ? 0 : exp(score[key] - most);
+        total += weight;
+        sum +=
+            weight * read_element(element(v->data, type, call->at.indices, v->stride, at, UINT32_MAX), type, type).real;
+    }
+    at[call->key] = 0;
+    return total == 0 && call->guarded ? 0 : sum / total;
+}
+
+static enum fuse_status attention(struct fuse_queue *queue, const struct fuse_attention_call *call,
+                                  struct fuse_error *err) {
+    FUSE_TRY(fuse_attention_check(call, err));
+    const struct fuse_map_call *map = &call->at;
+    const enum fuse_dtype type = fuse_map_body_dtype(map);
+    int64_t kept[FUSE_MAX_AXES], at[FUSE_MAX_AXES] = {0};
+    for (int x = 0; x < map->indices; x++)
+        kept[x] = map->in_out >> x & 1 ? map->extent[x] : 1;
+    if (map->operands > 64)
+        return fuse_fail(err, FUSE_EBUG, "attention: %d operands", map->operands);
+    double *score = malloc((size_t)(map->extent[call->key] + 1) * sizeof *score);
+    value *of = malloc((size_t)map->body->n * sizeof *of);
+    bool more = fuse_points(map->indices, kept, UINT32_MAX) > 0;
+    if (score == NULL || of == NULL) {
+        free(of);
+        free(score);
+        return fuse_fail(err, FUSE_EMEMORY, "no memory for the scores of a query");
+    }
+    count_call(queue);
+    while (more) {
+        find_scores(score, call, at, of);
+        value result = {.real = attend(call, score, at)};
+        write_element(element(map->out.data, type, map->indices, map->out.stride, at, map->in_out), type, result, type);
+        more = fuse_step(map->indices, kept, at);
+    }
+    free(of);
+    free(score);
+    return FUSE_OK;
+}
+
 static enum fuse_status copy(struct fuse_queue *queue, const struct fuse_view *to, const struct fuse_view *from,
                              struct fuse_error *err) {
     FUSE_TRY(fuse_view_check(to, from, err));
@@ -376,6 +460,7 @@ const struct fuse_backend_ops fuse_backend_ref = {
     .contract = contract,
     .map = map,
     .join = join,
+    .attention = attention,
     .copy = copy,
     .combine = combine,
     .clear = clear,

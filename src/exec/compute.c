@@ -90,6 +90,23 @@ static enum fuse_status join(struct fuse_exec *exec, const struct fuse_step *ste
     return exec->backend->ops->join(exec->queue, &call, err);
 }
 
+static enum fuse_status attention(struct fuse_exec *exec, const struct fuse_op *op, const struct fuse_map_call *map,
+                                  struct fuse_error *err) {
+    struct fuse_attention_call call = {.at = *map, .guarded = op->guarded};
+    if (!fuse_attention_indices(exec->plan->ir, op, &call.key, &call.depth))
+        return fuse_fail(err, FUSE_EBUG, "an attention without keys was planned");
+    return exec->backend->ops->attention(exec->queue, &call, err);
+}
+
+static enum fuse_status run_map(struct fuse_exec *exec, const struct fuse_step *step, const struct fuse_map_call *map,
+                                struct fuse_operand_view *operand, struct fuse_error *err) {
+    switch (step->kind) {
+    case FUSE_STEP_JOIN: return join(exec, step, map, operand, err);
+    case FUSE_STEP_ATTENTION: return attention(exec, exec->plan->ir->ops.at[step->op], map, err);
+    default: return exec->backend->ops->map(exec->queue, map, err);
+    }
+}
+
 /* The kernel of a step over a part of its iteration. */
 static void run_kernel(struct fuse_exec *exec, const struct fuse_step *step, const struct fuse_box *iteration) {
     const struct fuse_op *op = exec->plan->ir->ops.at[step->op];
@@ -136,8 +153,7 @@ static void run_kernel(struct fuse_exec *exec, const struct fuse_step *step, con
         }
         for (int k = step->kind == FUSE_STEP_JOIN; k < op->inputs; k++)
             operand[k] = operand_view(exec, step->in[k], &op->input[k].access, iteration);
-        status = step->kind == FUSE_STEP_JOIN ? join(exec, step, &call, operand, &err)
-                                              : exec->backend->ops->map(exec->queue, &call, &err);
+        status = run_map(exec, step, &call, operand, &err);
     }
     fuse_exec_settle(exec, op, status, &err);
 }

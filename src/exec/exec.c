@@ -159,6 +159,7 @@ static void run_step(struct fuse_exec *exec, int number) {
     case FUSE_STEP_LIST: fuse_exec_list(exec, step); break;
     case FUSE_STEP_CONTRACT:
     case FUSE_STEP_JOIN:
+    case FUSE_STEP_ATTENTION:
     case FUSE_STEP_MAP: fuse_exec_compute(exec, step); break;
     case FUSE_STEP_WRITE: fuse_exec_write(exec, step); break;
     case FUSE_STEP_PRINT: fuse_exec_print(exec, step); break;

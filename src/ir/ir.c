@@ -103,3 +103,21 @@ bool fuse_source_is_whole(const struct fuse_ir *ir, const struct fuse_op *source
             return false;
     return true;
 }
+
+bool fuse_attention_indices(const struct fuse_ir *ir, const struct fuse_op *op, int *key, int *depth) {
+    *key = *depth = -1;
+    for (int x = 0; x < op->indices; x++) {
+        bool kept = false, of_values = false;
+        for (int a = 0; a < ir->values.at[op->out].rank; a++)
+            kept |= op->out_index[a] == x;
+        for (int a = 0; a < op->input[2].access.rank; a++)
+            of_values |= op->input[2].access.at[a].index == x;
+        int *index = of_values ? key : depth;
+        if (kept)
+            continue;
+        if (*index >= 0)
+            return false;
+        *index = x;
+    }
+    return *key >= 0 && *depth >= 0;
+}

@@ -18,6 +18,11 @@
  *   JOIN     out = reduce over missing indices of body(inputs), at those points only that the relation input[0] has; the
  *            others contribute nothing. The other inputs are dense. reduce is never NONE: where nothing contributes, the
  *            output holds its neutral element. No IOTA in the body; out has the dtype of the body's last node.
+ *   ATTENTION  made by fuse_ir_attention. out = sum over keys of w v / sum over keys of w, w = exp(s - the largest s along
+ *            the keys), s = body of the sum over depth of q k; q, k and v are the first three inputs, of out's dtype, F32 or
+ *            F64. Two indices are projected: the one that q does not read numbers keys, the one that v does not read is depth.
+ *            In the body LOAD(0) is the sum over depth; it loads further inputs, and not 1 and 2. reduce is SUM. Where no key
+ *            counts, all scores being -inf, out is NaN, or 0 if `guarded`.
  *   SPARSIFY out = the tuples of the dense input[0]: of BOOL where it is true, of a number every cell with its value. The
  *            input is read through the identity, as by a SINK.
  *   RULES    what rules derive from relations (core/rules.h). input[k] holds tuples of relation feed[k] of the rules; several
@@ -64,7 +69,8 @@ enum fuse_op_kind {
     FUSE_OP_DERIVED,
     FUSE_OP_CARRY,
     FUSE_OP_FIXPOINT,
-    FUSE_OP_SINK
+    FUSE_OP_SINK,
+    FUSE_OP_ATTENTION
 };
 
 struct fuse_value {
@@ -96,7 +102,8 @@ struct fuse_op {
     const char *index_name[FUSE_MAX_AXES]; /* for printing; unique within the operation */
     int out_index[FUSE_MAX_AXES];          /* per axis of out */
     enum fuse_reduce reduce;               /* MAP, JOIN; EINSUM has SUM; NONE when nothing is projected */
-    const struct fuse_scalar *body;        /* MAP, JOIN, CARRY */
+    const struct fuse_scalar *body;        /* MAP, JOIN, CARRY, ATTENTION */
+    bool guarded;                          /* ATTENTION */
     const char *owner;                     /* the tensor whose equation it is from; NULL: a sink. For messages */
     const char *overflow, *overflow_hint;  /* MAP: what an integer overflow in it stands for; NULL: itself */
     const char *path, *part;               /* SOURCE, SINK: as the program says it (not resolved) */
@@ -145,6 +152,9 @@ static inline bool fuse_is_derived(const struct fuse_ir *ir, int value) {
 
 /* Per operation the recursion in whose turns it is computed, CARRYs and FIXPOINTs included, or -1. In the arena. */
 int *fuse_ir_recursions(const struct fuse_ir *ir, struct fuse_arena *arena);
+/* The two projected indices of an ATTENTION; false when there are no such two. Neither can be split: a row of scores is
+ * worked on in one place. */
+bool fuse_attention_indices(const struct fuse_ir *ir, const struct fuse_op *op, int *key, int *depth);
 
 /* Elements and bytes of a value as if it were dense; saturating. */
 int64_t fuse_value_elems(const struct fuse_value *value);
@@ -173,7 +183,8 @@ void fuse_ir_fuse(struct fuse_ir *ir);   /* an element-wise MAP with one user th
 /* Splits products of three or more inputs into pairs: exact dynamic programming on flops, then on bytes of intermediates,
  * up to 12 inputs; greedy beyond. PROGRAM when an intermediate would need more than FUSE_MAX_AXES axes. */
 enum fuse_status fuse_ir_order(struct fuse_ir *ir, struct fuse_error *err) FUSE_CHECKED;
-void fuse_ir_split(struct fuse_ir *ir); /* MAPs of more inputs than a kernel has streams become several */
+void fuse_ir_attention(struct fuse_ir *ir); /* softmax attention written as maps and products becomes ATTENTION */
+void fuse_ir_split(struct fuse_ir *ir);     /* MAPs of more inputs than a kernel has streams become several */
 /* Rules derive only what is read of their relations (core/demand.h). Not among what fuse_ir_simplify runs: turns are counted
  * otherwise afterwards, and of what nobody reads nothing can be told. */
 void fuse_ir_ask(struct fuse_ir *ir);

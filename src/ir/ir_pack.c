@@ -148,7 +148,7 @@ static void pack_feed(struct fuse_pack *pack, struct fuse_op *op) {
 
 static void pack_op(struct fuse_pack *pack, struct fuse_op *op, const struct fuse_ir *ir,
                     const struct fuse_probed *probed) {
-    FUSE_PACK(pack, op->kind, 0, FUSE_OP_SINK);
+    FUSE_PACK(pack, op->kind, 0, FUSE_OP_ATTENTION);
     fuse_span_pack(pack, &op->span);
     FUSE_PACK(pack, op->out, -1, ir->values.n - 1);
     fuse_pack_count(pack, &op->inputs, MOST, 2);
@@ -166,6 +166,7 @@ static void pack_op(struct fuse_pack *pack, struct fuse_op *op, const struct fus
     }
     FUSE_PACK(pack, op->reduce, 0, FUSE_REDUCE_AND);
     fuse_scalar_pack(pack, &op->body);
+    fuse_pack_bool(pack, &op->guarded);
     fuse_pack_string(pack, &op->owner);
     fuse_pack_string(pack, &op->overflow);
     fuse_pack_string(pack, &op->overflow_hint);

@@ -67,6 +67,15 @@ static void add_access(struct fuse_text *text, const struct fuse_op *op, const s
     fuse_text_add(text, "]");
 }
 
+static const char *kind_word(const struct fuse_op *op) {
+    switch (op->kind) {
+    case FUSE_OP_EINSUM: return "einsum";
+    case FUSE_OP_JOIN: return "join";
+    case FUSE_OP_ATTENTION: return op->guarded ? "attention guarded" : "attention";
+    default: return "map";
+    }
+}
+
 static void add_indices(struct fuse_text *text, const struct fuse_ir *ir, const struct fuse_op *op) {
     bool in_out[FUSE_MAX_AXES] = {false}, bar = false;
     int rank = ir->values.at[op->out].rank;
@@ -175,8 +184,9 @@ void fuse_ir_print_op(struct fuse_text *text, const struct fuse_ir *ir, int numb
     case FUSE_OP_EINSUM:
     case FUSE_OP_MAP:
     case FUSE_OP_JOIN:
-        fuse_text_add(text, op->kind == FUSE_OP_EINSUM ? "einsum" : op->kind == FUSE_OP_JOIN ? "join" : "map");
-        if (op->kind != FUSE_OP_EINSUM && op->reduce != FUSE_REDUCE_NONE)
+    case FUSE_OP_ATTENTION:
+        fuse_text_add(text, "%s", kind_word(op));
+        if ((op->kind == FUSE_OP_MAP || op->kind == FUSE_OP_JOIN) && op->reduce != FUSE_REDUCE_NONE)
             fuse_text_add(text, " %s", fuse_reduce_name(op->reduce));
         add_indices(text, ir, op);
         for (int i = 0; i < op->inputs; i++) {

@@ -164,6 +164,7 @@ static bool is_same_op(const struct fuse_ir *ir, const struct fuse_op *a, const 
     case FUSE_OP_EINSUM:
     case FUSE_OP_SPARSIFY: return true;
     case FUSE_OP_DERIVED: return a->derived == b->derived;
+    case FUSE_OP_ATTENTION: /* made when nothing is left to share */
     case FUSE_OP_RULES:
     case FUSE_OP_CARRY:
     case FUSE_OP_FIXPOINT:

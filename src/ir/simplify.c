@@ -90,6 +90,8 @@ enum fuse_status fuse_ir_simplify(struct fuse_ir *ir, struct fuse_error *err) {
             break;
         before = after;
     }
+    fuse_ir_attention(ir);
+    CHECK_PASS(ir, "attention", err);
     fuse_ir_split(ir);
     return check(ir, "simplification", err);
 }

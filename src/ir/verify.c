@@ -7,8 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char *const kind_name[] = {"source",   "literal", "einsum",  "map", "join",
-                                        "sparsify", "rules",   "derived", "sink"};
+static const char *const kind_name[] = {"source", "literal", "einsum", "map",      "join", "sparsify",
+                                        "rules",  "derived", "carry",  "fixpoint", "sink", "attention"};
 
 /* Which operation is being looked at, for the messages. */
 struct verifier {
@@ -25,7 +25,7 @@ __attribute__((format(printf, 2, 3))) static enum fuse_status broken(struct veri
     vsnprintf(what, sizeof what, format, args);
     va_end(args);
     return fuse_fail_at(v->err, FUSE_EBUG, v->op->span, "ir: operation %d (%s): %s", v->number,
-                        (unsigned)v->op->kind <= FUSE_OP_SINK ? kind_name[v->op->kind] : "unknown kind", what);
+                        (unsigned)v->op->kind <= FUSE_OP_ATTENTION ? kind_name[v->op->kind] : "unknown kind", what);
 }
 
 static bool is_resident(enum fuse_dtype dtype) {
@@ -168,6 +168,38 @@ static enum fuse_status verify_map(struct verifier *v) {
     if (v->op->reduce != FUSE_REDUCE_NONE && is_bool != wants_bool)
         return broken(v, "reduction %s of %s", fuse_reduce_name(v->op->reduce),
                       fuse_dtype_name(body->node[body->n - 1].dtype));
+    return FUSE_OK;
+}
+
+static bool reads(const struct fuse_use *use, int index) {
+    for (int a = 0; a < use->access.rank; a++)
+        if (use->access.at[a].index == index)
+            return true;
+    return false;
+}
+
+/* What projects two indices, keys and depth, and whose operands are of one type. */
+static enum fuse_status verify_attention(struct verifier *v) {
+    const struct fuse_op *op = v->op;
+    const enum fuse_dtype dtype = v->ir->values.at[op->out].dtype;
+    if (op->inputs < 3 || op->reduce != FUSE_REDUCE_SUM || (dtype != FUSE_F32 && dtype != FUSE_F64) ||
+        op->body->node[op->body->n - 1].dtype != dtype)
+        return broken(v, "no queries, keys and values");
+    for (int k = 0; k < 3; k++)
+        if (v->ir->values.at[op->input[k].value].dtype != dtype)
+            return broken(v, "input %d has another type", k);
+    for (int i = 0; i < op->body->n; i++)
+        if (op->body->node[i].op == FUSE_SCALAR_LOAD && (op->body->node[i].arg == 1 || op->body->node[i].arg == 2))
+            return broken(v, "keys or values in the body");
+    int key, depth;
+    if (!fuse_attention_indices(v->ir, op, &key, &depth))
+        return broken(v, "no indices of keys and of depth");
+    for (int k = 0; k < op->inputs; k++)
+        if ((k == 0 && reads(&op->input[k], key)) || (k > 1 && reads(&op->input[k], depth)))
+            return broken(v, "input %d is read along an index that it cannot have", k);
+    for (int i = 0; i < op->body->n; i++)
+        if (op->body->node[i].op == FUSE_SCALAR_IOTA && op->body->node[i].arg == depth)
+            return broken(v, "the depth in the body");
     return FUSE_OK;
 }
 
@@ -331,7 +363,7 @@ static enum fuse_status verify_recursion(struct verifier *v) {
 
 static enum fuse_status verify_op(struct verifier *v) {
     const struct fuse_op *op = v->op;
-    if ((unsigned)op->kind > FUSE_OP_SINK)
+    if ((unsigned)op->kind > FUSE_OP_ATTENTION)
         return broken(v, "kind %d", (int)op->kind);
     FUSE_TRY(verify_indices(v));
     if (op->inputs < 0)
@@ -363,7 +395,10 @@ static enum fuse_status verify_op(struct verifier *v) {
     default: break;
     }
     FUSE_TRY(verify_projection(v));
-    return op->kind == FUSE_OP_EINSUM ? verify_einsum(v) : verify_map(v);
+    if (op->kind == FUSE_OP_EINSUM)
+        return verify_einsum(v);
+    FUSE_TRY(verify_map(v));
+    return op->kind == FUSE_OP_ATTENTION ? verify_attention(v) : FUSE_OK;
 }
 
 enum fuse_status fuse_ir_verify(const struct fuse_ir *ir, struct fuse_error *err) {

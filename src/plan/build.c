@@ -314,7 +314,7 @@ void fuse_plan_build(struct fuse_plan *plan, const struct fuse_plan_effort *effo
             int last = fuse_plan_recursion_end(plan, at);
             fuse_build_emit_recursion(&b, at, last);
             at = last;
-        } else if (kind == FUSE_OP_EINSUM || kind == FUSE_OP_MAP || kind == FUSE_OP_JOIN) {
+        } else if (kind == FUSE_OP_EINSUM || kind == FUSE_OP_MAP || kind == FUSE_OP_JOIN || kind == FUSE_OP_ATTENTION) {
             fuse_build_emit_operation(&b, o);
         } else if (kind == FUSE_OP_SPARSIFY) {
             fuse_build_sparsify(&b, o);

@@ -67,6 +67,8 @@ static int64_t choose_panels(const struct build *b, int number, const struct gat
         int64_t shrinks = 0;
         if (op->kind == FUSE_OP_JOIN && fuse_build_reads_index(&op->input[0], i))
             continue; /* tuples do not come in panels */
+        if (op->kind == FUSE_OP_ATTENTION && is_projected(plan, op, i))
+            continue; /* nor do rows of scores */
         for (int k = 0; k < op->inputs; k++)
             if (gather[k].needed && fuse_build_reads_index(&op->input[k], i))
                 shrinks = fuse_sat_add(shrinks, gather[k].bytes);
@@ -252,9 +254,10 @@ int fuse_build_gather_input(struct build *b, int number, int k, int loop, int cu
 
 struct fuse_step fuse_build_compute_step(const struct build *b, int number, int to) {
     const struct fuse_op *op = b->plan->ir->ops.at[number];
-    enum fuse_step_kind kind = op->kind == FUSE_OP_EINSUM ? FUSE_STEP_CONTRACT
-                               : op->kind == FUSE_OP_JOIN ? FUSE_STEP_JOIN
-                                                          : FUSE_STEP_MAP;
+    enum fuse_step_kind kind = op->kind == FUSE_OP_EINSUM      ? FUSE_STEP_CONTRACT
+                               : op->kind == FUSE_OP_JOIN      ? FUSE_STEP_JOIN
+                               : op->kind == FUSE_OP_ATTENTION ? FUSE_STEP_ATTENTION
+                                                               : FUSE_STEP_MAP;
     struct fuse_step step = fuse_build_new_step(b, kind, FUSE_PHASE_RUN, number);
     for (int k = 0; k < op->inputs; k++)
         step.in[k] = b->value_buffer[op->input[k].value];

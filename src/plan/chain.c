@@ -34,7 +34,7 @@ struct growth {
 };
 
 static bool computes(const struct fuse_op *op) {
-    return op->kind == FUSE_OP_EINSUM || op->kind == FUSE_OP_MAP;
+    return op->kind == FUSE_OP_EINSUM || op->kind == FUSE_OP_MAP || op->kind == FUSE_OP_ATTENTION;
 }
 
 static const struct fuse_op *op_at(const struct growth *g, int op) {
@@ -182,6 +182,9 @@ static bool join(struct growth *g, int number, int index) {
     const struct fuse_op *op = op_at(g, number);
     if (g->index[number] >= 0)
         return g->index[number] == index;
+    /* A row of scores is not made in slabs. */
+    if (op->kind == FUSE_OP_ATTENTION && output_axis(g, op, index) < 0)
+        return false;
     /* What a chain makes is split along its slabs; a layout that somebody wants may not be. A recursion is a loop already. */
     if (g->plan->chain[number] >= 0 || g->plan->recursion[number] >= 0 || op->extent[index] != g->extent ||
         (op->out >= 0 && g->plan->ir->values.at[op->out].pin > 0))

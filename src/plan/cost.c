@@ -513,6 +513,7 @@ void fuse_cost_step(const struct fuse_plan *plan, struct fuse_step *step, int64_
     case FUSE_STEP_CONTRACT:
     case FUSE_STEP_JOIN:
     case FUSE_STEP_MAP:
+    case FUSE_STEP_ATTENTION:
         step->flops_max = fuse_cost_flops(plan, step->op, &step->partition);
         step->time_ps = fuse_cost_compute_ps(plan, step->op, &step->partition);
         break;

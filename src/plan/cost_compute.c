@@ -1,5 +1,6 @@
 #include "plan/cost.h"
 
+#define ATTENTION_WORK 3 /* a score less the largest, its exponential, the sum */
 #define GUESSED_PER_ID 8
 
 static int64_t iteration_elems(const struct fuse_plan *plan, const struct fuse_op *op,
@@ -66,16 +67,50 @@ int64_t fuse_cost_tuples_ps(const struct fuse_plan *plan, int number, const stru
     return fuse_cost_bring_tuples_ps(plan, n, row_bytes);
 }
 
+static bool reads(const struct fuse_use *use, int index) {
+    for (int a = 0; a < use->access.rank; a++)
+        if (use->access.at[a].index == index)
+            return true;
+    return false;
+}
+
+static int work_of(const struct fuse_op *op) {
+    int work = 0;
+    for (int i = 0; i < op->body->n; i++)
+        work += fuse_scalar_arity(op->body->node[i].op) > 0;
+    return work;
+}
+
+/* Scores of an attention, and multiplications for each: over the depth, and for each element of a row of values. */
+static int64_t attention_scores(const struct fuse_plan *plan, const struct fuse_op *op,
+                                const struct fuse_layout *partition, int64_t *products) {
+    int key, depth;
+    int64_t scores = 1, columns = 1;
+    fuse_attention_indices(plan->ir, op, &key, &depth);
+    for (int i = 0; i < op->indices; i++) {
+        int64_t parts = fuse_layout_parts(partition, &plan->mesh, i), n = (op->extent[i] + parts - 1) / parts;
+        bool scored = reads(&op->input[0], i) || reads(&op->input[1], i);
+        for (int k = 3; k < op->inputs; k++)
+            scored |= reads(&op->input[k], i);
+        if (i != depth && scored)
+            scores = fuse_sat_mul(scores, n);
+        else if (i != depth)
+            columns = fuse_sat_mul(columns, n);
+    }
+    *products = fuse_sat_add(op->extent[depth], columns);
+    return scores;
+}
+
 int64_t fuse_cost_flops(const struct fuse_plan *plan, int number, const struct fuse_layout *partition) {
     const struct fuse_op *op = plan->ir->ops.at[number];
     int64_t n = op->kind == FUSE_OP_JOIN ? join_elems(plan, op, partition) : iteration_elems(plan, op, partition);
     if (op->kind == FUSE_OP_EINSUM)
         return fuse_sat_mul(n, op->inputs);
-    if (op->kind == FUSE_OP_MAP || op->kind == FUSE_OP_JOIN) {
-        int work = 0;
-        for (int i = 0; i < op->body->n; i++)
-            work += fuse_scalar_arity(op->body->node[i].op) > 0;
-        return fuse_sat_mul(n, work + (op->reduce != FUSE_REDUCE_NONE));
+    if (op->kind == FUSE_OP_MAP || op->kind == FUSE_OP_JOIN)
+        return fuse_sat_mul(n, work_of(op) + (op->reduce != FUSE_REDUCE_NONE));
+    if (op->kind == FUSE_OP_ATTENTION) {
+        int64_t products, scores = attention_scores(plan, op, partition, &products);
+        return fuse_sat_mul(scores, fuse_sat_add(fuse_sat_mul(2, products), work_of(op) + ATTENTION_WORK));
     }
     return 0;
 }
@@ -92,6 +127,11 @@ int64_t fuse_cost_compute_ps(const struct fuse_plan *plan, int number, const str
         return fuse_sat_mul(flops, per_kflop) / 1024;
     if (op->kind == FUSE_OP_JOIN)
         return of_kilo(flops, m->join_ps_per_kflop);
+    if (op->kind == FUSE_OP_ATTENTION) {
+        int64_t products, scores = attention_scores(plan, op, partition, &products);
+        return fuse_sat_add(fuse_sat_mul(fuse_sat_mul(scores, 2 * products), per_kflop) / 1024,
+                            of_kilo(fuse_sat_mul(scores, work_of(op) + ATTENTION_WORK), m->map_ps_per_kflop));
+    }
     /* A map is bound by memory or, with long bodies, by some eight operations per element and tile pass. */
     int64_t elems = iteration_elems(plan, op, partition);
     int64_t bytes = fuse_sat_mul(elems, 4 * (int64_t)(op->inputs + (op->reduce == FUSE_REDUCE_NONE)));

@@ -38,10 +38,12 @@ struct fuse_layout fuse_plan_natural(const struct fuse_plan *plan, int number, c
 }
 
 /* Indices worth splitting, longest first; not `except`. */
-static int split_indices(int index[FUSE_MAX_AXES], const struct fuse_op *op, int except) {
-    int n = 0;
+static int split_indices(int index[FUSE_MAX_AXES], const struct fuse_plan *plan, const struct fuse_op *op, int except) {
+    int n = 0, key = -1, depth = -1;
+    if (op->kind == FUSE_OP_ATTENTION)
+        fuse_attention_indices(plan->ir, op, &key, &depth);
     for (int i = 0; i < op->indices; i++)
-        if (op->extent[i] > 1 && i != except) {
+        if (op->extent[i] > 1 && i != except && i != key && i != depth) {
             int at = n++;
             for (; at > 0 && op->extent[index[at - 1]] < op->extent[i]; at--)
                 index[at] = index[at - 1];
@@ -155,7 +157,7 @@ static struct fuse_layout chain_base(const struct fuse_plan *plan, int number, i
 int fuse_plan_partitions(struct fuse_layout *out, int limit, const struct fuse_plan *plan, int number) {
     const struct fuse_op *op = plan->ir->ops.at[number];
     struct fuse_layout base;
-    int index[FUSE_MAX_AXES], n = split_indices(index, op, plan->slab_index[number]), count = 0, taken;
+    int index[FUSE_MAX_AXES], n = split_indices(index, plan, op, plan->slab_index[number]), count = 0, taken;
     base = chain_base(plan, number, &taken);
     int dims = plan->mesh.dims - taken;
     out[count++] = base;

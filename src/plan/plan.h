@@ -180,8 +180,9 @@ enum fuse_step_kind {
     FUSE_STEP_FEED, /* input `input` of the RULES operation `op` -> its rules: rows of files, what other rules derived, or the
                          cells of the dense value in `from`, under `have` */
     FUSE_STEP_SETTLE, /* FIXPOINT `op`: how far its tensor still moves, `from` under `have`, for the loop's end of turn */
-    FUSE_STEP_RULES, /* evaluates the rules of operation `op` */
-    FUSE_STEP_LIST   /* the tuples of the sink's relation -> its file, or rank 0 prints some of them */
+    FUSE_STEP_RULES,    /* evaluates the rules of operation `op` */
+    FUSE_STEP_LIST,     /* the tuples of the sink's relation -> its file, or rank 0 prints some of them */
+    FUSE_STEP_ATTENTION /* operation on in[..] -> to */
 };
 
 #define FUSE_MAX_INPUTS 16 /* inputs of one operation */

@@ -244,6 +244,7 @@ static bool is_step(const struct checker *c, const struct fuse_step *s) {
     case FUSE_STEP_CONTRACT: return op->kind == FUSE_OP_EINSUM && op->inputs <= 2 && is_computation(c, s, op);
     case FUSE_STEP_MAP: return (op->kind == FUSE_OP_MAP || op->kind == FUSE_OP_CARRY) && is_computation(c, s, op);
     case FUSE_STEP_JOIN: return op->kind == FUSE_OP_JOIN && is_computation(c, s, op);
+    case FUSE_STEP_ATTENTION: return op->kind == FUSE_OP_ATTENTION && is_computation(c, s, op);
     case FUSE_STEP_TUPLES: return is_tuples(c, s, op);
     case FUSE_STEP_FEED: return is_feed(c, s, op);
     case FUSE_STEP_SETTLE:

@@ -74,7 +74,7 @@ static void pack_holding(struct fuse_pack *pack, struct fuse_holding *holding, i
 }
 
 static void pack_step(struct fuse_pack *pack, struct fuse_step *step, int dims) {
-    FUSE_PACK(pack, step->kind, 0, FUSE_STEP_LIST);
+    FUSE_PACK(pack, step->kind, 0, FUSE_STEP_ATTENTION);
     FUSE_PACK(pack, step->phase, 0, FUSE_PHASES - 1);
     FUSE_PACK(pack, step->op, -1, MOST);
     FUSE_PACK(pack, step->from, -1, MOST);

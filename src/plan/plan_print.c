@@ -41,8 +41,8 @@ static void print_holding(struct fuse_text *text, const struct fuse_plan *plan, 
     }
 }
 
-static const char *const step_name[] = {"read", "literal", "move",  "reduce", "contract", "map",   "tuples",
-                                        "join", "write",   "print", "feed",   "settle",   "rules", "list"};
+static const char *const step_name[] = {"read",  "literal", "move", "reduce", "contract", "map",  "tuples",   "join",
+                                        "write", "print",   "feed", "settle", "rules",    "list", "attention"};
 
 static void print_step(struct fuse_text *text, const struct fuse_plan *plan, int number, int indent) {
     const struct fuse_step *step = &plan->steps.at[number];
@@ -101,6 +101,7 @@ static void print_step(struct fuse_text *text, const struct fuse_plan *plan, int
     case FUSE_STEP_CONTRACT:
     case FUSE_STEP_JOIN:
     case FUSE_STEP_MAP:
+    case FUSE_STEP_ATTENTION:
         print_value_name(text, plan, op->out);
         fuse_text_add(text, " over ");
         fuse_layout_print(text, &step->partition, &plan->mesh, op->indices, op->index_name);

@@ -359,7 +359,8 @@ static enum fuse_status run_turn(struct replay *r, const struct fuse_step *step)
     for (int rank = 0; rank < r->plan->mesh.ranks; rank++) {
         if (step->kind == FUSE_STEP_READ || step->kind == FUSE_STEP_LITERAL)
             FUSE_TRY(fill(r, step, rank));
-        else if (step->kind == FUSE_STEP_CONTRACT || step->kind == FUSE_STEP_MAP || step->kind == FUSE_STEP_JOIN)
+        else if (step->kind == FUSE_STEP_CONTRACT || step->kind == FUSE_STEP_MAP || step->kind == FUSE_STEP_JOIN ||
+                 step->kind == FUSE_STEP_ATTENTION)
             FUSE_TRY(compute(r, step, rank));
         else if (step->kind == FUSE_STEP_WRITE)
             FUSE_TRY(write_out(r, step, rank));

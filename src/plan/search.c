@@ -615,7 +615,8 @@ static void choose(struct search *s, int number) {
     const struct fuse_op *op = plan->ir->ops.at[number];
     if (op->kind == FUSE_OP_FIXPOINT)
         follow_carry(s, number);
-    if (op->kind != FUSE_OP_EINSUM && op->kind != FUSE_OP_MAP && op->kind != FUSE_OP_JOIN && op->kind != FUSE_OP_CARRY)
+    if (op->kind != FUSE_OP_EINSUM && op->kind != FUSE_OP_MAP && op->kind != FUSE_OP_JOIN &&
+        op->kind != FUSE_OP_CARRY && op->kind != FUSE_OP_ATTENTION)
         return;
     /* While this operation chooses, sources that nobody else uses are free to move with it. */
     for (int k = 0; k < op->inputs; k++) {

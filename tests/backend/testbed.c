@@ -65,6 +65,7 @@ static enum fuse_status make_call(struct bed *bed, const struct call *call, stru
             moved.join.column[k] = rebase(bed, (void *)call->join.column[k]);
         moved.join.value = call->join.value ? rebase(bed, (void *)call->join.value) : NULL;
         return ops->join(bed->queue, &moved.join, err);
+    case CALL_ATTENTION: moved.attention.at = moved.map; return ops->attention(bed->queue, &moved.attention, err);
     default: break;
     }
     moved.to.data = rebase(bed, call->to.data);
@@ -89,7 +90,8 @@ enum fuse_status bed_run(struct bed *bed, const struct call *call, char *image, 
 }
 
 struct fuse_view call_result(const struct call *call) {
-    if (call->kind != CALL_CONTRACT && call->kind != CALL_MAP && call->kind != CALL_JOIN)
+    if (call->kind != CALL_CONTRACT && call->kind != CALL_MAP && call->kind != CALL_JOIN &&
+        call->kind != CALL_ATTENTION)
         return call->to;
     const bool map = call->kind != CALL_CONTRACT;
     const struct fuse_operand_view *out = map ? &call->map.out : &call->contract.c;

@@ -32,11 +32,12 @@ extern const int subject_threads[SUBJECTS];
 
 /* One call; pointers to data and tuples are offsets into the image. */
 struct call {
-    enum { CALL_CONTRACT, CALL_MAP, CALL_JOIN, CALL_COPY, CALL_COMBINE, CALL_CLEAR } kind;
+    enum { CALL_CONTRACT, CALL_MAP, CALL_JOIN, CALL_ATTENTION, CALL_COPY, CALL_COMBINE, CALL_CLEAR } kind;
     struct fuse_contract contract;
-    struct fuse_map_call map;            /* MAP, JOIN */
-    struct fuse_operand_view operand[4]; /* of the map */
-    struct fuse_join_call join;          /* JOIN: all but `at`, which is the map; a value at offset 0 is NULL */
+    struct fuse_map_call map;             /* MAP, JOIN, ATTENTION */
+    struct fuse_operand_view operand[4];  /* of the map */
+    struct fuse_join_call join;           /* JOIN: all but `at`, which is the map; a value at offset 0 is NULL */
+    struct fuse_attention_call attention; /* ATTENTION: all but `at` */
     struct fuse_view to, from;
     enum fuse_reduce op;
 };

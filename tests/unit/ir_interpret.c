@@ -161,7 +161,8 @@ struct state {
     const struct fuse_ir *ir;
     struct fuse_arena *arena;
     void **data;
-    bool overflow;
+    bool overflow, is_scored;
+    double score; /* what LOAD(0) of an attention's body is then */
 };
 
 static union fuse_scalar_value load(const struct state *s, const struct fuse_use *use, const int64_t *point) {
@@ -183,7 +184,8 @@ static union fuse_scalar_value evaluate(struct state *s, const struct fuse_op *o
     for (int i = 0; i < body->n; i++) {
         const struct fuse_scalar_node *n = &body->node[i];
         if (n->op == FUSE_SCALAR_LOAD)
-            node[i] = load(s, &op->input[n->arg], point);
+            node[i] = s->is_scored && n->arg == 0 ? (union fuse_scalar_value){.real = s->score}
+                                                  : load(s, &op->input[n->arg], point);
         else if (n->op == FUSE_SCALAR_IOTA)
             node[i].integer = point[n->arg];
         else
@@ -299,6 +301,43 @@ static void run_recursion(struct state *s, int last) {
     }
 }
 
+/* At each point of the result: the scores of all keys, then their weights. */
+static void run_attention(struct state *s, const struct fuse_op *op) {
+    const struct fuse_value *out = &s->ir->values.at[op->out];
+    int key, depth;
+    int64_t point[FUSE_MAX_AXES] = {0};
+    fuse_attention_indices(s->ir, op, &key, &depth);
+    double *score = FUSE_NEW_ARRAY(s->arena, double, op->extent[key] + 1);
+    for (int64_t i = 0; i < fuse_value_elems(out); i++) {
+        int64_t rest = i;
+        for (int a = out->rank - 1; a >= 0; a--) {
+            point[op->out_index[a]] = rest % out->extent[a];
+            rest /= out->extent[a];
+        }
+        double most = -INFINITY, total = 0, sum = 0;
+        for (point[key] = 0; point[key] < op->extent[key]; point[key]++) {
+            s->score = 0;
+            for (point[depth] = 0; point[depth] < op->extent[depth]; point[depth]++)
+                s->score += load(s, &op->input[0], point).real * load(s, &op->input[1], point).real;
+            point[depth] = 0;
+            s->is_scored = true;
+            double x = evaluate(s, op, point).real;
+            s->is_scored = false;
+            score[point[key]] = x;
+            most = x > most ? x : most;
+        }
+        for (point[key] = 0; point[key] < op->extent[key]; point[key]++) {
+            double weight = exp(score[point[key]] - most);
+            weight = op->guarded && score[point[key]] == -INFINITY ? 0 : weight;
+            total += weight;
+            sum += weight * load(s, &op->input[2], point).real;
+        }
+        point[key] = 0;
+        union fuse_scalar_value x = {.real = op->guarded && total == 0 ? 0 : sum / total};
+        write_element(s->data[op->out], out->dtype, i, fuse_dtype_compute(out->dtype), x);
+    }
+}
+
 bool interpret(struct interpreted *out, struct fuse_arena *arena, const struct fuse_ir *ir) {
     struct state s = {.ir = ir, .arena = arena};
     *out = (struct interpreted){0};
@@ -322,6 +361,7 @@ bool interpret(struct interpreted *out, struct fuse_arena *arena, const struct f
         case FUSE_OP_CARRY:
         case FUSE_OP_MAP: run_loop(&s, op); break;
         case FUSE_OP_FIXPOINT: run_recursion(&s, i); break;
+        case FUSE_OP_ATTENTION: run_attention(&s, op); break;
         case FUSE_OP_SINK:
             out->value[out->sinks] = &ir->values.at[op->input[0].value];
             out->sink[out->sinks++] = s.data[op->input[0].value];

@@ -145,6 +145,51 @@ static void sinks_order_their_axes(void **state) {
     (void)state;
 }
 
+/* Softmax attention, however it is written, becomes one operation; what looks like it does not. */
+static void attention_becomes_one_operation(void **state) {
+    static const struct {
+        const char *program;
+        int attentions, products, maps; /* after the rewrites */
+    } rows[] = {
+        {"Y[i,j] = attention(B[i,k], B[l,k], A[l,j])", 1, 0, 0},
+        {"Y[j,i] = attention(B[i,k], B[l,k], A[l,j])", 1, 0, 0},
+        {"Y[i,j] = attention(B[i,k], B[l,k], A[l,j], causal=true)", 1, 0, 0},
+        {"Y[i,j] = A[i,j] + 2 * attention(B[i,k], B[l,k], A[l,j], causal=true)", 1, 0, 1},
+        {"Y[i,j] = attention(B[i,k], B[l,k], A[l,j], mask=iota(l) != iota(i))", 1, 0, 0},
+        {"Y[i,j] = softmax(B[i,k] S[k,l] / 3, axis=l) S[l,j]", 1, 0, 0},
+        {"P[i,l.] = softmax(B[i,k] S[k,l] + B[i,l])\nY[j,i] = P[i,l] S[l,j]", 1, 0, 0},
+        {"P[i,l.] = masked_softmax(B[i,k] S[k,l] / 3, iota(l) <= iota(i))\nY[i,j] = S[l,j] P[i,l]", 1, 0, 0},
+        {"P[i,l.] = softmax(5 * tanh(B[i,k] S[k,l] / 5))\nY[i,j] = P[i,l] S[l,j]", 1, 0, 0},
+        /* the weights have another reader */
+        {"P[i,l.] = softmax(B[i,k] S[k,l])\nY[i,j] = P[i,l] S[l,j]\nZ = sum(P[i,l] * P[i,l])\n\"z.npy\" = Z", 0, 3, 3},
+        /* normalised over the queries */
+        {"Y[i,j] = softmax(B[i,k] S[k,l], axis=i) S[l,j]", 0, 2, 3},
+        /* two maxima: of something else than the scores */
+        {"P[i,l] = exp(B[i,k] S[k,l] - max(2 B[i,k] S[k,l], axis=l))\nY[i,j] = P[i,l] S[l,j]", 0, 2, 2},
+    };
+    for (size_t k = 0; k < sizeof rows / sizeof *rows; k++) {
+        struct compiled c;
+        struct fuse_error err = {0};
+        struct fuse_arena *arena = fuse_arena_open(NULL);
+        struct fuse_text text = {.arena = arena};
+        compile(&c, fuse_arena_printf(arena, "%s%s\n", prelude, rows[k].program));
+        if (!c.good)
+            print_diagnostics(&c);
+        assert_true(c.good);
+        assert_int_equal(fuse_ir_simplify(&c.ir, &err), FUSE_OK);
+        int n[FUSE_OP_ATTENTION + 1] = {0};
+        for (int o = 0; o < c.ir.ops.n; o++)
+            n[c.ir.ops.at[o]->kind]++;
+        fuse_ir_print(&text, &c.ir);
+        if (n[FUSE_OP_ATTENTION] != rows[k].attentions || n[FUSE_OP_EINSUM] != rows[k].products ||
+            n[FUSE_OP_MAP] != rows[k].maps)
+            fail_msg("%s\n%s", rows[k].program, text.at);
+        fuse_arena_close(c.arena);
+        fuse_arena_close(arena);
+    }
+    (void)state;
+}
+
 /* One MAP for one element-wise expression; no copy of what is made anyway; nothing that no sink needs. */
 static void lowers_to_few_operations(void **state) {
     static const struct {
@@ -197,11 +242,12 @@ static void generators_count_elements(void **state) {
 
 int main(void) {
     enum { CASES = sizeof cases / sizeof *cases };
-    static struct CMUnitTest tests[CASES + 3];
+    static struct CMUnitTest tests[CASES + 4];
     for (size_t k = 0; k < CASES; k++)
         tests[k] = (struct CMUnitTest){.name = cases[k].name, .test_func = runs_as_numpy, .initial_state = &cases[k]};
     tests[CASES] = (struct CMUnitTest)cmocka_unit_test(sinks_order_their_axes);
     tests[CASES + 1] = (struct CMUnitTest)cmocka_unit_test(lowers_to_few_operations);
-    tests[CASES + 2] = (struct CMUnitTest)cmocka_unit_test(generators_count_elements);
+    tests[CASES + 2] = (struct CMUnitTest)cmocka_unit_test(attention_becomes_one_operation);
+    tests[CASES + 3] = (struct CMUnitTest)cmocka_unit_test(generators_count_elements);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -296,6 +296,41 @@ def attention_by_the_call(rng):
         "sink": F32(attend(*wide(q, k, v)), 30, 4)}
 
 
+@program
+def attention_by_equations(rng):
+    q, k, v, bias = f32(rng, 21, 2, 8), f32(rng, 33, 2, 8), f32(rng, 33, 2, 5), f32(rng, 21, 33)
+    seen = numpy.arange(33) <= numpy.arange(21)[:, None] + 4
+    seen[3] = False
+    heads = [a.transpose(1, 0, 2) for a in wide(q, k, v)]
+    product = heads[0] @ heads[1].transpose(0, 2, 1)
+    capped = softmax(5 * numpy.tanh(product / 5)) @ heads[2]
+    biased = softmax(product / 3 + wide(bias)) @ heads[2]
+    return """
+        Q[p,h,d] = "q.npy"
+        K[q,h,d] = "k.npy"
+        V[q,h,e] = "v.npy"
+        B[p,q] = "bias.npy"
+        S[h,p,q] = Q[p,h,d] K[q,h,d] / 3
+        Biased[h,p,q.] = softmax(S[h,p,q] + B[p,q])
+        Seen[p,q] = iota(q) <= iota(p) + 4 && iota(p) != 3
+        Masked[h,p,q.] = masked_softmax(Q[p,h,d] K[q,h,d] / 3, Seen[p,q])
+        Past[h,p,q.] = masked_softmax(Q[p,h,d] K[q,h,d] / 2, iota(q) <= iota(p))
+        Capped[h,p,q.] = softmax(5 * tanh(Q[p,h,d] K[q,h,d] / 5))
+        OfBiased[h,p,e] = Biased[h,p,q] V[q,h,e]
+        OfMasked[h,p,e] = Masked[h,p,q] V[q,h,e]
+        OfPast[h,p,e] = Past[h,p,q] V[q,h,e] + 1
+        OfValues[e,p,h] = Capped[h,p,q] V[q,h,e]
+        "biased.npy" = OfBiased[h,p,e]
+        "masked.npy" = OfMasked[h,p,e]
+        "past.npy" = OfPast[h,p,e]
+        "capped.npy" = OfValues[e,p,h]
+    """, {"q": q, "k": k, "v": v, "bias": bias}, {
+        "biased": F32(biased, 60, 4),
+        "masked": F32(attend(*heads, 1 / 3, seen), 60, 4),
+        "past": F32(attend(*heads, 1 / 2, numpy.tri(21, 33) > 0) + 1, 60, 4),
+        "capped": F32(capped.transpose(2, 1, 0), 60, 4)}
+
+
 def hosvd(x, rank):
     """x projected on the `rank` largest left singular vectors of each unfolding."""
     y = wide(x)

@@ -1,0 +1,6 @@
+/* Compiled with -mavx2 -mfma. */
+#define ATTEND_NAME(type) fuse_attend_avx2_##type
+#define ATTEND(type) ATTEND_NAME(type)
+#include "backend/cpu_attend_tile.inc"
+#define ATTEND_DOUBLE
+#include "backend/cpu_attend_tile.inc"
