@@ -1,5 +1,6 @@
 #include "io/symbols.h"
 
+#include "core/text.h"
 #include "io/deal.h"
 #include "io/symbols_internal.h"
 
@@ -246,4 +247,33 @@ void fuse_symbol_texts_close(struct fuse_symbol_texts *texts) {
     free(texts->at);
     free(texts->text);
     *texts = (struct fuse_symbol_texts){0};
+}
+
+/* ---- the nearest name ---- */
+
+enum fuse_status fuse_symbols_nearest(int64_t *id, const struct fuse_symbols *symbols, struct fuse_comm *comm,
+                                      int table, const char *text, struct fuse_error *err) {
+    const struct fuse_symbol_shelf *shelf = &symbols->shelf[table];
+    const int limit = strlen(text) < 4 ? 1 : 2;
+    /* The distance above the id, so that the least of all is the first of the nearest. */
+    int64_t best = (int64_t)(limit + 1) << 40;
+    for (int64_t k = shelf->first; k < shelf->end; k++) {
+        char name[128];
+        uint16_t bytes;
+        const size_t at = shelf->at[k - shelf->first];
+        if (at == 0)
+            continue;
+        memcpy(&bytes, symbols->log + at - 1, LENGTH_BYTES);
+        if (bytes >= sizeof name)
+            continue;
+        memcpy(name, symbols->log + at - 1 + LENGTH_BYTES, bytes);
+        name[bytes] = '\0';
+        const int distance = fuse_text_distance(text, name, limit);
+        /* The text has an id itself when it was asked about. */
+        if (distance > 0 && distance <= limit && ((int64_t)distance << 40) + k < best)
+            best = ((int64_t)distance << 40) + k;
+    }
+    FUSE_TRY(comm->ops->reduce_int64(comm, FUSE_REDUCE_MIN, &best, 1, err));
+    *id = best >> 40 <= limit ? best & (((int64_t)1 << 40) - 1) : -1;
+    return FUSE_OK;
 }

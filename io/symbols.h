@@ -61,6 +61,10 @@ int64_t fuse_symbols_given(const struct fuse_symbols *symbols, int table);
 /* What this rank holds, bytes. */
 int64_t fuse_symbols_bytes(const struct fuse_symbols *symbols);
 
+/* Collective, of one table. *id: that of the name with the least distance to the text (core/text.h), -1: none is near. */
+enum fuse_status fuse_symbols_nearest(int64_t *id, const struct fuse_symbols *symbols, struct fuse_comm *comm,
+                                      int table, const char *text, struct fuse_error *err) FUSE_CHECKED;
+
 /* Names that were asked for. */
 struct fuse_symbol_texts {
     size_t *at; /* [n + 1] in text: where each begins, and the end */

@@ -4,7 +4,7 @@ _fuse_dist() {
     local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} before=${COMP_WORDS[COMP_CWORD - 2]:-}
     local commands="run plan check policies pack convert calibrate info bench help"
     local options="
-        --dump --explain --count --tol --rtol --max-iters --allow-nonconverged --fixpoint --times --repeat --warmup --strong --weak --causal --threshold --ranks --mem-per-rank --threads --backend --isa --panel -D --define --input --weights --adapter -o --out --dtype --mode --query --progress --projection --samples --seed --precision --validate --cache --pack-below --werror
+        --dump --explain --count --why --why-not --why-format --tol --rtol --max-iters --allow-nonconverged --fixpoint --times --repeat --warmup --strong --weak --causal --threshold --ranks --mem-per-rank --threads --backend --isa --panel -D --define --input --weights --adapter -o --out --dtype --mode --query --progress --projection --samples --seed --precision --validate --cache --pack-below --werror
         -I --include --policy --machine --format --root --output-root --weights-cache --weights-cache-size --weights-timeout --weights-anywhere --stall-timeout --replicate-below --slabs-above --stream-above --workspace --file-unit
         -h --help --version --json"
 
@@ -23,6 +23,7 @@ _fuse_dist() {
         --isa) mapfile -t COMPREPLY < <(compgen -W "auto baseline avx2 avx512" -- "$current") ;;
         --dtype) mapfile -t COMPREPLY < <(compgen -W "f64 f32 bf16 f16 i64 i32 i16 i8 u8 bool" -- "$current") ;;
         --mode) mapfile -t COMPREPLY < <(compgen -W "all demand single fixpoint" -- "$current") ;;
+        --why-format) mapfile -t COMPREPLY < <(compgen -W "text json" -- "$current") ;;
         --fixpoint) mapfile -t COMPREPLY < <(compgen -W "naive semi_naive" -- "$current") ;;
         --projection) mapfile -t COMPREPLY < <(compgen -W "exact monte_carlo" -- "$current") ;;
         --progress) mapfile -t COMPREPLY < <(compgen -W "auto bar lines off" -- "$current") ;;
@@ -35,7 +36,7 @@ _fuse_dist() {
             compopt -o filenames 2>/dev/null
             mapfile -t COMPREPLY < <(compgen -d -- "$current")
             ;;
-        --repeat | --warmup | --threshold | --count | --tol | --rtol | --max-iters | --ranks | --mem-per-rank | --threads | --panel | -D | --define | --input | --adapter | --weights-cache-size | --weights-timeout | --query | --samples | --seed | --stall-timeout | --replicate-below | \
+        --repeat | --warmup | --threshold | --count | --why | --why-not | --tol | --rtol | --max-iters | --ranks | --mem-per-rank | --threads | --panel | -D | --define | --input | --adapter | --weights-cache-size | --weights-timeout | --query | --samples | --seed | --stall-timeout | --replicate-below | \
             --slabs-above | --stream-above | --pack-below | --workspace | --file-unit) ;;
         *)
             if [[ $current == -* ]]; then

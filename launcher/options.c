@@ -260,6 +260,11 @@ static bool take_value(struct launch *out, enum launch_option option, char *text
     case LAUNCH_OPTION_MODE: out->options.mode = text; break;
     case LAUNCH_OPTION_QUERY: out->queries[out->options.queries++] = text; break;
     case LAUNCH_OPTION_COUNT: out->counts[out->options.counts++] = text; break;
+    case LAUNCH_OPTION_WHY:
+    case LAUNCH_OPTION_WHY_NOT:
+        out->questions[out->options.questions++] = (struct fuse_dist_question){text, option == LAUNCH_OPTION_WHY_NOT};
+        break;
+    case LAUNCH_OPTION_WHY_FORMAT: out->options.answers_json = strcmp(text, "json") == 0; break;
     case LAUNCH_OPTION_TOL: out->options.tol = text; break;
     case LAUNCH_OPTION_RTOL: out->options.rtol = text; break;
     case LAUNCH_OPTION_MAX_ITERS: out->options.max_iters = number; break;
@@ -485,8 +490,10 @@ void launch_parse(struct launch *out, int argc, char **argv) {
     out->adapters = calloc((size_t)argc + 1, sizeof *out->adapters);
     out->queries = calloc((size_t)argc + 1, sizeof *out->queries);
     out->counts = calloc((size_t)argc + 1, sizeof *out->counts);
+    out->questions = calloc((size_t)argc + 1, sizeof *out->questions);
     out->plain = plain;
-    if (!plain || !out->defines || !out->queries || !out->counts || !out->inputs || !out->includes || !out->adapters)
+    if (!plain || !out->defines || !out->queries || !out->counts || !out->questions || !out->inputs || !out->includes ||
+        !out->adapters)
         fail(out, "out of memory");
     else
         parse(out, &scan, plain);
@@ -495,6 +502,7 @@ void launch_parse(struct launch *out, int argc, char **argv) {
     out->options.adapter = out->adapters;
     out->options.query = out->queries;
     out->options.count = out->counts;
+    out->options.question = out->questions;
     out->options.include = out->includes;
 }
 
@@ -505,5 +513,6 @@ void launch_close(struct launch *launch) {
     free(launch->adapters);
     free(launch->queries);
     free(launch->counts);
+    free(launch->questions);
     free(launch->includes);
 }

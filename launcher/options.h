@@ -61,14 +61,15 @@ struct launch {
     char **plain;        /* owned: the words that are no options */
     char **words; /* of them: programs of CHECK, files of CONVERT and INFO, topics of HELP, what BENCH measures */
     int word_count;
-    struct fuse_dist_options options;  /* without ranks */
-    struct fuse_dist_define *defines;  /* owned; options.define points to it */
-    struct fuse_dist_define *inputs;   /* owned; options.input points to it */
-    struct fuse_dist_define *adapters; /* owned; options.adapter points to it */
-    const char **queries;              /* owned; options.query points to it */
-    const char **counts;               /* owned; options.count points to it */
-    const char **includes;             /* owned; options.include points to it */
-    int ranks[LAUNCH_MAX_COUNTS];      /* PLAN, BENCH */
+    struct fuse_dist_options options;     /* without ranks */
+    struct fuse_dist_define *defines;     /* owned; options.define points to it */
+    struct fuse_dist_define *inputs;      /* owned; options.input points to it */
+    struct fuse_dist_define *adapters;    /* owned; options.adapter points to it */
+    const char **queries;                 /* owned; options.query points to it */
+    const char **counts;                  /* owned; options.count points to it */
+    struct fuse_dist_question *questions; /* owned; options.question points to it */
+    const char **includes;                /* owned; options.include points to it */
+    int ranks[LAUNCH_MAX_COUNTS];         /* PLAN, BENCH */
     int rank_counts;
     const char *pack;             /* PACK: the file to write */
     int64_t pack_below;           /* .. bytes of sources in it */

@@ -54,7 +54,7 @@ void fuse_api_summarise(struct fuse_text *text, const struct fuse_dist_program *
     }
     for (int o = 0; o < program->ir.ops.n; o++) {
         const struct fuse_op *op = program->ir.ops.at[o];
-        if (op->kind != FUSE_OP_SINK)
+        if (op->kind != FUSE_OP_SINK || op->asks > 0)
             continue;
         const struct fuse_value *value = &program->ir.values.at[op->input[0].value];
         if (op->path)

@@ -109,6 +109,13 @@ struct fuse_dist_options {
     int queries;
     const char *const *count; /* relations, and Boolean tensors, of which it is printed how many tuples they have */
     int counts;
+    /* Facts of relations that are asked about, Path("a", 3): why one holds, or why not. Answers are printed after the run. */
+    const struct fuse_dist_question {
+        const char *fact;
+        int why_not;
+    } * question;
+    int questions;
+    int answers_json; /* each answer as a line of JSON */
     /* Numbers >= 0: a recursion of sums is at its end when no cell x moves by more than tol + rtol |x| in a turn. NULL: 0 if
      * the other is given, else 1e-6. */
     const char *tol, *rtol;

@@ -206,6 +206,16 @@ static void import_program(struct fuse_dist_program *program, int file) {
     ast->import = import;
 }
 
+static void take_question(struct fuse_dist_program *program, int k) {
+    const struct fuse_dist_question *asked = &program->options.question[k];
+    struct fuse_program_file file = {
+        .path = asked->why_not ? "--why-not" : "--why", .text = asked->fact, .bytes = strlen(asked->fact)};
+    int number = program->files.list.n;
+    fuse_vec_push(program->arena, &program->files.list, file);
+    program->question[k].expr =
+        fuse_parse_fact(&program->ast, program->arena, &program->files, number, &program->diagnostics);
+}
+
 void fuse_api_take_queries(struct fuse_dist_program *program) {
     program->first_query = program->files.list.n;
     for (int i = 0; i < program->options.queries; i++) {
@@ -221,15 +231,23 @@ void fuse_api_take_queries(struct fuse_dist_program *program) {
         if (fuse_parse_query(&program->ast, program->arena, &program->files, number, &program->diagnostics))
             import_program(program, number);
     }
+    program->question = FUSE_NEW_ARRAY(program->arena, struct fuse_asked, program->options.questions);
+    for (int k = 0; k < program->options.questions; k++)
+        take_question(program, k);
     program->end_query = program->files.list.n;
 }
 
 /* ---- exports to a file ---- */
 
+/* Counts and answers are printed all the same. */
+static bool is_export(const struct fuse_op *op) {
+    return op->kind == FUSE_OP_SINK && !op->path && !op->counts && op->asks == 0;
+}
+
 static int count_exports(const struct fuse_dist_program *program) {
     int n = 0;
     for (int o = 0; o < program->ir.ops.n; o++)
-        n += program->ir.ops.at[o]->kind == FUSE_OP_SINK && !program->ir.ops.at[o]->path;
+        n += is_export(program->ir.ops.at[o]);
     return n;
 }
 
@@ -254,7 +272,7 @@ enum fuse_status fuse_api_export_to_file(struct fuse_dist_program *program, stru
     }
     for (int o = 0; o < program->ir.ops.n; o++) {
         struct fuse_op *op = program->ir.ops.at[o];
-        if (op->kind != FUSE_OP_SINK || op->path)
+        if (!is_export(op))
             continue;
         const char *place = has_members && !part ? fuse_arena_printf(program->arena, "%s:%s", path, op->part) : out;
         FUSE_TRY(fuse_api_check_out(program, place, err));

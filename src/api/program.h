@@ -72,7 +72,8 @@ struct fuse_dist_program {
     struct fuse_api_packed *packed; /* packed.h; NULL: the program is a file of its own */
     const char *converted_to; /* fuse_dist_open_convert: the program is made, and its places mean nothing to the user */
     struct fuse_contents *contents; /* fuse_dist_open_file, on rank 0 */
-    int first_query, end_query;     /* files that are queries */
+    int first_query, end_query;     /* files that are queries and questions */
+    struct fuse_asked *question;    /* [options.questions] */
 
     struct fuse_machine machine;
     const struct fuse_backend_ops *backend;
@@ -163,6 +164,7 @@ void fuse_api_print_machine(struct fuse_text *text, const struct fuse_machine *m
 
 /* symbol_ids.c. Collective: the load of a fuse_symbol_loader whose context is the program. */
 bool fuse_api_load_symbols(void *program, struct fuse_symbol_demand *demand);
+const char *fuse_api_nearest_symbol(void *program, int table, const char *text);
 /* Collective: formats, places and doubles of the sinks. Reports what is wrong. */
 enum fuse_status fuse_api_check_sinks(struct fuse_dist_program *program, struct fuse_error *err) FUSE_CHECKED;
 /* Local: the same verdict on one place, for sinks that come from elsewhere; only rank 0 follows links. */

@@ -105,6 +105,9 @@ static uint64_t hash_options(const struct fuse_dist_options *options) {
     for (int i = 0; i < options->counts; i++)
         hash = hash_text(hash, options->count[i]);
     hash = hash_text(hash_text(hash, options->tol), options->rtol);
+    for (int i = 0; i < options->questions; i++)
+        hash = fuse_hash_int(hash_text(hash, options->question[i].fact), options->question[i].why_not);
+    hash = fuse_hash_int(hash, options->answers_json);
     hash = fuse_hash_int(hash_text(hash, options->fixpoint), options->max_iters);
     hash = fuse_hash_int(hash, options->allow_nonconverged);
     hash = hash_text(hash_text(hash, options->out), options->dtype);
@@ -297,11 +300,14 @@ static bool check(struct fuse_dist_program *program) {
         settings.adapter = program->weights->adapters.at;
         settings.adapters = program->weights->adapters.n;
     }
-    struct fuse_symbol_loader symbols = {.load = fuse_api_load_symbols, .context = program};
+    struct fuse_symbol_loader symbols = {
+        .load = fuse_api_load_symbols, .nearest = fuse_api_nearest_symbol, .context = program};
     settings.symbols = &symbols;
     settings.demand = is_demand(options);
     settings.count = options->count;
     settings.counts = options->counts;
+    settings.question = program->question;
+    settings.questions = options->questions;
     settings.samples = is_estimating(options) ? options->samples : 0;
     settings.seed = options->seed;
     settings.finite = options->validate && strstr(options->validate, "finite");
@@ -316,9 +322,9 @@ static bool check(struct fuse_dist_program *program) {
                       &program->diagnostics);
 }
 
-/* Rules are evaluated as they are written where turns are counted, or everything is joined in each. */
+/* Rules are evaluated as they are written where turns are counted, everything is joined in each, or proofs are to show them. */
 static bool asks_rules(const struct fuse_dist_options *options) {
-    return options->max_iters == 0 && !options->allow_nonconverged && !is_single(options) &&
+    return options->max_iters == 0 && options->questions == 0 && !options->allow_nonconverged && !is_single(options) &&
            !(options->fixpoint && strcmp(options->fixpoint, "naive") == 0);
 }
 
@@ -370,7 +376,7 @@ static enum fuse_status load_plan(bool *hit, struct fuse_dist_program *program, 
     struct fuse_memory share;
     *hit = false;
     bool wanted = program->options.cache || program->options.packing || program->packed;
-    if (!wanted)
+    if (!wanted || program->options.questions > 0)
         return FUSE_OK;
     FUSE_TRY(make_request(&request, &share, program, err));
     return fuse_api_load_plan(hit, program, &request, err);
@@ -494,6 +500,8 @@ static enum fuse_status new_program(fuse_dist_program **out, fuse_dist_job *job,
     program->path = fuse_arena_strndup(arena, path, strlen(path));
     if (options)
         program->options = *options;
+    if (program->options.questions > 0)
+        program->options.cache = NULL; /* what is asked is no part of a plan that others could use */
     program->messages.arena = arena;
     program->files.arena = arena;
     program->diagnostics.arena = arena;
@@ -643,6 +651,45 @@ static void warn_of_early_stop(struct fuse_dist_program *program, int64_t turns)
         d->hint = "--max-iters gives it more turns";
 }
 
+/* An equation as it stands in the program, its blanks, line ends and comments as single blanks. */
+static void cite(void *context, struct fuse_cited *out, struct fuse_span span) {
+    struct fuse_dist_program *program = context;
+    struct fuse_text text = {.arena = program->arena};
+    if (span.file < 0 || span.file >= program->files.list.n)
+        return;
+    const struct fuse_program_file *file = &program->files.list.at[span.file];
+    bool in_string = false, has_gap = false;
+    int column;
+    fuse_locate(file, span.begin, &out->line, &column);
+    for (uint32_t i = span.begin; i < span.end; i++) {
+        const char c = file->text[i];
+        in_string ^= c == '"' && (i == span.begin || file->text[i - 1] != '\\');
+        if (c == '#' && !in_string)
+            while (i + 1 < span.end && file->text[i + 1] != '\n')
+                i++;
+        else if (in_string || !strchr(" \t\r\n", c)) {
+            fuse_text_add(&text, has_gap && text.bytes > 0 ? " " : "");
+            fuse_text_add_bytes(&text, &c, 1);
+            has_gap = false;
+            continue;
+        }
+        has_gap = true;
+    }
+    out->file = file->path;
+    out->text = text.at ? text.at : "";
+}
+
+static const struct fuse_question *list_questions(struct fuse_dist_program *program) {
+    const int n = program->options.questions;
+    struct fuse_question *question = FUSE_NEW_ARRAY(program->arena, struct fuse_question, n);
+    for (int k = 0; k < n; k++) {
+        question[k] = (struct fuse_question){.text = program->options.question[k].fact,
+                                             .why_not = program->options.question[k].why_not};
+        memcpy(question[k].id, program->question[k].id, sizeof question[k].id);
+    }
+    return question;
+}
+
 static enum fuse_status run(struct fuse_dist_program *program, struct fuse_error *err) {
     struct fuse_comm *comm = program->job->comm;
     const struct fuse_dist_options *options = &program->options;
@@ -673,6 +720,11 @@ static enum fuse_status run(struct fuse_dist_program *program, struct fuse_error
                                     : options->max_iters > 0 ? options->max_iters
                                                              : MOST_ROUNDS,
                       .is_naive = options->fixpoint && strcmp(options->fixpoint, "naive") == 0},
+        .question = list_questions(program),
+        .questions = options->questions,
+        .answers_json = options->answers_json,
+        .cite = cite,
+        .context_of_cite = program,
         .prints = prints != 0,
         .print = comm->rank == 0 ? program->options.print : NULL,
         .progress = program->options.progress ? fuse_progress_step : NULL,

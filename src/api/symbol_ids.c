@@ -153,3 +153,21 @@ bool fuse_api_load_symbols(void *context, struct fuse_symbol_demand *demand) {
     }
     return true;
 }
+
+const char *fuse_api_nearest_symbol(void *context, int table, const char *text) {
+    struct fuse_dist_program *program = context;
+    struct fuse_comm *comm = program->job->comm;
+    struct fuse_symbol_texts found = {0};
+    struct fuse_error failure = {0};
+    int64_t id = -1;
+    const char *name = NULL;
+    enum fuse_status st = fuse_symbols_nearest(&id, program->symbols, comm, table, text, &failure);
+    const struct fuse_symbol_id wanted = {table, (uint32_t)id};
+    if (st == FUSE_OK && id >= 0) {
+        st = fuse_agree(comm, fuse_symbols_find(&found, program->symbols, comm, &wanted, 1, &failure), &failure);
+        if (st == FUSE_OK)
+            name = fuse_arena_strndup(program->arena, found.text + found.at[0], found.at[1] - found.at[0]);
+        fuse_symbol_texts_close(&found);
+    }
+    return name; /* a suggestion that cannot be had is none */
+}

@@ -1,6 +1,7 @@
 /* Rules in a plan: fed with relations and the cells of dense values, evaluated, and given back when nobody reads them any more. */
 #include "exec/internal.h"
 
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -37,8 +38,8 @@ static void note(struct fuse_exec *exec, int number, int child) {
     const struct fuse_step *step = &exec->plan->steps.at[region->step];
     int value = derived_of(exec->plan->ir, step);
     if (step->kind == FUSE_STEP_RULES)
-        exec->logic[step->op].last = child;
-    if (value >= 0)
+        exec->logic[step->op].last = fuse_exec_is_asked(exec) ? INT_MAX : child;
+    if (value >= 0 && !fuse_exec_is_asked(exec))
         exec->logic[rules_of(exec->plan->ir, value)].last = child;
 }
 
@@ -99,7 +100,10 @@ static struct fuse_logic *open_rules(struct fuse_exec *exec, int op) {
                                         .threads = request->threads,
                                         .max_turns = request->iteration.max_turns,
                                         .may_stop_early = request->iteration.may_stop_early,
-                                        .is_naive = request->iteration.is_naive};
+                                        .is_naive = request->iteration.is_naive,
+                                        .keeps_given = fuse_exec_is_asked(exec)};
+    for (int k = 0; k < request->questions; k++)
+        wanted.keeps_rows |= request->question[k].why_not;
     if (!logic->rules)
         keep(exec, fuse_logic_open(&logic->rules, &wanted, &err), &err);
     return logic->rules;
@@ -261,6 +265,6 @@ void fuse_exec_rules(struct fuse_exec *exec, const struct fuse_step *step) {
     exec->derived.stopped_early |= report.stopped_early;
     exec->derived.peak_bytes =
         report.peak_bytes > exec->derived.peak_bytes ? report.peak_bytes : exec->derived.peak_bytes;
-    if (status == FUSE_OK)
+    if (status == FUSE_OK && !fuse_exec_is_asked(exec))
         drop_unread(exec, step->op);
 }

@@ -268,7 +268,7 @@ static enum fuse_status walk(struct fuse_exec *exec, struct fuse_exec_report *re
 static enum fuse_status share_report(struct fuse_exec *exec, struct fuse_exec_report *report, struct fuse_error *err) {
     struct rusage usage;
     getrusage(RUSAGE_SELF, &usage);
-    int64_t most[3 * FUSE_PHASES + 7], total[2 * FUSE_PHASES + 1];
+    int64_t most[3 * FUSE_PHASES + 8], total[2 * FUSE_PHASES + 1];
     int n = 0;
     for (int p = 0; p < FUSE_PHASES; p++) {
         most[n++] = (int64_t)(report->seconds[p] * 1e9);
@@ -276,6 +276,7 @@ static enum fuse_status share_report(struct fuse_exec *exec, struct fuse_exec_re
         total[p] = most[n++] = report->received_bytes_max[p];
         total[FUSE_PHASES + p] = (int64_t)(report->waiting[p] * 1e9);
     }
+    most[n++] = (int64_t)(exec->answer_seconds * 1e9);
     most[n++] = exec->comm->counters.messages;
     most[n++] = exec->comm->counters.control_bytes;
     most[n++] = (int64_t)usage.ru_maxrss * 1024;
@@ -293,6 +294,7 @@ static enum fuse_status share_report(struct fuse_exec *exec, struct fuse_exec_re
         report->received_bytes_total[p] = total[p];
         report->waiting[p] = (double)total[FUSE_PHASES + p] * 1e-9 / exec->comm->size;
     }
+    report->answer_seconds = (double)most[n++] * 1e-9;
     report->messages_max = most[n++];
     report->control_bytes_max = most[n++];
     report->resident_bytes = most[n++];

@@ -26,6 +26,19 @@ struct fuse_fault {
     int rank;
 };
 
+/* What is asked about a fact: why it holds, or why not. A sink of the plan that asks says which relation is meant. */
+struct fuse_question {
+    const char *text; /* as it was asked: Path("a", "b") */
+    bool why_not;
+    int64_t id[FUSE_MAX_AXES];
+};
+
+/* An equation for people, on one line; lives as long as the program. */
+struct fuse_cited {
+    const char *file, *text;
+    int line;
+};
+
 struct fuse_exec_request {
     const struct fuse_plan *plan;
     struct fuse_comm *comm; /* size == plan->mesh.ranks */
@@ -47,6 +60,11 @@ struct fuse_exec_request {
     } iteration;
     /* Receives what `export` prints, on rank 0 only. prints: the same on every rank, false when nobody listens. */
     bool prints;
+    const struct fuse_question *question; /* [questions] */
+    int questions;
+    bool answers_json; /* a line of JSON for each answer, instead of text */
+    void (*cite)(void *context, struct fuse_cited *out, struct fuse_span span);
+    void *context_of_cite;
     void (*print)(void *context, const char *text);
     /* Told before each step, once for every turn of the loops around it. Local; NULL: nobody is told. */
     void (*progress)(void *context, int step);
@@ -72,6 +90,7 @@ struct fuse_exec_report {
     int64_t rounds;                           /* turns of recursions of tensors */
     int64_t rule_bytes;                       /* most that rules held on the busiest rank */
     bool stopped_early;                       /* a recursion was not at its fixpoint */
+    double answer_seconds;                    /* of questions, by the slowest rank */
     int64_t file_bytes_max, file_bytes_total; /* read from sources: by the busiest rank, by all */
     int64_t blas_calls, packed_bytes, kernel_calls; /* of the busiest rank */
 };

@@ -57,6 +57,7 @@ struct fuse_exec {
     struct fuse_logic_report derived; /* sums over all rules */
     int64_t *moves; /* [1 + ops] bits of the F64 that tells how far the tensor of FIXPOINT o - 1 still moves */
     int64_t rounds; /* turns of all recursions of tensors */
+    double answer_seconds;
 };
 
 /* Keeps the first failure; the rank goes on in the schedule. */
@@ -150,6 +151,10 @@ bool fuse_exec_is_settled(struct fuse_exec *exec, const struct fuse_region *loop
 void fuse_exec_note_rules(struct fuse_exec *exec);
 /* What nobody reads after child `child` of the root region is given back. */
 void fuse_exec_release(struct fuse_exec *exec, int child);
+/* Whether somebody asks about facts: then all that rules had and derived is kept to the end. */
+static inline bool fuse_exec_is_asked(const struct fuse_exec *exec) {
+    return exec->request->questions > 0;
+}
 /* What this rank may still take for relations; INT64_MAX without limit. */
 int64_t fuse_exec_relation_room(const struct fuse_exec *exec);
 

@@ -1,8 +1,8 @@
 /* Derived relations to files and to the screen, in the order of their ids; no rank sees more of them than its share, but for the few
  * tuples that are printed. */
-#include "exec/internal.h"
-
 #include "core/text.h"
+#include "exec/id_names.h"
+#include "exec/why.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -129,10 +129,13 @@ static void take_shown(const struct listed *l, struct shown *shown) {
     }
 }
 
-static void add_tuple(struct fuse_text *text, const struct listed *l, const int64_t *word) {
+static void add_tuple(struct fuse_text *text, const struct listed *l, const struct fuse_id_names *names,
+                      const int64_t *word) {
     fuse_text_add(text, "  (");
-    for (int a = 0; a < l->value->rank; a++)
-        fuse_text_add(text, "%s%" PRId64, a ? ", " : "", word[a]);
+    for (int a = 0; a < l->value->rank; a++) {
+        fuse_text_add(text, "%s", a ? ", " : "");
+        fuse_id_names_add(text, names, l->op->table[a], word[a]);
+    }
     fuse_text_add(text, ")");
     if (l->value->dtype == FUSE_I64) {
         fuse_text_add(text, " %" PRId64, word[l->value->rank]);
@@ -144,11 +147,8 @@ static void add_tuple(struct fuse_text *text, const struct listed *l, const int6
     fuse_text_add(text, "\n");
 }
 
-static void print(const struct listed *l, const struct shown *shown) {
-    struct fuse_arena *arena = fuse_arena_open(NULL);
-    if (!arena)
-        return;
-    struct fuse_text text = {.arena = arena};
+static void print(const struct listed *l, const struct shown *shown, const struct fuse_id_names *names) {
+    struct fuse_text text = {.arena = names->arena};
     if (l->op->counts)
         fuse_text_add(&text, "%s: %" PRId64 " tuple%s\n", l->op->part, l->total, l->total == 1 ? "" : "s");
     else
@@ -160,10 +160,27 @@ static void print(const struct listed *l, const struct shown *shown) {
     for (int i = 0; i < shown->n; i++) {
         if (i == ENDS && l->total > PRINT_TUPLES)
             fuse_text_add(&text, "  ...\n");
-        add_tuple(&text, l, shown->word[i]);
+        add_tuple(&text, l, names, shown->word[i]);
     }
     l->exec->request->print(l->exec->request->context, text.at);
+}
+
+/* Collective: every rank knows the tuples, and wants the names of their ids. */
+static enum fuse_status print_named(const struct listed *l, const struct shown *shown, struct fuse_error *err) {
+    struct fuse_comm *comm = l->exec->comm;
+    struct fuse_arena *arena = fuse_arena_open(NULL);
+    if (!arena)
+        fuse_comm_abort(comm, FUSE_EMEMORY); /* peers send names */
+    struct fuse_id_names names = {.arena = arena};
+    for (int i = 0; i < shown->n; i++)
+        for (int a = 0; a < l->value->rank; a++)
+            fuse_id_names_want(&names, l->op->table[a], shown->word[i][a]);
+    enum fuse_status status = fuse_id_names_find(&names, l->exec->request->symbols, comm, err);
+    if (status == FUSE_OK && comm->rank == 0 && l->exec->request->print)
+        print(l, shown, &names);
+    fuse_id_names_close(&names);
     fuse_arena_close(arena);
+    return status;
 }
 
 static enum fuse_status show(struct listed *l, struct fuse_error *err) {
@@ -173,9 +190,7 @@ static enum fuse_status show(struct listed *l, struct fuse_error *err) {
         take_shown(l, &shown);
     FUSE_TRY(
         comm->ops->reduce_int64(comm, FUSE_REDUCE_SUM, &shown.word[0][0], PRINT_TUPLES * (FUSE_MAX_AXES + 1), err));
-    if (comm->rank == 0 && l->exec->request->print)
-        print(l, &shown);
-    return FUSE_OK;
+    return print_named(l, &shown, err);
 }
 
 /* ---- the step ---- */
@@ -188,11 +203,15 @@ void fuse_exec_list(struct fuse_exec *exec, const struct fuse_step *step) {
     struct listed l = {
         .exec = exec, .op = op, .value = &ir->values.at[op->input[0].value], .relation = derived->derived};
     l.logic = exec->logic[ir->values.at[derived->input[0].value].op].rules;
-    if (!op->path && !exec->request->prints)
+    if (!op->path && !exec->request->prints && op->asks == 0)
         return;
     enum fuse_status status = fuse_agree(exec->comm, exec->status, &exec->error);
     if (status != FUSE_OK) {
         keep(exec, status, &exec->error);
+        return;
+    }
+    if (op->asks > 0) {
+        keep(exec, fuse_exec_why(exec, op, &err), &err);
         return;
     }
     status = bring_in_order(&l, &err);

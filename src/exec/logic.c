@@ -113,8 +113,8 @@ enum fuse_status fuse_logic_add(struct fuse_logic *logic, int relation, const st
 }
 
 void fuse_logic_close_relation(struct fuse_logic *logic, struct fuse_logic_relation *relation) {
-    struct fuse_run *run[] = {&relation->given, &relation->fresh, &relation->delta, &relation->collected,
-                              &relation->rows};
+    struct fuse_run *run[] = {&relation->given, &relation->kept,      &relation->fresh,
+                              &relation->delta, &relation->collected, &relation->rows};
     for (size_t k = 0; k < sizeof run / sizeof *run; k++)
         fuse_run_close(run[k], &logic->ledger);
     fuse_set_close(&relation->set, &logic->ledger);

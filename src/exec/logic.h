@@ -43,6 +43,9 @@ struct fuse_logic_request {
     bool is_naive;
     /* Take turns also where there is a faster way to the fixpoint (core/linear.h), which counts as one turn. */
     bool takes_turns;
+    /* Keep what fuse_logic_add gave to relations that rules derive, and rows of relations that have faster forms where rules of
+     * their own find tuples by some of their ids; keeps_rows: all rows. For proofs (exec/why.h). */
+    bool keeps_given, keeps_rows;
     /* Keep the turn in which each tuple appeared, counted over all strata. */
     bool keeps_stages;
     /* Told after each turn, on every rank alike; NULL: nobody is told. */

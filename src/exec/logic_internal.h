@@ -78,9 +78,11 @@ struct fuse_logic_version {
 struct fuse_logic_relation {
     const struct fuse_rule_relation *rule;
     struct fuse_rule_packing packing;
-    int values;                /* words of a value: 0 or 1 */
-    uint64_t home;             /* columns whose hash says which rank a tuple belongs to */
-    struct fuse_run given;     /* as added, on any rank */
+    int values;            /* words of a value: 0 or 1 */
+    uint64_t home;         /* columns whose hash says which rank a tuple belongs to */
+    struct fuse_run given; /* as added, on any rank */
+    struct fuse_run kept;  /* the same afterwards, where the request says so and rules derive the relation */
+    bool is_kept;
     struct fuse_set set;       /* while its stratum is evaluated */
     struct fuse_run fresh;     /* keys that this turn brought */
     struct fuse_run delta;     /* rows that the last turn brought */

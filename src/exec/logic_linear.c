@@ -226,7 +226,8 @@ enum fuse_status fuse_logic_take_linear(bool *done, struct fuse_logic *logic, co
     r->total = fuse_reach_count(reach);
     r->reach = reach;
     count_held(logic, r, fuse_reach_bytes(reach));
-    if (passing(&linear) != 0 || is_read_by_rules(logic, linear.relation)) {
+    const bool is_looked_into = logic->request.keeps_rows || (logic->request.keeps_given && given->base_is_a_step);
+    if (passing(&linear) != 0 || is_looked_into || is_read_by_rules(logic, linear.relation)) {
         expand(logic, reach, linear.relation, passing(&linear));
         fuse_logic_close_reach(logic, r);
         FUSE_TRY(fuse_logic_agree(logic, err));

@@ -45,6 +45,11 @@ static void bring_home(struct fuse_logic *logic, int relation,
     struct fuse_route route = fuse_logic_home_route(logic, relation, logic->scratch);
     fuse_flow_open_move(&flow, logic, logic->scratch, r->given.words, &route);
     fuse_flow_pass(&flow, r->given.block.at, r->given.n);
+    if (logic->request.keeps_given && r->rule->stratum >= 0 && !r->is_kept) {
+        r->kept = r->given;
+        r->given = (struct fuse_run){.words = r->kept.words};
+        r->is_kept = true;
+    }
     fuse_run_close(&r->given, &logic->ledger);
 }
 

@@ -111,6 +111,7 @@ struct fuse_op {
     int table
         [FUSE_MAX_AXES];    /* SINK: one more than the number of the symbols of an axis, 0: its positions are numbers */
     bool counts;            /* SINK without path: of its tuples only the number */
+    int asks;               /* SINK without path: nothing but the answer to this question, counted from 1; 0: none */
     bool ranking;           /* SINK: pairs (position, value) along the last axis, as topk ranks; F64 or I64 */
     enum fuse_dtype ranked; /* .. with values of this type */
     struct fuse_probe probe;        /* SOURCE */

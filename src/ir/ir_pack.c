@@ -176,6 +176,7 @@ static void pack_op(struct fuse_pack *pack, struct fuse_op *op, const struct fus
     for (int a = 0; a < op->indices; a++)
         FUSE_PACK(pack, op->table[a], 0, INT_MAX);
     fuse_pack_bool(pack, &op->counts);
+    FUSE_PACK(pack, op->asks, 0, MOST);
     fuse_pack_bool(pack, &op->ranking);
     FUSE_PACK(pack, op->ranked, 0, FUSE_DTYPES - 1);
     fuse_probe_pack(pack, &op->probe);

@@ -17,6 +17,8 @@ static void pack_relation(struct fuse_pack *pack, struct fuse_rule_relation *rel
     FUSE_PACK(pack, relation->stratum, -1, MOST);
     FUSE_PACK(pack, relation->asks, 0, MOST);
     fuse_pack_uint64(pack, &relation->asked_columns);
+    for (int c = 0; c < relation->columns; c++)
+        FUSE_PACK(pack, relation->table[c], 0, MOST);
 }
 
 static void pack_terms(struct fuse_pack *pack, struct fuse_rule_term **term, int columns) {

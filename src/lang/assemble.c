@@ -474,13 +474,27 @@ static void lower_counts(struct fuse_checker *c) {
         if (tensor->bad || tensor->value < 0)
             continue;
         open_tensor(&l, c, tensor);
-        fuse_emit_sink(&l, fuse_lower_counted(c, tensor->value), NULL, tensor->name, NULL)->counts = true;
+        fuse_emit_sink(&l, fuse_lower_counted(c, tensor), NULL, tensor->name, NULL)->counts = true;
+    }
+}
+
+static void lower_questions(struct fuse_checker *c) {
+    for (int k = 0; k < c->questions.n; k++) {
+        const struct fuse_question_asked *question = c->questions.at[k];
+        struct fuse_lowering l;
+        if (question->tensor < 0 || c->tensors.at[question->tensor]->bad || c->tensors.at[question->tensor]->value < 0)
+            continue;
+        const struct fuse_tensor *tensor = c->tensors.at[question->tensor];
+        open_tensor(&l, c, tensor);
+        fuse_emit_sink(&l, fuse_lower_counted(c, tensor), NULL, tensor->name, NULL)->asks = k + 1;
+        memcpy(c->settings.question[k].id, question->id, sizeof question->id);
     }
 }
 
 void fuse_lower(struct fuse_checker *c) {
     lower_tensors(c, true);
     lower_counts(c);
+    lower_questions(c);
     lower_outlets(c, c->settings.demand);
     /* What nothing needs does not run, but what is wrong with it is said: lower it and drop the result. */
     int values = c->ir->values.n, ops = c->ir->ops.n;

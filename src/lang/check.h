@@ -260,6 +260,17 @@ struct fuse_export {
     struct fuse_span span;
 };
 
+/* A fact that is asked about; why_not and the text are in the settings. */
+struct fuse_question_asked {
+    int tensor; /* -1: what is wrong with the question was said */
+    const char *name;
+    struct fuse_span span;
+    const struct fuse_index *index; /* [indices] its arguments */
+    int indices;
+    int string[FUSE_MAX_AXES]; /* of an argument that is a symbol: its number among those that get ids */
+    int64_t id[FUSE_MAX_AXES];
+};
+
 struct fuse_checker {
     struct fuse_arena *arena;
     struct fuse_ir *ir;
@@ -276,7 +287,8 @@ struct fuse_checker {
     FUSE_VEC(struct fuse_axis) axes;
     FUSE_VEC(struct fuse_equation *) equations;
     FUSE_VEC(struct fuse_export) exports;
-    FUSE_VEC(int) counts;       /* tensors that are counted */
+    FUSE_VEC(int) counts; /* tensors that are counted */
+    FUSE_VEC(struct fuse_question_asked *) questions;
     FUSE_VEC(int) block_parent; /* block 0 is the file */
     int calls;                  /* of fns */
     FUSE_VEC(struct fuse_domain) domains;
@@ -427,6 +439,12 @@ void fuse_choose_sums(struct fuse_checker *c);
 bool fuse_is_better_tuples(struct fuse_checker *c, const struct fuse_tensor *tensor);
 /* true for a sum that rules derive: cells that are no tuples are 0. */
 bool fuse_is_sum_of_tuples(const struct fuse_tensor *tensor);
+/* questions.c, in the order of the passes: names; which tensors are relations; ids, when domains have their extents. */
+void fuse_collect_questions(struct fuse_checker *c);
+void fuse_check_questions(struct fuse_checker *c);
+void fuse_check_arguments(struct fuse_checker *c);
+/* Whether an argument is a symbol of a table. */
+bool fuse_argument_has_symbol(struct fuse_checker *c, const struct fuse_question_asked *question, int a, int *table);
 /* true when the cells of the tensor are tuples, of files or derived. */
 bool fuse_is_sparse(const struct fuse_checker *c, int tensor);
 /* true when the value of the node is a truth. */

@@ -153,7 +153,10 @@ static void need(struct fuse_checker *c, int tensor) {
 
 void fuse_mark_needed(struct fuse_checker *c) {
     bool demand = c->settings.demand;
-    int outlets = c->exports.n + c->counts.n;
+    int outlets = c->exports.n + c->counts.n + c->questions.n;
+    for (int k = 0; k < c->questions.n; k++)
+        if (c->questions.at[k]->tensor >= 0)
+            need(c, c->questions.at[k]->tensor);
     for (int k = 0; k < c->counts.n; k++)
         need(c, c->counts.at[k]);
     for (int k = 0; k < c->exports.n; k++)

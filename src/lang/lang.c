@@ -96,6 +96,7 @@ bool fuse_check(struct fuse_ir *ir, struct fuse_arena *arena, const struct fuse_
     c.named = fuse_arena_array(arena, exprs, sizeof *c.named);
 
     fuse_collect_names(&c);
+    fuse_collect_questions(&c);
     fuse_note_departures(&c);
     fuse_spell_out_names(&c);
     for (int e = 0; e < c.equations.n; e++)
@@ -113,7 +114,9 @@ bool fuse_check(struct fuse_ir *ir, struct fuse_arena *arena, const struct fuse_
     fuse_check_recursion(&c);
     fuse_spread_bad(&c);
     fuse_choose_rules(&c);
+    fuse_check_questions(&c);
     fuse_solve_domains(&c);
+    fuse_check_arguments(&c);
     fuse_warn_of_broadcasts(&c);
     fuse_mark_needed(&c);
     fuse_lower(&c);

@@ -55,6 +55,8 @@ struct fuse_symbol_demand {
  * then the caller of fuse_check knows why. May be collective. */
 struct fuse_symbol_loader {
     bool (*load)(void *context, struct fuse_symbol_demand *demand);
+    /* After load: the symbol of a table that is spelt most like a text, NULL: none is near. May be collective. */
+    const char *(*nearest)(void *context, int table, const char *text);
     void *context;
 };
 
@@ -63,6 +65,12 @@ struct fuse_symbol_loader {
 struct fuse_adapter {
     const char *weight, *a, *b;
     double factor;
+};
+
+/* A fact that is asked about: a tensor with positions, Path("a", 3). What became of the arguments is in the sink that asks. */
+struct fuse_asked {
+    const struct fuse_expr *expr;
+    int64_t id[FUSE_MAX_AXES]; /* set */
 };
 
 /* What the command line and the policy say about a program. */
@@ -75,6 +83,8 @@ struct fuse_settings {
     bool has_precision;
     const char *const *count; /* names of tensors whose true cells are counted and the number printed */
     int counts;
+    struct fuse_asked *question; /* each becomes a sink that asks */
+    int questions;
     bool demand; /* queries are computed, sinks and exports of the program are not */
     /* Monte-Carlo projection: real sums over more points than this are estimated from so many; 0: all are exact. */
     int64_t samples, seed;

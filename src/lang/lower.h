@@ -135,7 +135,7 @@ enum fuse_coverage fuse_tensor_coverage(struct fuse_checker *c, const struct fus
 /* The tensors of a level that rules derive, those that are needed or the others, as one operation. */
 void fuse_lower_rules(struct fuse_checker *c, int level, bool needed);
 /* A relation, or a dense Boolean value, as one whose tuples can be counted. */
-int fuse_lower_counted(struct fuse_checker *c, int value);
+int fuse_lower_counted(struct fuse_checker *c, const struct fuse_tensor *tensor);
 /* A reference, or its support, in a rule's value or guard. */
 struct fuse_term *fuse_lower_rule_reference(struct fuse_lowering *l, const struct fuse_node *ref, bool support);
 

@@ -399,17 +399,26 @@ static void part_slices(struct fuse_arena *arena, struct fuse_index *index, int 
     }
 }
 
+/* A tensor with positions; NULL when it is something else, which is reported. */
+static struct fuse_expr *parse_reference(struct fuse_parser *p, const char *form) {
+    if (fuse_peek(p) != FUSE_TOKEN_NAME) {
+        fuse_expected(p, "the name of a tensor", form);
+        return NULL;
+    }
+    struct fuse_expr *expr = fuse_parse_primary(p);
+    if (expr && expr->kind != FUSE_EXPR_REF && !(expr->kind == FUSE_EXPR_APPLY && expr->apply.is_ref)) {
+        fuse_syntax_error(p, expr->span, form, "this is not a tensor with positions");
+        return NULL;
+    }
+    p->token.newline_before = false;
+    return expr;
+}
+
 static bool parse_query(struct fuse_parser *p, struct fuse_item *item) {
     static const char form[] = "a query is a tensor with positions, X[3,:], or its name";
-    if (fuse_peek(p) != FUSE_TOKEN_NAME)
-        return fuse_expected(p, "the name of a tensor", form);
-    struct fuse_expr *expr = fuse_parse_primary(p);
+    struct fuse_expr *expr = parse_reference(p, form);
     if (!expr)
         return false;
-    bool is_ref = expr->kind == FUSE_EXPR_REF || (expr->kind == FUSE_EXPR_APPLY && expr->apply.is_ref);
-    if (!is_ref)
-        return fuse_syntax_error(p, expr->span, form, "this is not a tensor with positions");
-    p->token.newline_before = false;
     if (p->token.kind != FUSE_TOKEN_FILE_END)
         return fuse_expected(p, "the end of the query", form);
     *item = (struct fuse_item){.kind = FUSE_ITEM_SINK, .span = expr->span, .query = true, .value = expr};
@@ -428,17 +437,32 @@ static bool parse_query(struct fuse_parser *p, struct fuse_item *item) {
     return true;
 }
 
+static void open_text(struct fuse_parser *p, struct fuse_arena *arena, const struct fuse_program_file *text) {
+    fuse_lexer_open(&p->lexer, arena, text->text, text->bytes);
+    fuse_lexer_next(&p->lexer, &p->token);
+    p->token.newline_before = false;
+}
+
 bool fuse_parse_query(struct fuse_ast *ast, struct fuse_arena *arena, const struct fuse_files *files, int file,
                       struct fuse_diagnostics *diagnostics) {
-    const struct fuse_program_file *text = &files->list.at[file];
     struct fuse_parser p = open_parser(ast, arena, file, diagnostics);
     struct fuse_item *item = FUSE_NEW(arena, struct fuse_item);
-    fuse_lexer_open(&p.lexer, arena, text->text, text->bytes);
-    fuse_lexer_next(&p.lexer, &p.token);
-    p.token.newline_before = false;
+    open_text(&p, arena, &files->list.at[file]);
     bool good = parse_query(&p, item);
     fuse_lexer_close(&p.lexer);
     if (good)
         append_items(ast, arena, &item, 1);
     return good && !p.failed;
+}
+
+const struct fuse_expr *fuse_parse_fact(struct fuse_ast *ast, struct fuse_arena *arena, const struct fuse_files *files,
+                                        int file, struct fuse_diagnostics *diagnostics) {
+    static const char form[] = "a fact is a relation with ids or symbols: Path(3, \"ann\")";
+    struct fuse_parser p = open_parser(ast, arena, file, diagnostics);
+    open_text(&p, arena, &files->list.at[file]);
+    const struct fuse_expr *expr = parse_reference(&p, form);
+    if (expr && p.token.kind != FUSE_TOKEN_FILE_END)
+        fuse_expected(&p, "the end of the fact", form);
+    fuse_lexer_close(&p.lexer);
+    return p.failed ? NULL : expr;
 }

@@ -17,6 +17,10 @@ bool fuse_parse(struct fuse_ast *ast, struct fuse_arena *arena, const struct fus
 bool fuse_parse_query(struct fuse_ast *ast, struct fuse_arena *arena, const struct fuse_files *files, int file,
                       struct fuse_diagnostics *diagnostics);
 
+/* Parses file `file`, which is a fact: a tensor with positions. NULL when it is something else, which is reported. */
+const struct fuse_expr *fuse_parse_fact(struct fuse_ast *ast, struct fuse_arena *arena, const struct fuse_files *files,
+                                        int file, struct fuse_diagnostics *diagnostics);
+
 /* An S-expression per item, one line each, nested bodies indented: stable, for --dump=ast and golden tests. */
 void fuse_ast_print(struct fuse_text *text, const struct fuse_ast *ast);
 

@@ -80,7 +80,8 @@ static bool is_derived(const struct fuse_checker *c, const struct fuse_tensor *t
                                              : !are_bound(c, eq, eq->left_set, &most))
             return false;
     }
-    return tensor->rank > 1 || most > 1;
+    /* Whoever asks about facts wants to see through all of them. */
+    return tensor->rank > 1 || most > 1 || c->questions.n > 0;
 }
 
 /* ---- sinks ---- */

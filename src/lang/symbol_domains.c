@@ -168,17 +168,23 @@ static void add_use(struct survey *s, const struct fuse_equation *eq) {
         fuse_vec_push(c->arena, &s->uses, use);
 }
 
-static void add_string(struct survey *s, int f) {
-    const struct fuse_fact *fact = &s->c->facts.at[f];
-    int table = table_of(s, fact);
+static int string_number(struct survey *s, int table, const char *text) {
     for (int k = 0; k < s->strings.n; k++)
-        if (s->strings.at[k].table == table && strcmp(s->strings.at[k].text, fact->position->symbol) == 0) {
-            s->string_of[f] = k;
-            return;
-        }
-    s->string_of[f] = s->strings.n;
-    fuse_vec_push(s->c->arena, &s->strings,
-                  ((struct fuse_symbol_string){.text = fact->position->symbol, .table = table}));
+        if (s->strings.at[k].table == table && strcmp(s->strings.at[k].text, text) == 0)
+            return k;
+    fuse_vec_push(s->c->arena, &s->strings, ((struct fuse_symbol_string){.text = text, .table = table}));
+    return s->strings.n - 1;
+}
+
+/* Arguments of questions come behind everything that the program says, so that ids do not depend on what is asked. */
+static void add_arguments(struct survey *s) {
+    for (int k = 0; k < s->c->questions.n; k++) {
+        struct fuse_question_asked *question = s->c->questions.at[k];
+        int table;
+        for (int a = 0; a < question->indices; a++)
+            if (fuse_argument_has_symbol(s->c, question, a, &table))
+                question->string[a] = string_number(s, table, question->index[a].symbol);
+    }
 }
 
 static void add_demand(struct survey *s) {
@@ -191,7 +197,8 @@ static void add_demand(struct survey *s) {
     }
     for (int f = 0; f < c->facts.n; f++)
         if (c->facts.at[f].kind == FUSE_FACT_SYMBOL && is_live(c, &c->facts.at[f]))
-            add_string(s, f);
+            s->string_of[f] = string_number(s, table_of(s, &c->facts.at[f]), c->facts.at[f].position->symbol);
+    add_arguments(s);
     s->demand = (struct fuse_symbol_demand){.list = s->lists.at,
                                             .lists = s->lists.n,
                                             .use = s->uses.at,
@@ -249,6 +256,18 @@ static void take_facts(struct survey *s) {
     }
 }
 
+static void take_arguments(struct survey *s) {
+    for (int k = 0; k < s->c->questions.n; k++) {
+        struct fuse_question_asked *question = s->c->questions.at[k];
+        int table;
+        for (int a = 0; a < question->indices; a++)
+            if (fuse_argument_has_symbol(s->c, question, a, &table)) {
+                const struct fuse_symbol_string *string = &s->strings.at[question->string[a]];
+                question->id[a] = string->is_outside ? INT64_MAX : string->id;
+            }
+    }
+}
+
 /* Nothing is to be said of what depends on symbols that are not there. */
 static void give_up(struct survey *s) {
     for (int f = 0; f < s->c->facts.n; f++)
@@ -277,4 +296,5 @@ void fuse_name_domains(struct fuse_checker *c) {
     }
     take_uses(&s);
     take_facts(&s);
+    take_arguments(&s);
 }

@@ -1,0 +1,150 @@
+/* What the files of proofs share. All of it is the same on every rank but for the rows that a rank holds. */
+#ifndef FUSE_EXEC_WHY_INTERNAL_H
+#define FUSE_EXEC_WHY_INTERNAL_H
+
+#include "exec/logic_internal.h"
+#include "exec/why.h"
+
+/* Rows of a relation on this rank, found by the ids of some columns. */
+struct fuse_why_index {
+    struct fuse_why_index *next;
+    uint64_t columns; /* bits */
+    bool of_given;    /* of the tuples that came from outside, not of all */
+    struct fuse_rule_packing packing;
+    struct fuse_index index; /* to numbers of rows */
+};
+
+/* A relation of some rules of the plan. */
+struct fuse_why_relation {
+    const struct fuse_rule_relation *rule;
+    struct fuse_logic_relation *at_work;
+    int canonical;       /* the relation, of the rules that derive it or read it first, that has its facts; itself */
+    int input;           /* value that its tuples come from, -1: none */
+    const char *sources; /* files and tensors that its given tuples are from, NULL: none */
+    int64_t total;       /* tuples on all ranks */
+    int64_t given;       /* of relations that rules derive: tuples that came from outside, on all ranks */
+    struct fuse_why_index *index;
+};
+
+struct fuse_why_rule {
+    const struct fuse_rules *rules;
+    const struct fuse_rule *rule;
+    int first_relation; /* that of number 0 of its rules */
+    int positives;
+    int order[FUSE_RULE_ATOMS]; /* positive atoms as they are joined when the head is known */
+    int width;                  /* words of a binding: fact, variables, values of atoms */
+};
+
+struct fuse_why_fact {
+    int relation;  /* canonical */
+    int ids;       /* where they begin in id */
+    int height;    /* -1: not known */
+    int instance;  /* the first of its list, -1 */
+    int chosen;    /* instance of the proof, -1 */
+    int next;      /* of those with the same hash, -1 */
+    bool is_given; /* by a source */
+    bool is_shown; /* in the proof */
+    int64_t value; /* the word, of relations that have values */
+};
+
+/* A rule whose head is a fact, and whose atoms are facts. */
+struct fuse_why_instance {
+    int rule, fact, next;   /* next: of the same fact */
+    int premises, bindings; /* where they begin: facts of positive atoms in their order, ids of variables */
+};
+
+struct fuse_why {
+    struct fuse_exec *exec;
+    struct fuse_comm *comm;
+    struct fuse_arena *arena;   /* of the whole */
+    struct fuse_arena *scratch; /* between a mark and a rewind */
+    struct fuse_ledger ledger;
+    int relations, rules;
+    struct fuse_why_relation *relation;
+    struct fuse_why_rule *rule;
+    FUSE_VEC(struct fuse_why_fact) facts;
+    FUSE_VEC(int64_t) id;
+    FUSE_VEC(struct fuse_why_instance) instances;
+    FUSE_VEC(int) premise;
+    FUSE_VEC(int64_t) binding;
+    int *head; /* hash table of facts */
+    int heads;
+    enum fuse_status status; /* sticky, of this rank */
+    struct fuse_error error;
+};
+
+/* A binding is a row of 64-bit words: a number, ids of variables, values of atoms. */
+static inline int fuse_why_variable(int v) {
+    return 1 + v;
+}
+static inline int fuse_why_value(const struct fuse_rule *rule, int atom) {
+    return 1 + rule->variables + atom;
+}
+static inline const struct fuse_why_relation *fuse_why_of_atom(const struct fuse_why *why,
+                                                               const struct fuse_why_rule *rule, int atom) {
+    return &why->relation[rule->first_relation + rule->rule->atom[atom].relation];
+}
+
+/* ---- why_rows.c ---- */
+
+void fuse_why_fail(struct fuse_why *why, enum fuse_status status, const struct fuse_error *err);
+/* false: the relation is finished as rows of bits, which are not looked into. */
+static inline bool fuse_why_has_rows(const struct fuse_why_relation *relation) {
+    return relation->at_work->reach == NULL;
+}
+/* Local. Tuples of this rank with these ids in some columns; stops when visit says false. of_given: see fuse_why_index. */
+void fuse_why_find(struct fuse_why *why, int relation, uint64_t columns, bool of_given, const int64_t *id,
+                   bool (*visit)(void *context, const uint64_t *row), void *context);
+/* Collective. Every rank gets all rows of all ranks, in the order of ranks. */
+void fuse_why_gather(struct fuse_why *why, struct fuse_run *rows);
+/* Collective. Bindings with every match of a positive atom; `bound`: variables that have ids. */
+void fuse_why_extend(struct fuse_why *why, const struct fuse_why_rule *rule, int atom, uint64_t bound,
+                     const struct fuse_run *bindings, struct fuse_run *out);
+/* Collective. found[i]: whether the atom, of whose variables some have ids, has a fact for binding i. */
+void fuse_why_has(struct fuse_why *why, const struct fuse_why_rule *rule, int atom, uint64_t bound,
+                  const struct fuse_run *bindings, int64_t *found);
+/* Collective. Of a fact: whether it was given, and, where the relation has rows, whether it is there, and its value. */
+struct fuse_why_lookup {
+    bool is_given, is_there;
+    int64_t value;
+};
+void fuse_why_look(struct fuse_why *why, int relation, const struct fuse_run *ids, struct fuse_why_lookup *out);
+/* Local. Of a guard or a value, for a binding. */
+union fuse_scalar_value fuse_why_evaluate(const struct fuse_why *why, const struct fuse_why_rule *rule,
+                                          const struct fuse_scalar *scalar, const uint64_t *binding);
+/* Appends the binding of a head's variables to the fact, unless they do not fit. */
+bool fuse_why_unify(struct fuse_why *why, const struct fuse_why_rule *rule, const int64_t *id, uint64_t number,
+                    struct fuse_run *bindings);
+uint64_t fuse_why_head_variables(const struct fuse_why *why, const struct fuse_why_rule *rule);
+/* Bindings with each id of the free variables that have none yet. */
+void fuse_why_enumerate(struct fuse_why *why, const struct fuse_why_rule *rule, uint64_t bound,
+                        struct fuse_run *bindings);
+
+/* ---- why_search.c ---- */
+
+/* The number of a fact, which is new or not. */
+int fuse_why_fact(struct fuse_why *why, int relation, const int64_t *id);
+/* Collective. Finds a proof of minimal height: chosen instances from the fact down. *found false: there is none. */
+enum fuse_status fuse_why_prove(bool *found, struct fuse_why *why, int fact, struct fuse_error *err) FUSE_CHECKED;
+
+/* ---- why_not.c ---- */
+
+/* The best rule for a fact that does not hold: the one with the most atoms that have facts, in the order of the program. */
+struct fuse_why_lack {
+    int rule;       /* -1: no rule's left side fits */
+    int holds;      /* atoms that have facts, from the first on */
+    int atom;       /* that has none, or the negated one that has; -1: the guard is false */
+    uint64_t bound; /* variables with ids */
+    uint64_t *binding;
+};
+enum fuse_status fuse_why_find_lack(struct fuse_why_lack *out, struct fuse_why *why, int relation, const int64_t *id,
+                                    struct fuse_error *err) FUSE_CHECKED;
+
+/* ---- why_text.c: collective, for names; printed by rank 0 ---- */
+
+enum fuse_status fuse_why_print_proof(struct fuse_why *why, const struct fuse_question *question, int fact,
+                                      struct fuse_error *err) FUSE_CHECKED;
+enum fuse_status fuse_why_print_lack(struct fuse_why *why, const struct fuse_question *question, int relation,
+                                     const struct fuse_why_lack *lack, struct fuse_error *err) FUSE_CHECKED;
+
+#endif

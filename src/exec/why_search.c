@@ -1,0 +1,338 @@
+/* The search for a proof of minimal height: backwards from the fact, a wave of facts at a time, all rules that have them as heads;
+ * after some waves heights are counted forwards from the sources. When d waves were looked at, all proofs of height d have been seen,
+ * so that a proof which is no higher is minimal, and nothing beyond it was looked at. */
+#include "exec/why_internal.h"
+
+#include <stdlib.h>
+
+#define MOST ((int64_t)1 << 23) /* facts, instances and bindings of a wave */
+
+/* ---- facts ---- */
+
+static int columns_of(const struct fuse_why *why, int relation) {
+    return why->relation[relation].rule->columns;
+}
+
+static int *slot_of(const struct fuse_why *why, int relation, const int64_t *id) {
+    uint64_t hash = fuse_mix((uint64_t)relation + 1, 0x9e3779b97f4a7c15u);
+    for (int c = 0; c < columns_of(why, relation); c++)
+        hash = fuse_mix(hash ^ (uint64_t)id[c] ^ 0x9e3779b97f4a7c15u, 0xd6e8feb86659fd93u);
+    return &why->head[hash & (uint64_t)(why->heads - 1)];
+}
+
+static void grow_table(struct fuse_why *why) {
+    const int heads = why->heads ? 4 * why->heads : 1024;
+    why->head = FUSE_NEW_ARRAY(why->arena, int, heads);
+    why->heads = heads;
+    for (int k = 0; k < heads; k++)
+        why->head[k] = -1;
+    for (int f = 0; f < why->facts.n; f++) {
+        int *slot = slot_of(why, why->facts.at[f].relation, &why->id.at[why->facts.at[f].ids]);
+        why->facts.at[f].next = *slot;
+        *slot = f;
+    }
+}
+
+int fuse_why_fact(struct fuse_why *why, int relation, const int64_t *id) {
+    const int columns = columns_of(why, relation);
+    if (why->facts.n >= why->heads)
+        grow_table(why);
+    int *slot = slot_of(why, relation, id);
+    for (int f = *slot; f >= 0; f = why->facts.at[f].next)
+        if (why->facts.at[f].relation == relation &&
+            memcmp(&why->id.at[why->facts.at[f].ids], id, (size_t)columns * sizeof *id) == 0)
+            return f;
+    const struct fuse_why_fact fact = {
+        .relation = relation, .ids = why->id.n, .height = -1, .instance = -1, .chosen = -1, .next = *slot};
+    for (int c = 0; c < columns; c++)
+        fuse_vec_push(why->arena, &why->id, id[c]);
+    fuse_vec_push(why->arena, &why->facts, fact);
+    return *slot = why->facts.n - 1;
+}
+
+/* ---- instances ---- */
+
+/* The fact of a positive atom; what the atom read of it goes along. */
+static int premise_of(struct fuse_why *why, const struct fuse_why_rule *rule, int a, const uint64_t *binding) {
+    const struct fuse_why_relation *relation = fuse_why_of_atom(why, rule, a);
+    const struct fuse_rule_term *term = rule->rule->atom[a].term;
+    int64_t id[FUSE_MAX_AXES];
+    for (int c = 0; c < relation->rule->columns; c++)
+        id[c] = term[c].offset + (term[c].variable >= 0 ? (int64_t)binding[fuse_why_variable(term[c].variable)] : 0);
+    const int fact = fuse_why_fact(why, relation->canonical, id);
+    if (relation->at_work->values)
+        why->facts.at[fact].value = (int64_t)binding[fuse_why_value(rule->rule, a)];
+    return fact;
+}
+
+static void add_instance(struct fuse_why *why, int number, const uint64_t *binding) {
+    const struct fuse_why_rule *rule = &why->rule[number];
+    struct fuse_why_instance instance = {
+        .rule = number, .fact = (int)binding[0], .premises = why->premise.n, .bindings = why->binding.n};
+    for (int a = 0; a < rule->rule->atoms; a++)
+        if (!rule->rule->atom[a].is_negated) {
+            const int fact = premise_of(why, rule, a, binding);
+            fuse_vec_push(why->arena, &why->premise, fact);
+        }
+    for (int v = 0; v < rule->rule->variables; v++)
+        fuse_vec_push(why->arena, &why->binding, (int64_t)binding[fuse_why_variable(v)]);
+    instance.next = why->facts.at[instance.fact].instance;
+    why->facts.at[instance.fact].instance = why->instances.n;
+    fuse_vec_push(why->arena, &why->instances, instance);
+}
+
+/* Whether the rule derives the value that the fact has. */
+static bool gives_value(const struct fuse_why *why, const struct fuse_why_rule *rule, const uint64_t *binding) {
+    if (!rule->rule->value)
+        return true;
+    const union fuse_scalar_value got = fuse_why_evaluate(why, rule, rule->rule->value, binding);
+    union fuse_scalar_value has = {.integer = why->facts.at[(int)binding[0]].value};
+    const enum fuse_dtype dtype = rule->rule->value->node[rule->rule->value->n - 1].dtype;
+    return dtype == FUSE_I64 ? got.integer == has.integer : got.real == has.real;
+}
+
+static void keep_fitting(struct fuse_why *why, const struct fuse_why_rule *rule, struct fuse_run *bindings) {
+    int64_t kept = 0;
+    for (int64_t i = 0; i < bindings->n; i++) {
+        uint64_t *binding = fuse_run_row(bindings, i);
+        if ((rule->rule->guard && !fuse_why_evaluate(why, rule, rule->rule->guard, binding).integer) ||
+            !gives_value(why, rule, binding))
+            continue;
+        memmove(fuse_run_row(bindings, kept++), binding, (size_t)rule->width * 8);
+    }
+    bindings->n = kept;
+}
+
+static void drop_negated(struct fuse_why *why, const struct fuse_why_rule *rule, int a, struct fuse_run *bindings) {
+    struct fuse_arena_mark mark = fuse_arena_mark(why->scratch);
+    int64_t *found = FUSE_NEW_ARRAY(why->scratch, int64_t, bindings->n), kept = 0;
+    uint64_t bound = fuse_rule_bound_variables(rule->rules, rule->rule);
+    for (int v = 0; v < rule->rule->variables; v++)
+        bound |= rule->rule->variable[v].is_free ? (uint64_t)1 << v : 0;
+    fuse_why_has(why, rule, a, bound, bindings, found);
+    for (int64_t i = 0; i < bindings->n; i++)
+        if (!found[i])
+            memmove(fuse_run_row(bindings, kept++), fuse_run_row(bindings, i), (size_t)rule->width * 8);
+    bindings->n = kept;
+    fuse_arena_rewind(why->scratch, mark);
+}
+
+static bool is_all_bound(const struct fuse_why *why, const struct fuse_why_rule *rule, int a, uint64_t bound) {
+    (void)why;
+    return !(fuse_rule_atom_variables(rule->rules, &rule->rule->atom[a]) & ~bound);
+}
+
+static bool is_too_much(struct fuse_why *why, int64_t more) {
+    struct fuse_error err = {0};
+    if ((int64_t)why->facts.n + why->instances.n + more <= MOST)
+        return false;
+    fuse_fail(&err, FUSE_EFAILED, "the proof is too far away: more than %lld facts and rules were looked at",
+              (long long)MOST);
+    fuse_hint(&err, "ask for a fact that is nearer to the sources, or about a part of the relation");
+    err.rank = -1;
+    fuse_why_fail(why, FUSE_EFAILED, &err);
+    return true;
+}
+
+/* All instances of a rule whose heads are facts [first, end). */
+static void apply(struct fuse_why *why, int number, int first, int end) {
+    const struct fuse_why_rule *rule = &why->rule[number];
+    const int head = rule->first_relation + rule->rule->head;
+    struct fuse_run bindings = {.words = rule->width};
+    uint64_t bound = fuse_why_head_variables(why, rule);
+    for (int f = first; f < end; f++)
+        if (why->facts.at[f].relation == head && !why->facts.at[f].is_given)
+            (void)fuse_why_unify(why, rule, &why->id.at[why->facts.at[f].ids], (uint64_t)f, &bindings);
+    for (int k = 0; k < rule->positives && bindings.n > 0; k++) {
+        const int a = rule->order[k];
+        struct fuse_run longer = {.words = rule->width};
+        if (!fuse_why_has_rows(fuse_why_of_atom(why, rule, a)) && is_all_bound(why, rule, a, bound))
+            continue; /* whether it holds is found out in its turn */
+        fuse_why_extend(why, rule, a, bound, &bindings, &longer);
+        bound |= fuse_rule_atom_variables(rule->rules, &rule->rule->atom[a]);
+        fuse_run_close(&bindings, &why->ledger);
+        bindings = longer;
+        if (is_too_much(why, bindings.n))
+            bindings.n = 0;
+    }
+    if (bindings.n > 0)
+        fuse_why_enumerate(why, rule, bound, &bindings);
+    keep_fitting(why, rule, &bindings);
+    for (int a = 0; a < rule->rule->atoms && bindings.n > 0; a++)
+        if (rule->rule->atom[a].is_negated)
+            drop_negated(why, rule, a, &bindings);
+    for (int64_t i = 0; i < bindings.n; i++)
+        add_instance(why, number, fuse_run_row(&bindings, i));
+    fuse_run_close(&bindings, &why->ledger);
+}
+
+/* ---- which facts are leaves ---- */
+
+/* Sums and products are results of all their contributions together, which are no proof. */
+static bool is_aggregate(const struct fuse_rule_relation *rule) {
+    return rule->stratum >= 0 && rule->dtype != FUSE_BOOL && rule->combine != FUSE_REDUCE_MIN &&
+           rule->combine != FUSE_REDUCE_MAX;
+}
+
+static void look_up(struct fuse_why *why, int relation, int first, int end) {
+    const int columns = columns_of(why, relation);
+    struct fuse_run ids = {.words = columns + 1};
+    struct fuse_arena_mark mark = fuse_arena_mark(why->scratch);
+    struct fuse_why_lookup *seen = FUSE_NEW_ARRAY(why->scratch, struct fuse_why_lookup, end - first);
+    if (!fuse_run_reserve(&ids, &why->ledger, end - first))
+        fuse_comm_abort(why->comm, FUSE_EMEMORY);
+    for (int f = first; f < end; f++)
+        if (why->facts.at[f].relation == relation)
+            memcpy(fuse_run_row(&ids, ids.n++), &why->id.at[why->facts.at[f].ids], (size_t)columns * sizeof(int64_t));
+    fuse_why_look(why, relation, &ids, seen);
+    for (int f = first, k = 0; f < end; f++)
+        if (why->facts.at[f].relation == relation)
+            why->facts.at[f].is_given = seen[k++].is_given;
+    fuse_arena_rewind(why->scratch, mark);
+    fuse_run_close(&ids, &why->ledger);
+}
+
+static void mark_leaves(struct fuse_why *why, int first, int end) {
+    struct fuse_arena_mark mark = fuse_arena_mark(why->scratch);
+    bool *asked = FUSE_NEW_ARRAY(why->scratch, bool, why->relations);
+    for (int f = first; f < end; f++) {
+        struct fuse_why_fact *fact = &why->facts.at[f];
+        const struct fuse_why_relation *relation = &why->relation[fact->relation];
+        if (relation->rule->stratum < 0 || is_aggregate(relation->rule))
+            fact->is_given = true;
+        else if (relation->given > 0)
+            asked[fact->relation] = true;
+    }
+    for (int r = 0; r < why->relations; r++)
+        if (asked[r])
+            look_up(why, r, first, end);
+    fuse_arena_rewind(why->scratch, mark);
+}
+
+/* ---- heights ---- */
+
+struct users {
+    int *first; /* [facts + 1] in instance */
+    int *instance;
+};
+
+static struct users list_users(struct fuse_why *why) {
+    struct users users = {FUSE_NEW_ARRAY(why->scratch, int, why->facts.n + 2),
+                          FUSE_NEW_ARRAY(why->scratch, int, why->premise.n + 1)};
+    for (int p = 0; p < why->premise.n; p++)
+        users.first[why->premise.at[p] + 2]++;
+    for (int f = 0; f < why->facts.n; f++)
+        users.first[f + 2] += users.first[f + 1];
+    for (int i = 0; i < why->instances.n; i++) {
+        const struct fuse_why_instance *instance = &why->instances.at[i];
+        for (int k = 0; k < why->rule[instance->rule].positives; k++)
+            users.instance[users.first[why->premise.at[instance->premises + k] + 1]++] = i;
+    }
+    return users;
+}
+
+/* Facts in the order of their heights: each has the height at which the first of its instances is complete. */
+static void count_heights(struct fuse_why *why) {
+    struct fuse_arena_mark mark = fuse_arena_mark(why->scratch);
+    const struct users users = list_users(why);
+    int *missing = FUSE_NEW_ARRAY(why->scratch, int, why->instances.n + 1);
+    int *queue = FUSE_NEW_ARRAY(why->scratch, int, why->facts.n + 1), n = 0;
+    for (int f = 0; f < why->facts.n; f++) {
+        why->facts.at[f].height = why->facts.at[f].is_given ? 0 : -1;
+        if (why->facts.at[f].is_given)
+            queue[n++] = f;
+    }
+    for (int i = 0; i < why->instances.n; i++) {
+        struct fuse_why_fact *fact = &why->facts.at[why->instances.at[i].fact];
+        missing[i] = why->rule[why->instances.at[i].rule].positives;
+        if (missing[i] == 0 && fact->height < 0) {
+            fact->height = 1;
+            queue[n++] = why->instances.at[i].fact;
+        }
+    }
+    for (int q = 0; q < n; q++)
+        for (int u = users.first[queue[q]]; u < users.first[queue[q] + 1]; u++) {
+            const int i = users.instance[u];
+            struct fuse_why_fact *fact = &why->facts.at[why->instances.at[i].fact];
+            if (--missing[i] > 0 || fact->height >= 0)
+                continue;
+            fact->height = why->facts.at[queue[q]].height + 1;
+            queue[n++] = why->instances.at[i].fact;
+        }
+    fuse_arena_rewind(why->scratch, mark);
+}
+
+/* ---- the proof ---- */
+
+/* Whether instance a comes before b: by rule, then by ids of variables. */
+static bool is_before(const struct fuse_why *why, int a, int b) {
+    const struct fuse_why_instance *x = &why->instances.at[a], *y = &why->instances.at[b];
+    if (x->rule != y->rule)
+        return x->rule < y->rule;
+    for (int v = 0; v < why->rule[x->rule].rule->variables; v++)
+        if (why->binding.at[x->bindings + v] != why->binding.at[y->bindings + v])
+            return why->binding.at[x->bindings + v] < why->binding.at[y->bindings + v];
+    return false;
+}
+
+static bool is_below(const struct fuse_why *why, const struct fuse_why_instance *instance, int height) {
+    for (int k = 0; k < why->rule[instance->rule].positives; k++) {
+        const int below = why->facts.at[why->premise.at[instance->premises + k]].height;
+        if (below < 0 || below >= height)
+            return false;
+    }
+    return true;
+}
+
+static void choose(struct fuse_why *why, int goal) {
+    FUSE_VEC(int) open = {0};
+    fuse_vec_push(why->arena, &open, goal);
+    for (int k = 0; k < open.n; k++) {
+        struct fuse_why_fact *fact = &why->facts.at[open.at[k]];
+        if (fact->is_shown)
+            continue;
+        fact->is_shown = true;
+        if (fact->height == 0)
+            continue;
+        for (int i = fact->instance; i >= 0; i = why->instances.at[i].next)
+            if (is_below(why, &why->instances.at[i], fact->height) &&
+                (fact->chosen < 0 || is_before(why, i, fact->chosen)))
+                fact->chosen = i;
+        const struct fuse_why_instance *chosen = &why->instances.at[fact->chosen];
+        for (int p = 0; p < why->rule[chosen->rule].positives; p++)
+            fuse_vec_push(why->arena, &open, why->premise.at[chosen->premises + p]);
+    }
+}
+
+enum fuse_status fuse_why_prove(bool *found, struct fuse_why *why, int goal, struct fuse_error *err) {
+    int first = goal, waves = 0, next_count = 1;
+    mark_leaves(why, goal, why->facts.n);
+    *found = false;
+    for (;;) {
+        const int end = why->facts.n;
+        int64_t failed = 0;
+        for (int k = 0; k < why->rules; k++)
+            apply(why, k, first, end);
+        mark_leaves(why, end, why->facts.n);
+        failed = why->status != FUSE_OK;
+        FUSE_TRY(why->comm->ops->reduce_int64(why->comm, FUSE_REDUCE_MAX, &failed, 1, err));
+        if (failed) {
+            *err = why->error;
+            return fuse_agree(why->comm, why->status, err);
+        }
+        waves++;
+        const bool is_last = why->facts.n == end;
+        if (waves >= next_count || is_last) {
+            count_heights(why);
+            next_count = waves + 1 + waves / 8;
+            const int height = why->facts.at[goal].height;
+            *found = height >= 0 && (height <= waves || is_last);
+            if (*found || is_last)
+                break;
+        }
+        first = end;
+    }
+    if (*found)
+        choose(why, goal);
+    return FUSE_OK;
+}
