@@ -185,10 +185,11 @@ def check_random(binary, counts, seed, n):
         for program in programs:
             height = least_heights(program)
             derived = [(name, fact) for name, fact in height if name not in program.given]
-            assert {f for f in derived} == {(name, f) for name in program.sinks for f in program.facts[name]}
+            heads = [name for name in program.facts if name not in program.given]
+            assert set(derived) == {(name, f) for name in heads for f in program.facts[name]}
             derived.sort(key=lambda f: (-height[f], rng.random()))
             asked += [("--why", program, height, f) for f in derived[:2] + rng.sample(derived, min(1, len(derived)))]
-            for name in program.sinks:
+            for name in heads:
                 columns = [sorted(set(column)) for column in zip(*program.facts[name])]  # ids that there are
                 fact = tuple(rng.choice(column) for column in columns)
                 if columns and fact not in program.facts[name]:
