@@ -39,7 +39,7 @@ struct fuse_rule_relation {
     /* One more than another relation, which gets tuples only where this one has their ids in these columns (core/demand.h). */
     int asks;
     uint64_t asked_columns;
-    int table[FUSE_MAX_AXES];      /* one more than the number of the symbols of a column, 0: its ids are numbers */
+    int table[FUSE_MAX_AXES]; /* one more than the number of the symbols of a column, 0: its ids are numbers */
 };
 
 /* A column of an atom or a head: a variable moved by an offset, or a constant. A term whose id falls outside its column's
