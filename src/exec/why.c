@@ -135,6 +135,8 @@ static enum fuse_status survey(struct fuse_why *why, int *first, struct fuse_err
     for (int o = 0; o < ir->ops.n; o++)
         if (why->exec->logic[o].rules)
             add_rules(why, o, first);
+    for (int r = 0; r < why->relations; r++)
+        why->relation[r].square = fuse_why_find_square(why, r);
     return FUSE_OK;
 }
 

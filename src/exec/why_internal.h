@@ -23,6 +23,7 @@ struct fuse_why_relation {
     const char *sources; /* files and tensors that its given tuples are from, NULL: none */
     int64_t total;       /* tuples on all ranks */
     int64_t given;       /* of relations that rules derive: tuples that came from outside, on all ranks */
+    int square;          /* R(x, z) = R(x, y) R(y, z), whose facts are cut out of paths (why_path.c); -1 */
     struct fuse_why_index *index;
 };
 
@@ -42,6 +43,7 @@ struct fuse_why_fact {
     int instance;  /* the first of its list, -1 */
     int chosen;    /* instance of the proof, -1 */
     int next;      /* of those with the same hash, -1 */
+    bool is_asked; /* of a relation with a square: it is to be proved, and not only a part of a path */
     bool is_given; /* by a source */
     bool is_shown; /* in the proof */
     int64_t value; /* the word, of relations that have values */
@@ -65,6 +67,7 @@ struct fuse_why {
     FUSE_VEC(struct fuse_why_fact) facts;
     FUSE_VEC(int64_t) id;
     FUSE_VEC(struct fuse_why_instance) instances;
+    FUSE_VEC(int) paths; /* facts that are asked */
     FUSE_VEC(int) premise;
     FUSE_VEC(int64_t) binding;
     int *head; /* hash table of facts */
@@ -126,6 +129,16 @@ void fuse_why_enumerate(struct fuse_why *why, const struct fuse_why_rule *rule, 
 int fuse_why_fact(struct fuse_why *why, int relation, const int64_t *id);
 /* Collective. Finds a proof of minimal height: chosen instances from the fact down. *found false: there is none. */
 enum fuse_status fuse_why_prove(bool *found, struct fuse_why *why, int fact, struct fuse_error *err) FUSE_CHECKED;
+
+/* Collective. Bindings that some variables of a rule have, of which its head's facts are the numbers: those that pass all of it. */
+void fuse_why_join(struct fuse_why *why, int rule, uint64_t bound, struct fuse_run *bindings);
+
+/* ---- why_path.c ---- */
+
+/* The rule that is a square, where the relation's other rules derive it from sources alone; -1: there is none. */
+int fuse_why_find_square(const struct fuse_why *why, int relation);
+/* Collective. Instances of the square for a fact, and for all parts of a path that it is cut into; none without a path. */
+void fuse_why_cut_path(struct fuse_why *why, int square, int fact);
 
 /* ---- why_not.c ---- */
 

@@ -50,6 +50,16 @@ int fuse_why_fact(struct fuse_why *why, int relation, const int64_t *id) {
     return *slot = why->facts.n - 1;
 }
 
+/* A fact that is to be proved. */
+static int ask_fact(struct fuse_why *why, int relation, const int64_t *id) {
+    const int fact = fuse_why_fact(why, relation, id);
+    if (why->relation[relation].square >= 0 && !why->facts.at[fact].is_asked) {
+        why->facts.at[fact].is_asked = true;
+        fuse_vec_push(why->arena, &why->paths, fact);
+    }
+    return fact;
+}
+
 /* ---- instances ---- */
 
 /* The fact of a positive atom; what the atom read of it goes along. */
@@ -59,7 +69,7 @@ static int premise_of(struct fuse_why *why, const struct fuse_why_rule *rule, in
     int64_t id[FUSE_MAX_AXES];
     for (int c = 0; c < relation->rule->columns; c++)
         id[c] = term[c].offset + (term[c].variable >= 0 ? (int64_t)binding[fuse_why_variable(term[c].variable)] : 0);
-    const int fact = fuse_why_fact(why, relation->canonical, id);
+    const int fact = ask_fact(why, relation->canonical, id);
     if (relation->at_work->values)
         why->facts.at[fact].value = (int64_t)binding[fuse_why_value(rule->rule, a)];
     return fact;
@@ -117,8 +127,7 @@ static void drop_negated(struct fuse_why *why, const struct fuse_why_rule *rule,
     fuse_arena_rewind(why->scratch, mark);
 }
 
-static bool is_all_bound(const struct fuse_why *why, const struct fuse_why_rule *rule, int a, uint64_t bound) {
-    (void)why;
+static bool is_all_bound(const struct fuse_why_rule *rule, int a, uint64_t bound) {
     return !(fuse_rule_atom_variables(rule->rules, &rule->rule->atom[a]) & ~bound);
 }
 
@@ -134,33 +143,37 @@ static bool is_too_much(struct fuse_why *why, int64_t more) {
     return true;
 }
 
+void fuse_why_join(struct fuse_why *why, int number, uint64_t bound, struct fuse_run *bindings) {
+    const struct fuse_why_rule *rule = &why->rule[number];
+    for (int k = 0; k < rule->positives && bindings->n > 0; k++) {
+        const int a = rule->order[k];
+        struct fuse_run longer = {.words = rule->width};
+        if (!fuse_why_has_rows(fuse_why_of_atom(why, rule, a)) && is_all_bound(rule, a, bound))
+            continue; /* whether it holds is found out in its turn */
+        fuse_why_extend(why, rule, a, bound, bindings, &longer);
+        bound |= fuse_rule_atom_variables(rule->rules, &rule->rule->atom[a]);
+        fuse_run_close(bindings, &why->ledger);
+        *bindings = longer;
+        if (is_too_much(why, bindings->n))
+            bindings->n = 0;
+    }
+    if (bindings->n > 0)
+        fuse_why_enumerate(why, rule, bound, bindings);
+    keep_fitting(why, rule, bindings);
+    for (int a = 0; a < rule->rule->atoms && bindings->n > 0; a++)
+        if (rule->rule->atom[a].is_negated)
+            drop_negated(why, rule, a, bindings);
+}
+
 /* All instances of a rule whose heads are facts [first, end). */
 static void apply(struct fuse_why *why, int number, int first, int end) {
     const struct fuse_why_rule *rule = &why->rule[number];
     const int head = rule->first_relation + rule->rule->head;
     struct fuse_run bindings = {.words = rule->width};
-    uint64_t bound = fuse_why_head_variables(why, rule);
     for (int f = first; f < end; f++)
         if (why->facts.at[f].relation == head && !why->facts.at[f].is_given)
             (void)fuse_why_unify(why, rule, &why->id.at[why->facts.at[f].ids], (uint64_t)f, &bindings);
-    for (int k = 0; k < rule->positives && bindings.n > 0; k++) {
-        const int a = rule->order[k];
-        struct fuse_run longer = {.words = rule->width};
-        if (!fuse_why_has_rows(fuse_why_of_atom(why, rule, a)) && is_all_bound(why, rule, a, bound))
-            continue; /* whether it holds is found out in its turn */
-        fuse_why_extend(why, rule, a, bound, &bindings, &longer);
-        bound |= fuse_rule_atom_variables(rule->rules, &rule->rule->atom[a]);
-        fuse_run_close(&bindings, &why->ledger);
-        bindings = longer;
-        if (is_too_much(why, bindings.n))
-            bindings.n = 0;
-    }
-    if (bindings.n > 0)
-        fuse_why_enumerate(why, rule, bound, &bindings);
-    keep_fitting(why, rule, &bindings);
-    for (int a = 0; a < rule->rule->atoms && bindings.n > 0; a++)
-        if (rule->rule->atom[a].is_negated)
-            drop_negated(why, rule, a, &bindings);
+    fuse_why_join(why, number, fuse_why_head_variables(why, rule), &bindings);
     for (int64_t i = 0; i < bindings.n; i++)
         add_instance(why, number, fuse_run_row(&bindings, i));
     fuse_run_close(&bindings, &why->ledger);
@@ -305,14 +318,19 @@ static void choose(struct fuse_why *why, int goal) {
 }
 
 enum fuse_status fuse_why_prove(bool *found, struct fuse_why *why, int goal, struct fuse_error *err) {
-    int first = goal, waves = 0, next_count = 1;
+    int first = goal, waves = 0, next_count = 1, paths = 0;
+    (void)ask_fact(why, why->facts.at[goal].relation, &why->id.at[why->facts.at[goal].ids]);
     mark_leaves(why, goal, why->facts.n);
     *found = false;
     for (;;) {
         const int end = why->facts.n;
         int64_t failed = 0;
         for (int k = 0; k < why->rules; k++)
-            apply(why, k, first, end);
+            if (why->relation[why->rule[k].first_relation + why->rule[k].rule->head].square != k)
+                apply(why, k, first, end);
+        for (; paths < why->paths.n; paths++)
+            fuse_why_cut_path(why, why->relation[why->facts.at[why->paths.at[paths]].relation].square,
+                              why->paths.at[paths]);
         mark_leaves(why, end, why->facts.n);
         failed = why->status != FUSE_OK;
         FUSE_TRY(why->comm->ops->reduce_int64(why->comm, FUSE_REDUCE_MAX, &failed, 1, err));

@@ -30,11 +30,17 @@ OPTIONS = {
     "digits": [[], ["--scale", "--rows", "5000"]],
     "debian_deps": [["--index", "/var/lib/dpkg/status"]],
     "shortest_paths": [[]],
+    "same_generation": [["--depth", "7"]],
+    "points_to": [["--functions", "300"]],
+    "graph_kinds": [[]],
 }
 # Integers, which rounding does not reach.
 SAME_EVERYWHERE = {"digits": ["output/predictions.npy", "scale-output/predictions.npy"],
                    "shortest_paths": ["output/distance.tsv", "output/hops.tsv", "output/widest.tsv"],
-                   "debian_deps": ["output/circle.tsv", "output/height.tsv", "output/unneeded.tsv"]}
+                   "debian_deps": ["output/circle.tsv", "output/height.tsv", "output/unneeded.tsv"],
+                   "same_generation": ["output/kin.tsv"],
+                   "points_to": ["output/points.tsv", "output/lost.tsv", "output/shared.tsv"],
+                   "graph_kinds": ["output/rmat/circle.tsv", "output/random/level.tsv", "output/grid/level.tsv"]}
 OUTPUTS = {"attention": "output/out.npy", "transformer_block": "output/out.npy", "digits": "output/predictions.npy"}
 HEAVY = re.compile(r"--size large|--scale(?! --rows)")
 

@@ -274,6 +274,36 @@ def check_closures(binary, ranks, rng, seen):
             assert result.status == 1 and "the fact holds" in result.err, (form, result.tail())
 
 
+def check_square(binary, ranks, rng, seen):
+    """A long path that is cut in two again and again; beside it one that comes into it, for a choice, and facts from two sides."""
+    n = 300 if ranks <= 3 else 60
+    edges = [(i, i + 1) for i in range(n)] + [(n + 1, 5), (n + 1, 6), (7, n + 2), (n + 2, 9), (n, 0)]
+    with tempfile.TemporaryDirectory() as folder:
+        logic.write(folder, "e.tsv", logic.lines(edges))
+        logic.write(folder, "p.fuse", """E(x,y) = "e.tsv"
+R(x,y) = E(x,y)
+R(x,z) = R(y,z) R(x,y)
+Both(x,y) = R(x,y) R(y,x)
+"both.tsv" = Both(x,y)
+""")
+        asked = [f"R(0,{n})", "R(3,3)", f"R({n + 1},{n + 2})", f"Both(2,{n - 2})"]
+        result = ask(binary, ranks, folder, [("--why", fact) for fact in asked], ["--why-format", "json"])
+        assert result.status == 0, (ranks, result.tail())
+        answers = [json.loads(line) for line in result.out.splitlines()]
+        height = lambda d: 1 + (d - 1).bit_length()  # noqa: E731
+        assert [a["height"] for a in answers] == [height(n), height(n + 1), height(3), 1 + height(n - 4)], [a["height"] for a in answers]
+        for answer in answers:
+            for fact in answer["facts"]:
+                below = [answer["facts"][p]["arguments"] for p in fact["premises"]] if fact["height"] else []
+                if fact["height"] == 0:
+                    assert tuple(fact["arguments"]) in edges, fact
+                elif fact["rule"]["line"] == 3:
+                    assert [below[1][0], below[0][1]] == fact["arguments"] and below[1][1] == below[0][0], (fact, below)
+                elif fact["rule"]["line"] == 2:
+                    assert below == [fact["arguments"]], fact
+        assert seen.setdefault(n, result.out) == result.out, ranks
+
+
 def check_values(binary, ranks, rng, seen):
     """Distances and widths: each step has the value that its rule gives to those below."""
     weights = {(rng.randrange(60), rng.randrange(60)): rng.randrange(1, 30) / 4 for _ in range(220)}
@@ -468,7 +498,7 @@ def main():
     binary = os.path.abspath(arguments.binary)
     counts = [int(n) for n in arguments.ranks.split(",")]
     seen = {}
-    for check in (check_family, check_printed, check_closures, check_values, check_depth):
+    for check in (check_family, check_printed, check_closures, check_square, check_values, check_depth):
         for ranks in counts:
             check(binary, ranks, random.Random(f"{check.__name__} {arguments.seed}"), seen)
     asked = steps = 0
