@@ -15,7 +15,7 @@ static bool is_square(const struct fuse_rule *rule) {
         return false;
     for (int a = 0; a < 2; a++) {
         const struct fuse_rule_term *left = rule->atom[a].term, *right = rule->atom[1 - a].term;
-        if (rule->atom[a].relation != rule->head || rule->atom[a].is_negated)
+        if (rule->atom[0].relation != rule->head || rule->atom[1].relation != rule->head || rule->atom[a].is_negated)
             return false;
         if (is_plain(&head[0]) && is_plain(&head[1]) && is_plain(&left[0]) && is_plain(&left[1]) &&
             is_plain(&right[0]) && is_plain(&right[1]) && head[0].variable == left[0].variable &&
