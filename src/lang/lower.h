@@ -136,6 +136,9 @@ enum fuse_coverage fuse_tensor_coverage(struct fuse_checker *c, const struct fus
 void fuse_lower_rules(struct fuse_checker *c, int level, bool needed);
 /* A relation, or a dense Boolean value, as one whose tuples can be counted. */
 int fuse_lower_counted(struct fuse_checker *c, const struct fuse_tensor *tensor);
+/* questions.c: what names the ids of a relation have is seen at its tensor, or where an equation puts its own indices. */
+void fuse_name_column(struct fuse_checker *c, struct fuse_rule_relation *relation, int column, int domain);
+void fuse_name_columns(struct fuse_checker *c, struct fuse_rule_relation *relation, const struct fuse_tensor *tensor);
 /* A reference, or its support, in a rule's value or guard. */
 struct fuse_term *fuse_lower_rule_reference(struct fuse_lowering *l, const struct fuse_node *ref, bool support);
 

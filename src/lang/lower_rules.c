@@ -57,13 +57,6 @@ static void add_input(struct logic *logic, int value, int relation) {
     fuse_vec_push(logic->c->arena, &logic->feed, relation);
 }
 
-/* What names the ids of a relation have is seen at its tensor, or where an equation puts its own indices. */
-static void name_column(struct logic *logic, int relation, int column, int domain) {
-    int *table = &logic->relation.at[relation].table[column];
-    if (*table == 0)
-        *table = 1 + fuse_domain_of(logic->c, domain)->table;
-}
-
 /* The relation of the cells of a dense value: the true ones, or all with their numbers. */
 static int sparsify(struct logic *logic, int dense) {
     struct fuse_checker *c = logic->c;
@@ -160,7 +153,6 @@ static int add_atom(struct draft *d, const struct fuse_use *use, bool negated, u
         own[k] = -1;
     for (int a = 0; a < rank; a++) {
         const struct fuse_access_axis *at = &use->access.at[a];
-        int64_t extent = c->ir->values.at[use->value].extent[a];
         atom.term[a] = (struct fuse_rule_term){.variable = -1, .offset = at->offset};
         if (at->index < 0)
             continue;
@@ -168,7 +160,7 @@ static int add_atom(struct draft *d, const struct fuse_use *use, bool negated, u
             fuse_complain(c, d->l->here, "a slice with a step cannot be a part of a rule");
             fail(d->l);
         }
-        name_column(d->logic, atom.relation, a, d->l->eq->index[at->index].domain);
+        fuse_name_column(c, &d->logic->relation.at[atom.relation], a, d->l->eq->index[at->index].domain);
         if (local & FUSE_BIT(at->index)) {
             if (own[at->index] < 0)
                 own[at->index] = new_variable(d, at->index);
@@ -179,7 +171,7 @@ static int add_atom(struct draft *d, const struct fuse_use *use, bool negated, u
         int v = atom.term[a].variable = variable_of(d, at->index);
         if (!negated && v < FUSE_RULE_VARIABLES) {
             d->bound |= FUSE_BIT(v);
-            keep_inside(d, at, extent);
+            keep_inside(d, at, c->ir->values.at[use->value].extent[a]);
         }
     }
     fuse_vec_push(c->arena, &d->atom, atom);
@@ -336,14 +328,13 @@ static void add_negated_part(struct draft *d, const struct fuse_literal *literal
                                           .stratum = -1};
     struct fuse_use use = {.value = -1};
     for (int k = 0; k < FUSE_MAX_INDICES; k++)
-        if (node->axes & FUSE_BIT(k))
+        if (node->axes & FUSE_BIT(k)) {
+            fuse_name_column(logic->c, &relation, relation.columns, d->l->eq->index[k].domain);
             relation.extent[relation.columns++] = d->l->extent[k];
+        }
     fuse_vec_push(logic->c->arena, &logic->relation, relation);
     fuse_vec_push(logic->c->arena, &logic->value, -1);
     int number = logic->relation.n - 1;
-    for (int k = 0, column = 0; k < FUSE_MAX_INDICES; k++)
-        if (node->axes & FUSE_BIT(k))
-            name_column(logic, number, column++, d->l->eq->index[k].domain);
     part.clause = NULL;
     add_rules(logic, &part, number, part_terms, &node->axes, node, NULL, FUSE_BOOL);
     d->l->failed |= part.failed;
@@ -710,8 +701,7 @@ static int add_head(struct logic *logic, struct fuse_tensor *tensor) {
                                   : tensor->assign == FUSE_ASSIGN_PROD ? FUSE_REDUCE_PROD
                                                                        : FUSE_REDUCE_SUM);
     logic->relation.at[head].mean = tensor->assign == FUSE_ASSIGN_AVG && !tensor->boolean;
-    for (int a = 0; a < tensor->rank; a++)
-        name_column(logic, head, a, tensor->domain[a]);
+    fuse_name_columns(c, &logic->relation.at[head], tensor);
     return head;
 }
 
@@ -754,12 +744,10 @@ static void emit(struct logic *logic, const int *member, const int *head, int me
 
 int fuse_lower_counted(struct fuse_checker *c, const struct fuse_tensor *tensor) {
     struct logic logic = {.c = c};
-    const int value = tensor->value;
-    if (fuse_is_relation(c->ir, value) && fuse_is_derived(c->ir, value))
-        return value;
-    int relation = relation_of(&logic, value);
-    for (int a = 0; a < tensor->rank; a++)
-        name_column(&logic, relation, a, tensor->domain[a]);
+    if (fuse_is_relation(c->ir, tensor->value) && fuse_is_derived(c->ir, tensor->value))
+        return tensor->value;
+    int relation = relation_of(&logic, tensor->value);
+    fuse_name_columns(c, &logic.relation.at[relation], tensor);
     const struct fuse_value v = c->ir->values.at[logic.value.at[relation]];
     struct fuse_rules *rules = FUSE_NEW(c->arena, struct fuse_rules);
     *rules = (struct fuse_rules){.relations = 1, .relation = logic.relation.at};

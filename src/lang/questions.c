@@ -135,3 +135,13 @@ void fuse_check_arguments(struct fuse_checker *c) {
                 check_id(c, question, a);
     }
 }
+
+void fuse_name_column(struct fuse_checker *c, struct fuse_rule_relation *relation, int column, int domain) {
+    if (relation->table[column] == 0)
+        relation->table[column] = 1 + fuse_domain_of(c, domain)->table;
+}
+
+void fuse_name_columns(struct fuse_checker *c, struct fuse_rule_relation *relation, const struct fuse_tensor *tensor) {
+    for (int a = 0; a < tensor->rank; a++)
+        fuse_name_column(c, relation, a, tensor->domain[a]);
+}
