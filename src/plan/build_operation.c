@@ -1,6 +1,7 @@
 /* One operation: its operands brought, in panels if there is need; its kernel; its result finished. */
 #include "plan/build_internal.h"
 #include "plan/cost.h"
+#include "plan/ordered.h"
 
 #define PANEL_MIN 512                  /* contracted positions a panel keeps when memory allows */
 #define PANEL_BYTES ((int64_t)8 << 20) /* gathered bytes of a panel that are worth having at once */
@@ -28,8 +29,7 @@ static bool is_projected(const struct fuse_plan *plan, const struct fuse_op *op,
 }
 
 static int64_t local_extent(const struct fuse_plan *plan, int number, int index) {
-    int64_t parts = fuse_layout_parts(&plan->partition[number], &plan->mesh, index);
-    return (plan->ir->ops.at[number]->extent[index] + parts - 1) / parts;
+    return fuse_index_largest(plan, number, &plan->partition[number], index);
 }
 
 /* Bytes of buffers that are alive at this position, or would be without an operation's own. */
@@ -69,6 +69,8 @@ static int64_t choose_panels(const struct build *b, int number, const struct gat
             continue; /* tuples do not come in panels */
         if (op->kind == FUSE_OP_ATTENTION && is_projected(plan, op, i))
             continue; /* nor do rows of scores */
+        if (fuse_index_is_ordered(plan, number, i))
+            continue;
         for (int k = 0; k < op->inputs; k++)
             if (gather[k].needed && fuse_build_reads_index(&op->input[k], i))
                 shrinks = fuse_sat_add(shrinks, gather[k].bytes);
@@ -170,7 +172,7 @@ static int64_t count_slices(const struct fuse_plan *plan, int number, int64_t tu
 static bool all_need(const struct fuse_plan *plan, const struct fuse_holding *need) {
     const struct fuse_op *op = plan->ir->ops.at[need->op];
     for (int i = 0; i < op->indices; i++)
-        if (fuse_layout_parts(&need->layout, &plan->mesh, i) > op->extent[i])
+        if (!fuse_index_has_no_empty_part(plan, need->op, &need->layout, i))
             return false;
     return true;
 }
@@ -187,7 +189,8 @@ static bool need_the_same(const struct fuse_plan *plan, const struct fuse_holdin
                i->divide == j->divide && i->modulo == j->modulo;
         if (!same || i->index < 0)
             continue;
-        same = p->extent[i->index] == q->extent[j->index];
+        same = p->extent[i->index] == q->extent[j->index] && !fuse_index_is_ordered(plan, x->op, i->index) &&
+               !fuse_index_is_ordered(plan, y->op, j->index);
         for (int d = 0; d < plan->mesh.dims && same; d++)
             same = (x->layout.axis[d] == i->index) == (y->layout.axis[d] == j->index) &&
                    (x->layout.axis[d] != i->index || x->layout.level[d] == y->layout.level[d]);
@@ -393,8 +396,10 @@ void fuse_build_finish(struct build *b, int number, int to) {
     const struct fuse_layout *reduced = &b->choice[number].reduced, *final = &plan->layout[op->out];
     struct fuse_layout now = b->choice[number].natural;
     for (int level = 0; level < plan->mesh.dims; level++)
-        for (int d = 0; d < plan->mesh.dims; d++) {
-            /* Outer levels first, so that each step splits what the one before has left. */
+        for (int i = 0; i < plan->mesh.dims; i++) {
+            /* Outer levels first, so that each step splits what the one before has left. A sum's tree is joined from its
+             * leaves on, inner dimensions first, and `reduced` was made likewise. */
+            int d = fuse_sum_is_ordered(plan, number) ? plan->mesh.dims - 1 - i : i;
             if (now.axis[d] != FUSE_PARTIAL || reduced->level[d] > level)
                 continue;
             struct fuse_step reduce = fuse_build_new_step(b, FUSE_STEP_REDUCE, FUSE_PHASE_RUN, number);

@@ -9,6 +9,7 @@
  * more without them. */
 #include "plan/chain.h"
 
+#include "plan/ordered.h"
 #include "plan/stream.h"
 
 #include <string.h>
@@ -188,6 +189,8 @@ static bool join(struct growth *g, int number, int index) {
     /* What a chain makes is split along its slabs; a layout that somebody wants may not be. A recursion is a loop already. */
     if (g->plan->chain[number] >= 0 || g->plan->recursion[number] >= 0 || op->extent[index] != g->extent ||
         (op->out >= 0 && g->plan->ir->values.at[op->out].pin > 0))
+        return false;
+    if (fuse_index_is_ordered(g->plan, number, index))
         return false;
     for (int k = 0; k < op->inputs; k++) {
         int v = op->input[k].value;

@@ -1,6 +1,7 @@
 #include "plan/cost.h"
 
 #include "plan/memo.h"
+#include "plan/ordered.h"
 
 #include <string.h>
 
@@ -40,6 +41,16 @@ static struct interval layout_interval(const struct fuse_plan *plan, const struc
         part = part * mesh->dim[d] + coordinate[d];
     }
     return block_interval(extent, parts, part);
+}
+
+/* The same of an index of an operation under a partition. */
+static struct interval index_interval(const struct fuse_plan *plan, int op, const struct fuse_layout *partition,
+                                      int index, const int *coordinate) {
+    struct interval x;
+    if (plan->request.chunk == 0)
+        return layout_interval(plan, partition, index, plan->ir->ops.at[op]->extent[index], coordinate);
+    fuse_index_part(&x.lo, &x.hi, plan, op, partition, index, coordinate);
+    return x;
 }
 
 /* What an input of an operation is read at along one axis when its index runs over `range`. */
@@ -92,7 +103,7 @@ static bool holding_intervals(struct interval out[FUSE_MAX_AXES], const struct f
                                      where->turn);
         for (int i = 0; i < op->indices; i++) {
             range[i] = holding->loop >= 0 ? (struct interval){cut.lo[i], cut.hi[i]}
-                                          : layout_interval(plan, &holding->layout, i, op->extent[i], coordinate);
+                                          : index_interval(plan, holding->op, &holding->layout, i, coordinate);
             if (length(range[i]) == 0)
                 return false;
         }
@@ -304,6 +315,17 @@ static struct axis_table tabulate(const struct fuse_plan *plan, const struct fus
     return table;
 }
 
+/* The same parts as nodes of a sum's tree. */
+static void tabulate_nodes(struct axis_table *table, const struct fuse_plan *plan, const struct fuse_holding *need,
+                           int index) {
+    for (int64_t part = 0; part < table->parts; part++) {
+        int coordinate[FUSE_MESH_MAX] = {0};
+        for (int i = 0; i < table->dims; i++)
+            coordinate[table->dim[i]] = (int)(part / table->weight[i] % plan->mesh.dim[table->dim[i]]);
+        table->at[part] = index_interval(plan, need->op, &need->layout, index, coordinate);
+    }
+}
+
 static struct interval look_up(const struct axis_table *table, const int *coordinate) {
     int64_t part = 0;
     for (int i = 0; i < table->dims; i++)
@@ -323,6 +345,8 @@ static void tabulate_holding(struct axis_table *table, const struct fuse_plan *p
         const struct fuse_op *op = plan->ir->ops.at[holding->op];
         const struct fuse_access_axis *at = &op->input[holding->input].access.at[a];
         table[a] = tabulate(plan, &holding->layout, at->index, at->index < 0 ? 1 : op->extent[at->index]);
+        if (at->index >= 0 && fuse_index_is_ordered(plan, holding->op, at->index))
+            tabulate_nodes(&table[a], plan, holding, at->index);
         if (at->index < 0) { /* one position, however the replicated dimensions lie */
             table[a].dims = 0;
             table[a].parts = 1;
@@ -337,7 +361,7 @@ static void tabulate_holding(struct axis_table *table, const struct fuse_plan *p
 static bool all_take_part(const struct fuse_plan *plan, const struct fuse_holding *need) {
     const struct fuse_op *op = need->kind == FUSE_HOLDING_NEED ? plan->ir->ops.at[need->op] : NULL;
     for (int i = 0; op && i < op->indices; i++)
-        if (fuse_layout_parts(&need->layout, &plan->mesh, i) > op->extent[i])
+        if (!fuse_index_has_no_empty_part(plan, need->op, &need->layout, i))
             return false;
     return true;
 }
@@ -427,7 +451,7 @@ static struct received receive_anew(const struct fuse_plan *plan, const struct f
 /* A number for all exchanges that differ in layouts only. */
 static int exchange_class(const struct fuse_plan *plan, const struct fuse_step *step) {
     const struct fuse_value *value = &plan->ir->values.at[step->have.value];
-    int64_t word[8 * FUSE_MAX_AXES] = {(int64_t)step->kind,
+    int64_t word[9 * FUSE_MAX_AXES] = {(int64_t)step->kind,
                                        step->dim,
                                        (int64_t)step->have.kind,
                                        (int64_t)step->need.kind,
@@ -442,6 +466,7 @@ static int exchange_class(const struct fuse_plan *plan, const struct fuse_step *
         word[n++] = op->indices;
         for (int i = 0; i < op->indices; i++)
             word[n++] = op->extent[i];
+        n = fuse_ordered_words(word, n, plan, step->need.op);
         for (int a = 0; a < access->rank; a++) {
             const int64_t map[] = {access->at[a].index, access->at[a].stride, access->at[a].offset,
                                    access->at[a].divide, access->at[a].modulo};
@@ -658,13 +683,13 @@ struct fuse_traffic fuse_cost_gather(const struct fuse_plan *plan, int op, int i
 }
 
 /* true when some combination of the mesh coordinates that matter to this axis reads outside the rank's own block. */
-static bool axis_leaves_block(const struct fuse_plan *plan, const struct fuse_op *op, const struct fuse_access_axis *at,
-                              int axis, int64_t extent, const struct fuse_layout *partition,
-                              const struct fuse_layout *have) {
+static bool axis_leaves_block(const struct fuse_plan *plan, int number, const struct fuse_access_axis *at, int axis,
+                              int64_t extent, const struct fuse_layout *partition, const struct fuse_layout *have) {
+    const struct fuse_op *op = plan->ir->ops.at[number];
     const struct fuse_mesh *mesh = &plan->mesh;
     int dims[FUSE_MESH_MAX], n = 0, coordinate[FUSE_MESH_MAX] = {0};
     bool same = at->index >= 0 && at->stride == 1 && at->offset == 0 && !fuse_access_is_paired(at) &&
-                op->extent[at->index] == extent;
+                op->extent[at->index] == extent && !fuse_index_is_ordered(plan, number, at->index);
     for (int d = 0; d < mesh->dims; d++) {
         bool held = have->axis[d] == axis, read = at->index >= 0 && partition->axis[d] == at->index;
         if (held || read)
@@ -676,7 +701,7 @@ static bool axis_leaves_block(const struct fuse_plan *plan, const struct fuse_op
     for (;;) {
         struct interval range = {0, 1}, own = layout_interval(plan, have, axis, extent, coordinate);
         if (at->index >= 0)
-            range = layout_interval(plan, partition, at->index, op->extent[at->index], coordinate);
+            range = index_interval(plan, number, partition, at->index, coordinate);
         struct interval read = read_interval(at, range);
         if (length(range) > 0 && (read.lo < own.lo || read.hi > own.hi))
             return true;
@@ -693,7 +718,7 @@ bool fuse_cost_needs_gather(const struct fuse_plan *plan, int op_number, int inp
     const struct fuse_op *op = plan->ir->ops.at[op_number];
     const struct fuse_value *value = &plan->ir->values.at[op->input[input].value];
     for (int a = 0; a < value->rank; a++)
-        if (axis_leaves_block(plan, op, &op->input[input].access.at[a], a, value->extent[a], partition, have))
+        if (axis_leaves_block(plan, op_number, &op->input[input].access.at[a], a, value->extent[a], partition, have))
             return true;
     return false;
 }

@@ -1,15 +1,14 @@
 #include "plan/cost.h"
+#include "plan/ordered.h"
 
 #define ATTENTION_WORK 3 /* a score less the largest, its exponential, the sum */
 #define GUESSED_PER_ID 8
+#define ORDERED_PERCENT 150 /* of the time of a product, when its sums are in a fixed order */
 
-static int64_t iteration_elems(const struct fuse_plan *plan, const struct fuse_op *op,
-                               const struct fuse_layout *partition) {
+static int64_t iteration_elems(const struct fuse_plan *plan, int number, const struct fuse_layout *partition) {
     int64_t n = 1;
-    for (int i = 0; i < op->indices; i++) {
-        int64_t parts = fuse_layout_parts(partition, &plan->mesh, i);
-        n = fuse_sat_mul(n, (op->extent[i] + parts - 1) / parts);
-    }
+    for (int i = 0; i < plan->ir->ops.at[number]->indices; i++)
+        n = fuse_sat_mul(n, fuse_index_largest(plan, number, partition, i));
     return n;
 }
 
@@ -103,7 +102,7 @@ static int64_t attention_scores(const struct fuse_plan *plan, const struct fuse_
 
 int64_t fuse_cost_flops(const struct fuse_plan *plan, int number, const struct fuse_layout *partition) {
     const struct fuse_op *op = plan->ir->ops.at[number];
-    int64_t n = op->kind == FUSE_OP_JOIN ? join_elems(plan, op, partition) : iteration_elems(plan, op, partition);
+    int64_t n = op->kind == FUSE_OP_JOIN ? join_elems(plan, op, partition) : iteration_elems(plan, number, partition);
     if (op->kind == FUSE_OP_EINSUM)
         return fuse_sat_mul(n, op->inputs);
     if (op->kind == FUSE_OP_MAP || op->kind == FUSE_OP_JOIN)
@@ -123,6 +122,8 @@ int64_t fuse_cost_compute_ps(const struct fuse_plan *plan, int number, const str
     int64_t per_kflop = dtype == FUSE_F64   ? m->f64_ps_per_kflop
                         : dtype == FUSE_I64 ? m->i64_ps_per_kflop
                                             : m->f32_ps_per_kflop;
+    if (fuse_sum_is_ordered(plan, number))
+        per_kflop = fuse_sat_mul(per_kflop, ORDERED_PERCENT) / 100;
     if (op->kind == FUSE_OP_EINSUM)
         return fuse_sat_mul(flops, per_kflop) / 1024;
     if (op->kind == FUSE_OP_JOIN)
@@ -133,7 +134,7 @@ int64_t fuse_cost_compute_ps(const struct fuse_plan *plan, int number, const str
                             of_kilo(fuse_sat_mul(scores, work_of(op) + ATTENTION_WORK), m->map_ps_per_kflop));
     }
     /* A map is bound by memory or, with long bodies, by some eight operations per element and tile pass. */
-    int64_t elems = iteration_elems(plan, op, partition);
+    int64_t elems = iteration_elems(plan, number, partition);
     int64_t bytes = fuse_sat_mul(elems, 4 * (int64_t)(op->inputs + (op->reduce == FUSE_REDUCE_NONE)));
     return fuse_sat_add(fuse_sat_mul(bytes, m->map_ps_per_kib) / 1024, of_kilo(flops, m->map_ps_per_kflop));
 }

@@ -1,4 +1,4 @@
-#include "plan/plan.h"
+#include "plan/ordered.h"
 
 /* The part of [lo, hi) that belongs to a turn of a loop. */
 static void cut(int64_t *lo, int64_t *hi, int64_t turns, int64_t turn) {
@@ -38,6 +38,12 @@ struct fuse_box fuse_iteration_box(const struct fuse_plan *plan, int op_number, 
                                    int loop, int index, int rank, int64_t turn) {
     const struct fuse_op *op = plan->ir->ops.at[op_number];
     struct fuse_box box = fuse_layout_block(partition, &plan->mesh, op->indices, op->extent, rank);
+    if (plan->request.chunk > 0 && rank < plan->mesh.used) {
+        int coordinate[FUSE_MESH_MAX];
+        fuse_mesh_coordinates(coordinate, &plan->mesh, rank);
+        for (int i = 0; i < op->indices; i++)
+            fuse_index_part(&box.lo[i], &box.hi[i], plan, op_number, partition, i, coordinate);
+    }
     if (loop >= 0 && rank < plan->mesh.used) {
         const struct fuse_region *region = &plan->regions.at[loop];
         cut(&box.lo[index], &box.hi[index], region->turns,
@@ -149,7 +155,7 @@ int64_t fuse_holding_max_elems(const struct fuse_plan *plan, const struct fuse_h
         const struct fuse_use *use = &op->input[holding->input];
         struct fuse_box iteration = {.rank = op->indices};
         for (int i = 0; i < op->indices; i++) {
-            iteration.hi[i] = largest_part(op->extent[i], fuse_layout_parts(&holding->layout, &plan->mesh, i));
+            iteration.hi[i] = fuse_index_largest(plan, holding->op, &holding->layout, i);
             if (holding->loop >= 0 && holding->cut == i)
                 iteration.hi[i] = largest_part(iteration.hi[i], plan->regions.at[holding->loop].turns);
         }

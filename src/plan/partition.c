@@ -1,4 +1,5 @@
 /* Partitions of iteration spaces, and the layouts that follow from them. */
+#include "plan/ordered.h"
 #include "plan/search.h"
 
 #define EXHAUSTIVE_LIMIT 256 /* 8 ranks (2 2 2) with up to 5 indices, 16 with 3, 32 with 2 */
@@ -52,15 +53,16 @@ static int split_indices(int index[FUSE_MAX_AXES], const struct fuse_plan *plan,
     return n;
 }
 
-static bool fits(const struct fuse_plan *plan, const struct fuse_op *op, const struct fuse_layout *layout) {
-    for (int i = 0; i < op->indices; i++)
-        if (fuse_layout_parts(layout, &plan->mesh, i) > op->extent[i])
+static bool fits(const struct fuse_plan *plan, int number, const struct fuse_layout *layout) {
+    for (int i = 0; i < plan->ir->ops.at[number]->indices; i++)
+        if (fuse_layout_parts(layout, &plan->mesh, i) > fuse_index_units(plan, number, i))
             return false;
     return true;
 }
 
 struct dealing {
     const struct fuse_plan *plan;
+    int number; /* of the operation */
     const struct fuse_op *op;
     struct fuse_layout base; /* has the first `taken` dimensions */
     int taken, limit, count;
@@ -93,7 +95,7 @@ static void compositions(struct dealing *x, const int *order, int *run, int k, i
         int64_t parts = 1;
         for (int j = 0; j < taken; j++)
             parts *= x->plan->mesh.dim[d + j];
-        if (parts > x->op->extent[order[k]])
+        if (parts > fuse_index_units(x->plan, x->number, order[k]))
             continue;
         run[k] = taken;
         compositions(x, order, run, k + 1, n, left - taken);
@@ -140,7 +142,7 @@ static void add_grids(struct dealing *x, const int *order, int n, struct fuse_la
     for (k = is_new_prime ? 0 : k; k < n; k++) {
         struct fuse_layout longer = layout;
         fuse_layout_split(&longer, &x->plan->mesh, d, order[k]);
-        if (fuse_layout_parts(&longer, &x->plan->mesh, order[k]) <= x->op->extent[order[k]])
+        if (fuse_layout_parts(&longer, &x->plan->mesh, order[k]) <= fuse_index_units(x->plan, x->number, order[k]))
             add_grids(x, order, n, longer, d + 1, k);
     }
 }
@@ -173,7 +175,7 @@ int fuse_plan_partitions(struct fuse_layout *out, int limit, const struct fuse_p
             for (int d = taken; d < plan->mesh.dims; d++, rest /= n + 1)
                 if (rest % (n + 1) > 0)
                     fuse_layout_split(&layout, &plan->mesh, d, index[rest % (n + 1) - 1]);
-            if (fits(plan, op, &layout))
+            if (fits(plan, number, &layout))
                 out[count++] = layout;
         }
         return count;
@@ -183,8 +185,14 @@ int fuse_plan_partitions(struct fuse_layout *out, int limit, const struct fuse_p
     int order[FUSE_MAX_AXES];
     for (int k = 0; k < n; k++)
         order[k] = index[k];
-    struct dealing deal = {
-        .plan = plan, .op = op, .base = base, .taken = taken, .out = out, .limit = limit, .count = count};
+    struct dealing deal = {.plan = plan,
+                           .number = number,
+                           .op = op,
+                           .base = base,
+                           .taken = taken,
+                           .out = out,
+                           .limit = limit,
+                           .count = count};
     orders(&deal, order, 0, n);
     if (plan->mesh.dim[taken] != plan->mesh.dim[plan->mesh.dims - 1])
         add_grids(&deal, order, n, base, taken, 0);
@@ -196,7 +204,7 @@ int fuse_plan_partitions(struct fuse_layout *out, int limit, const struct fuse_p
             for (int k = 0; k < n; k++) {
                 struct fuse_layout longer = layout;
                 fuse_layout_split(&longer, &plan->mesh, d, index[k]);
-                if (fits(plan, op, &longer)) {
+                if (fits(plan, number, &longer)) {
                     layout = longer;
                     break;
                 }

@@ -13,6 +13,7 @@
 #define FUSE_PLAN_PLAN_H
 
 #include "core/box.h"
+#include "core/chunks.h"
 #include "core/error.h"
 #include "core/queue.h"
 #include "core/text.h"
@@ -68,6 +69,8 @@ struct fuse_plan_request {
     /* Sources of which a rank would hold more than this are streamed where they can be: read slab by slab in the loops that
      * use them, and never there whole. 0: only where the program does not fit otherwise; < 0: never. */
     int64_t stream_bytes;
+    /* Sums and products of reals in an order that ranks, threads and loops do not change (plan/ordered.h): */
+    int64_t chunk; /* points of a chunk, FUSE_CHUNK or, for tests, fewer; 0: in any order */
     bool perturb; /* tests only: one box of the first exchange is made wrong */
 };
 

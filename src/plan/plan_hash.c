@@ -20,6 +20,7 @@ uint64_t fuse_plan_hash(const struct fuse_plan *plan) {
     uint64_t h = FUSE_HASH_SEED;
     int dims = plan->mesh.dims;
     h = fuse_hash_int(fuse_hash_int(h, plan->mesh.ranks), plan->mesh.used);
+    h = plan->request.chunk > 0 ? fuse_hash_int(h, plan->request.chunk) : h;
     for (int d = 0; d < dims; d++)
         h = fuse_hash_int(h, plan->mesh.dim[d]);
     for (int i = 0; i < plan->steps.n; i++) {

@@ -7,6 +7,7 @@
 
 #include "plan/cost.h"
 #include "plan/memo.h"
+#include "plan/ordered.h"
 #include "plan/stream.h"
 
 #include <string.h>
@@ -158,6 +159,7 @@ static int classify_gather(const struct search *s, int number, int input) {
     }
     /* In a chain, what changes from slab to slab comes at every turn. */
     word[n++] = walks(use, s->plan->slab_index[number]) ? turns_of(s, number) : 1;
+    n = fuse_ordered_words(word, n, s->plan, number);
     return fuse_memo_class(s->memo, word, n);
 }
 
@@ -171,6 +173,7 @@ static int classify_value(const struct search *s, int value, int what) {
         word[n++] = s->plan->inner[value];
         word[n++] = turns_of(s, v->op);
         word[n++] = v->pin;
+        word[n++] = fuse_sum_is_ordered(s->plan, v->op);
     } else {
         word[n++] = op->kind == FUSE_OP_LITERAL;
         word[n++] = op->kind == FUSE_OP_SOURCE && op->probe.reversed;
@@ -196,6 +199,7 @@ static int classify_space(const struct search *s, int number) {
     for (int a = 0; a < out->rank; a++)
         word[n++] = op->out_index[a];
     word[n++] = op->kind == FUSE_OP_JOIN ? number : -1; /* tuples make each of its own */
+    n = fuse_ordered_words(word, n, s->plan, number);
     return fuse_memo_class(s->memo, word, n);
 }
 
@@ -399,8 +403,9 @@ static int64_t reduce_ps(const struct search *s, int value, const struct fuse_la
     int64_t time = 0;
     int dims = s->plan->mesh.dims;
     *reduced = *natural;
+    bool is_ordered = fuse_sum_is_ordered(s->plan, s->plan->ir->values.at[value].op);
     for (int i = 0; i < dims; i++) {
-        int d = (i + first) % dims;
+        int d = is_ordered ? dims - 1 - i : (i + first) % dims; /* a sum's tree is joined from the innermost on */
         if (natural->axis[d] == FUSE_PARTIAL)
             time = fuse_sat_add(time, reduce_dim_ps(s, value, reduced, d, axis));
     }
@@ -416,15 +421,16 @@ static int finish_pinned(const struct search *s, int value, const struct fuse_la
     const struct fuse_mesh *mesh = &s->plan->mesh;
     const struct fuse_layout *pinned = &s->plan->layout[value];
     struct fuse_layout reduced = *natural;
-    bool partial = false;
+    bool partial = false, fits = true, is_ordered = fuse_sum_is_ordered(s->plan, s->plan->ir->values.at[value].op);
     int64_t time = 0;
     for (int d = 0; d < mesh->dims; d++) {
         if (natural->axis[d] != FUSE_PARTIAL)
             continue;
+        fits &= !partial || !is_ordered; /* inner dimensions come first there, which the layout may not allow */
         partial = true;
         time = fuse_sat_add(time, reduce_dim_ps(s, value, &reduced, d, pinned->axis[d]));
     }
-    if (partial)
+    if (partial && fits)
         out[n++] = (struct option){reduced, *pinned, time, 0};
     for (int i = 0; i < n; i++)
         out[i].final = *pinned;

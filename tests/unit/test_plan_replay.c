@@ -112,7 +112,7 @@ static void check(const struct fuse_ir *ir, const struct fuse_plan_request *requ
     fuse_arena_close(arena);
 }
 
-static void random_programs(int programs, bool device, bool pinned) {
+static void random_programs(int programs, bool device, bool pinned, int most_chunk) {
     memset(&seen, 0, sizeof seen);
     int pins = 0;
     for (int seed = 0; seed < programs; seed++) {
@@ -136,6 +136,7 @@ static void random_programs(int programs, bool device, bool pinned) {
         request.slab_bytes = random_below(&state, 2) ? 1 + random_below(&state, 300) : 0;
         if (device)
             request.machine.kind = FUSE_MEM_DEVICE;
+        request.chunk = most_chunk > 0 ? 1 + random_below(&state, most_chunk) : 0;
         if (pinned)
             pins += random_pins(&ir, &request, &state);
         check(&ir, &request);
@@ -151,7 +152,8 @@ static void random_programs(int programs, bool device, bool pinned) {
                   seen.joining, seen.streams, seen.written, seen.refused, seen.caught, seen.perturbed);
     assert_true(seen.moving > programs / 4 && seen.reducing > programs / 8 && seen.panels > programs / 20);
     assert_true(seen.slabs > 0 && seen.refused > 0 && seen.joining > programs / 8);
-    assert_true(seen.chains > programs / (pinned ? 40 : 10) && seen.summed > programs / (pinned ? 400 : 40));
+    assert_true(seen.chains > programs / (pinned || most_chunk > 0 ? 40 : 10));
+    assert_true(most_chunk > 0 || seen.summed > programs / (pinned ? 400 : 40));
     assert_true(!pinned || pins > programs);
     assert_int_equal(seen.caught, seen.perturbed);
 }
@@ -188,18 +190,24 @@ static void test_fewer_slabs_than_ranks(void **unused) {
 
 static void test_random_programs(void **unused) {
     (void)unused;
-    random_programs(240, false, false);
+    random_programs(240, false, false, 0);
 }
 
 static void test_random_programs_on_a_device(void **unused) {
     (void)unused;
-    random_programs(150, true, false);
+    random_programs(150, true, false, 0);
+}
+
+/* Fails when nodes of a sum's tree are not what the ranks' boxes are, or when a loop cuts what is summed. */
+static void test_sums_in_order(void **unused) {
+    (void)unused;
+    random_programs(100, false, false, 4);
 }
 
 /* Fails when the planner puts a pinned value elsewhere, or when what follows from it does not hold together. */
 static void test_random_programs_with_pinned_values(void **unused) {
     (void)unused;
-    random_programs(80, false, true);
+    random_programs(80, false, true, 0);
 }
 
 /* Fails when a turn reads or writes what is not its own, when halves of buffers are used while files still need them, or when
@@ -346,6 +354,7 @@ int main(void) {
         cmocka_unit_test(test_recursions),
         cmocka_unit_test(test_fewer_slabs_than_ranks),
         cmocka_unit_test(test_random_programs),
+        cmocka_unit_test(test_sums_in_order),
         cmocka_unit_test(test_random_programs_on_a_device),
         cmocka_unit_test(test_random_programs_with_pinned_values),
         cmocka_unit_test(test_streamed_programs),
