@@ -72,6 +72,9 @@ struct fuse_dist_options {
     int64_t node_memory_bytes; /* what the batch system gives the job on each node; 0: unknown */
     int ranks;                 /* plan for so many ranks instead of the job's (planning only); 0: the job's */
     int64_t panels;            /* turns of panel loops; 0: the planner chooses */
+    /* Results have the same bits on any number of ranks and threads and on any processor: sums of reals in a fixed order, functions
+     * without rounding that depends on the processor. On back end "cpu" only. */
+    int deterministic;
     /* How the planner goes about it; results do not depend on them. 0: its own choice. */
     int64_t replicate_below; /* bytes: smaller tensors are held by every rank without search; negative: none are */
     int64_t slab_bytes; /* intermediates of which a rank would hold more are computed slab by slab where they can be;

@@ -29,6 +29,8 @@ bool fuse_api_is_constrained(const struct fuse_dist_program *program);
 enum fuse_status fuse_api_simplify_free(struct fuse_dist_program *program, struct fuse_error *err) FUSE_CHECKED;
 /* Plans that copy without mesh and pins, and keeps what the plan costs. */
 void fuse_api_plan_free(struct fuse_dist_program *program, const struct fuse_plan_request *request);
+/* The same for a deterministic plan, with sums in any order. */
+void fuse_api_plan_in_any_order(struct fuse_dist_program *program, const struct fuse_plan_request *request);
 /* Adds to an error that the program does not fit, if it would without the policy. */
 void fuse_api_blame_policy(const struct fuse_dist_program *program, struct fuse_error *err);
 /* A table of both costs, and the pinned tensors; nothing without constraints or a plan. */

@@ -1,4 +1,4 @@
-/* What a policy's layouts cost: the same program is planned once more as the planner would have it. */
+/* What a policy's layouts, or sums in a fixed order, cost: the same program is planned once more without. */
 #include "api/policy_apply.h"
 
 #include <inttypes.h>
@@ -47,6 +47,20 @@ void fuse_api_plan_free(struct fuse_dist_program *program, const struct fuse_pla
     fuse_arena_rewind(program->arena, mark);
 }
 
+void fuse_api_plan_in_any_order(struct fuse_dist_program *program, const struct fuse_plan_request *request) {
+    struct fuse_error unheard = {0};
+    struct fuse_plan_request any = *request;
+    struct fuse_plan *plan = NULL;
+    any.chunk = 0;
+    if (request->chunk == 0)
+        return;
+    struct fuse_arena_mark mark = fuse_arena_mark(program->arena);
+    program->any_order_fits = fuse_plan_make(&plan, program->arena, &program->ir, &any, &unheard) == FUSE_OK;
+    if (program->any_order_fits)
+        program->any_order_cost = cost_of(plan);
+    fuse_arena_rewind(program->arena, mark);
+}
+
 void fuse_api_blame_policy(const struct fuse_dist_program *program, struct fuse_error *err) {
     struct fuse_text size = {.arena = program->arena};
     if (!fuse_api_is_constrained(program) || !program->free_fits)
@@ -70,18 +84,32 @@ static void add_row(struct fuse_text *text, const char *what, int64_t is, int64_
     fuse_text_add(text, "  %-28s %20" PRId64 " %20" PRId64 " %+20" PRId64 "\n", what, is, free, is - free);
 }
 
+static void add_rows(struct fuse_text *text, const struct fuse_plan *plan, const struct fuse_policy_cost *free) {
+    struct fuse_policy_cost is = cost_of(plan);
+    add_row(text, "modelled time, ns", is.time_ps / 1000, free->time_ps / 1000);
+    add_row(text, "received, busiest, bytes", is.received_bytes_max, free->received_bytes_max);
+    add_row(text, "received, all, bytes", is.received_bytes_total, free->received_bytes_total);
+    add_row(text, "peak of a rank, bytes", is.peak_bytes, free->peak_bytes);
+}
+
+static void describe_order(struct fuse_text *text, const struct fuse_dist_program *program) {
+    if (!program->plan || program->plan->request.chunk == 0)
+        return;
+    fuse_text_add(text, "\nsums of reals in chunks of %" PRId64 " and a fixed tree\n  %-28s %20s %20s %20s\n",
+                  program->plan->request.chunk, "", "deterministic", "in any order", "difference");
+    if (program->any_order_fits)
+        add_rows(text, program->plan, &program->any_order_cost);
+}
+
 void fuse_api_describe_cost(struct fuse_text *text, const struct fuse_dist_program *program) {
+    describe_order(text, program);
     if (!fuse_api_is_constrained(program) || !program->plan)
         return;
-    struct fuse_policy_cost is = cost_of(program->plan), free = program->free_cost;
     int ranks = program->plan->mesh.ranks;
     fuse_text_add(text, "\nlayouts of the policy on %d rank%s\n  %-28s %20s %20s %20s\n", ranks, ranks == 1 ? "" : "s",
                   "", "with the policy", "planner's choice", "difference");
     if (program->free_fits) {
-        add_row(text, "modelled time, ns", is.time_ps / 1000, free.time_ps / 1000);
-        add_row(text, "received, busiest, bytes", is.received_bytes_max, free.received_bytes_max);
-        add_row(text, "received, all, bytes", is.received_bytes_total, free.received_bytes_total);
-        add_row(text, "peak of a rank, bytes", is.peak_bytes, free.peak_bytes);
+        add_rows(text, program->plan, &program->free_cost);
     } else {
         fuse_text_add(text, "  the planner alone finds no layouts that fit in memory\n");
     }

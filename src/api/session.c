@@ -93,6 +93,7 @@ static uint64_t hash_options(const struct fuse_dist_options *options) {
     hash = fuse_hash_int(hash, options->memory_bytes);
     hash = fuse_hash_int(hash, options->ranks);
     hash = fuse_hash_int(hash, options->panels);
+    hash = fuse_hash_int(hash, options->deterministic);
     hash = fuse_hash_int(hash, options->replicate_below);
     hash = fuse_hash_int(hash, options->slab_bytes);
     hash = fuse_hash_int(hash, options->stream_bytes);
@@ -239,6 +240,11 @@ static enum fuse_status check_options(struct fuse_dist_program *program, struct 
             return st;
         }
     }
+    if (options->deterministic && program->backend != &fuse_backend_cpu) {
+        enum fuse_status st = fuse_fail(err, FUSE_EUSAGE, "results of back end '%s' are not deterministic", backend);
+        fuse_hint(err, "--deterministic computes on back end cpu");
+        return st;
+    }
     FUSE_TRY(check_mode(options, err));
     double tolerance;
     FUSE_TRY(tolerance_of(&tolerance, options->tol, err));
@@ -347,6 +353,7 @@ static enum fuse_status make_request(struct fuse_plan_request *out, struct fuse_
         .memory_bytes = options->memory_bytes,
         .machine = program->machine,
         .panels = options->panels,
+        .chunk = options->deterministic ? FUSE_CHUNK : 0,
         /* The planner's 0 means that nothing is small; its own choice is a negative number. */
         .replicate_below = options->replicate_below < 0    ? 0
                            : options->replicate_below == 0 ? -1
@@ -570,6 +577,7 @@ static enum fuse_status make_plan(struct fuse_dist_program *program, struct fuse
     struct fuse_plan *plan = NULL;
     enum fuse_status st = fuse_plan_make(&plan, program->arena, &program->ir, &request, err);
     fuse_api_plan_free(program, &request);
+    fuse_api_plan_in_any_order(program, &request);
     if (st == FUSE_EMEMORY)
         fuse_api_blame_policy(program, err);
     if (st == FUSE_EMEMORY && share.bytes > 0)

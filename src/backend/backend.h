@@ -12,6 +12,7 @@
 #define FUSE_BACKEND_BACKEND_H
 
 #include "core/box.h"
+#include "core/chunks.h"
 #include "core/error.h"
 #include "core/queue.h"
 #include "core/reduce.h"
@@ -36,6 +37,9 @@ struct fuse_contract {
     uint32_t in_a, in_b, in_c;
     struct fuse_operand_view a, b, c;
     bool accumulate;
+    /* NULL, or the order of a sum of reals: that of all ranks together. The call has a node of its tree, all of the sum but for the
+     * outermost index, of which it has whole leaves; leaves[0] is not read. Never with accumulate. */
+    const struct fuse_chunks *order;
 };
 
 /* out[..] = reduce over the indices that out lacks of body(operands at the point). `origin` is the global coordinate of
@@ -54,6 +58,7 @@ struct fuse_map_call {
     const struct fuse_scalar *body; /* must stay until the queue has run the call */
     enum fuse_reduce reduce;
     bool accumulate;
+    const struct fuse_chunks *order; /* of a SUM or PROD of reals, as in fuse_contract */
 };
 
 /* The same over the tuples of a relation: points whose positions along relation_index[] are a tuple's, and any along the
@@ -86,6 +91,9 @@ struct fuse_backend;
 struct fuse_backend_options {
     int threads;     /* >= 1 */
     const char *isa; /* of cpu's own kernels: "baseline", "avx2", "avx512"; NULL: the best that the processor has */
+    /* The bits of a result depend on nothing but the operands and, in a sum, its order: not on isa, threads, or how a result is
+     * shared out in calls. The smallest or largest real is never -0. Joins add one tuple after the other. USAGE from others than cpu. */
+    bool deterministic;
 };
 
 struct fuse_backend_ops {

@@ -2,9 +2,15 @@
 
 #include "backend/blas_buffers.h"
 #include "backend/call_check.h"
+#include "backend/cpu_ordered.h"
 
 #include <cblas.h>
 #include <stdlib.h>
+
+static size_t scratch_bytes(const struct fuse_cpu_backend *cpu) {
+    size_t each = FUSE_CPU_SCRATCH + (cpu->deterministic ? FUSE_CPU_SLOTS : 0);
+    return (size_t)cpu->threads * each + FUSE_CPU_PARTIALS;
+}
 
 static enum fuse_status open_backend(struct fuse_backend **out, const struct fuse_backend_options *options,
                                      struct fuse_error *err) {
@@ -18,20 +24,23 @@ static enum fuse_status open_backend(struct fuse_backend **out, const struct fus
         return fuse_fail(err, FUSE_EMEMORY, "no memory for a back end");
     cpu->base.ops = &fuse_backend_cpu;
     cpu->threads = options->threads;
-    cpu->tile = tile;
+    if (options->deterministic)
+        fuse_ordered_table(&cpu->exact, tile);
+    cpu->tile = options->deterministic ? &cpu->exact : tile;
+    cpu->deterministic = options->deterministic;
     void *scratch = NULL;
-    enum fuse_status status =
-        fuse_host_map(&scratch, (size_t)cpu->threads * FUSE_CPU_SCRATCH + FUSE_CPU_PARTIALS, cpu->threads, err);
+    enum fuse_status status = fuse_host_map(&scratch, scratch_bytes(cpu), cpu->threads, err);
     if (status == FUSE_OK)
         status = fuse_blas_buffers_open(cpu->threads, err);
     if (status != FUSE_OK) {
         if (scratch)
-            fuse_host_unmap(scratch, (size_t)cpu->threads * FUSE_CPU_SCRATCH + FUSE_CPU_PARTIALS);
+            fuse_host_unmap(scratch, scratch_bytes(cpu));
         free(cpu);
         return status;
     }
     cpu->scratch = scratch;
     cpu->partials = cpu->scratch + (size_t)cpu->threads * FUSE_CPU_SCRATCH;
+    cpu->slots = cpu->deterministic ? cpu->partials + FUSE_CPU_PARTIALS : NULL;
     /* The threads are ours: a BLAS that starts more would oversubscribe the cores. */
     openblas_set_num_threads(1);
     *out = &cpu->base;
@@ -40,7 +49,7 @@ static enum fuse_status open_backend(struct fuse_backend **out, const struct fus
 
 static void close_backend(struct fuse_backend *backend) {
     struct fuse_cpu_backend *cpu = (struct fuse_cpu_backend *)backend;
-    fuse_host_unmap(cpu->scratch, (size_t)cpu->threads * FUSE_CPU_SCRATCH + FUSE_CPU_PARTIALS);
+    fuse_host_unmap(cpu->scratch, scratch_bytes(cpu));
     free(cpu);
 }
 
@@ -84,7 +93,8 @@ static enum fuse_status contract(struct fuse_queue *queue, const struct fuse_con
     struct fuse_cpu_backend *cpu = begin_call(queue);
     struct fuse_cpu_counts counts = {0};
     cpu->base.contract_flops += 2 * fuse_points(call->indices, call->extent, UINT32_MAX);
-    FUSE_TRY(fuse_cpu_run_contract(cpu, call, &counts, err));
+    FUSE_TRY(call->order ? fuse_cpu_run_ordered_contract(cpu, call, &counts, err)
+                         : fuse_cpu_run_contract(cpu, call, &counts, err));
     end_call(queue, &counts, "a contraction");
     return FUSE_OK;
 }
@@ -92,7 +102,11 @@ static enum fuse_status contract(struct fuse_queue *queue, const struct fuse_con
 static enum fuse_status map(struct fuse_queue *queue, const struct fuse_map_call *call, struct fuse_error *err) {
     FUSE_TRY(fuse_map_check(call, err));
     struct fuse_cpu_counts counts = {0};
-    FUSE_TRY(fuse_cpu_run_map(begin_call(queue), call, &counts, err));
+    struct fuse_cpu_backend *cpu = begin_call(queue);
+    FUSE_TRY(call->order ? fuse_cpu_run_ordered_map(cpu, call, &counts, err)
+                         : fuse_cpu_run_map(cpu, call, &counts, err));
+    if (cpu->deterministic)
+        FUSE_TRY(fuse_cpu_drop_zero_signs(cpu, call, &counts, err));
     end_call(queue, &counts, "a map");
     return FUSE_OK;
 }
@@ -100,7 +114,10 @@ static enum fuse_status map(struct fuse_queue *queue, const struct fuse_map_call
 static enum fuse_status join(struct fuse_queue *queue, const struct fuse_join_call *call, struct fuse_error *err) {
     FUSE_TRY(fuse_join_check(call, err));
     struct fuse_cpu_counts counts = {0};
-    FUSE_TRY(fuse_cpu_run_join(begin_call(queue), call, &counts, err));
+    struct fuse_cpu_backend *cpu = begin_call(queue);
+    FUSE_TRY(fuse_cpu_run_join(cpu, call, &counts, err));
+    if (cpu->deterministic)
+        FUSE_TRY(fuse_cpu_drop_zero_signs(cpu, &call->at, &counts, err));
     end_call(queue, &counts, "a join");
     return FUSE_OK;
 }

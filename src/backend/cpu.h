@@ -12,6 +12,8 @@
 #define FUSE_CPU_SCRATCH ((size_t)4 << 20)
 /* The end of it is for products in strips. */
 #define FUSE_CPU_PANELS (FUSE_CPU_SCRATCH - FUSE_TILE_PRODUCT_ROOM)
+/* Of a deterministic back end besides: partial sums of products. */
+#define FUSE_CPU_SLOTS ((size_t)8 << 20)
 /* Partial results of a reduction that is cut in chunks, shared by the threads. */
 #define FUSE_CPU_PARTIALS ((size_t)1 << 20)
 /* Below so many elementary steps another thread costs more than it helps. */
@@ -20,9 +22,12 @@
 struct fuse_cpu_backend {
     struct fuse_backend base;
     int threads;
+    bool deterministic;
     const struct fuse_tile_table *tile;
-    char *scratch;  /* [threads][FUSE_CPU_SCRATCH] */
-    char *partials; /* [FUSE_CPU_PARTIALS] */
+    struct fuse_tile_table exact; /* when deterministic: what tile points to */
+    char *scratch;                /* [threads][FUSE_CPU_SCRATCH] */
+    char *partials;               /* [FUSE_CPU_PARTIALS] */
+    char *slots;                  /* [threads][FUSE_CPU_SLOTS], or NULL */
 };
 
 /* What a kernel reports besides its results. */

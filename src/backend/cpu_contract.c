@@ -144,7 +144,7 @@ static enum fuse_status run_as_map(struct fuse_cpu_backend *cpu, const struct fu
     return fuse_cpu_run_map(cpu, &call, counts, err);
 }
 
-static void clear_result(struct fuse_cpu_backend *cpu, const struct fuse_contract *call) {
+void fuse_cpu_clear_result(struct fuse_cpu_backend *cpu, const struct fuse_contract *call) {
     struct fuse_view c = {.data = call->c.data, .dtype = call->c.dtype};
     for (int i = 0; i < call->indices; i++)
         if (call->in_c >> i & 1) {
@@ -158,7 +158,7 @@ enum fuse_status fuse_cpu_run_contract(struct fuse_cpu_backend *cpu, const struc
                                        struct fuse_cpu_counts *counts, struct fuse_error *err) {
     if (fuse_points(call->indices, call->extent, UINT32_MAX) == 0) {
         if (!call->accumulate)
-            clear_result(cpu, call);
+            fuse_cpu_clear_result(cpu, call);
         return FUSE_OK;
     }
     struct fuse_grouped g = fuse_group_contract(call);

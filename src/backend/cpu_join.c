@@ -306,7 +306,8 @@ static void scatter_sums(struct block *b) {
 static void scatter(struct block *b) {
     const struct fuse_map_call *at = &b->join->call->at;
     void *out = at->out.data;
-    if (at->out.dtype == FUSE_F32 && at->reduce == FUSE_REDUCE_SUM) {
+    /* A sum that goes on in F64 while one result follows itself would depend on which results this rank has. */
+    if (at->out.dtype == FUSE_F32 && at->reduce == FUSE_REDUCE_SUM && !b->cpu->deterministic) {
         scatter_sums(b);
         return;
     }
@@ -407,7 +408,7 @@ static enum fuse_status join_blocks(struct block *b, struct fuse_error *err) {
 enum fuse_status fuse_cpu_run_join(struct fuse_cpu_backend *cpu, const struct fuse_join_call *call,
                                    struct fuse_cpu_counts *counts, struct fuse_error *err) {
     struct join j = open_join(call);
-    const bool product = is_plain_product(call);
+    const bool product = is_plain_product(call) && !cpu->deterministic;
     int column, lane = product ? find_lane(&j) : -1;
     if (product && j.other_points > 0 && is_row_by_row(&j, &column)) {
         add_rows(cpu, &j, column);

@@ -88,7 +88,8 @@ static enum fuse_status open_backend(struct fuse_backend **out, const struct fus
     if (fake == NULL)
         return fuse_fail(err, FUSE_EMEMORY, "no memory for a back end");
     fake->base.ops = &fuse_backend_fakedev;
-    enum fuse_status status = fuse_backend_cpu.open(&fake->cpu, options, err);
+    enum fuse_status status = options->deterministic ? fuse_fail(err, FUSE_EUSAGE, "only back end cpu is deterministic")
+                                                     : fuse_backend_cpu.open(&fake->cpu, options, err);
     if (status == FUSE_OK)
         status = fuse_backend_cpu.queue_open(fake->cpu, &fake->queue, err);
     if (status != FUSE_OK) {

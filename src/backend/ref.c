@@ -10,7 +10,8 @@ typedef union fuse_scalar_value value;
 
 static enum fuse_status open_backend(struct fuse_backend **out, const struct fuse_backend_options *options,
                                      struct fuse_error *err) {
-    (void)options;
+    if (options->deterministic)
+        return fuse_fail(err, FUSE_EUSAGE, "only back end cpu is deterministic");
     struct fuse_backend *backend = calloc(1, sizeof *backend);
     if (backend == NULL)
         return fuse_fail(err, FUSE_EMEMORY, "no memory for a back end");

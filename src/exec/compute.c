@@ -1,5 +1,6 @@
 /* Kernels: from the boxes of a step to strided operands. */
 #include "exec/internal.h"
+#include "plan/ordered.h"
 
 #include <string.h>
 
@@ -122,9 +123,14 @@ static void run_kernel(struct fuse_exec *exec, const struct fuse_step *step, con
         return;
     struct fuse_operand_view out = operand_view(exec, step->to, &out_access, &out_iteration);
     bool accumulate = step->accumulate && exec->turn > 0;
+    bool is_ordered = step->kind != FUSE_STEP_JOIN && fuse_sum_is_ordered(exec->plan, step->op);
+    struct fuse_chunks chunks;
+    if (is_ordered)
+        fuse_sum_chunks(&chunks, exec->plan, step->op);
     if (step->kind == FUSE_STEP_CONTRACT) {
         struct fuse_contract call = {
             .indices = op->indices, .in_c = indices_of(&out_access), .c = out, .accumulate = accumulate};
+        call.order = is_ordered ? &chunks : NULL;
         if (op->inputs != 2) {
             fuse_exec_fail(exec, fuse_fail(&err, FUSE_EBUG, "a contraction of %d operands was planned", op->inputs),
                            &err);
@@ -146,7 +152,8 @@ static void run_kernel(struct fuse_exec *exec, const struct fuse_step *step, con
                                      .out = out,
                                      .body = op->body,
                                      .reduce = op->reduce,
-                                     .accumulate = accumulate};
+                                     .accumulate = accumulate,
+                                     .order = is_ordered ? &chunks : NULL};
         for (int i = 0; i < op->indices; i++) {
             call.extent[i] = iteration->hi[i] - iteration->lo[i];
             call.origin[i] = iteration->lo[i];

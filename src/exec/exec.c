@@ -94,7 +94,8 @@ static double cpu_now(void) {
 static enum fuse_status open_local(struct fuse_exec *exec, struct fuse_error *err) {
     const struct fuse_exec_request *request = exec->request;
     const struct fuse_plan *plan = exec->plan;
-    struct fuse_backend_options options = {.threads = request->threads, .isa = request->isa};
+    struct fuse_backend_options options = {
+        .threads = request->threads, .isa = request->isa, .deterministic = plan->request.chunk > 0};
     FUSE_TRY(request->backend->open(&exec->backend, &options, err));
     FUSE_TRY(request->backend->queue_open(exec->backend, &exec->queue, err));
     FUSE_TRY(fuse_exec_panels_open(exec, err));
@@ -161,7 +162,10 @@ static void run_step(struct fuse_exec *exec, int number) {
     case FUSE_STEP_JOIN:
     case FUSE_STEP_ATTENTION:
     case FUSE_STEP_MAP: fuse_exec_compute(exec, step); break;
-    case FUSE_STEP_WRITE: fuse_exec_write(exec, step); break;
+    case FUSE_STEP_WRITE:
+        fuse_exec_unify_nans(exec, step);
+        fuse_exec_write(exec, step);
+        break;
     case FUSE_STEP_PRINT: fuse_exec_print(exec, step); break;
     case FUSE_STEP_SETTLE: fuse_exec_settle_tensor(exec, step); break;
     }

@@ -1,6 +1,7 @@
 /* Sources, literals and sinks. With tensors in device memory, pieces pass through pinned staging. */
 #include "exec/internal.h"
 
+#include <math.h>
 #include <string.h>
 
 static void keep(struct fuse_exec *exec, enum fuse_status status, const struct fuse_error *err) {
@@ -151,6 +152,27 @@ static enum fuse_status write_host(const struct fuse_exec_pass *pass, const stru
     if (fuse_exec_fault(pass->exec, FUSE_FAULT_WRITE))
         return fuse_exec_planted(pass->exec, pass->step, err);
     return write_box(pass->exec, pass->step, box, view, err);
+}
+
+void fuse_exec_unify_nans(struct fuse_exec *exec, const struct fuse_step *step) {
+    struct fuse_box box[FUSE_MAX_RANGE_BOXES];
+    enum fuse_dtype dtype = exec->plan->buffers.at[step->from].dtype;
+    if (exec->plan->request.chunk == 0 || exec->status != FUSE_OK)
+        return;
+    int boxes = fuse_holding_boxes(box, exec->plan, &step->have, exec->comm->rank, exec->turn);
+    int64_t n = 0;
+    void *data = fuse_exec_data(exec, step->from);
+    for (int i = 0; i < boxes; i++)
+        n += fuse_box_elems(&box[i]);
+    for (int64_t i = 0; i < n; i++)
+        if (dtype == FUSE_F32 && isnan(((float *)data)[i]))
+            ((float *)data)[i] = NAN;
+        else if (dtype == FUSE_F64 && isnan(((double *)data)[i]))
+            ((double *)data)[i] = (double)NAN;
+        else if (dtype == FUSE_F16 && (((uint16_t *)data)[i] & 0x7fff) > 0x7c00)
+            ((uint16_t *)data)[i] = 0x7e00;
+        else if (dtype == FUSE_BF16 && (((uint16_t *)data)[i] & 0x7fff) > 0x7f80)
+            ((uint16_t *)data)[i] = 0x7fc0;
 }
 
 void fuse_exec_write(struct fuse_exec *exec, const struct fuse_step *step) {

@@ -203,6 +203,8 @@ void fuse_exec_list(struct fuse_exec *exec, const struct fuse_step *step);
 void fuse_exec_read(struct fuse_exec *exec, const struct fuse_step *step);
 void fuse_exec_literal(struct fuse_exec *exec, const struct fuse_step *step);
 void fuse_exec_write(struct fuse_exec *exec, const struct fuse_step *step);
+/* Of a deterministic plan, every NaN that a WRITE step writes gets the same bits: which of two an operation returns is not defined. */
+void fuse_exec_unify_nans(struct fuse_exec *exec, const struct fuse_step *step);
 void fuse_exec_print(struct fuse_exec *exec, const struct fuse_step *step);
 
 #endif

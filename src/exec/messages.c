@@ -2,6 +2,7 @@
  * staging holds. Both sides of a message meet it at the same place (distance, piece) of that order, so the earliest
  * unfinished place always has both its messages posted: there is no deadlock however small the staging is. */
 #include "exec/internal.h"
+#include "plan/ordered.h"
 
 #include <stdlib.h>
 
@@ -365,6 +366,33 @@ static void combine_batch(struct batch *batch, enum fuse_reduce op, int member, 
     empty(batch);
 }
 
+/* The node of a sum's tree that `parts` members from `first` on have: the member whose term becomes its sum, -1 when it has no
+ * leaves. */
+static int combine_node(struct fuse_exec *exec, enum fuse_reduce op, const struct fuse_view **term, int first,
+                        int64_t parts, int64_t leaves) {
+    if (leaves == 0 || parts == 1)
+        return leaves == 0 ? -1 : first;
+    int64_t half = fuse_chunks_half(parts);
+    int a = combine_node(exec, op, term, first, half, fuse_chunks_half(leaves));
+    int b = combine_node(exec, op, term, first + (int)half, parts - half, leaves / 2);
+    if (b >= 0)
+        combine(exec, op, term[a], term[b]);
+    return a;
+}
+
+/* The same terms as nodes of a fixed tree. */
+static void combine_in_order(struct batch *batch, enum fuse_reduce op, int member, const struct fuse_view *own,
+                             int64_t leaves) {
+    struct fuse_exec *exec = batch->exec;
+    const struct fuse_view *term[BATCH + 1];
+    for (int i = 0; i <= batch->receives; i++)
+        term[i] = i < member ? &batch->incoming[i].staged : i == member ? own : &batch->incoming[i - 1].staged;
+    int sum = combine_node(exec, op, term, 0, batch->receives + 1, leaves);
+    if (sum >= 0 && sum != member)
+        copy(exec, own, term[sum]);
+    empty(batch);
+}
+
 void fuse_exec_reduce(struct fuse_exec *exec, const struct fuse_step *step) {
     const struct fuse_plan *plan = exec->plan;
     int rank = exec->comm->rank, size = plan->mesh.dim[step->dim];
@@ -377,6 +405,8 @@ void fuse_exec_reduce(struct fuse_exec *exec, const struct fuse_step *step) {
     int member = coordinate[step->dim], first = rank - member * stride;
     const struct fuse_op *op = plan->ir->ops.at[step->op];
     enum fuse_reduce reduce = op->kind == FUSE_OP_EINSUM ? FUSE_REDUCE_SUM : op->reduce;
+    bool is_ordered = fuse_sum_is_ordered(plan, step->op);
+    int64_t leaves = is_ordered ? fuse_sum_node(plan, step->op, &plan->partition[step->op], step->dim, coordinate) : 0;
     bool everywhere = step->need.layout.axis[step->dim] == FUSE_REPLICATED;
 
     /* Pieces of what each member is to hold. A piece number is met by all members of the group together. */
@@ -415,7 +445,9 @@ void fuse_exec_reduce(struct fuse_exec *exec, const struct fuse_step *step) {
         }
         start(&batch);
         has_arrived(&batch, true);
-        if (p < own_pieces)
+        if (p < own_pieces && is_ordered)
+            combine_in_order(&batch, reduce, member, &mine, leaves);
+        else if (p < own_pieces)
             combine_batch(&batch, reduce, member, everywhere, &mine);
         empty(&batch);
     }
