@@ -389,7 +389,7 @@ static void combine_in_order(struct batch *batch, enum fuse_reduce op, int membe
         term[i] = i < member ? &batch->incoming[i].staged : i == member ? own : &batch->incoming[i - 1].staged;
     int sum = combine_node(exec, op, term, 0, batch->receives + 1, leaves);
     if (sum >= 0 && sum != member)
-        copy(exec, own, term[sum]);
+        copy(batch, own, term[sum]);
     empty(batch);
 }
 
