@@ -58,7 +58,7 @@ struct fuse_dist_program {
     bool is_constrained;                       /* of a plan from the cache: its policy said where things lie */
     bool free_fits;                            /* .. and a plan for it exists, which costs: */
     struct fuse_policy_cost free_cost;
-    bool any_order_fits;                    /* the same of a deterministic plan, were it not */
+    bool any_order_fits; /* the same of a deterministic plan, were it not */
     struct fuse_policy_cost any_order_cost;
     FUSE_VEC(struct fuse_api_event) events;
     struct fuse_ast ast;

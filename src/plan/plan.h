@@ -71,7 +71,7 @@ struct fuse_plan_request {
     int64_t stream_bytes;
     /* Sums and products of reals in an order that ranks, threads and loops do not change (plan/ordered.h): */
     int64_t chunk; /* points of a chunk, FUSE_CHUNK or, for tests, fewer; 0: in any order */
-    bool perturb; /* tests only: one box of the first exchange is made wrong */
+    bool perturb;  /* tests only: one box of the first exchange is made wrong */
 };
 
 /* ---- mesh and layouts ----------------------------------------------------------------------------------------- */

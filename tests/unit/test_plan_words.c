@@ -1,6 +1,6 @@
 /* What the plans of products receive, against an exhaustive search over integer grids, and against the tight bound (Al Daas,
  * Ballard, Grigori, Kumar, Rouse, SPAA 2022: D - (mk + kn + mn) / P with m >= n >= k). The machine is one in which only
- * traffic costs, and memory is unlimited. SHAPES=200 in the environment takes more shapes (15 s). */
+ * traffic costs, and memory is unlimited or little. SHAPES=200 in the environment takes more shapes (15 s). */
 #include "core/scalar.h"
 #include "plan/plan.h"
 #include "tests/unit/ir_interpret.h"
@@ -15,7 +15,8 @@
 
 static const int more_ranks[] = {96, 127, 128, 509, 512, 1021, 1024, 4093, 4096};
 
-static struct fuse_plan *plan(struct fuse_arena *arena, struct fuse_ir *ir, const int64_t shape[3], int ranks) {
+static struct fuse_plan *plan_within(struct fuse_arena *arena, struct fuse_ir *ir, const int64_t shape[3], int ranks,
+                                     int64_t memory_bytes) {
     *ir = (struct fuse_ir){.arena = arena};
     int64_t m = shape[0], n = shape[1], k = shape[2];
     int a = build_source(ir, "a", FUSE_F32, 2, (int64_t[]){m, k});
@@ -23,13 +24,17 @@ static struct fuse_plan *plan(struct fuse_arena *arena, struct fuse_ir *ir, cons
     int c =
         build_product(ir, FUSE_F32, "ij", "ijk", (int64_t[]){m, n, k}, 2, (struct build_use[]){{a, "ik"}, {b, "kj"}});
     build_sink(ir, "c", c);
-    struct fuse_plan_request request = {
-        .ranks = ranks, .machine = {.node_ps_per_kib = 400000, .network_ps_per_kib = 400000}, .replicate_below = 0};
+    struct fuse_plan_request request = {.ranks = ranks,
+                                        .machine = {.node_ps_per_kib = 400000, .network_ps_per_kib = 400000},
+                                        .replicate_below = 0,
+                                        .memory_bytes = memory_bytes,
+                                        .workspace_bytes = memory_bytes > 0 ? 64 << 10 : 0};
     struct fuse_plan *made;
     struct fuse_error err = {0};
-    if (fuse_plan_make(&made, arena, ir, &request, &err) != FUSE_OK)
+    enum fuse_status status = fuse_plan_make(&made, arena, ir, &request, &err);
+    if (status != FUSE_OK && memory_bytes == 0)
         fail_msg("%s", err.message);
-    return made;
+    return status == FUSE_OK ? made : NULL;
 }
 
 static double pieces(int64_t extent, int64_t parts) {
@@ -105,7 +110,7 @@ static void test_grids(void **unused) {
             int ranks = i < 65 ? i : more_ranks[i - 65];
             struct fuse_arena *arena = fuse_arena_open(NULL);
             struct fuse_ir ir;
-            struct fuse_plan *made = plan(arena, &ir, shape, ranks);
+            struct fuse_plan *made = plan_within(arena, &ir, shape, ranks, 0);
             double words = (double)made->received_bytes_max[FUSE_PHASE_RUN] / 4;
             double best = best_grid_words(shape, made->mesh.used), bound = bound_words(shape, ranks);
             if (words > best * (is_even(&made->mesh) ? 1.025 : 1.07))
@@ -124,7 +129,48 @@ static void test_grids(void **unused) {
     assert_true(mean <= 1.08 && powers.worst <= 1.30 && other <= 1.25);
 }
 
+/* D of bound_words, before what a rank has of its own is taken off. */
+static double needed_words(const int64_t shape[3], double p) {
+    double m = (double)shape[0], n = (double)shape[1], k = (double)shape[2];
+    return bound_words(shape, p) + (m * k + k * n + m * n) / p;
+}
+
+/* With memory for S words, S = 1.5, 2 and 4 times what a rank owns, against min{2mnk / (P S^(1/2)) + S, D} - owned. */
+static void test_little_memory(void **unused) {
+    (void)unused;
+    static const double times[] = {1.5, 2, 4};
+    static const int ranks[] = {4, 8, 16, 32, 64, 128, 512, 1024, 4096};
+    int shapes = getenv("SHAPES") ? atoi(getenv("SHAPES")) : 8;
+    for (int t = 0; t < 3; t++) {
+        struct means all = {0};
+        int refused = 0;
+        for (int s = 0; s < shapes; s++)
+            for (size_t i = 0; i < sizeof ranks / sizeof *ranks; i++) {
+                int64_t shape[3];
+                draw_shape(shape, (uint32_t)s);
+                double m = (double)shape[0], n = (double)shape[1], k = (double)shape[2], p = ranks[i];
+                double owned = (m * k + k * n + m * n) / p, words = times[t] * owned;
+                if (words * 4 < 1 << 20)
+                    continue; /* messages need room as well */
+                struct fuse_arena *arena = fuse_arena_open(NULL);
+                struct fuse_ir ir;
+                struct fuse_plan *made =
+                    plan_within(arena, &ir, shape, ranks[i], FUSE_PLAN_BASE_BYTES + (int64_t)(4 * words));
+                double in_memory = 2 * m * n * k / p / sqrt(words) + words, least = needed_words(shape, p);
+                double bound = (in_memory < least ? in_memory : least) - owned;
+                if (made && bound > 0)
+                    add(&all, (double)made->received_bytes_max[FUSE_PHASE_RUN] / 4 / bound);
+                refused += made == NULL;
+                fuse_arena_close(arena);
+            }
+        double mean = exp(all.log_sum / all.n);
+        print_message("S = %.1f x owned: %d plans, %.3f times the bound in the mean, %.3f at worst; %d refused\n",
+                      times[t], all.n, mean, all.worst, refused);
+        assert_true(all.n > 0 && mean <= 1.20 && refused == 0);
+    }
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_grids)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_grids), cmocka_unit_test(test_little_memory)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
