@@ -29,6 +29,52 @@ bool fuse_index_is_ordered(const struct fuse_plan *plan, int number, int index) 
     return fuse_sum_is_ordered(plan, number) && (projected(plan, plan->ir->ops.at[number]) >> index & 1);
 }
 
+/* Rounds alike everywhere. */
+static bool is_defined(const struct fuse_scalar *body) {
+    for (int i = 0; i < body->n; i++)
+        switch (body->node[i].op) {
+        case FUSE_SCALAR_POW:
+        case FUSE_SCALAR_EXP:
+        case FUSE_SCALAR_LOG:
+        case FUSE_SCALAR_LOG1P:
+        case FUSE_SCALAR_SIN:
+        case FUSE_SCALAR_COS:
+        case FUSE_SCALAR_TANH:
+        case FUSE_SCALAR_ERF:
+        case FUSE_SCALAR_SIGMOID:
+        case FUSE_SCALAR_NORMAL:
+            if (is_real(body->node[i].dtype))
+                return false;
+            break;
+        default: break;
+        }
+    return true;
+}
+
+static enum fuse_status refuse(struct fuse_span span, const char *what, struct fuse_error *err) {
+    enum fuse_status status = fuse_fail_at(err, FUSE_EPROGRAM, span, "%s: results would not be deterministic", what);
+    fuse_hint(err, "leave out --deterministic, or compute with integers or truths: they are the same everywhere");
+    return status;
+}
+
+enum fuse_status fuse_ordered_check(const struct fuse_ir *ir, struct fuse_error *err) {
+    for (int o = 0; o < ir->ops.n; o++) {
+        const struct fuse_op *op = ir->ops.at[o];
+        if (op->kind != FUSE_OP_RULES)
+            continue;
+        for (int r = 0; r < op->rules->rules; r++) {
+            const struct fuse_rule *rule = &op->rules->rule[r];
+            const struct fuse_rule_relation *head = &op->rules->relation[rule->head];
+            bool sums = head->combine == FUSE_REDUCE_SUM || head->combine == FUSE_REDUCE_PROD;
+            if (is_real(head->dtype) && sums)
+                return refuse(rule->span, "rules sum reals as the ranks find them", err);
+            if (is_real(head->dtype) && rule->value && !is_defined(rule->value))
+                return refuse(rule->span, "rules use a function that processors round differently", err);
+        }
+    }
+    return FUSE_OK;
+}
+
 void fuse_sum_chunks(struct fuse_chunks *out, const struct fuse_plan *plan, int number) {
     const struct fuse_op *op = plan->ir->ops.at[number];
     fuse_chunks_make(out, op->indices, op->extent, projected(plan, op), plan->request.chunk);

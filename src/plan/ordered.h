@@ -7,6 +7,8 @@
 #include "core/chunks.h"
 #include "plan/plan.h"
 
+/* PROGRAM for what has no such order: rules that sum reals, or round them as the processor does. */
+enum fuse_status fuse_ordered_check(const struct fuse_ir *ir, struct fuse_error *err) FUSE_CHECKED;
 bool fuse_sum_is_ordered(const struct fuse_plan *plan, int op);
 /* true for a projected index of such an operation: no loop may cut it. */
 bool fuse_index_is_ordered(const struct fuse_plan *plan, int op, int index);

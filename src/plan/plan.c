@@ -5,6 +5,7 @@
 #include "plan/chain.h"
 #include "plan/cost.h"
 #include "plan/memo.h"
+#include "plan/ordered.h"
 
 #include <string.h>
 
@@ -407,6 +408,8 @@ enum fuse_status fuse_plan_make(struct fuse_plan **out, struct fuse_arena *arena
         if (ir->ops.at[o]->kind != FUSE_OP_RULES && ir->ops.at[o]->inputs > FUSE_MAX_INPUTS)
             return fuse_fail_at(err, FUSE_EPROGRAM, ir->ops.at[o]->span, "more than %d tensors in one expression",
                                 FUSE_MAX_INPUTS);
+    if (request->chunk > 0)
+        FUSE_TRY(fuse_ordered_check(ir, err));
     c.used = choose_used(arena, ir, request, &no_care);
     if (!climb(&c) || room < 0)
         return refuse(arena, ir, request, room, &c, err);
