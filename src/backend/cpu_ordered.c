@@ -88,7 +88,7 @@ static int64_t vector_bytes(const struct fuse_tile_table *tile) {
 /* With fused additions on every processor. */
 static fuse_tile_product *product_of(const struct fuse_tile_table *tile, enum fuse_dtype type) {
     if (vector_bytes(tile) > 16)
-        return type == FUSE_F32 ? tile->product_f32 : tile->product_f64;
+        return tile->product[FUSE_SUM_TIMES][type == FUSE_F64];
     return type == FUSE_F32 ? plain_product_f32 : plain_product_f64;
 }
 
