@@ -28,7 +28,8 @@ enum fuse_status fuse_api_simplify_free(struct fuse_dist_program *program, struc
     fuse_ir_copy(&program->free_ir, &program->ir);
     for (int v = 0; v < program->free_ir.values.n; v++)
         program->free_ir.values.at[v].pin = 0;
-    return fuse_ir_simplify(&program->free_ir, err);
+    return program->options.deterministic ? fuse_ir_simplify_in_order(&program->free_ir, err)
+                                          : fuse_ir_simplify(&program->free_ir, err);
 }
 
 void fuse_api_plan_free(struct fuse_dist_program *program, const struct fuse_plan_request *request) {

@@ -337,7 +337,8 @@ static bool asks_rules(const struct fuse_dist_options *options) {
 static enum fuse_status simplify(struct fuse_dist_program *program, struct fuse_error *err) {
     FUSE_TRY(fuse_ir_verify(&program->ir, err));
     FUSE_TRY(fuse_api_simplify_free(program, err));
-    FUSE_TRY(fuse_ir_simplify(&program->ir, err));
+    FUSE_TRY(program->options.deterministic ? fuse_ir_simplify_in_order(&program->ir, err)
+                                            : fuse_ir_simplify(&program->ir, err));
     if (asks_rules(&program->options))
         fuse_ir_ask(&program->ir);
     return fuse_ir_verify(&program->ir, err);

@@ -174,6 +174,8 @@ void fuse_ir_print_op(struct fuse_text *text, const struct fuse_ir *ir, int op);
 
 /* Rewrites, each a file of its own; each leaves a valid IR with the same sinks. fuse_ir_simplify runs them in order. */
 enum fuse_status fuse_ir_simplify(struct fuse_ir *ir, struct fuse_error *err) FUSE_CHECKED;
+/* The same without ATTENTION, whose sums have no order of their own. */
+enum fuse_status fuse_ir_simplify_in_order(struct fuse_ir *ir, struct fuse_error *err) FUSE_CHECKED;
 void fuse_ir_fold(
     struct fuse_ir *ir); /* constants inside bodies; x*1, x+0 (integers), small literals of rank 0 into bodies */
 void fuse_ir_forward(

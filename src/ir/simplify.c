@@ -80,7 +80,7 @@ static enum fuse_status run_round(struct fuse_ir *ir, struct fuse_error *err) {
     return FUSE_OK;
 }
 
-enum fuse_status fuse_ir_simplify(struct fuse_ir *ir, struct fuse_error *err) {
+static enum fuse_status simplify(struct fuse_ir *ir, bool is_ordered, struct fuse_error *err) {
     FUSE_TRY(check(ir, "lowering", err));
     uint64_t before = fingerprint(ir);
     for (int round = 0; round < MAX_ROUNDS; round++) {
@@ -90,8 +90,17 @@ enum fuse_status fuse_ir_simplify(struct fuse_ir *ir, struct fuse_error *err) {
             break;
         before = after;
     }
-    fuse_ir_attention(ir);
+    if (!is_ordered)
+        fuse_ir_attention(ir);
     CHECK_PASS(ir, "attention", err);
     fuse_ir_split(ir);
     return check(ir, "simplification", err);
+}
+
+enum fuse_status fuse_ir_simplify(struct fuse_ir *ir, struct fuse_error *err) {
+    return simplify(ir, false, err);
+}
+
+enum fuse_status fuse_ir_simplify_in_order(struct fuse_ir *ir, struct fuse_error *err) {
+    return simplify(ir, true, err);
 }

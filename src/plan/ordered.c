@@ -60,6 +60,8 @@ static enum fuse_status refuse(struct fuse_span span, const char *what, struct f
 enum fuse_status fuse_ordered_check(const struct fuse_ir *ir, struct fuse_error *err) {
     for (int o = 0; o < ir->ops.n; o++) {
         const struct fuse_op *op = ir->ops.at[o];
+        if (op->kind == FUSE_OP_ATTENTION)
+            return fuse_fail(err, FUSE_EBUG, "attention in blocks, whose sums have no order of their own");
         if (op->kind != FUSE_OP_RULES)
             continue;
         for (int r = 0; r < op->rules->rules; r++) {
