@@ -240,6 +240,19 @@ static void softmax_of(double *want, double *allowed, const double *x, int64_t n
     }
 }
 
+/* Softmax of the positive elements, of which a row has at least one or is all 0. */
+static void masked_softmax_of(double *want, double *allowed, const double *x, int64_t n) {
+    double most = 0, sum = 0;
+    for (int64_t i = 0; i < n; i++)
+        most = fmax(most, x[i]);
+    for (int64_t i = 0; i < n; i++)
+        sum += want[i] = x[i] > 0 ? exp(x[i] - most) : 0;
+    for (int64_t i = 0; i < n; i++) {
+        want[i] = sum > 0 ? want[i] / sum : 0;
+        allowed[i] = want[i] * (2 * ULPS + fabs(x[i] - most)) + 0x1p-126 / 0x1p-24;
+    }
+}
+
 static void layernorm_of(double *want, double *allowed, const double *x, int64_t n) {
     double mean = 0, variance = 0;
     for (int64_t i = 0; i < n; i++)

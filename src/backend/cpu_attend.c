@@ -14,7 +14,7 @@
 #define MOST_KEYS 256
 #define PACKED_BYTES ((size_t)1 << 20)
 #define VALUE_BYTES ((size_t)1 << 20)
-#define MOST_ROWS (20 * FUSE_ATTEND_ROWS)
+#define MOST_ROWS (40 * FUSE_ATTEND_ROWS)
 #define PARTS 4 /* a thread, at least, if there are so many rows */
 
 /* Which keys a query sees, beside what the rest of the body says: those up to its own position + shift. */

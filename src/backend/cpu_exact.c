@@ -4,6 +4,7 @@
 
 #include <math.h>
 #include <sleef.h>
+#include <string.h>
 
 static double exact_sigmoid(double x) {
     double e = Sleef_cinz_expd1_u10purec(-fabs(x));
@@ -75,4 +76,6 @@ void fuse_ordered_table(struct fuse_tile_table *out, const struct fuse_tile_tabl
         out->op[exact[i].op][FUSE_TILE_F32] = exact[i].f32;
         out->op[exact[i].op][FUSE_TILE_F64] = exact[i].f64;
     }
+    memset(out->gelu, 0, sizeof out->gelu); /* made of the vector functions: operation by operation instead */
+    memset(out->gelu_erf, 0, sizeof out->gelu_erf);
 }

@@ -9,6 +9,7 @@
 #define FEW_ROWS 16
 #define ROW_CHUNKS 64
 #define SHORTEST_CHUNK 4096
+#define FETCH_AHEAD 8192
 #define FEW_COLUMNS 4096
 #define COLUMN_CHUNKS 16
 
@@ -41,6 +42,8 @@ static void run_op(struct context *x, const struct fuse_map_step *step, int64_t 
                                   .c = step->c >= 0 ? x->value[step->c] : NULL,
                                   .n = n,
                                   .integer = step->integer};
+    if (step->constant)
+        memcpy(args.constant, step->constant, sizeof args.constant);
     step->op(&args);
     x->overflow |= args.overflow;
 }
@@ -71,9 +74,15 @@ static void open_context(struct context *x, const struct fuse_map_plan *plan, ch
         x->value[i] = x->slots + step->slot;
         if (step->action == FUSE_MAP_DONE)
             fill_const(x->slots + step->slot, &plan->call->body->node[i], plan->length);
-        else if (step->invariant)
+        else if (step->invariant && step->action != FUSE_MAP_UNUSED)
             run_op(x, step, plan->length, x->slots + step->slot);
     }
+}
+
+/* While this tile is worked on, those behind it come nearer: operations one by one leave memory idle else. */
+static void fetch_ahead(const char *tile, int64_t bytes) {
+    for (int64_t line = 0; line < bytes; line += 64)
+        __builtin_prefetch(tile + FETCH_AHEAD + line, 0, 2);
 }
 
 static void load_tile(struct context *x, int node, int64_t first, int64_t n) {
@@ -86,6 +95,7 @@ static void load_tile(struct context *x, int node, int64_t first, int64_t n) {
     const int64_t stride = source->walk.stride[0];
     if (source->in_place && stride == 1 && n % FUSE_TILE_LANES == 0 && fuse_walk_run(&source->walk, &point) >= n) {
         x->value[node] = source->data + point.offset * (int64_t)source->bytes;
+        fetch_ahead(x->value[node], n * (int64_t)source->bytes);
         return;
     }
     char *to = x->slots + step->slot;

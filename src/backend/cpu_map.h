@@ -6,13 +6,15 @@
 #include "backend/cpu.h"
 #include "backend/cpu_walk.h"
 
+#define FUSE_MAP_GELUS 4 /* bodies with more have the others in several steps */
+
 enum fuse_map_shape {
     FUSE_MAP_ELEMENTS, /* no reduced index */
     FUSE_MAP_ROWS,     /* tiles run along the reduced indices, each row is folded to one element */
     FUSE_MAP_COLUMNS   /* tiles run along the kept indices, reduced points are added to a row of accumulators */
 };
 
-enum fuse_map_action { FUSE_MAP_DONE, FUSE_MAP_LOAD, FUSE_MAP_RAMP, FUSE_MAP_OP };
+enum fuse_map_action { FUSE_MAP_DONE, FUSE_MAP_LOAD, FUSE_MAP_RAMP, FUSE_MAP_OP, FUSE_MAP_UNUSED };
 
 /* One node of the body. Nodes that depend on constants only are computed once a thread, before the tiles. */
 struct fuse_map_step {
@@ -22,7 +24,8 @@ struct fuse_map_step {
     int a, b, c, source;
     fuse_tile_op *op;
     int64_t integer;
-    size_t slot; /* offset of its buffer in the thread's tile buffers */
+    const double *constant; /* [5] of gelu, or NULL */
+    size_t slot;            /* offset of its buffer in the thread's tile buffers */
 };
 
 /* Where a LOAD's elements, or an IOTA's numbers, come from. `outer` are its strides along the reduced loops of COLUMNS. */
@@ -49,6 +52,8 @@ struct fuse_map_plan {
     int nodes, sources;
     struct fuse_map_step *step;
     struct fuse_map_source *source;
+    double constant[FUSE_MAP_GELUS][5];
+    int gelus;
     struct fuse_walk out;   /* along the kept indices */
     fuse_tile_load *reload; /* the old value of an accumulating result */
     size_t slot_bytes;      /* of all tile buffers of one thread */

@@ -143,6 +143,67 @@ static fuse_tile_op *find_op(const struct fuse_tile_table *tile, const struct fu
     }
 }
 
+/* A product of `node` and something else, either way round; a constant comes second. */
+static bool is_product(const struct fuse_scalar *body, int node, int *a, int *b) {
+    const struct fuse_scalar_node *n = &body->node[node];
+    *a = n->a;
+    *b = n->b;
+    return n->op == FUSE_SCALAR_MUL && n->dtype != FUSE_I64;
+}
+
+static bool is_const(const struct fuse_scalar *body, int node, double *value) {
+    *value = body->node[node].real;
+    return body->node[node].op == FUSE_SCALAR_CONST;
+}
+
+static bool is_scaled(const struct fuse_scalar *body, int node, int x, double *factor) {
+    int a, b;
+    return is_product(body, node, &a, &b) && a == x && is_const(body, b, factor);
+}
+
+static bool is_sum(const struct fuse_scalar *body, int node, int *a, double *constant) {
+    *a = body->node[node].a;
+    return body->node[node].op == FUSE_SCALAR_ADD && is_const(body, body->node[node].b, constant);
+}
+
+/* (x c1) ((x x) c2 + c3), either way round. */
+static bool is_bent(const struct fuse_scalar *body, int node, int x, double constant[5]) {
+    int a, b, cubed, squared, p, q;
+    double factor;
+    if (!is_product(body, node, &a, &b))
+        return false;
+    if (!is_scaled(body, a, x, &constant[1])) {
+        int other = a;
+        a = b;
+        b = other;
+    }
+    return is_scaled(body, a, x, &constant[1]) && is_sum(body, b, &cubed, &constant[3]) &&
+           is_product(body, cubed, &squared, &p) && is_const(body, p, &factor) && (constant[2] = factor, true) &&
+           is_product(body, squared, &p, &q) && p == x && q == x;
+}
+
+/* What a node is as one of the two forms of gelu, NULL: neither; *x is their argument. */
+static fuse_tile_op *find_gelu(const struct fuse_tile_table *tile, const struct fuse_scalar *body, int node, int *x,
+                               double constant[5]) {
+    int a, b, inner;
+    if (!is_product(body, node, &a, &b))
+        return NULL;
+    for (int way = 0; way < 2; way++) {
+        int scaled = way ? b : a, sum = way ? a : b, p, q;
+        if (!is_product(body, scaled, &p, &q) || !is_const(body, q, &constant[0]) ||
+            !is_sum(body, sum, &inner, &constant[4]))
+            continue;
+        const struct fuse_scalar_node *f = &body->node[inner];
+        const enum fuse_tile_class class = fuse_tile_class(f->dtype);
+        *x = p;
+        if (f->op == FUSE_SCALAR_TANH && is_bent(body, f->a, p, constant))
+            return tile->gelu[class];
+        if (f->op == FUSE_SCALAR_ERF && is_scaled(body, f->a, p, &constant[1]))
+            return tile->gelu_erf[class];
+    }
+    return NULL;
+}
+
 /* Buffers of nodes that nobody needs any more are used again. Invariant nodes have their own. */
 struct slots {
     size_t used, free[2][64];
@@ -179,6 +240,8 @@ static void place_buffers(struct fuse_map_plan *plan, int *last_use) {
     last_use[n - 1] = n;
     for (int i = 0; i < n; i++) {
         struct fuse_map_step *step = &plan->step[i];
+        if (step->action == FUSE_MAP_UNUSED)
+            continue;
         step->slot = take_slot(&slots, step->class, step->invariant);
         const int argument[3] = {step->a, step->b, step->c};
         for (int k = 0; k < 3; k++) {
@@ -189,6 +252,36 @@ static void place_buffers(struct fuse_map_plan *plan, int *last_use) {
         }
     }
     plan->slot_bytes = slots.used;
+}
+
+/* Gelus become one step each; what only they needed is not computed. */
+static void take_together(struct fuse_map_plan *plan, bool *needed) {
+    const struct fuse_scalar *body = plan->call->body;
+    for (int i = body->n - 1; i >= 0; i--)
+        needed[i] = i == body->n - 1;
+    for (int i = body->n - 1; i >= 0; i--) {
+        struct fuse_map_step *step = &plan->step[i];
+        int x;
+        if (!needed[i]) {
+            step->action = FUSE_MAP_UNUSED;
+            step->invariant = true;
+            step->a = step->b = step->c = -1;
+            continue;
+        }
+        fuse_tile_op *gelu = NULL;
+        if (step->action == FUSE_MAP_OP && !step->invariant && plan->gelus < FUSE_MAP_GELUS)
+            gelu = find_gelu(plan->tile, body, i, &x, plan->constant[plan->gelus]);
+        if (gelu) {
+            step->op = gelu;
+            step->a = x;
+            step->b = step->c = -1;
+            step->constant = plan->constant[plan->gelus++];
+        }
+        const int argument[3] = {step->a, step->b, step->c};
+        for (int k = 0; k < 3; k++)
+            if (argument[k] >= 0)
+                needed[argument[k]] = true;
+    }
 }
 
 static void make_steps(struct fuse_map_plan *plan, int n, const int *order, const int *outer) {
@@ -252,12 +345,16 @@ enum fuse_status fuse_map_plan_open(struct fuse_map_plan *plan, const struct fus
     plan->step = calloc(nodes, sizeof *plan->step);
     plan->source = calloc(nodes, sizeof *plan->source);
     int *last_use = calloc(nodes, sizeof *last_use);
-    if (plan->step == NULL || plan->source == NULL || last_use == NULL) {
+    bool *needed = calloc(nodes, sizeof *needed);
+    if (plan->step == NULL || plan->source == NULL || last_use == NULL || needed == NULL) {
+        free(needed);
         free(last_use);
         fuse_map_plan_close(plan);
         return fuse_fail(err, FUSE_EMEMORY, "no memory for a map of %d nodes", call->body->n);
     }
     make_steps(plan, kepts, kept, reduced);
+    take_together(plan, needed);
+    free(needed);
     plan->length = FUSE_TILE;
     place_buffers(plan, last_use);
     /* The length depends on the body alone, so that cutting a reduction in tiles does. */

@@ -27,9 +27,10 @@ enum fuse_dtype fuse_tile_dtype(enum fuse_tile_class class);
 struct fuse_tile_args {
     void *out;
     const void *a, *b, *c;
-    int64_t n;       /* a multiple of FUSE_TILE_LANES */
-    int64_t integer; /* the seed of UNIFORM and NORMAL */
-    bool overflow;   /* set, never cleared */
+    int64_t n;          /* a multiple of FUSE_TILE_LANES */
+    int64_t integer;    /* the seed of UNIFORM and NORMAL */
+    bool overflow;      /* set, never cleared */
+    double constant[5]; /* of gelu and gelu_erf */
 };
 
 typedef void fuse_tile_op(struct fuse_tile_args *args);
@@ -110,6 +111,8 @@ struct fuse_tile_table {
     fuse_tile_op *cast[FUSE_TILE_CLASSES][FUSE_TILE_CLASSES];  /* [from][to] */
     fuse_tile_op *narrow[FUSE_TILE_DTYPES][FUSE_TILE_CLASSES]; /* [through][class] */
     fuse_tile_op *square[FUSE_TILE_CLASSES];                   /* a ** 2 */
+    /* (a c0) (tanh((a c1) ((a a) c2 + c3)) + c4) and (a c0) (erf(a c1) + c4), rounded as by the operations one by one. */
+    fuse_tile_op *gelu[FUSE_TILE_CLASSES], *gelu_erf[FUSE_TILE_CLASSES];
     /* Sums of F32 have an F64 accumulator, everything else one of its own class. */
     fuse_tile_accumulate *accumulate[FUSE_TILE_REDUCES][FUSE_TILE_CLASSES];
     fuse_tile_fold *fold[FUSE_TILE_REDUCES][FUSE_TILE_CLASSES];

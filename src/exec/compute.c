@@ -108,8 +108,7 @@ static enum fuse_status run_map(struct fuse_exec *exec, const struct fuse_step *
     }
 }
 
-/* The kernel of a step over a part of its iteration. */
-static void run_kernel(struct fuse_exec *exec, const struct fuse_step *step, const struct fuse_box *iteration) {
+void fuse_exec_run_kernel(struct fuse_exec *exec, const struct fuse_step *step, const struct fuse_box *iteration) {
     const struct fuse_op *op = exec->plan->ir->ops.at[step->op];
     struct fuse_error err = {0};
     enum fuse_status status;
@@ -203,17 +202,22 @@ static struct fuse_box slice_of(const struct fuse_box *iteration, const int64_t 
     return slice;
 }
 
+bool fuse_exec_kernel_fails(struct fuse_exec *exec) {
+    struct fuse_error err = {0};
+    if (!fuse_exec_fault(exec, FUSE_FAULT_KERNEL))
+        return false;
+    fuse_exec_fail(exec, fuse_fail(&err, FUSE_EFAILED, "a kernel failed (planted fault)"), &err);
+    return true;
+}
+
 void fuse_exec_compute(struct fuse_exec *exec, const struct fuse_step *step) {
     const struct fuse_op *op = exec->plan->ir->ops.at[step->op];
     struct fuse_box out_box, iteration = fuse_iteration_box(exec->plan, step->op, &step->partition, step->loop,
                                                             step->cut, exec->comm->rank, exec->turn);
     if (exec->status != FUSE_OK || !fuse_exec_box(exec, step->to, &out_box))
         return;
-    struct fuse_error err = {0};
-    if (fuse_exec_fault(exec, FUSE_FAULT_KERNEL)) {
-        fuse_exec_fail(exec, fuse_fail(&err, FUSE_EFAILED, "a kernel failed (planted fault)"), &err);
+    if (fuse_exec_kernel_fails(exec))
         return;
-    }
     /* In the last turn nothing is on its way any more. Which turns are cut must not depend on messages: kernels of other
      * sizes may round differently. */
     struct fuse_access out_access = output_access(exec, op);
@@ -222,7 +226,7 @@ void fuse_exec_compute(struct fuse_exec *exec, const struct fuse_step *step) {
         slices = cut_slices(parts, op, &iteration, indices_of(&out_access), waits ? step->slices : 1);
     for (int64_t s = 0; s < slices && exec->status == FUSE_OK; s++) {
         struct fuse_box slice = slice_of(&iteration, parts, s);
-        run_kernel(exec, step, &slice);
+        fuse_exec_run_kernel(exec, step, &slice);
         if (waits && !fuse_exec_fault(exec, FUSE_FAULT_PROGRESS))
             fuse_exec_panels_progress(exec);
     }

@@ -139,11 +139,16 @@ static const char *subject(const struct fuse_ir *ir, const struct fuse_op *op) {
     return op->path ? op->path : ir->values.at[op->out >= 0 ? op->out : op->input[0].value].name;
 }
 
-static void run_step(struct fuse_exec *exec, int number) {
+void fuse_exec_begin_step(struct fuse_exec *exec, int number) {
     const struct fuse_step *step = &exec->plan->steps.at[number];
     if (exec->request->progress)
         exec->request->progress(exec->request->progress_context, number);
     atomic_store(&exec->comm->wait.at_work_for, subject(exec->plan->ir, exec->plan->ir->ops.at[step->op]));
+}
+
+static void run_step(struct fuse_exec *exec, int number) {
+    const struct fuse_step *step = &exec->plan->steps.at[number];
+    fuse_exec_begin_step(exec, number);
     switch (step->kind) {
     case FUSE_STEP_READ: fuse_exec_read(exec, step); break;
     case FUSE_STEP_LITERAL: fuse_exec_literal(exec, step); break;
@@ -243,10 +248,14 @@ static enum fuse_status walk(struct fuse_exec *exec, struct fuse_exec_report *re
     struct fuse_comm_counters before = exec->comm->counters;
     double start = now(), cpu_start = cpu_now();
     int finished = -1; /* the last child whose sources are finished with */
+    int done = 0;      /* children that have run */
     for (int i = 0; i < root->count; i++) {
         int child = plan->child.at[root->first + i];
         enum fuse_phase phase = region_phase(plan, child);
-        FUSE_TRY(run_region(exec, child, err));
+        if (done <= i)
+            done = i + fuse_exec_run_rows(exec, &plan->child.at[root->first + i], root->count - i);
+        if (done <= i)
+            FUSE_TRY(run_region(exec, child, err));
         fuse_exec_release(exec, i);
         bool last = i + 1 == root->count;
         bool border_here = last || region_phase(plan, plan->child.at[root->first + i + 1]) != phase;

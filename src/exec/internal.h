@@ -196,6 +196,15 @@ bool fuse_exec_walk_on(struct fuse_exec_walk *walk, bool waits);
 void fuse_exec_move(struct fuse_exec *exec, const struct fuse_step *step);
 void fuse_exec_reduce(struct fuse_exec *exec, const struct fuse_step *step);
 void fuse_exec_compute(struct fuse_exec *exec, const struct fuse_step *step);
+/* The kernel of a step over a part of its iteration. */
+void fuse_exec_run_kernel(struct fuse_exec *exec, const struct fuse_step *step, const struct fuse_box *iteration);
+/* true when the planted fault says that the next kernel fails; it has then. */
+bool fuse_exec_kernel_fails(struct fuse_exec *exec);
+/* compute_rows.c: runs the first few of these regions together, block by block of the rows that they share. Returns how many; 0
+ * when that would not be faster, and nothing is done. */
+int fuse_exec_run_rows(struct fuse_exec *exec, const int *region, int regions);
+/* Tells whoever watches that a step begins. */
+void fuse_exec_begin_step(struct fuse_exec *exec, int number);
 void fuse_exec_tuples(struct fuse_exec *exec, const struct fuse_step *step);
 void fuse_exec_feed(struct fuse_exec *exec, const struct fuse_step *step);
 void fuse_exec_rules(struct fuse_exec *exec, const struct fuse_step *step);

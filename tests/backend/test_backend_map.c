@@ -488,6 +488,66 @@ static void random_numbers(void **state) {
         }
 }
 
+static int append(struct fuse_scalar_node *node, int *n, struct fuse_scalar_node one) {
+    node[*n] = one;
+    return (*n)++;
+}
+
+/* Both forms of gelu of a sum, factors either way round, and bodies that look like one: they are computed in one step or in
+ * several, and the numbers are those of the operations one by one. */
+static int write_gelu(struct fuse_scalar_node *node, enum fuse_dtype type, int form) {
+    const bool erf = form & 1, turned = form & 2, other = form & 4;
+    int n = 0;
+#define ADD(x) append(node, &n, (x))
+#define OP(op, a, b) ADD(op_node(FUSE_SCALAR_##op, type, a, b, -1))
+    int x = OP(ADD, ADD(load_node(0, type)), ADD(load_node(1, type))), y = other ? 0 : x, inside;
+    int half = ADD(const_node(type, 0.5)), one = ADD(const_node(type, 1)), c1 = ADD(const_node(type, 0.8));
+    int scaled = OP(MUL, x, half), argument = OP(MUL, y, c1);
+    if (erf) {
+        inside = OP(ERF, argument, -1);
+    } else {
+        int cubic = OP(MUL, OP(MUL, x, x), ADD(const_node(type, 0.04)));
+        int bent = OP(ADD, cubic, one);
+        inside = OP(TANH, turned ? OP(MUL, bent, argument) : OP(MUL, argument, bent), -1);
+    }
+    int sum = OP(ADD, inside, one);
+    if (turned)
+        OP(MUL, sum, scaled);
+    else
+        OP(MUL, scaled, sum);
+#undef OP
+#undef ADD
+    return n;
+}
+
+static void gelus_are_what_they_are_made_of(void **state) {
+    (void)state;
+    const int64_t n = 1000;
+    for (int form = 0; form < 8; form++)
+        for (int d = 0; d < 2; d++)
+            for (int reduces = 0; reduces < 2; reduces++) {
+                const enum fuse_dtype type = d ? FUSE_F64 : FUSE_F32;
+                const size_t size = fuse_dtype_bytes(type), bytes = 3 * (size_t)n * size;
+                struct fuse_scalar_node node[24];
+                struct fuse_scalar body = {.n = write_gelu(node, type, form), .node = node};
+                struct rng rng = {.state = (uint64_t)form};
+                struct call call = {.kind = CALL_MAP};
+                char *image = calloc(bytes, 1);
+                fill_real(&rng, image, type, 2 * (size_t)n, -4, 4);
+                call.map = (struct fuse_map_call){
+                    .indices = 1, .extent = {n}, .in_out = reduces ? 0 : 1, .operands = 2, .body = &body};
+                call.map.reduce = reduces ? FUSE_REDUCE_SUM : FUSE_REDUCE_NONE;
+                for (int o = 0; o < 2; o++)
+                    call.operand[o] = (struct fuse_operand_view){
+                        .data = (void *)((size_t)(o * n) * size), .dtype = type, .stride = {1}};
+                call.map.out =
+                    (struct fuse_operand_view){.data = (void *)(2 * (size_t)n * size), .dtype = type, .stride = {1}};
+                /* 1 + tanh loses what its terms have in common: units of the argument */
+                check("gelu", &call, image, bytes, d ? 2e-15 : 1e-6, d ? 1e-14 : (reduces ? 1e-3 : 4e-6));
+                free(image);
+            }
+}
+
 /* Elements must not depend on where a split cuts a tensor. */
 static void values_do_not_depend_on_the_split(void **state) {
     (void)state;
@@ -625,6 +685,7 @@ int main(void) {
         cmocka_unit_test(empty_reductions),
         cmocka_unit_test(random_numbers),
         cmocka_unit_test(values_do_not_depend_on_the_split),
+        cmocka_unit_test(gelus_are_what_they_are_made_of),
         cmocka_unit_test(overflow_is_reported),
         cmocka_unit_test(overflow_of_reductions),
     };

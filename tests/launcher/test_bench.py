@@ -27,6 +27,7 @@ CASES = [
     (["map", "tanh", "5000"], "map", 0),
     (["map", "softmax", "33", "65"], "map", 0),
     (["map", "layernorm", "33", "65"], "map", 0),
+    (["map", "masked_softmax", "33", "65"], "map", 0),
     (["attention", "2", "48", "16"], "attention", 4 * 2 * 48 * 48 * 16),
     (["attention", "2", "48", "16", "--causal"], "attention", 2 * 2 * 48 * 48 * 16),
     (["gemm", "32", "--precision", "fp64"], "gemm", 2 * 32 ** 3),

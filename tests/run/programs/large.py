@@ -18,6 +18,26 @@ def large_matrix_product(rng):
 
 
 @program
+def large_rows_in_blocks(rng):
+    """Maps that share rows of more than 8 MiB: they run block by block, the last one over its input."""
+    x, gain = f32(rng, 2111, 1031), f32(rng, 1031)
+    mask = wide(x) > 0
+    weights = numpy.where(mask, numpy.exp(wide(x)), 0)
+    return """
+        X[i,j] = "x.npy"
+        G[j] = "gain.npy"
+        S[i,j.] = softmax(2 X[i,j])
+        M[i,j.] = masked_softmax(X[i,j], X[i,j] > 0)
+        N[i,j.] = layernorm(X[i,j], weight=G[j])
+        "s.npy" = S[i,j]
+        "m.npy" = M[i,j]
+        "n.npy" = N[i,j]
+    """, {"x": x, "gain": gain}, {
+        "s": F32(softmax(2 * wide(x)), 60, 1), "m": F32(weights / weights.sum(1, keepdims=True), 60, 1),
+        "n": F32(standardised(wide(x)) * wide(gain), 60, 8)}
+
+
+@program
 def large_products_in_all_orientations(rng):
     a, b = f32(rng, 211, 157), f32(rng, 157, 173)
     return """
