@@ -31,7 +31,8 @@ static const char *unique_name(struct fuse_lowering *l, const struct fuse_op *op
 static bool open_space(struct fuse_lowering *l, struct fuse_op *op, const int *out, int rank, uint64_t reduced,
                        int local[FUSE_MAX_INDICES]) {
     int list[2 * FUSE_MAX_INDICES], n = rank;
-    memcpy(list, out, (size_t)rank * sizeof *out);
+    if (rank > 0)
+        memcpy(list, out, (size_t)rank * sizeof *out);
     n += set_to_list(reduced, list + rank);
     if (n > FUSE_MAX_AXES) {
         if (!l->failed)

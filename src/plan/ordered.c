@@ -1,11 +1,12 @@
 /* Sums in a fixed order: which operations have them, and where their iteration spaces may be split. */
 #include "plan/ordered.h"
 
+/* Indices that the result lacks; all of them where there is none. */
 static uint32_t projected(const struct fuse_plan *plan, const struct fuse_op *op) {
     uint32_t mask = 0;
     for (int i = 0; i < op->indices; i++)
         mask |= UINT32_C(1) << i;
-    for (int a = 0; a < plan->ir->values.at[op->out].rank; a++)
+    for (int a = 0; op->out >= 0 && a < plan->ir->values.at[op->out].rank; a++)
         mask &= ~(UINT32_C(1) << op->out_index[a]);
     return mask;
 }
