@@ -17,8 +17,8 @@ static bool reserve(struct pairs *pairs, struct fuse_ledger *ledger, int64_t n) 
 }
 
 static void close_pairs(struct pairs *pairs, struct fuse_ledger *ledger) {
-    bool given = fuse_block_resize(&pairs->from, ledger, 0) & fuse_block_resize(&pairs->to, ledger, 0);
-    (void)given;
+    const bool from = fuse_block_resize(&pairs->from, ledger, 0), to = fuse_block_resize(&pairs->to, ledger, 0);
+    (void)from, (void)to; /* what is given back always is */
 }
 
 /* Rows of a relation of two columns, `first` being the one to start from. There is room. */
