@@ -8,22 +8,11 @@
 
 #define IMAGE ((size_t)24 << 20)
 
-static struct bed ref, subject[SUBJECTS];
 static size_t room; /* bytes of the image of the running case */
 
 static int open_beds(void **state) {
     (void)state;
-    ref = bed_open("ref", 1, IMAGE);
-    for (int s = 0; s < SUBJECTS; s++)
-        subject[s] = bed_open(subject_name[s], subject_threads[s], IMAGE);
-    return 0;
-}
-
-static int close_beds(void **state) {
-    (void)state;
-    bed_close(&ref);
-    for (int s = 0; s < SUBJECTS; s++)
-        bed_close(&subject[s]);
+    beds_open(IMAGE);
     return 0;
 }
 
@@ -387,5 +376,5 @@ int main(void) {
         cmocka_unit_test(empty_sums_give_zeros),        cmocka_unit_test(nan_in_overwritten_results),
         cmocka_unit_test(integer_overflow_is_reported), cmocka_unit_test(large_integers_are_exact),
     };
-    return cmocka_run_group_tests(tests, open_beds, close_beds);
+    return cmocka_run_group_tests(tests, open_beds, beds_close);
 }

@@ -8,21 +8,9 @@
 
 #define IMAGE ((size_t)40 << 20)
 
-static struct bed ref, subject[SUBJECTS];
-
 static int open_beds(void **state) {
     (void)state;
-    ref = bed_open("ref", 1, IMAGE);
-    for (int s = 0; s < SUBJECTS; s++)
-        subject[s] = bed_open(subject_name[s], subject_threads[s], IMAGE);
-    return 0;
-}
-
-static int close_beds(void **state) {
-    (void)state;
-    bed_close(&ref);
-    for (int s = 0; s < SUBJECTS; s++)
-        bed_close(&subject[s]);
+    beds_open(IMAGE);
     return 0;
 }
 
@@ -266,5 +254,5 @@ int main(void) {
         cmocka_unit_test(broken_calls_are_refused),
         cmocka_unit_test(memory_is_aligned_and_zero),
     };
-    return cmocka_run_group_tests(tests, open_beds, close_beds);
+    return cmocka_run_group_tests(tests, open_beds, beds_close);
 }

@@ -10,24 +10,12 @@
 #define IMAGE ((size_t)8 << 20)
 #define MAX_INDICES 6
 
-static struct bed ref, subject[SUBJECTS];
-
 /* What the random calls were, so that an empty test cannot pass. */
 static struct { int products, scattered, without_index, facts, reductions[FUSE_REDUCE_AND + 1], tuples; } seen;
 
 static int open_beds(void **state) {
     (void)state;
-    ref = bed_open("ref", 1, IMAGE);
-    for (int s = 0; s < SUBJECTS; s++)
-        subject[s] = bed_open(subject_name[s], subject_threads[s], IMAGE);
-    return 0;
-}
-
-static int close_beds(void **state) {
-    (void)state;
-    bed_close(&ref);
-    for (int s = 0; s < SUBJECTS; s++)
-        bed_close(&subject[s]);
+    beds_open(IMAGE);
     return 0;
 }
 
@@ -488,5 +476,5 @@ int main(void) {
         cmocka_unit_test(overflow_is_reported),
         cmocka_unit_test(bad_calls_are_refused),
     };
-    return cmocka_run_group_tests(tests, open_beds, close_beds);
+    return cmocka_run_group_tests(tests, open_beds, beds_close);
 }

@@ -9,21 +9,9 @@
 
 #define IMAGE ((size_t)8 << 20)
 
-static struct bed ref, subject[SUBJECTS];
-
 static int open_beds(void **state) {
     (void)state;
-    ref = bed_open("ref", 1, IMAGE);
-    for (int s = 0; s < SUBJECTS; s++)
-        subject[s] = bed_open(subject_name[s], subject_threads[s], IMAGE);
-    return 0;
-}
-
-static int close_beds(void **state) {
-    (void)state;
-    bed_close(&ref);
-    for (int s = 0; s < SUBJECTS; s++)
-        bed_close(&subject[s]);
+    beds_open(IMAGE);
     return 0;
 }
 
@@ -153,5 +141,5 @@ static void numbers_that_are_not_finite(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(products_over_semirings),
                                        cmocka_unit_test(numbers_that_are_not_finite)};
-    return cmocka_run_group_tests(tests, open_beds, close_beds);
+    return cmocka_run_group_tests(tests, open_beds, beds_close);
 }

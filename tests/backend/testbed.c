@@ -40,6 +40,22 @@ void bed_close(struct bed *bed) {
     ops->close(bed->backend);
 }
 
+struct bed ref, subject[SUBJECTS];
+
+void beds_open(size_t bytes) {
+    ref = bed_open("ref", 1, bytes);
+    for (int s = 0; s < SUBJECTS; s++)
+        subject[s] = bed_open(subject_name[s], subject_threads[s], bytes);
+}
+
+int beds_close(void **state) {
+    (void)state;
+    bed_close(&ref);
+    for (int s = 0; s < SUBJECTS; s++)
+        bed_close(&subject[s]);
+    return 0;
+}
+
 static void *rebase(const struct bed *bed, void *offset) {
     return bed->memory + (uintptr_t)offset;
 }

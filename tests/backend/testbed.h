@@ -30,6 +30,11 @@ void bed_close(struct bed *bed);
 extern const char *const subject_name[SUBJECTS];
 extern const int subject_threads[SUBJECTS];
 
+/* All of them, each with so many bytes; the second is a group teardown of cmocka. */
+extern struct bed ref, subject[SUBJECTS];
+void beds_open(size_t bytes);
+int beds_close(void **state);
+
 /* One call; pointers to data and tuples are offsets into the image. */
 struct call {
     enum { CALL_CONTRACT, CALL_MAP, CALL_JOIN, CALL_ATTENTION, CALL_COPY, CALL_COMBINE, CALL_CLEAR } kind;
