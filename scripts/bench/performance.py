@@ -1,7 +1,7 @@
 #!/usr/bin/python3
-"""Writes docs/performance.md from what bars.py and contractions.py printed.
+"""Writes docs/performance.md from what bars.py, network.py and contractions.py printed.
 
-usage: performance.py --binary FUSE_DIST --bars FILE --contractions FILE [--note TEXT].. > docs/performance.md
+usage: performance.py --binary FUSE_DIST --bars FILE --contractions FILE [--network FILE] [--note TEXT].. > docs/performance.md
 """
 
 import argparse
@@ -12,8 +12,8 @@ import subprocess
 
 HEAD = """# Performance
 
-Written by `scripts/bench/performance.py`; what it says was measured by `scripts/bench/bars.py` and
-`scripts/bench/contractions.py` with `fuse-dist bench`. Every line was checked against plain loops in double precision.
+Written by `scripts/bench/performance.py`; what it says was measured by `scripts/bench/bars.py`,
+`scripts/bench/network.py` and `scripts/bench/contractions.py` with `fuse-dist bench`. Every line was checked against plain loops in double precision.
 
 """
 
@@ -34,6 +34,14 @@ where a chain of products needs fewer operations. NumPy is einsum with its optim
 """
 
 
+NETWORK = """## Maps, normalisers, attention
+
+`x torch`, `x numpy` and `x copy` are the time of PyTorch, of NumPy and of a copy of as many bytes divided by fuse-dist's: above 1
+fuse-dist is faster. `best` is the same of the fastest of each.
+
+"""
+
+
 def processor():
     with open("/proc/cpuinfo", encoding="utf-8") as file:
         found = re.search(r"^model name\s*: (.*)$", file.read(), flags=re.M)
@@ -45,6 +53,7 @@ def main():
     parser.add_argument("--binary", required=True)
     parser.add_argument("--bars", required=True)
     parser.add_argument("--contractions", required=True)
+    parser.add_argument("--network")
     parser.add_argument("--note", action="append", default=[])
     options = parser.parse_args()
     facts = json.loads(subprocess.run([options.binary, "info", "--json"], capture_output=True, text=True, check=True).stdout)
@@ -53,7 +62,9 @@ def main():
     print(f"- fuse-dist {facts['version']}, {facts['blas']}")
     for note in options.note:
         print(f"- {note}")
-    for title, path in ((BARS, options.bars), (LIST, options.contractions)):
+    for title, path in ((BARS, options.bars), (NETWORK, options.network), (LIST, options.contractions)):
+        if not path:
+            continue
         with open(path, encoding="utf-8") as file:
             print("\n" + title + "```\n" + file.read().rstrip() + "\n```")
 
