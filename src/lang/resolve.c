@@ -764,7 +764,7 @@ void fuse_resolve(struct fuse_checker *c, struct fuse_equation *eq) {
     struct fuse_node *guard = eq->item->guard ? fuse_resolve_expr(&r, eq->item->guard, NULL) : NULL;
     r.logical = eq->logical;
     struct fuse_node *root = fuse_resolve_expr(&r, eq->item->value, NULL);
-    if (root && guard) {
+    if (root && guard && !eq->bad) {
         struct fuse_node *truth = fuse_new_node(&r, FUSE_NODE_GUARD, guard->span, 1);
         truth->arg[0] = guard;
         truth = fuse_finish_node(&r, truth);
