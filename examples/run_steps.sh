@@ -27,6 +27,31 @@ is_count() {
     [[ $1 =~ ^[1-9][0-9]{0,5}$ ]]
 }
 
+# take_ranks [OPTION] -- ARGUMENT...: sets ranks to the argument RANKS, if there is one, and the variable OPTION to the
+# value of --OPTION: positive numbers.
+take_ranks() {
+    local option=
+    if [ "$1" != -- ]; then
+        option=$1
+        shift
+    fi
+    shift
+    local usage="usage: run.sh ${option:+[--$option N] }[RANKS]"
+    while [ $# -gt 0 ]; do
+        if [ "$1" = -h ] || [ "$1" = --help ]; then
+            show_help
+        elif [ -n "$option" ] && [ "$1" = "--$option" ]; then
+            if [ $# -lt 2 ] || ! is_count "$2"; then die "$usage"; fi
+            printf -v "$option" %s "$2"
+            shift
+        else
+            is_count "$1" || die "$usage"
+            ranks=$1
+        fi
+        shift
+    done
+}
+
 # build_program: brings build/release up to date; says nothing when there is a build already, and it succeeds.
 build_program() {
     local output

@@ -6,16 +6,7 @@ set -euo pipefail
 # shellcheck source=SCRIPTDIR/../run_steps.sh
 . "$(dirname "$0")/../run_steps.sh"
 ranks=2
-while [ $# -gt 0 ]; do
-    case $1 in
-        -h | --help) show_help ;;
-        *)
-            is_count "$1" || die "usage: run.sh [RANKS]"
-            ranks=$1
-            ;;
-    esac
-    shift
-done
+take_ranks -- "$@"
 
 build_program
 make_data_in "$work/data"

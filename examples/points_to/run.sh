@@ -6,24 +6,9 @@
 set -euo pipefail
 # shellcheck source=SCRIPTDIR/../run_steps.sh
 . "$(dirname "$0")/../run_steps.sh"
-usage="usage: run.sh [--functions N] [RANKS]"
 ranks=2
 functions=400
-while [ $# -gt 0 ]; do
-    case $1 in
-        -h | --help) show_help ;;
-        --functions)
-            if [ $# -lt 2 ] || ! is_count "$2"; then die "$usage"; fi
-            functions=$2
-            shift
-            ;;
-        *)
-            is_count "$1" || die "$usage"
-            ranks=$1
-            ;;
-    esac
-    shift
-done
+take_ranks functions -- "$@"
 
 build_program
 make_data_in "$work/data-$functions" --functions "$functions"

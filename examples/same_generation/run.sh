@@ -1,29 +1,14 @@
 #!/usr/bin/env bash
 # Who is of whose generation in a family, on RANKS ranks (2): makes it, runs same_generation.fuse, compares.
-# usage: examples/same_generation/run.sh [--depth D] [RANKS]
-#        D generations below the first (8)
+# usage: examples/same_generation/run.sh [--depth N] [RANKS]
+#        N generations below the first (8)
 #        FUSE_DIST=PATH takes another build of the program
 set -euo pipefail
 # shellcheck source=SCRIPTDIR/../run_steps.sh
 . "$(dirname "$0")/../run_steps.sh"
-usage="usage: run.sh [--depth D] [RANKS]"
 ranks=2
 depth=8
-while [ $# -gt 0 ]; do
-    case $1 in
-        -h | --help) show_help ;;
-        --depth)
-            if [ $# -lt 2 ] || ! is_count "$2"; then die "$usage"; fi
-            depth=$2
-            shift
-            ;;
-        *)
-            is_count "$1" || die "$usage"
-            ranks=$1
-            ;;
-    esac
-    shift
-done
+take_ranks depth -- "$@"
 
 build_program
 make_data_in "$work/data-$depth" --depth "$depth"
