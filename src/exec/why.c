@@ -184,9 +184,13 @@ static enum fuse_status answer_why_not(struct fuse_why *why, const struct fuse_q
 }
 
 static void close_indexes(struct fuse_why *why) {
-    for (int r = 0; r < why->relations; r++)
+    for (int r = 0; r < why->relations; r++) {
         for (struct fuse_why_index *index = why->relation[r].index; index; index = index->next)
-            fuse_index_close(&index->index, &why->ledger);
+            if (index->is_made)
+                fuse_index_close(&index->index, &why->ledger);
+        for (int k = 0; k < 2; k++)
+            fuse_run_close(&why->relation[r].copy[k].rows, &why->ledger);
+    }
 }
 
 static enum fuse_status answer(struct fuse_why *why, const struct fuse_question *question, const struct fuse_op *op,

@@ -10,6 +10,8 @@ struct fuse_why_index {
     struct fuse_why_index *next;
     uint64_t columns; /* bits */
     bool of_given;    /* of the tuples that came from outside, not of all */
+    int scans;        /* all rows were looked at so many times; the index is made when that has become too often */
+    bool is_made;
     struct fuse_rule_packing packing;
     struct fuse_index index; /* to numbers of rows */
 };
@@ -25,6 +27,11 @@ struct fuse_why_relation {
     int64_t given;       /* of relations that rules derive: tuples that came from outside, on all ranks */
     int square;          /* R(x, z) = R(x, y) R(y, z), whose facts are cut out of paths (why_path.c); -1 */
     struct fuse_why_index *index;
+    struct fuse_why_copy {
+        bool is_there;
+        struct fuse_run rows;
+    } copy
+        [2]; /* of all tuples, and of the given ones: the same on every rank, in the order of their ids; where they are few */
 };
 
 struct fuse_why_rule {

@@ -3,6 +3,10 @@
 
 #include <stdlib.h>
 
+#define COPIED \
+    ((int64_t)1 << 19) /* words of rows that every rank may have, so that looking into them needs no messages */
+#define SCANS 3        /* of all rows, before there is an index */
+
 void fuse_why_fail(struct fuse_why *why, enum fuse_status status, const struct fuse_error *err) {
     if (why->status != FUSE_OK || status == FUSE_OK)
         return;
@@ -19,24 +23,35 @@ static void refuse(struct fuse_why *why) {
 /* ---- rows of this rank ---- */
 
 static const struct fuse_run *rows_of(const struct fuse_why_relation *relation, bool of_given) {
+    if (relation->copy[of_given].is_there)
+        return &relation->copy[of_given].rows;
     return of_given ? &relation->at_work->kept : &relation->at_work->rows;
+}
+
+static bool is_sorted(const struct fuse_why_relation *relation, bool of_given) {
+    return relation->copy[of_given].is_there || (!of_given && relation->at_work->is_sorted);
 }
 
 static struct fuse_why_index *index_of(struct fuse_why *why, struct fuse_why_relation *relation, uint64_t columns,
                                        bool of_given) {
     struct fuse_why_index *index = relation->index;
-    const struct fuse_rule_packing *packing = &relation->at_work->packing;
-    const struct fuse_run *rows = rows_of(relation, of_given);
-    struct fuse_run keys = {0};
-    int64_t extent[FUSE_MAX_AXES], bits = 0;
-    int column[FUSE_MAX_AXES], n = 0;
     for (; index; index = index->next)
         if (index->columns == columns && index->of_given == of_given)
             return index;
     index = FUSE_NEW(why->arena, struct fuse_why_index);
     *index = (struct fuse_why_index){.next = relation->index, .columns = columns, .of_given = of_given};
+    relation->index = index;
+    return index;
+}
+
+static void make_index(struct fuse_why *why, const struct fuse_why_relation *relation, struct fuse_why_index *index) {
+    const struct fuse_rule_packing *packing = &relation->at_work->packing;
+    const struct fuse_run *rows = rows_of(relation, index->of_given);
+    struct fuse_run keys = {0};
+    int64_t extent[FUSE_MAX_AXES], bits = 0;
+    int column[FUSE_MAX_AXES], n = 0;
     for (int c = 0; c < packing->columns; c++)
-        if (columns >> c & 1) {
+        if (index->columns >> c & 1) {
             column[n] = c;
             extent[n++] = relation->rule->extent[c];
             bits += __builtin_popcountll(packing->mask[c]);
@@ -45,10 +60,10 @@ static struct fuse_why_index *index_of(struct fuse_why *why, struct fuse_why_rel
     keys.words = index->packing.words + 1;
     const bool is_dense = index->packing.words == 1 && bits < 40 && (int64_t)1 << bits <= 4 * rows->n + 1024;
     fuse_index_open(&index->index, index->packing.words, 1, rows->n < UINT32_MAX, is_dense ? (int64_t)1 << bits : 0);
-    relation->index = index;
+    index->is_made = true;
     if (!fuse_run_reserve(&keys, &why->ledger, rows->n)) {
         refuse(why);
-        return index;
+        return;
     }
     for (keys.n = 0; keys.n < rows->n; keys.n++) {
         const uint64_t *row = fuse_run_row(rows, keys.n);
@@ -63,49 +78,64 @@ static struct fuse_why_index *index_of(struct fuse_why *why, struct fuse_why_rel
     if (!fuse_index_build(&index->index, &why->ledger, keys.block.at, keys.n))
         refuse(why);
     fuse_run_close(&keys, &why->ledger);
-    return index;
+}
+
+/* The words of a row that has these ids, and which of their bits count. */
+struct pattern {
+    int words;
+    uint64_t wanted[FUSE_RULE_WORDS], care[FUSE_RULE_WORDS];
+};
+
+static struct pattern pattern_of(const struct fuse_rule_packing *packing, uint64_t columns, const int64_t *id) {
+    struct pattern p = {.words = packing->words};
+    for (int c = 0; c < packing->columns; c++)
+        if (columns >> c & 1) {
+            p.wanted[packing->word[c]] |= (uint64_t)id[c] << packing->shift[c];
+            p.care[packing->word[c]] |= packing->mask[c] << packing->shift[c];
+        }
+    return p;
+}
+
+static bool fits(const struct pattern *p, const uint64_t *row) {
+    for (int w = 0; w < p->words; w++)
+        if ((row[w] & p->care[w]) != p->wanted[w])
+            return false;
+    return true;
 }
 
 /* Rows in the order of their ids, of which the first columns are known. */
-static void find_sorted(const struct fuse_run *rows, const struct fuse_rule_packing *packing, uint64_t columns,
-                        const int64_t *id, bool (*visit)(void *context, const uint64_t *row), void *context) {
-    uint64_t wanted[FUSE_RULE_WORDS] = {0}, care[FUSE_RULE_WORDS] = {0};
+static void find_sorted(const struct fuse_run *rows, const struct pattern *p,
+                        bool (*visit)(void *context, const uint64_t *row), void *context) {
     int64_t low = 0, high = rows->n;
-    for (int c = 0; c < packing->columns; c++)
-        if (columns >> c & 1) {
-            wanted[packing->word[c]] |= (uint64_t)id[c] << packing->shift[c];
-            care[packing->word[c]] |= packing->mask[c] << packing->shift[c];
-        }
     while (low < high) {
         const int64_t middle = low + (high - low) / 2;
         const uint64_t *row = fuse_run_row(rows, middle);
         int w = 0;
-        while (w < packing->words && (row[w] & care[w]) == wanted[w])
+        while (w < p->words && (row[w] & p->care[w]) == p->wanted[w])
             w++;
-        if (w < packing->words && (row[w] & care[w]) < wanted[w])
+        if (w < p->words && (row[w] & p->care[w]) < p->wanted[w])
             low = middle + 1;
         else
             high = middle;
     }
-    for (; low < rows->n; low++) {
-        const uint64_t *row = fuse_run_row(rows, low);
-        for (int w = 0; w < packing->words; w++)
-            if ((row[w] & care[w]) != wanted[w])
-                return;
-        if (!visit(context, row))
+    for (; low < rows->n && fits(p, fuse_run_row(rows, low)); low++)
+        if (!visit(context, fuse_run_row(rows, low)))
             return;
-    }
 }
 
-static void find_indexed(struct fuse_why *why, struct fuse_why_relation *relation, uint64_t columns, bool of_given,
+static void scan(const struct fuse_run *rows, const struct pattern *p,
+                 bool (*visit)(void *context, const uint64_t *row), void *context) {
+    for (int64_t i = 0; i < rows->n; i++)
+        if (fits(p, fuse_run_row(rows, i)) && !visit(context, fuse_run_row(rows, i)))
+            return;
+}
+
+static void find_indexed(const struct fuse_why_relation *relation, const struct fuse_why_index *index,
                          const int64_t *id, bool (*visit)(void *context, const uint64_t *row), void *context) {
-    const struct fuse_why_index *index = index_of(why, relation, columns, of_given);
-    const struct fuse_run *rows = rows_of(relation, of_given);
+    const struct fuse_run *rows = rows_of(relation, index->of_given);
     uint64_t key[FUSE_RULE_WORDS] = {0};
-    if (why->status != FUSE_OK)
-        return;
     for (int c = 0, k = 0; c < relation->rule->columns; c++)
-        if (columns >> c & 1) {
+        if (index->columns >> c & 1) {
             key[index->packing.word[k]] |= (uint64_t)id[c] << index->packing.shift[k];
             k++;
         }
@@ -125,23 +155,22 @@ void fuse_why_find(struct fuse_why *why, int number, uint64_t columns, bool of_g
     for (int c = 0; c < relation->rule->columns; c++)
         if ((columns >> c & 1) && (id[c] < 0 || id[c] >= relation->rule->extent[c]))
             return;
-    if (columns == 0 || rows->n < 32 || (!of_given && relation->at_work->is_sorted && !(columns & (columns + 1)))) {
-        const bool is_sorted = !of_given && relation->at_work->is_sorted && !(columns & (columns + 1));
-        if (is_sorted) {
-            find_sorted(rows, &relation->at_work->packing, columns, id, visit, context);
-            return;
-        }
-        for (int64_t i = 0; i < rows->n; i++) {
-            const uint64_t *row = fuse_run_row(rows, i);
-            bool fits = true;
-            for (int c = 0; c < relation->rule->columns && fits; c++)
-                fits = !(columns >> c & 1) || fuse_rule_unpack_id(&relation->at_work->packing, row, c) == id[c];
-            if (fits && !visit(context, row))
-                return;
-        }
+    const struct pattern p = pattern_of(&relation->at_work->packing, columns, id);
+    if (is_sorted(relation, of_given) && !(columns & (columns + 1))) {
+        find_sorted(rows, &p, visit, context);
         return;
     }
-    find_indexed(why, relation, columns, of_given, id, visit, context);
+    struct fuse_why_index *index = columns == 0 || rows->n < 32 ? NULL : index_of(why, relation, columns, of_given);
+    if (!index || index->scans < SCANS) {
+        if (index)
+            index->scans++;
+        scan(rows, &p, visit, context);
+        return;
+    }
+    if (!index->is_made)
+        make_index(why, relation, index);
+    if (why->status == FUSE_OK)
+        find_indexed(relation, index, id, visit, context);
 }
 
 /* ---- all ranks ---- */
@@ -187,6 +216,37 @@ void fuse_why_gather(struct fuse_why *why, struct fuse_run *rows) {
     }
     fuse_why_fail(why, status, &err);
     fuse_arena_rewind(why->scratch, mark);
+}
+
+/* Collective, and after the first time local. Whether every rank has these rows, so that what is found there needs no other rank. */
+static bool is_everywhere(struct fuse_why *why, int number, bool of_given) {
+    struct fuse_why_relation *relation = &why->relation[number];
+    struct fuse_why_copy *copy = &relation->copy[of_given];
+    const int64_t all = of_given ? relation->given : relation->total;
+    if (why->comm->size == 1 || copy->is_there)
+        return true;
+    if (!fuse_why_has_rows(relation) || all * (relation->at_work->packing.words + 1) > COPIED)
+        return false;
+    const struct fuse_run *rows = rows_of(relation, of_given);
+    copy->rows = (struct fuse_run){.words = relation->at_work->packing.words + relation->at_work->values};
+    if (!fuse_run_reserve(&copy->rows, &why->ledger, rows->n))
+        fuse_comm_abort(why->comm, FUSE_EMEMORY); /* peers copy */
+    for (; copy->rows.n < rows->n; copy->rows.n++)
+        memcpy(fuse_run_row(&copy->rows, copy->rows.n), fuse_run_row(rows, copy->rows.n), (size_t)copy->rows.words * 8);
+    fuse_why_gather(why, &copy->rows);
+    if (!fuse_run_sort(&copy->rows, &why->ledger, copy->rows.words))
+        fuse_comm_abort(why->comm, FUSE_EMEMORY);
+    copy->is_there = true;
+    return true;
+}
+
+/* What each rank found of facts, of all ranks. */
+static void reduce_found(struct fuse_why *why, enum fuse_reduce how, int64_t *word, int64_t n) {
+    struct fuse_error err = {0};
+    for (int64_t i = 0; i < n; i += 65536) {
+        const int64_t some = n - i < 65536 ? n - i : 65536;
+        fuse_why_fail(why, why->comm->ops->reduce_int64(why->comm, how, word + i, (int)some, &err), &err);
+    }
 }
 
 /* ---- atoms ---- */
@@ -269,20 +329,22 @@ void fuse_why_extend(struct fuse_why *why, const struct fuse_why_rule *rule, int
                      const struct fuse_run *bindings, struct fuse_run *out) {
     struct visit v = open_visit(why, rule, atom, bound);
     int64_t id[FUSE_MAX_AXES];
+    const bool is_local = is_everywhere(why, (int)(v.relation - why->relation), false);
     v.out = out;
     for (int64_t i = 0; i < bindings->n && why->status == FUSE_OK; i++) {
         v.binding = fuse_run_row(bindings, i);
         const uint64_t columns = known_ids(v.atom, v.relation->rule->columns, bound, v.binding, id);
         fuse_why_find(why, (int)(v.relation - why->relation), columns, false, id, take_match, &v);
     }
-    fuse_why_gather(why, out);
+    if (!is_local)
+        fuse_why_gather(why, out);
 }
 
 void fuse_why_has(struct fuse_why *why, const struct fuse_why_rule *rule, int atom, uint64_t bound,
                   const struct fuse_run *bindings, int64_t *found) {
     struct visit v = open_visit(why, rule, atom, bound);
-    struct fuse_error err = {0};
     int64_t id[FUSE_MAX_AXES];
+    const bool is_local = is_everywhere(why, (int)(v.relation - why->relation), false);
     for (int64_t i = 0; i < bindings->n; i++) {
         v.binding = fuse_run_row(bindings, i);
         v.found = false;
@@ -290,10 +352,8 @@ void fuse_why_has(struct fuse_why *why, const struct fuse_why_rule *rule, int at
         fuse_why_find(why, (int)(v.relation - why->relation), columns, false, id, take_match, &v);
         found[i] = v.found;
     }
-    for (int64_t i = 0; i < bindings->n && why->comm->size > 1; i += 65536) {
-        const int64_t some = bindings->n - i < 65536 ? bindings->n - i : 65536;
-        fuse_why_fail(why, why->comm->ops->reduce_int64(why->comm, FUSE_REDUCE_MAX, found + i, (int)some, &err), &err);
-    }
+    if (!is_local)
+        reduce_found(why, FUSE_REDUCE_MAX, found, bindings->n);
 }
 
 /* ---- facts ---- */
@@ -316,39 +376,36 @@ static bool see(void *context, const uint64_t *row) {
 
 void fuse_why_look(struct fuse_why *why, int number, const struct fuse_run *ids, struct fuse_why_lookup *out) {
     const struct fuse_why_relation *relation = &why->relation[number];
-    struct fuse_error err = {0};
-    enum { THERE, VALUE, GIVEN, WORDS };
+    enum { THERE, VALUE, WORDS };
     struct fuse_arena_mark mark = fuse_arena_mark(why->scratch);
     int64_t *word = FUSE_NEW_ARRAY(why->scratch, int64_t, WORDS * ids->n);
+    int64_t *given = FUSE_NEW_ARRAY(why->scratch, int64_t, ids->n);
     const uint64_t all = ((uint64_t)1 << relation->rule->columns) - 1;
+    const bool is_derived = relation->rule->stratum >= 0;
+    const bool is_local = is_everywhere(why, number, false);
     for (int64_t i = 0; i < ids->n && fuse_why_has_rows(relation); i++) {
         struct sight s = {.relation = relation->at_work};
         fuse_why_find(why, number, all, false, (const int64_t *)fuse_run_row(ids, i), see, &s);
         word[WORDS * i + THERE] = s.is_there;
         word[WORDS * i + VALUE] = (int64_t)s.value;
     }
-    for (int64_t i = 0; i < WORDS * ids->n && why->comm->size > 1; i += 65536) {
-        const int64_t some = WORDS * ids->n - i < 65536 ? WORDS * ids->n - i : 65536;
-        fuse_why_fail(why, why->comm->ops->reduce_int64(why->comm, FUSE_REDUCE_SUM, word + i, (int)some, &err), &err);
-    }
+    if (!is_local)
+        reduce_found(why, FUSE_REDUCE_SUM, word, WORDS * ids->n); /* one rank has it */
+    const bool is_given_local = !is_derived || is_everywhere(why, number, true);
     for (int64_t i = 0; i < ids->n; i++) {
         struct sight s = {.relation = relation->at_work,
+                          .is_there = !is_derived && word[WORDS * i + THERE] > 0,
                           .must_equal = relation->at_work->values > 0,
                           .value = (uint64_t)word[WORDS * i + VALUE]};
-        if (relation->rule->stratum >= 0)
+        if (is_derived)
             fuse_why_find(why, number, all, true, (const int64_t *)fuse_run_row(ids, i), see, &s);
-        else
-            s.is_there = word[WORDS * i + THERE] > 0;
-        word[WORDS * i + GIVEN] = s.is_there;
+        given[i] = s.is_there;
     }
-    for (int64_t i = 0; i < WORDS * ids->n && why->comm->size > 1; i += 65536) {
-        const int64_t some = WORDS * ids->n - i < 65536 ? WORDS * ids->n - i : 65536;
-        fuse_why_fail(why, why->comm->ops->reduce_int64(why->comm, FUSE_REDUCE_MAX, word + i, (int)some, &err), &err);
-    }
+    if (!is_given_local)
+        reduce_found(why, FUSE_REDUCE_MAX, given, ids->n);
     for (int64_t i = 0; i < ids->n; i++)
-        out[i] = (struct fuse_why_lookup){.is_there = word[WORDS * i + THERE] > 0,
-                                          .value = word[WORDS * i + VALUE],
-                                          .is_given = word[WORDS * i + GIVEN] > 0};
+        out[i] = (struct fuse_why_lookup){
+            .is_there = word[WORDS * i + THERE] > 0, .value = word[WORDS * i + VALUE], .is_given = given[i] > 0};
     fuse_arena_rewind(why->scratch, mark);
 }
 
