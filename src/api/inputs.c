@@ -46,40 +46,12 @@ static void see_use(struct survey *survey, const char *name, struct fuse_span sp
 static void see_expr(struct survey *survey, const struct fuse_expr *expr) {
     if (!expr)
         return;
-    switch (expr->kind) {
-    case FUSE_EXPR_NUMBER:
-    case FUSE_EXPR_STRING:
-    case FUSE_EXPR_BOOL: return;
-    case FUSE_EXPR_LIST:
-        for (int i = 0; expr->list.item && i < expr->list.n; i++)
-            see_expr(survey, expr->list.item[i]);
-        return;
-    case FUSE_EXPR_REF: see_use(survey, expr->ref.name, expr->span, expr->ref.n, false); return;
-    case FUSE_EXPR_APPLY:
-        if (expr->apply.is_ref && !expr->apply.macro)
-            see_use(survey, expr->apply.name, expr->span, expr->apply.indices, true);
-        for (int i = 0; expr->apply.is_call && i < expr->apply.arguments; i++)
-            see_expr(survey, expr->apply.argument[i].value);
-        return;
-    case FUSE_EXPR_UNARY: see_expr(survey, expr->unary.operand); return;
-    case FUSE_EXPR_BINARY:
-        see_expr(survey, expr->binary.left);
-        see_expr(survey, expr->binary.right);
-        return;
-    case FUSE_EXPR_TERNARY:
-        see_expr(survey, expr->ternary.condition);
-        see_expr(survey, expr->ternary.then);
-        see_expr(survey, expr->ternary.otherwise);
-        return;
-    case FUSE_EXPR_REDUCE: see_expr(survey, expr->reduce.body); return;
-    case FUSE_EXPR_CASE:
-        for (int i = 0; i < expr->cases.n; i++) {
-            see_expr(survey, expr->cases.entry[i].condition);
-            see_expr(survey, expr->cases.entry[i].value);
-        }
-        see_expr(survey, expr->cases.otherwise);
-        return;
-    }
+    if (expr->kind == FUSE_EXPR_REF)
+        see_use(survey, expr->ref.name, expr->span, expr->ref.n, false);
+    else if (expr->kind == FUSE_EXPR_APPLY && expr->apply.is_ref && !expr->apply.macro)
+        see_use(survey, expr->apply.name, expr->span, expr->apply.indices, true);
+    for (int k = 0; k < fuse_expr_parts(expr); k++)
+        see_expr(survey, fuse_expr_part(expr, k));
 }
 
 /* Tensors of a fn are its own. */

@@ -79,44 +79,14 @@ static void see_call(struct walk *walk, struct fuse_expr *expr) {
 static void see_expr(struct walk *walk, struct fuse_expr *expr) {
     if (!expr)
         return;
-    switch (expr->kind) {
-    case FUSE_EXPR_NUMBER:
-    case FUSE_EXPR_STRING:
-    case FUSE_EXPR_BOOL: return;
-    case FUSE_EXPR_LIST:
-        for (int i = 0; expr->list.item && i < expr->list.n; i++)
-            see_expr(walk, expr->list.item[i]);
-        return;
-    case FUSE_EXPR_REF:
-        if (!walk->ast)
-            see_use(walk, expr->ref.name, expr->ref.has_brackets, expr->ref.index, expr->ref.n);
-        return;
-    case FUSE_EXPR_APPLY:
-        if (!walk->ast && expr->apply.is_ref && !expr->apply.macro)
-            see_use(walk, expr->apply.name, false, expr->apply.index, expr->apply.indices);
+    if (!walk->ast && expr->kind == FUSE_EXPR_REF)
+        see_use(walk, expr->ref.name, expr->ref.has_brackets, expr->ref.index, expr->ref.n);
+    if (!walk->ast && expr->kind == FUSE_EXPR_APPLY && expr->apply.is_ref && !expr->apply.macro)
+        see_use(walk, expr->apply.name, false, expr->apply.index, expr->apply.indices);
+    if (expr->kind == FUSE_EXPR_APPLY)
         see_call(walk, expr);
-        for (int i = 0; expr->apply.is_call && i < expr->apply.arguments; i++)
-            see_expr(walk, expr->apply.argument[i].value);
-        return;
-    case FUSE_EXPR_UNARY: see_expr(walk, expr->unary.operand); return;
-    case FUSE_EXPR_BINARY:
-        see_expr(walk, expr->binary.left);
-        see_expr(walk, expr->binary.right);
-        return;
-    case FUSE_EXPR_TERNARY:
-        see_expr(walk, expr->ternary.condition);
-        see_expr(walk, expr->ternary.then);
-        see_expr(walk, expr->ternary.otherwise);
-        return;
-    case FUSE_EXPR_REDUCE: see_expr(walk, expr->reduce.body); return;
-    case FUSE_EXPR_CASE:
-        for (int i = 0; i < expr->cases.n; i++) {
-            see_expr(walk, expr->cases.entry[i].condition);
-            see_expr(walk, expr->cases.entry[i].value);
-        }
-        see_expr(walk, expr->cases.otherwise);
-        return;
-    }
+    for (int k = 0; k < fuse_expr_parts(expr); k++)
+        see_expr(walk, fuse_expr_part(expr, k));
 }
 
 static bool writes(const struct fuse_item *item) {

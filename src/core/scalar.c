@@ -18,6 +18,22 @@ int fuse_scalar_arity(enum fuse_scalar_op op) {
     return ops[op].arity;
 }
 
+bool fuse_scalar_is_transcendental(enum fuse_scalar_op op) {
+    switch (op) {
+    case FUSE_SCALAR_POW:
+    case FUSE_SCALAR_EXP:
+    case FUSE_SCALAR_LOG:
+    case FUSE_SCALAR_LOG1P:
+    case FUSE_SCALAR_SIN:
+    case FUSE_SCALAR_COS:
+    case FUSE_SCALAR_TANH:
+    case FUSE_SCALAR_ERF:
+    case FUSE_SCALAR_SIGMOID:
+    case FUSE_SCALAR_NORMAL: return true;
+    default: return false;
+    }
+}
+
 const char *fuse_scalar_name(enum fuse_scalar_op op) {
     return (unsigned)op < FUSE_SCALAR_OPS ? ops[op].name : "unknown";
 }

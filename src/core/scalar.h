@@ -35,6 +35,10 @@ struct fuse_scalar {
 };
 
 int fuse_scalar_arity(enum fuse_scalar_op op);
+
+/* A function of the mathematical library: many times as slow as an addition, and with reals its last bit depends on the
+ * processor. */
+bool fuse_scalar_is_transcendental(enum fuse_scalar_op op);
 const char *fuse_scalar_name(enum fuse_scalar_op op);
 
 /* BUG when a rule above is broken; operands and indices are the numbers of valid LOAD and IOTA arguments. */

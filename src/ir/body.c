@@ -126,19 +126,7 @@ int fuse_body_load(struct fuse_body *body, int input, enum fuse_dtype dtype) {
 /* Every rank folds by itself and all must get the same bits, so the functions of the mathematical library, whose last
  * bit depends on the processor, are left to the kernels. */
 static bool is_reproducible(const struct fuse_scalar_node *node) {
-    switch (node->op) {
-    case FUSE_SCALAR_EXP:
-    case FUSE_SCALAR_LOG:
-    case FUSE_SCALAR_LOG1P:
-    case FUSE_SCALAR_SIN:
-    case FUSE_SCALAR_COS:
-    case FUSE_SCALAR_TANH:
-    case FUSE_SCALAR_ERF:
-    case FUSE_SCALAR_SIGMOID:
-    case FUSE_SCALAR_NORMAL: return false;
-    case FUSE_SCALAR_POW: return !is_real(node->dtype);
-    default: return true;
-    }
+    return !fuse_scalar_is_transcendental(node->op) || !is_real(node->dtype);
 }
 
 static int fold_constants(struct fuse_body *body, const struct fuse_scalar_node *node) {

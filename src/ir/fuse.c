@@ -17,23 +17,8 @@ struct fuser {
 };
 
 static bool is_expensive(enum fuse_scalar_op op) {
-    switch (op) {
-    case FUSE_SCALAR_DIV:
-    case FUSE_SCALAR_POW:
-    case FUSE_SCALAR_EXP:
-    case FUSE_SCALAR_LOG:
-    case FUSE_SCALAR_LOG1P:
-    case FUSE_SCALAR_SQRT:
-    case FUSE_SCALAR_RSQRT:
-    case FUSE_SCALAR_SIN:
-    case FUSE_SCALAR_COS:
-    case FUSE_SCALAR_TANH:
-    case FUSE_SCALAR_ERF:
-    case FUSE_SCALAR_SIGMOID:
-    case FUSE_SCALAR_UNIFORM:
-    case FUSE_SCALAR_NORMAL: return true;
-    default: return false;
-    }
+    return fuse_scalar_is_transcendental(op) || op == FUSE_SCALAR_DIV || op == FUSE_SCALAR_SQRT ||
+           op == FUSE_SCALAR_RSQRT || op == FUSE_SCALAR_UNIFORM;
 }
 
 static bool is_cheap(const struct fuse_scalar *body) {

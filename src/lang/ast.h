@@ -162,6 +162,11 @@ struct fuse_expr {
     };
 };
 
+/* The expressions that stand directly in one, in the order of the text: elements of a list (none when all are numbers),
+ * arguments of a call, operands, branches. */
+int fuse_expr_parts(const struct fuse_expr *expr);
+struct fuse_expr *fuse_expr_part(const struct fuse_expr *expr, int k);
+
 /* ---- statements and items ------------------------------------------------------------------------------------- */
 
 enum fuse_assign {

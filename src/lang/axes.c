@@ -79,8 +79,7 @@ int fuse_expr_children(struct fuse_checker *c, struct fuse_expr ***out, const st
     FUSE_VEC(struct fuse_expr *) list = {0};
     const struct fuse_expr *at;
     int depth = 0;
-    switch (expr->kind) {
-    case FUSE_EXPR_BINARY:
+    if (expr->kind == FUSE_EXPR_BINARY) {
         for (at = expr; at->kind == FUSE_EXPR_BINARY; at = at->binary.left)
             depth++;
         *out = FUSE_NEW_ARRAY(c->arena, struct fuse_expr *, depth + 1);
@@ -90,28 +89,11 @@ int fuse_expr_children(struct fuse_checker *c, struct fuse_expr ***out, const st
             (*out)[0] = at->binary.left;
         }
         return depth + 1;
-    case FUSE_EXPR_LIST: *out = expr->list.item; return expr->list.item ? expr->list.n : 0;
-    case FUSE_EXPR_APPLY:
-        for (int k = 0; k < expr->apply.arguments; k++)
-            if (!expr->apply.argument[k].name || strcmp(expr->apply.argument[k].name, "axis") != 0)
-                fuse_vec_push(c->arena, &list, expr->apply.argument[k].value);
-        break;
-    case FUSE_EXPR_UNARY: fuse_vec_push(c->arena, &list, expr->unary.operand); break;
-    case FUSE_EXPR_TERNARY:
-        fuse_vec_push(c->arena, &list, expr->ternary.condition);
-        fuse_vec_push(c->arena, &list, expr->ternary.then);
-        fuse_vec_push(c->arena, &list, expr->ternary.otherwise);
-        break;
-    case FUSE_EXPR_REDUCE: fuse_vec_push(c->arena, &list, expr->reduce.body); break;
-    case FUSE_EXPR_CASE:
-        for (int k = 0; k < expr->cases.n; k++) {
-            fuse_vec_push(c->arena, &list, expr->cases.entry[k].condition);
-            fuse_vec_push(c->arena, &list, expr->cases.entry[k].value);
-        }
-        if (expr->cases.otherwise)
-            fuse_vec_push(c->arena, &list, expr->cases.otherwise);
-        break;
-    default: break;
+    }
+    for (int k = 0; k < fuse_expr_parts(expr); k++) {
+        const char *name = expr->kind == FUSE_EXPR_APPLY ? expr->apply.argument[k].name : NULL;
+        if (!name || strcmp(name, "axis") != 0)
+            fuse_vec_push(c->arena, &list, fuse_expr_part(expr, k));
     }
     *out = list.at;
     return list.n;

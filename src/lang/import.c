@@ -239,42 +239,18 @@ static void rename_call(const struct renamer *r, struct fuse_expr *expr, const s
 }
 
 static void rename_expr(const struct renamer *r, struct fuse_expr *expr, const struct scope *scope) {
-    switch (expr->kind) {
-    case FUSE_EXPR_NUMBER:
-    case FUSE_EXPR_STRING:
-    case FUSE_EXPR_BOOL: break;
-    case FUSE_EXPR_LIST:
-        for (int k = 0; expr->list.item && k < expr->list.n; k++)
-            rename_expr(r, expr->list.item[k], scope);
-        break;
-    case FUSE_EXPR_REF:
+    if (expr->kind == FUSE_EXPR_APPLY) {
+        rename_call(r, expr, scope);
+        return;
+    }
+    if (expr->kind == FUSE_EXPR_REF) {
         expr->ref.name = called(r, expr->ref.name, scope, false);
         rename_indices(r, expr->ref.index, expr->ref.n, scope);
-        break;
-    case FUSE_EXPR_APPLY: rename_call(r, expr, scope); break;
-    case FUSE_EXPR_UNARY: rename_expr(r, expr->unary.operand, scope); break;
-    case FUSE_EXPR_BINARY:
-        rename_expr(r, expr->binary.left, scope);
-        rename_expr(r, expr->binary.right, scope);
-        break;
-    case FUSE_EXPR_TERNARY:
-        rename_expr(r, expr->ternary.condition, scope);
-        rename_expr(r, expr->ternary.then, scope);
-        rename_expr(r, expr->ternary.otherwise, scope);
-        break;
-    case FUSE_EXPR_REDUCE:
-        rename_indices(r, expr->reduce.index, expr->reduce.n, scope);
-        rename_expr(r, expr->reduce.body, scope);
-        break;
-    case FUSE_EXPR_CASE:
-        for (int k = 0; k < expr->cases.n; k++) {
-            rename_expr(r, expr->cases.entry[k].condition, scope);
-            rename_expr(r, expr->cases.entry[k].value, scope);
-        }
-        if (expr->cases.otherwise)
-            rename_expr(r, expr->cases.otherwise, scope);
-        break;
     }
+    if (expr->kind == FUSE_EXPR_REDUCE)
+        rename_indices(r, expr->reduce.index, expr->reduce.n, scope);
+    for (int k = 0; k < fuse_expr_parts(expr); k++)
+        rename_expr(r, fuse_expr_part(expr, k), scope);
 }
 
 static void rename_item(const struct renamer *r, struct fuse_item *item, const struct scope *scope) {

@@ -54,22 +54,9 @@ struct fuse_term *fuse_term_load(struct fuse_lowering *l, int value, const struc
 }
 
 static int cost_of(enum fuse_scalar_op op) {
-    switch (op) {
-    case FUSE_SCALAR_POW:
-    case FUSE_SCALAR_EXP:
-    case FUSE_SCALAR_LOG:
-    case FUSE_SCALAR_LOG1P:
-    case FUSE_SCALAR_SIN:
-    case FUSE_SCALAR_COS:
-    case FUSE_SCALAR_TANH:
-    case FUSE_SCALAR_ERF:
-    case FUSE_SCALAR_SIGMOID:
-    case FUSE_SCALAR_UNIFORM:
-    case FUSE_SCALAR_NORMAL: return 8;
-    case FUSE_SCALAR_DIV:
-    case FUSE_SCALAR_SQRT: return 4;
-    default: return 1;
-    }
+    if (fuse_scalar_is_transcendental(op) || op == FUSE_SCALAR_UNIFORM)
+        return 8;
+    return op == FUSE_SCALAR_DIV || op == FUSE_SCALAR_SQRT ? 4 : 1;
 }
 
 /* An operation on constants is one. */

@@ -33,22 +33,8 @@ bool fuse_index_is_ordered(const struct fuse_plan *plan, int number, int index) 
 /* Rounds alike everywhere. */
 static bool is_defined(const struct fuse_scalar *body) {
     for (int i = 0; i < body->n; i++)
-        switch (body->node[i].op) {
-        case FUSE_SCALAR_POW:
-        case FUSE_SCALAR_EXP:
-        case FUSE_SCALAR_LOG:
-        case FUSE_SCALAR_LOG1P:
-        case FUSE_SCALAR_SIN:
-        case FUSE_SCALAR_COS:
-        case FUSE_SCALAR_TANH:
-        case FUSE_SCALAR_ERF:
-        case FUSE_SCALAR_SIGMOID:
-        case FUSE_SCALAR_NORMAL:
-            if (is_real(body->node[i].dtype))
-                return false;
-            break;
-        default: break;
-        }
+        if (fuse_scalar_is_transcendental(body->node[i].op) && is_real(body->node[i].dtype))
+            return false;
     return true;
 }
 
