@@ -1,0 +1,100 @@
+/* The parts of the search: what choices cost (search_price.c), sweeps over them (search.c), and trees of them (search_tree.c). */
+#ifndef FUSE_PLAN_SEARCH_INTERNAL_H
+#define FUSE_PLAN_SEARCH_INTERNAL_H
+
+#include "plan/search.h"
+
+/* First keep to the memory budget, then be fast, then be small. */
+struct fuse_search_price {
+    int64_t over_bytes, time_ps, bytes;
+};
+
+/* The partitions of an operation, or of all that look like it. */
+struct fuse_search_space {
+    int n;
+    struct fuse_layout *partition, *natural; /* [n] */
+    int64_t *compute_ps;                     /* [n] */
+};
+
+struct fuse_search_option {
+    struct fuse_layout reduced, final;
+    int64_t time_ps, final_bytes;
+};
+
+/* The ways to finish an output that an operation leaves in some layout. */
+struct fuse_search_finish {
+    int64_t natural_bytes;
+    int options;
+    struct fuse_search_option option[];
+};
+
+struct fuse_search {
+    struct fuse_plan *plan;
+    const struct fuse_plan_effort *effort;
+    struct fuse_plan_choice *choice;
+    bool *decided;          /* [ops] */
+    bool *placed;           /* [values] layout chosen */
+    int *first, *last;      /* [values] lifetimes, positions in plan->order */
+    int64_t *live;          /* [positions] estimated bytes of values alive during the operation */
+    int *user_begin, *user; /* users of value v: user[user_begin[v] .. user_begin[v + 1]) */
+    struct fuse_memo *memo;
+    int *input_begin, *gather_class; /* class of input k of operation o: gather_class[input_begin[o] + k] */
+    int *finish_class, *load_class, *store_class; /* [values] */
+    struct fuse_search_space **space;             /* [ops] NULL: not listed yet */
+    FUSE_VEC(struct fuse_search_space *) spaces;
+    FUSE_VEC(int) space_class;   /* of each of spaces */
+    struct fuse_layout *scratch; /* [MAX_PARTITIONS] */
+    bool changed;                /* something is different from the sweep before */
+};
+
+/* ---- search_price.c ---- */
+bool fuse_search_cheaper(struct fuse_search_price a, struct fuse_search_price b);
+/* Such values may lie whole on every rank. */
+bool fuse_search_is_small(const struct fuse_search *s, int value);
+const struct fuse_op *fuse_search_producer(const struct fuse_search *s, int value);
+/* Read or written into the plan, and laid out as its users like it. A relation has no layout. */
+bool fuse_search_is_loaded(const struct fuse_search *s, int value);
+bool fuse_search_follows_users(const struct fuse_search *s, int value);
+/* How often an operation is carried out: that of a recursion in every turn. */
+int64_t fuse_search_repeats(const struct fuse_search *s, int op);
+/* What a rank holds of a value; of an inner one of a chain, a slab. */
+int64_t fuse_search_block_bytes(const struct fuse_search *s, int value, const struct fuse_layout *layout);
+/* Before anything else: gives a class to all that is alike. */
+void fuse_search_classify(struct fuse_search *s, struct fuse_arena *arena);
+/* The partitions of an operation. */
+const struct fuse_search_space *fuse_search_space_of(struct fuse_search *s, int number);
+/* Time of the value's file, and of the exchange between its ranges and a layout. */
+int64_t fuse_search_file_ps(const struct fuse_search *s, int value, const struct fuse_layout *layout, bool store);
+/* Time to bring an input from `have` to where `partition` needs it; *held is what the gathered copy occupies. */
+int64_t fuse_search_gather_ps(const struct fuse_search *s, int op, int input, const struct fuse_layout *partition,
+                              const struct fuse_layout *have, int64_t *held);
+/* What all decided users of a value pay to bring it, but for one. */
+int64_t fuse_search_users_ps(const struct fuse_search *s, int value, const struct fuse_layout *layout, int except_op);
+/* The best layout for a loaded value that `op` reads as `input` under `partition`, and its price. */
+int64_t fuse_search_place_loaded(const struct fuse_search *s, int op, int input, const struct fuse_layout *partition,
+                                 struct fuse_layout *best, int64_t *held, int64_t *block);
+/* The ways to finish an output that lies in layout `natural`. */
+const struct fuse_search_finish *fuse_search_finish_of(const struct fuse_search *s, int value,
+                                                       const struct fuse_layout *natural);
+/* Gives up, with a price above `limit`, as soon as it is clear that the partition is dearer. */
+struct fuse_search_price fuse_search_price_partition(const struct fuse_search *s, int number,
+                                                     const struct fuse_layout *partition,
+                                                     const struct fuse_layout *natural, int64_t compute_ps,
+                                                     struct fuse_search_price limit, struct fuse_search_option *chosen);
+
+/* ---- search.c ---- */
+/* Partitions are chosen for operations of this kind. */
+bool fuse_search_divides(enum fuse_op_kind kind);
+/* How many of an operation's partitions there are to choose from: one if everything is small, and each rank computes it. */
+int fuse_search_candidates(const struct fuse_search *s, int number, const struct fuse_search_space *space);
+/* From now on the operation is cut like this, and its result finished like that; sources that wait for a layout get theirs. */
+void fuse_search_adopt(struct fuse_search *s, int number, const struct fuse_layout *partition,
+                       const struct fuse_search_option *option);
+
+/* ---- search_tree.c ---- */
+/* Chooses for all operations, from what every layout of every result costs at the least: exact when each result has one user
+ * and few layouts are worth a thought. Nothing is decided before. false when that is not worth while, and nothing was
+ * chosen. Looks at time only, not at memory. */
+bool fuse_search_tree(struct fuse_search *s);
+
+#endif
