@@ -2,6 +2,7 @@
 #include "comm/transport.h"
 
 #include <mpi.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/statvfs.h>
@@ -31,6 +32,7 @@ struct mpi_comm {
     struct fuse_comm base;
     MPI_Comm handle;
     size_t piece_bytes;
+    bool is_crowded;  /* more ranks of this node than processors: one that waits takes another one's time */
     int window_ranks; /* 0: no limit */
     size_t window_bytes;
     struct slot slots[FUSE_COMM_SLOTS];
@@ -67,6 +69,25 @@ static void begin_wait(struct fuse_comm *comm, int peer) {
 static void end_wait(struct fuse_comm *comm) {
     comm->counters.waited_ns += now_ns() - atomic_load(&comm->wait.since_ns);
     atomic_store(&comm->wait.since_ns, 0);
+}
+
+/* MPI looks for what it waits for without end, and yielding helps little: who yields is still one of those that take turns, and a
+ * message takes as many turns as it passes ranks. A rank that sleeps is woken at once when there is work for it. */
+static int wait_crowded(MPI_Request *request, MPI_Status *status) {
+    enum { LOOKS = 20 };
+    const struct timespec shortest = {.tv_nsec = 1};
+    for (int looks = 0;; looks++) {
+        int done = 0, code = MPI_Test(request, &done, status);
+        if (code != MPI_SUCCESS || done)
+            return code;
+        if (looks >= LOOKS)
+            nanosleep(&shortest, NULL);
+    }
+}
+
+/* A collective that has been started, with this code. */
+static int wait_started(MPI_Request *request, int code) {
+    return code == MPI_SUCCESS ? wait_crowded(request, MPI_STATUS_IGNORE) : code;
 }
 
 /* ---- exchanges ---- */
@@ -200,7 +221,8 @@ static enum fuse_status wait(struct fuse_comm *comm, int number, struct fuse_err
         if (slot->requests[i] == MPI_REQUEST_NULL)
             continue;
         begin_wait(comm, slot->pieces[i].peer);
-        int code = MPI_Wait(&slot->requests[i], &slot->statuses[i]);
+        int code = mpi_of(comm)->is_crowded ? wait_crowded(&slot->requests[i], &slot->statuses[i])
+                                            : MPI_Wait(&slot->requests[i], &slot->statuses[i]);
         end_wait(comm);
         enum fuse_status piece = finish_piece(slot, i, &slot->statuses[i], code, err);
         st = st == FUSE_OK ? piece : st;
@@ -211,6 +233,29 @@ static enum fuse_status wait(struct fuse_comm *comm, int number, struct fuse_err
 
 /* ---- control ---- */
 
+/* Collectives of a crowded node are started and waited for, others are as MPI has them. */
+
+static int broadcast_piece(const struct mpi_comm *mpi, void *data, int bytes, int root) {
+    MPI_Request request;
+    if (!mpi->is_crowded)
+        return MPI_Bcast(data, bytes, MPI_BYTE, root, mpi->handle);
+    return wait_started(&request, MPI_Ibcast(data, bytes, MPI_BYTE, root, mpi->handle, &request));
+}
+
+static int reduce_everywhere(const struct mpi_comm *mpi, int64_t *values, int count, MPI_Op op) {
+    MPI_Request request;
+    if (!mpi->is_crowded)
+        return MPI_Allreduce(MPI_IN_PLACE, values, count, MPI_INT64_T, op, mpi->handle);
+    return wait_started(&request, MPI_Iallreduce(MPI_IN_PLACE, values, count, MPI_INT64_T, op, mpi->handle, &request));
+}
+
+static int meet(const struct mpi_comm *mpi) {
+    MPI_Request request;
+    if (!mpi->is_crowded)
+        return MPI_Barrier(mpi->handle);
+    return wait_started(&request, MPI_Ibarrier(mpi->handle, &request));
+}
+
 static enum fuse_status broadcast(struct fuse_comm *comm, void *data, size_t bytes, int root, struct fuse_error *err) {
     struct mpi_comm *mpi = mpi_of(comm);
     if (root < 0 || root >= comm->size)
@@ -220,7 +265,7 @@ static enum fuse_status broadcast(struct fuse_comm *comm, void *data, size_t byt
     for (size_t done = 0; done < bytes;) {
         size_t piece = bytes - done < mpi->piece_bytes ? bytes - done : mpi->piece_bytes;
         begin_wait(comm, -1);
-        int code = MPI_Bcast((char *)data + done, (int)piece, MPI_BYTE, root, mpi->handle);
+        int code = broadcast_piece(mpi, (char *)data + done, (int)piece, root);
         end_wait(comm);
         FUSE_TRY(check_mpi(code, "MPI_Bcast", err));
         done += piece;
@@ -241,14 +286,14 @@ static enum fuse_status reduce_int64(struct fuse_comm *comm, enum fuse_reduce op
         return FUSE_OK;
     comm->counters.control_bytes += (int64_t)sizeof *values * count;
     begin_wait(comm, -1);
-    int code = MPI_Allreduce(MPI_IN_PLACE, values, count, MPI_INT64_T, mpi_op, mpi_of(comm)->handle);
+    int code = reduce_everywhere(mpi_of(comm), values, count, mpi_op);
     end_wait(comm);
     return check_mpi(code, "MPI_Allreduce", err);
 }
 
 static enum fuse_status barrier(struct fuse_comm *comm, struct fuse_error *err) {
     begin_wait(comm, -1);
-    int code = MPI_Barrier(mpi_of(comm)->handle);
+    int code = meet(mpi_of(comm));
     end_wait(comm);
     return check_mpi(code, "MPI_Barrier", err);
 }
@@ -301,7 +346,7 @@ static enum fuse_status open_window(const struct mpi_comm *mpi, struct window *w
     return check_mpi(MPI_Barrier(window->here), "MPI_Barrier", err);
 }
 
-static void unshare(struct fuse_comm *comm, struct fuse_comm_shared *shared) {
+static void unshare_window(struct fuse_comm *comm, struct fuse_comm_shared *shared) {
     struct window *window = shared->window;
     (void)comm;
     if (window->handle != MPI_WIN_NULL)
@@ -310,8 +355,8 @@ static void unshare(struct fuse_comm *comm, struct fuse_comm_shared *shared) {
     free(window);
 }
 
-static enum fuse_status share(struct fuse_comm *comm, struct fuse_comm_shared *out, size_t bytes,
-                              struct fuse_error *err) {
+static enum fuse_status share_window(struct fuse_comm *comm, struct fuse_comm_shared *out, size_t bytes,
+                                     struct fuse_error *err) {
     struct window *window = malloc(sizeof *window);
     struct fuse_comm_shared shared = {.window = window};
     FUSE_TRY(fuse_agree(comm, window != NULL ? FUSE_OK : fuse_fail(err, FUSE_EMEMORY, "no memory for a window"), err));
@@ -332,7 +377,7 @@ static enum fuse_status share(struct fuse_comm *comm, struct fuse_comm_shared *o
     MPI_Comm_size(window->here, &shared.local_ranks);
     enum fuse_status status = fuse_agree(comm, open_window(mpi_of(comm), window, &shared, bytes, err), err);
     if (status != FUSE_OK)
-        unshare(comm, &shared);
+        unshare_window(comm, &shared);
     else
         *out = shared;
     return status;
@@ -363,8 +408,8 @@ static const struct fuse_comm_ops mpi_ops = {
     .reduce_int64 = reduce_int64,
     .barrier = barrier,
     .node = node,
-    .share = share,
-    .unshare = unshare,
+    .share = share_window,
+    .unshare = unshare_window,
     .abort = abort_job,
     .close = close_mpi,
 };
@@ -379,6 +424,11 @@ void fuse_comm_mpi_limit_windows(struct fuse_comm *comm, int ranks, size_t bytes
         mpi_of(comm)->window_ranks = ranks;
         mpi_of(comm)->window_bytes = bytes;
     }
+}
+
+void fuse_comm_mpi_set_crowded(struct fuse_comm *comm, bool is_crowded) {
+    if (comm->ops == &mpi_ops)
+        mpi_of(comm)->is_crowded = is_crowded;
 }
 
 /* ---- start and end ---- */
@@ -402,6 +452,23 @@ static enum fuse_status start_mpi(struct fuse_error *err) {
     return st;
 }
 
+/* Collective. Ranks of this node against the processors that any of them may run on. */
+static enum fuse_status find_crowded(bool *is_crowded, MPI_Comm handle, struct fuse_error *err) {
+    MPI_Comm here;
+    cpu_set_t set;
+    int ranks;
+    FUSE_TRY(check_mpi(MPI_Comm_split_type(handle, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &here),
+                       "MPI_Comm_split_type", err));
+    MPI_Comm_size(here, &ranks);
+    const bool is_known = sched_getaffinity(0, sizeof set, &set) == 0;
+    if (!is_known)
+        memset(&set, 0xff, sizeof set);
+    int code = MPI_Allreduce(MPI_IN_PLACE, &set, (int)sizeof set, MPI_BYTE, MPI_BOR, here);
+    MPI_Comm_free(&here);
+    *is_crowded = ranks > CPU_COUNT(&set);
+    return check_mpi(code, "MPI_Allreduce", err);
+}
+
 /* Takes the handle, which it frees when it fails. */
 static enum fuse_status adopt(struct fuse_comm **out, MPI_Comm handle, struct fuse_error *err) {
     enum fuse_status st;
@@ -417,6 +484,7 @@ static enum fuse_status adopt(struct fuse_comm **out, MPI_Comm handle, struct fu
     FUSE_TRY_GOTO(st, check_mpi(MPI_Comm_set_errhandler(handle, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler", err),
                   free_handle);
     FUSE_TRY_GOTO(st, check_mpi(MPI_Comm_size(handle, &mpi->base.size), "MPI_Comm_size", err), free_handle);
+    FUSE_TRY_GOTO(st, find_crowded(&mpi->is_crowded, handle, err), free_handle);
     FUSE_TRY_GOTO(st, check_mpi(MPI_Comm_rank(handle, &mpi->base.rank), "MPI_Comm_rank", err), free_handle);
     *out = &mpi->base;
     return FUSE_OK;

@@ -18,4 +18,8 @@ void fuse_comm_mpi_set_piece(struct fuse_comm *comm, size_t bytes);
  * most. No limits unless a test sets them; nothing on other transports. */
 void fuse_comm_mpi_limit_windows(struct fuse_comm *comm, int ranks, size_t bytes);
 
+/* Local, with the same value on every rank: whether ranks wait as they do where there are more of them than processors. Nothing on
+ * other transports. */
+void fuse_comm_mpi_set_crowded(struct fuse_comm *comm, bool is_crowded);
+
 #endif

@@ -530,7 +530,11 @@ int main(int argc, char **argv) {
         return 1;
     }
     bool is_huge = argc == 2 && strcmp(argv[1], "huge") == 0;
-    int failed = is_huge ? cmocka_run_group_tests(huge, NULL, NULL) : cmocka_run_group_tests(tests, NULL, NULL);
+    int failed = 0;
+    for (int crowded = 0; crowded < (is_huge ? 1 : 2); crowded++) {
+        fuse_comm_mpi_set_crowded(comm, crowded);
+        failed |= is_huge ? cmocka_run_group_tests(huge, NULL, NULL) : cmocka_run_group_tests(tests, NULL, NULL);
+    }
     comm->ops->close(comm);
     fuse_comm_finalize_mpi();
     return failed;
