@@ -3,7 +3,8 @@
 
 A few programs with answers that are computed here, on several numbers of ranks, and N random ones (chains of joins, recursion,
 mutual too, negation, constants, repeated variables, comparisons, alternatives, min= and max= with values) against the naive
-evaluation of the same rules. Random programs are put into one program by the hundred, with names of their own.
+evaluation of the same rules, on all of these numbers of ranks. Random programs are put into one, fifty at a time, with names of their
+own; with --both they are evaluated naively, too, and then written in other words and another order.
 
 What would make it fail: a join, a guard or a constant that lets through what it should not, a recursion that stops early or is
 cut, a negation that sees a stratum that is not complete, rows that are lost, doubled or not sorted by id, files that differ
@@ -22,6 +23,8 @@ import tempfile
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import launch  # noqa: E402
 from random_rules import Random, lines, random_programs  # noqa: E402, F401 (other tests have them from here)
+
+BATCH = 50  # random programs that are put into one
 
 
 def write(folder, name, text):
@@ -287,15 +290,21 @@ def check_program(binary, ranks, program):
                 assert line in result.out.splitlines(), (program.__name__, ranks, line, result.out)
 
 
-def check_random(binary, ranks, seed, n, fixpoint="semi_naive"):
-    with tempfile.TemporaryDirectory() as folder:
-        text, files, wanted = random_programs(seed, n)
-        for name, content in files.items():
-            write(folder, name, content)
-        write(folder, "p.fuse", text)
-        result = launch.run(launch.on_ranks(ranks, [binary, "p.fuse", "--fixpoint", fixpoint]), folder, 250)
-        assert result.status == 0, (seed, ranks, fixpoint, result.tail())
-        compare(folder, wanted, (seed, ranks, fixpoint))
+def check_random(binary, counts, seed, n, both):
+    """Semi-naive and naive evaluation, in different words, on each number of ranks."""
+    for words, fixpoint in enumerate(["semi_naive", "naive"] if both else ["semi_naive"]):
+        with tempfile.TemporaryDirectory() as folder:
+            text, files, wanted = random_programs(seed, n, words)
+            for name, content in files.items():
+                write(folder, name, content)
+            write(folder, "p.fuse", text)
+            for ranks in counts:
+                for name in wanted:
+                    if os.path.exists(os.path.join(folder, name)):
+                        os.remove(os.path.join(folder, name))
+                result = launch.run(launch.on_ranks(ranks, [binary, "p.fuse", "--fixpoint", fixpoint]), folder, 250)
+                assert result.status == 0, (seed, ranks, fixpoint, result.tail())
+                compare(folder, wanted, (seed, ranks, fixpoint))
 
 
 PLANNED = """
@@ -343,8 +352,8 @@ def check_plan(binary):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--binary", required=True)
-    parser.add_argument("--ranks", default="1,2,3,4,8")
-    parser.add_argument("--random", type=int, default=300)
+    parser.add_argument("--ranks", default="1,2,3,5,8")
+    parser.add_argument("--random", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--both", action="store_true", help="evaluate random programs naively, too")
     arguments = parser.parse_args()
@@ -354,10 +363,8 @@ def main():
     for ranks in counts:
         for program in PROGRAMS:
             check_program(binary, ranks, program)
-    batch = 100
-    for k in range(0, arguments.random, batch):
-        for fixpoint in ["semi_naive", "naive"] if arguments.both or k == 0 else ["semi_naive"]:
-            check_random(binary, counts[k // batch % len(counts)], f"{arguments.seed}.{k}", min(batch, arguments.random - k), fixpoint)
+    for k in range(0, arguments.random, BATCH):
+        check_random(binary, counts, f"{arguments.seed}.{k}", min(BATCH, arguments.random - k), arguments.both or k == 0)
     print(f"{len(PROGRAMS)} programs on {counts} ranks, {arguments.random} random programs")
 
 

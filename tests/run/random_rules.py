@@ -1,9 +1,9 @@
 """Random programs of rules, as text and as sets: what rules derive from sets of tuples, naively, in Python.
 
-A program has a few relations of random tuples and one to three strata of rules: chains of joins, recursion, mutual too, negation,
-constants, repeated variables, comparisons, alternatives, counts, sums and bests of what was derived before. Rules are written in
-different words that mean the same: in any order, with other names, with a sub-goal twice, with a part that has a name of its own.
-Half of the programs ask for some of the tuples only.
+A program has a few relations of random tuples of ids or symbols, some of them empty, and one to three strata of rules: chains of
+joins, recursion, mutual too, negation, constants, repeated variables, comparisons and arithmetic, propositions, alternatives, sources
+beside rules, counts, sums and bests of what was derived before. Rules are written in different words that mean the same: in any order,
+with other names, with a sub-goal twice, with a part that has a name of its own. Half of the programs ask for some of the tuples only.
 """
 
 import random
@@ -14,23 +14,42 @@ def lines(rows, separator="\t"):
 
 
 IDS = 7  # every column of a file has the largest one
+SYMBOLS = ["ann", "7", "a b", "\u00e9", "x-1", "00", "Bob"]
+
+TESTS = {"!=": lambda a, b: a != b, "<": lambda a, b: a < b, "<=": lambda a, b: a <= b, "==": lambda a, b: a == b,
+         ">": lambda a, b: a > b}
+ARITHMETIC = {
+    "sum": ("{a} + {b} < {k}", lambda a, b, k: a + b < k),
+    "twice": ("2 * {a} >= {b} - {k}", lambda a, b, k: 2 * a >= b - k),
+    "product": ("{a} * {b} > {k}", lambda a, b, k: a * b > k),
+    "between": ("{a} < {b} && {b} < {a} + {k}", lambda a, b, k: a < b < a + k),
+    "odd": ("odd({a})", lambda a, b, k: a % 2 == 1),
+    "either": ("({a} == {k} || {b} < {a})", lambda a, b, k: a == k or b < a),
+}
 
 
 class Random:
     """One program of random rules over facts, as text and as sets."""
 
-    def __init__(self, rng, name, plain=True):
-        """plain: every rule is a line of text, in its own words, and compares only ids."""
+    def __init__(self, rng, name, plain=True, words=None):
+        """plain: every rule is a line of text, in its own words, and compares only ids. words: draws these words."""
         self.rng, self.name, self.text, self.facts, self.arity = rng, name, [], {}, {}
         self.weights, self.numbers, self.parts, self.plain, self.strata = {}, {}, 0, plain, []
-        self.given = [self.add_file(f"{name}E{k}", rng.choice([1, 2, 2, 2, 3])) for k in range(rng.randrange(2, 4))]
+        self.words, self.rows, self.symbols = words or rng, {}, None
+        if not plain and rng.random() < 0.2:
+            self.symbols = rng.sample(SYMBOLS, IDS) + ["nobody"]
+            self.add_rows(f"{name}E", f"{name}E", 1, [(i, ) for i in range(IDS)])
+        arities = [1, 2, 2, 2, 3] if plain else [1, 2, 2, 2, 2, 3, 3, 4]
+        self.given = [self.add_file(f"{name}E{k}", rng.choice(arities)) for k in range(rng.randrange(2, 4))]
         if not plain and rng.random() < 0.5:
             self.add_weights()
         known = list(self.given)
         for s in range(rng.randrange(1, 4)):
             heads = [f"{name}P{s}{k}" for k in range(rng.randrange(1, 3))]
             for head in heads:
-                self.arity[head], self.facts[head] = rng.choice([1, 2, 2, 3]), set()
+                self.arity[head], self.facts[head] = rng.choice([1, 2, 2, 3] if plain else [0, 1, 1, 2, 2, 2, 2, 3, 4]), set()
+                if not plain and self.arity[head] > 0 and rng.random() < 0.15:
+                    self.add_rows(head, f"{head}_own", self.arity[head], self.draw_rows(self.arity[head], 5))
             rules = [self.rule(head, known, heads, first) for head in heads for first in [True] + [False] * rng.randrange(3)]
             for rule in rules:
                 self.text += self.show(rule)
@@ -40,11 +59,14 @@ class Random:
             if not plain and rng.random() < 0.5:
                 self.add_numbers(f"{name}N{s}", known)
         self.choose_sinks()
+        if self.symbols:  # all columns have the same symbols
+            of = [(r, n) for r, n in self.arity.items() if n > 0 and r != f"{name}E"]
+            self.text += [f"{name}U{k}(x) = {name}E(x) {r}({','.join('x' * n)})" for k, (r, n) in enumerate(of)]
 
     def choose_sinks(self):
         """All of every relation, or what some relations have for some ids: then rules explore no more than that."""
         rng = self.rng
-        derived = [h for h in self.facts if h not in self.given]
+        derived = [h for h in self.facts if any(h == rule[0] for rules in self.strata for rule in rules)]
         asking = rng.random() < 0.5
         if asking:
             derived = rng.sample(derived, min(len(derived), rng.choice([1, 1, 1, 2])))
@@ -54,14 +76,39 @@ class Random:
             for c in range(self.arity[head]):
                 if asking and rng.random() < 0.6 and terms.count(None) > 1:
                     terms[c] = some[c] if rng.random() < 0.8 else 0
-            columns = ",".join("abc"[c] if t is None else str(t) for c, t in enumerate(terms))
-            self.text.append(f'"{head}.tsv" = {head}({columns})')
+            columns = ",".join("abcd"[c] if t is None else self.term(t) for c, t in enumerate(terms))
+            self.text.append(f'"{self.file_of(head)}" = {head}({columns})')
+
+    def file_of(self, head):
+        return f"{head}.tsv" if self.arity[head] > 0 else f"{head}.json"
+
+    def term(self, t):
+        return f'"{self.symbols[t]}"' if self.symbols and not isinstance(t, str) else str(t)
+
+    def atom(self, name, terms):
+        return f"{name}({','.join(map(self.term, terms))})"
+
+    def named(self, rows):
+        """As a file has them."""
+        return [[self.symbols[i] if self.symbols else i for i in row] for row in rows]
+
+    def draw_rows(self, arity, most):
+        return {tuple(self.rng.randrange(IDS) for _ in range(arity)) for _ in range(self.rng.randrange(1, most))}
+
+    def add_rows(self, name, file, arity, rows):
+        self.arity[name] = arity
+        self.facts.setdefault(name, set()).update(rows)
+        self.rows[file] = rows
+        self.text.append(f'{name}({",".join("abcd"[:arity])}) = "{file}.tsv"')
 
     def add_file(self, name, arity):
-        rows = {tuple(self.rng.randrange(IDS) for _ in range(arity)) for _ in range(self.rng.randrange(1, 14))}
+        rows = self.draw_rows(arity, 14)
         rows.add((IDS - 1, ) * arity)
-        self.facts[name], self.arity[name] = rows, arity
-        self.text.append(f'{name}({",".join("abc"[:arity])}) = "{name}.tsv"')
+        if not self.plain and self.rng.random() < 0.08:
+            rows = set()
+        self.add_rows(name, name, arity, sorted(rows))
+        if not self.plain and self.rng.random() < 0.1:
+            self.add_rows(name, f"{name}_too", arity, sorted(self.draw_rows(arity, 6)))
         return name
 
     def add_weights(self):
@@ -89,9 +136,9 @@ class Random:
         self.numbers[name] = (absent, {a: fold(v) for a, v in values.items()})
 
     def files(self):
-        files = {f"{name}.tsv": lines(sorted(self.facts[name])) for name in self.given}
+        files = {f"{name}.tsv": lines(self.named(rows)) for name, rows in self.rows.items()}
         if self.weights:
-            files[f"{self.name}W.tsv"] = lines((a, b, w) for (a, b), w in self.weights.items())
+            files[f"{self.name}W.tsv"] = lines(self.named([k])[0] + [w] for k, w in self.weights.items())
         return files
 
     def rule(self, head, known, same, plain):
@@ -113,8 +160,11 @@ class Random:
             negated.append((name, terms))
         if len(bound) > 1 and rng.random() < 0.35:
             a, b = rng.sample(bound, 2)
-            compared.append((a, rng.choice(["!=", "<", "<=", "=="]), b, rng.choice([-1, 0, 0, 1])))
-        if bound and not self.plain and rng.random() < 0.15:
+            compared.append((a, rng.choice(["!=", "<", "<=", "=="]), b, 0 if self.symbols else rng.choice([-1, 0, 0, 1])))
+        if len(bound) > 1 and not self.plain and not self.symbols and rng.random() < 0.2:
+            compared.append((*rng.sample(bound, 2), rng.randrange(2, 9)))
+            compared[-1] = (compared[-1][0], rng.choice(sorted(ARITHMETIC)), *compared[-1][1:])
+        if bound and not self.plain and not self.symbols and rng.random() < 0.15:
             compared.append((rng.choice(bound), rng.choice(["!=", "<", "==", "=="]), None, rng.randrange(IDS)))
         if bound and self.numbers and rng.random() < 0.6:
             number = f"{rng.choice(sorted(self.numbers))}[{rng.choice(bound)}]"
@@ -124,7 +174,7 @@ class Random:
 
     def rewrite(self, rule, text):
         """The same rule in other words; what it needs beside it goes to the text."""
-        rng = self.rng
+        rng = self.words
         head, terms, body, negated, compared = rule
         if self.plain:
             return rule
@@ -137,7 +187,7 @@ class Random:
             if 0 < len(names) < 5:
                 self.parts += 1
                 part = f"{self.name}X{self.parts}"
-                text.append(f"{part}({','.join(names)}) = " + " ".join(f"{n}({','.join(map(str, ts))})" for n, ts in body[:2]))
+                text.append(f"{part}({','.join(names)}) = " + " ".join(self.atom(n, ts) for n, ts in body[:2]))
                 body = [(part, names)] + body[2:]
         if rng.random() < 0.3:
             new = dict(zip(["x", "y", "z", "w", "v"], rng.sample(["p", "q", "r", "s", "t", "k"], 5)))
@@ -151,21 +201,18 @@ class Random:
     def show(self, rule):
         text = []
         head, terms, body, negated, compared = self.rewrite(rule, text)
-        atoms = [f"{name}({','.join(map(str, t))})" for name, t in body]
-        atoms += [f"!{name}({','.join(map(str, t))})" for name, t in negated]
-        self.rng.shuffle(atoms)
-        tests = [f"{a} {op} " + (f"{b} {'+' if k >= 0 else '-'} {abs(k)}" if b and (k or self.plain) else b or str(k))
-                 for a, op, b, k in compared]
-        left = f"{head}({','.join(map(str, terms))})"
-        joint = self.rng.choice([" ", " && ", " * "])
-        if tests and self.rng.random() < 0.5 and joint == " && ":
+        atoms = [self.atom(name, t) for name, t in body] + ["!" + self.atom(name, t) for name, t in negated]
+        self.words.shuffle(atoms)
+        tests = [ARITHMETIC[op][0].format(a=a, b=b, k=k) if op in ARITHMETIC else f"{a} {op} " +
+                 (f"{b} {'+' if k >= 0 else '-'} {abs(k)}" if b and (k or self.plain) else b or str(k)) for a, op, b, k in compared]
+        left = self.atom(head, terms)
+        joint = self.words.choice([" ", " && ", " * "])
+        if tests and self.words.random() < 0.5 and joint == " && ":
             return text + [f"{left} = {joint.join(atoms + tests)}"]
         return text + [f"{left}{' when ' + ' && '.join(tests) if tests else ''} = {joint.join(atoms)}"]
 
     def derive(self, rule):
         head, terms, body, negated, compared = rule
-        tests = {"!=": lambda a, b: a != b, "<": lambda a, b: a < b, "<=": lambda a, b: a <= b, "==": lambda a, b: a == b,
-                 ">": lambda a, b: a > b}
         found = [{}]
         for name, ts in body:
             longer = []
@@ -178,7 +225,8 @@ class Random:
         for binding in found:
             if any(self.holds(name, ts, binding) for name, ts in negated):
                 continue
-            if all(tests[op](self.value(a, binding), (binding[b] if b else 0) + k) for a, op, b, k in compared):
+            if all(ARITHMETIC[op][1](binding[a], binding[b], k) if op in ARITHMETIC else
+                   TESTS[op](self.value(a, binding), (binding[b] if b else 0) + k) for a, op, b, k in compared):
                 yield tuple(binding[t] if isinstance(t, str) else t for t in terms)
 
     def value(self, a, binding):
@@ -201,9 +249,12 @@ class Random:
                 self.facts[rule[0]] |= new
 
     def solve(self):
-        return {f"{head}.tsv": lines(sorted(tuple(i for i, t in zip(fact, terms) if t is None) for fact in self.facts[head]
-                                            if all(t in (None, i) for i, t in zip(fact, terms))))
-                for head, terms in self.sinks.items()}
+        wanted = {}
+        for head, terms in self.sinks.items():
+            found = sorted(tuple(i for i, t in zip(fact, terms) if t is None) for fact in self.facts[head]
+                           if all(t in (None, i) for i, t in zip(fact, terms)))
+            wanted[self.file_of(head)] = lines(self.named(found)) if self.arity[head] > 0 else str(bool(found)).lower() + "\n"
+        return wanted
 
 
 class Values:
@@ -328,14 +379,23 @@ class Sums:
         return self.wanted
 
 
-def random_programs(seed, n):
-    """n programs as one, with names of their own: its text, its files, and what its sinks must hold."""
+def in_another_order(text, rng):
+    """The same statements. Sources stay in the order in which their symbols are numbered."""
+    sources = [line for line in text if line.endswith('.tsv"')]
+    others = [line for line in text if line not in sources]
+    rng.shuffle(others)
+    return [some.pop(0) for some in rng.sample([sources] * len(sources) + [others] * len(others), len(text))]
+
+
+def random_programs(seed, n, words=0):
+    """n programs as one, with names of their own: its text, its files, and what its sinks must hold. What differs with `words` is only how
+    the same rules are written."""
     text, files, wanted = [], {}, {}
     for k in range(n):
-        rng = random.Random(f"{seed} {k}")
+        rng, saying = random.Random(f"{seed} {k}"), random.Random(f"{seed} {k} {words}")
         name = f"Q{k}"
-        one = Values(rng, name) if k % 5 == 4 else Sums(rng, name) if k % 10 == 8 else Random(rng, name, plain=False)
-        text += one.text
+        one = Values(rng, name) if k % 5 == 4 else Sums(rng, name) if k % 10 == 8 else Random(rng, name, False, saying)
+        text += in_another_order(one.text, saying) if words else one.text
         files.update(one.files())
         wanted.update(one.solve())
     return "\n".join(text) + "\n", files, wanted
