@@ -28,7 +28,8 @@ struct fuse_operand_view {
 /* c[..] (+)= sum over the indices that c lacks of a[..] * b[..]. An index is a batch index (in a, b and c), an M index
  * (a and c), an N index (b and c), a K index (a and b), or in one operand only: bit x of in_a says that index x is in a.
  * c's strides are non-zero and non-overlapping over its indices of extent > 1. The compute type is that of c: F32, F64
- * or I64 (overflow is an error); a and b of another dtype are converted element by element while they are packed.
+ * or I64 (overflow is an error); a and b of another dtype are converted element by element while they are packed. With c of
+ * BOOL a and b are too, products are AND and sums OR; what follows about zeros is about false then.
  * Without accumulate c is overwritten, with it c is added to. An empty contraction (a K extent of 0) gives zeros.
  * No temporary larger than the cache-sized panels described in the back end. */
 struct fuse_contract {

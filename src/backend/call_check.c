@@ -64,8 +64,10 @@ enum fuse_status fuse_contract_check(const struct fuse_contract *call, struct fu
     FUSE_TRY(check_target("contract", call->indices, call->extent, call->in_c, call->c.stride, err));
     if (!is_resident(call->a.dtype) || !is_resident(call->b.dtype))
         return fuse_fail(err, FUSE_EBUG, "contract: bad operand dtype");
-    if (call->c.dtype != FUSE_F32 && call->c.dtype != FUSE_F64 && call->c.dtype != FUSE_I64)
-        return fuse_fail(err, FUSE_EBUG, "contract: the result must be f32, f64 or i64");
+    if (call->c.dtype == FUSE_BOOL && (call->a.dtype != FUSE_BOOL || call->b.dtype != FUSE_BOOL))
+        return fuse_fail(err, FUSE_EBUG, "contract: a truth from operands that are none");
+    if (call->c.dtype != fuse_dtype_compute(call->c.dtype))
+        return fuse_fail(err, FUSE_EBUG, "contract: the result must be f32, f64, i64 or bool");
     return FUSE_OK;
 }
 

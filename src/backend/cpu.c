@@ -27,6 +27,7 @@ static enum fuse_status open_backend(struct fuse_backend **out, const struct fus
     if (options->deterministic)
         fuse_ordered_table(&cpu->exact, tile);
     cpu->tile = options->deterministic ? &cpu->exact : tile;
+    cpu->words = fuse_words_choose(tile->isa);
     cpu->deterministic = options->deterministic;
     void *scratch = NULL;
     enum fuse_status status = fuse_host_map(&scratch, scratch_bytes(cpu), cpu->threads, err);

@@ -3,6 +3,7 @@
 #define FUSE_BACKEND_CPU_H
 
 #include "backend/cpu_tile.h"
+#include "backend/cpu_words.h"
 #include "backend/host_memory.h"
 
 /* Bytes of a line of the caches. */
@@ -24,6 +25,7 @@ struct fuse_cpu_backend {
     int threads;
     bool deterministic;
     const struct fuse_tile_table *tile;
+    struct fuse_word_table words;
     struct fuse_tile_table exact; /* when deterministic: what tile points to */
     char *scratch;                /* [threads][FUSE_CPU_SCRATCH] */
     char *partials;               /* [FUSE_CPU_PARTIALS] */

@@ -120,9 +120,10 @@ static bool is_elementwise(const struct fuse_grouped *g) {
 
 static enum fuse_status run_as_map(struct fuse_cpu_backend *cpu, const struct fuse_grouped *g,
                                    struct fuse_cpu_counts *counts, struct fuse_error *err) {
-    struct fuse_scalar_node node[] = {{.op = FUSE_SCALAR_LOAD, .dtype = g->type, .a = -1, .b = -1, .c = -1, .arg = 0},
-                                      {.op = FUSE_SCALAR_LOAD, .dtype = g->type, .a = -1, .b = -1, .c = -1, .arg = 1},
-                                      {.op = FUSE_SCALAR_MUL, .dtype = g->type, .a = 0, .b = 1, .c = -1}};
+    struct fuse_scalar_node node[] = {
+        {.op = FUSE_SCALAR_LOAD, .dtype = g->type, .a = -1, .b = -1, .c = -1, .arg = 0},
+        {.op = FUSE_SCALAR_LOAD, .dtype = g->type, .a = -1, .b = -1, .c = -1, .arg = 1},
+        {.op = g->type == FUSE_BOOL ? FUSE_SCALAR_AND : FUSE_SCALAR_MUL, .dtype = g->type, .a = 0, .b = 1, .c = -1}};
     const struct fuse_scalar body = {.n = 3, .node = node};
     struct fuse_operand_view operand[2] = {{.data = (void *)g->a, .dtype = g->a_dtype},
                                            {.data = (void *)g->b, .dtype = g->b_dtype}};
@@ -140,7 +141,7 @@ static enum fuse_status run_as_map(struct fuse_cpu_backend *cpu, const struct fu
                 call.in_out |= UINT32_C(1) << at;
         }
     bool reduces = g->accumulate || g->axes[FUSE_GROUP_K] > 0;
-    call.reduce = reduces ? FUSE_REDUCE_SUM : FUSE_REDUCE_NONE;
+    call.reduce = !reduces ? FUSE_REDUCE_NONE : g->type == FUSE_BOOL ? FUSE_REDUCE_OR : FUSE_REDUCE_SUM;
     return fuse_cpu_run_map(cpu, &call, counts, err);
 }
 
@@ -167,7 +168,7 @@ enum fuse_status fuse_cpu_run_contract(struct fuse_cpu_backend *cpu, const struc
         return FUSE_OK;
     if (is_elementwise(&g))
         return run_as_map(cpu, &g, counts, err);
-    if (!fuse_cpu_run_direct(cpu, &g, counts))
+    if (!fuse_cpu_run_narrow(cpu, &g, counts) && !fuse_cpu_run_direct(cpu, &g, counts))
         fuse_cpu_run_packed(cpu, &g, counts, NULL);
     return FUSE_OK;
 }

@@ -56,6 +56,8 @@ int64_t fuse_cpu_product(const struct fuse_tile_table *tile, enum fuse_dtype typ
 bool fuse_cpu_run_direct(struct fuse_cpu_backend *cpu, struct fuse_grouped *g, struct fuse_cpu_counts *counts);
 /* Scalar products, M and N being empty, of operands that are dense along the innermost summed index. false when they are not. */
 bool fuse_cpu_run_dots(struct fuse_cpu_backend *cpu, const struct fuse_grouped *g, struct fuse_cpu_counts *counts);
+/* cpu_narrow.c: operands of BOOL, bytes or BF16. false when there is no kernel for their types or it is not worth it. */
+bool fuse_cpu_run_narrow(struct fuse_cpu_backend *cpu, struct fuse_grouped *g, struct fuse_cpu_counts *counts);
 /* cpu_pack.c: any strides and dtypes, through panels in the threads' scratch memory. Over another semiring than the sum of
  * products specials[0] and [1] become what a and b hold beside finite numbers; else specials may be NULL. */
 void fuse_cpu_run_packed(struct fuse_cpu_backend *cpu, struct fuse_grouped *g, struct fuse_cpu_counts *counts,

@@ -118,7 +118,7 @@ static enum fuse_status contract(struct fuse_queue *queue, const struct fuse_con
     do {
         char *c = element(call->c.data, type, call->indices, call->c.stride, at, call->in_c);
         value sum = {.integer = 0};
-        if (type != FUSE_I64)
+        if (type == FUSE_F32 || type == FUSE_F64)
             sum.real = 0.0;
         if (call->accumulate)
             sum = read_element(c, type, type);
@@ -137,6 +137,8 @@ static enum fuse_status contract(struct fuse_queue *queue, const struct fuse_con
                 int64_t product;
                 overflow |= mul_overflows(a.integer, b.integer, &product);
                 overflow |= add_overflows(sum.integer, product, &sum.integer);
+            } else if (type == FUSE_BOOL) {
+                sum.integer |= a.integer & b.integer;
             } else {
                 sum.real += a.real * b.real;
             }
