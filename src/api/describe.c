@@ -130,6 +130,8 @@ static void times(struct fuse_text *text, const struct fuse_dist_program *progra
     add_number(text, "blas_calls", report->blas_calls);
     add_number(text, "packed_bytes", report->packed_bytes);
     add_number(text, "kernel_calls", report->kernel_calls);
+    add_number(text, "scores_max", report->scores_max);
+    add_number(text, "scores_total", report->scores_total);
     fuse_text_add(text, ",\"plan_hash\":\"%016" PRIx64 "\"", plan->hash);
     fuse_api_add_cost_json(text, program);
     add_events(text, program);

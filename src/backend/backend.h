@@ -134,6 +134,7 @@ struct fuse_backend {
     const struct fuse_backend_ops *ops;
     /* Exact work counters since open; the back end's own. */
     int64_t contract_flops, blas_calls, packed_bytes, kernel_calls;
+    int64_t scores; /* of attentions, those computed */
 };
 
 extern const struct fuse_backend_ops fuse_backend_ref;     /* slow, obvious, one thread: the oracle */

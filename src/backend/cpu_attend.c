@@ -45,6 +45,7 @@ struct part {
     const char *q, *k, *v;
     char *out;
     int64_t first, rows;
+    int64_t computed; /* scores */
     char *keys, *values, *scores, *sums, *most, *totals, *fade;
 };
 
@@ -52,25 +53,6 @@ struct part {
 
 static const struct fuse_scalar_node *node_at(const struct fuse_scalar *body, int node) {
     return &body->node[node];
-}
-
-static bool is_iota(const struct fuse_scalar *body, int node, int index) {
-    return node_at(body, node)->op == FUSE_SCALAR_IOTA && node_at(body, node)->arg == index;
-}
-
-/* key <= row + shift, or key < row + shift + 1. */
-static bool is_causal(const struct fuse_scalar *body, int test, int key, int row, int64_t *shift) {
-    const struct fuse_scalar_node *t = node_at(body, test);
-    if ((t->op != FUSE_SCALAR_LE && t->op != FUSE_SCALAR_LT) || row < 0 || !is_iota(body, t->a, key))
-        return false;
-    const struct fuse_scalar_node *b = node_at(body, t->b);
-    *shift = t->op == FUSE_SCALAR_LT ? -1 : 0;
-    if (is_iota(body, t->b, row))
-        return true;
-    if (b->op != FUSE_SCALAR_ADD || !is_iota(body, b->a, row) || node_at(body, b->b)->op != FUSE_SCALAR_CONST)
-        return false;
-    *shift += node_at(body, b->b)->integer;
-    return true;
 }
 
 /* A positive multiple of the product of queries and keys. */
@@ -89,19 +71,9 @@ static bool is_scaled(const struct fuse_scalar *body, int root, double *scale) {
 /* A conjunct of the test that is causal limits the keys; with nothing but that and a scale the body need not run. */
 static void read_body(struct attention *a) {
     const struct fuse_scalar *body = a->call->at.body;
-    const struct fuse_scalar_node *root = node_at(body, body->n - 1);
-    int score = body->n - 1;
-    bool masked = root->op == FUSE_SCALAR_SELECT && node_at(body, root->c)->op == FUSE_SCALAR_CONST &&
-                  node_at(body, root->c)->real == -INFINITY;
-    if (masked) {
-        const struct fuse_scalar_node *test = node_at(body, root->a);
-        a->view.causal = is_causal(body, root->a, a->call->key, a->row, &a->view.shift);
-        if (a->view.causal)
-            score = root->b;
-        else if (test->op == FUSE_SCALAR_AND)
-            a->view.causal = is_causal(body, test->a, a->call->key, a->row, &a->view.shift) ||
-                             is_causal(body, test->b, a->call->key, a->row, &a->view.shift);
-    }
+    bool alone;
+    a->view.causal = fuse_scalar_is_causal(body, a->call->key, a->row, &a->view.shift, &alone);
+    int score = alone ? node_at(body, body->n - 1)->b : body->n - 1;
     a->plain = is_scaled(body, score, &a->scale);
     if (!a->plain)
         a->scale = 1;
@@ -289,6 +261,7 @@ static bool meet(const struct attention *a, struct part *p, int64_t r, int64_t n
         while (a->plain && first < n && count[first] <= panel * lanes)
             first++;
         int64_t begin = first / FUSE_ATTEND_GROUP * FUSE_ATTEND_GROUP;
+        p->computed += (n - begin) * lanes;
         kernels->product(n - begin, a->depth, p->q + (r + begin) * q_row * size, q_row, q_depth,
                          p->keys + panel * lanes * a->depth * size,
                          p->scores + (begin * a->padded_keys + panel * lanes) * size, a->padded_keys, NULL);
@@ -319,12 +292,15 @@ static bool meet(const struct attention *a, struct part *p, int64_t r, int64_t n
     return true;
 }
 
-static bool run_part(const struct attention *a, int64_t number, char *scratch, struct fuse_error *err) {
+/* Adds the scores that it has computed to *computed. */
+static bool run_part(const struct attention *a, int64_t number, char *scratch, int64_t *computed,
+                     struct fuse_error *err) {
     const struct fuse_map_call *at = &a->call->at;
     const int64_t size = (int64_t)a->size;
     const int key_index = a->call->key;
     struct part p;
     find_part(a, &p, number, scratch);
+    p.computed = 0;
     for (int64_t key = 0; key < a->keys; key += a->block_keys) {
         const int64_t keys = a->keys - key < a->block_keys ? a->keys - key : a->block_keys;
         if (seen(a, &p, p.rows - 1, key, keys) == 0)
@@ -340,6 +316,7 @@ static bool run_part(const struct attention *a, int64_t number, char *scratch, s
     }
     a->kernels->finish(p.out, a->row < 0 ? 0 : at->out.stride[a->row], a->column < 0 ? 0 : at->out.stride[a->column],
                        p.sums, a->padded_columns, p.totals, p.rows, a->columns, a->call->guarded);
+    *computed += p.computed;
     return true;
 }
 
@@ -359,13 +336,15 @@ enum fuse_status fuse_cpu_run_attention(struct fuse_cpu_backend *cpu, const stru
     choose_blocks(&a);
     const int threads = fuse_cpu_threads(cpu, a.parts, INT64_MAX);
     bool failed = false;
-#pragma omp parallel num_threads(threads) reduction(|| : failed)
+    int64_t computed = 0;
+#pragma omp parallel num_threads(threads) reduction(|| : failed) reduction(+ : computed)
     {
         struct fuse_error own = {0};
 #pragma omp for schedule(dynamic, 1)
         for (int64_t part = 0; part < a.parts; part++)
-            failed =
-                failed || !run_part(&a, part, cpu->scratch + (size_t)omp_get_thread_num() * FUSE_CPU_SCRATCH, &own);
+            failed = failed || !run_part(&a, part, cpu->scratch + (size_t)omp_get_thread_num() * FUSE_CPU_SCRATCH,
+                                         &computed, &own);
     }
+    cpu->base.scores += computed;
     return failed ? fuse_fail(err, FUSE_EMEMORY, "no memory for the body of an attention") : FUSE_OK;
 }

@@ -198,6 +198,7 @@ static void run_until(struct fake_queue *queue, uint64_t ticket) {
     fake->base.blas_calls = fake->cpu->blas_calls;
     fake->base.packed_bytes = fake->cpu->packed_bytes;
     fake->base.kernel_calls = fake->cpu->kernel_calls;
+    fake->base.scores = fake->cpu->scores;
 }
 
 static uint64_t signal_asked(struct fuse_queue *queue) {

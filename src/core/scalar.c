@@ -370,3 +370,36 @@ union fuse_scalar_value fuse_scalar_eval(const struct fuse_scalar_node *node, en
         value.real = (double)(float)value.real;
     return value;
 }
+
+/* ---- what a body says -------------------------------------------------------------------------------------------- */
+
+static bool is_iota(const struct fuse_scalar *scalar, int node, int index) {
+    return scalar->node[node].op == FUSE_SCALAR_IOTA && scalar->node[node].arg == index;
+}
+
+/* key <= row + shift, or key < row + shift + 1. */
+static bool is_causal_test(const struct fuse_scalar *scalar, int test, int key, int row, int64_t *shift) {
+    const struct fuse_scalar_node *t = &scalar->node[test];
+    if ((t->op != FUSE_SCALAR_LE && t->op != FUSE_SCALAR_LT) || !is_iota(scalar, t->a, key))
+        return false;
+    const struct fuse_scalar_node *b = &scalar->node[t->b];
+    *shift = t->op == FUSE_SCALAR_LT ? -1 : 0;
+    if (is_iota(scalar, t->b, row))
+        return true;
+    if (b->op != FUSE_SCALAR_ADD || !is_iota(scalar, b->a, row) || scalar->node[b->b].op != FUSE_SCALAR_CONST)
+        return false;
+    *shift += scalar->node[b->b].integer;
+    return true;
+}
+
+bool fuse_scalar_is_causal(const struct fuse_scalar *scalar, int key, int row, int64_t *shift, bool *alone) {
+    const struct fuse_scalar_node *root = &scalar->node[scalar->n - 1];
+    *alone = false;
+    if (row < 0 || root->op != FUSE_SCALAR_SELECT || scalar->node[root->c].op != FUSE_SCALAR_CONST ||
+        scalar->node[root->c].real != -INFINITY)
+        return false;
+    *alone = is_causal_test(scalar, root->a, key, row, shift);
+    const struct fuse_scalar_node *test = &scalar->node[root->a];
+    return *alone || (test->op == FUSE_SCALAR_AND && (is_causal_test(scalar, test->a, key, row, shift) ||
+                                                      is_causal_test(scalar, test->b, key, row, shift)));
+}

@@ -44,6 +44,10 @@ const char *fuse_scalar_name(enum fuse_scalar_op op);
 /* BUG when a rule above is broken; operands and indices are the numbers of valid LOAD and IOTA arguments. */
 enum fuse_status fuse_scalar_verify(const struct fuse_scalar *scalar, int operands, int indices,
                                     struct fuse_error *err) FUSE_CHECKED;
+/* A body that is -inf where index `key` is above index `row` + *shift, and at other points perhaps: scores of an attention
+ * in which queries see keys up to a position of their own. The result is a SELECT, and its test says so or, unless it is all of it
+ * (*alone), one side of the AND that it is. */
+bool fuse_scalar_is_causal(const struct fuse_scalar *scalar, int key, int row, int64_t *shift, bool *alone);
 /* "add(load(0), const(1))", shared nodes written again. */
 void fuse_scalar_print(struct fuse_text *text, const struct fuse_scalar *scalar);
 

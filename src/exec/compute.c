@@ -4,22 +4,35 @@
 
 #include <string.h>
 
+static bool holds(const struct fuse_box *box, const int64_t *point) {
+    for (int a = 0; a < box->rank; a++)
+        if (point[a] < box->lo[a] || point[a] >= box->hi[a])
+            return false;
+    return true;
+}
+
 /* An operand in iteration form: where the first point of the iteration lies, and how far each index moves. A rank that
  * holds nothing of the operand has an empty iteration, and its pointer is not read. */
 static struct fuse_operand_view operand_view(const struct fuse_exec *exec, int buffer, const struct fuse_access *access,
                                              const struct fuse_box *iteration) {
     buffer = fuse_exec_reads(exec, buffer);
+    const struct fuse_holding *holding = &exec->plan->buffers.at[buffer].holding;
     struct fuse_operand_view view = {.dtype = exec->plan->buffers.at[buffer].dtype};
-    struct fuse_box box;
+    struct fuse_box box[FUSE_MAX_RANGE_BOXES];
     view.data = fuse_exec_data(exec, buffer);
-    if (fuse_box_is_empty(iteration) || !fuse_exec_box(exec, buffer, &box))
+    int boxes = fuse_holding_boxes(box, exec->plan, holding, exec->comm->rank, exec->turn), b = 0;
+    if (fuse_box_is_empty(iteration) || boxes == 0)
         return view;
-    int64_t stride[FUSE_MAX_AXES], origin = 0;
-    fuse_box_strides(stride, &box, exec->plan->buffers.at[buffer].holding.reversed);
+    int64_t stride[FUSE_MAX_AXES], first[FUSE_MAX_AXES], origin = 0;
+    for (int a = 0; a < access->rank; a++)
+        first[a] =
+            fuse_access_coordinate(&access->at[a], access->at[a].index >= 0 ? iteration->lo[access->at[a].index] : 0);
+    for (; b + 1 < boxes && !holds(&box[b], first); b++)
+        origin += fuse_box_elems(&box[b]);
+    fuse_box_strides(stride, &box[b], holding->reversed);
     for (int a = 0; a < access->rank; a++) {
         const struct fuse_access_axis *at = &access->at[a];
-        int64_t first = fuse_access_coordinate(at, at->index >= 0 ? iteration->lo[at->index] : 0);
-        origin += (first - box.lo[a]) * stride[a];
+        origin += (first[a] - box[b].lo[a]) * stride[a];
         if (at->index >= 0 && at->divide == 0) /* a pair's stride is its second axis's */
             view.stride[at->index] += at->stride * stride[a];
     }
@@ -210,14 +223,10 @@ bool fuse_exec_kernel_fails(struct fuse_exec *exec) {
     return true;
 }
 
-void fuse_exec_compute(struct fuse_exec *exec, const struct fuse_step *step) {
+static void compute_half(struct fuse_exec *exec, const struct fuse_step *step, int half) {
     const struct fuse_op *op = exec->plan->ir->ops.at[step->op];
-    struct fuse_box out_box, iteration = fuse_iteration_box(exec->plan, step->op, &step->partition, step->loop,
-                                                            step->cut, exec->comm->rank, exec->turn);
-    if (exec->status != FUSE_OK || !fuse_exec_box(exec, step->to, &out_box))
-        return;
-    if (fuse_exec_kernel_fails(exec))
-        return;
+    struct fuse_box iteration = fuse_iteration_box(exec->plan, step->op, &step->partition, step->loop, step->cut,
+                                                   exec->comm->rank, exec->turn, half);
     /* In the last turn nothing is on its way any more. Which turns are cut must not depend on messages: kernels of other
      * sizes may round differently. */
     struct fuse_access out_access = output_access(exec, op);
@@ -230,4 +239,12 @@ void fuse_exec_compute(struct fuse_exec *exec, const struct fuse_step *step) {
         if (waits && !fuse_exec_fault(exec, FUSE_FAULT_PROGRESS))
             fuse_exec_panels_progress(exec);
     }
+}
+
+void fuse_exec_compute(struct fuse_exec *exec, const struct fuse_step *step) {
+    struct fuse_box out_box;
+    if (exec->status != FUSE_OK || !fuse_exec_box(exec, step->to, &out_box) || fuse_exec_kernel_fails(exec))
+        return;
+    for (int half = 0; half < fuse_layout_halves(&step->partition); half++)
+        compute_half(exec, step, half);
 }

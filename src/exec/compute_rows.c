@@ -70,8 +70,8 @@ static bool take(struct member *out, const struct fuse_exec *exec, const struct 
         exec->plan->ir->values.at[op->out].rank == 0)
         return false;
     *out = (struct member){.step = step, .op = op, .row = op->out_index[0]};
-    out->iteration =
-        fuse_iteration_box(exec->plan, step->op, &step->partition, step->loop, step->cut, exec->comm->rank, exec->turn);
+    out->iteration = fuse_iteration_box(exec->plan, step->op, &step->partition, step->loop, step->cut, exec->comm->rank,
+                                        exec->turn, 0);
     if (step->accumulate || fuse_box_is_empty(&out->iteration) || !fuse_exec_box(exec, step->to, &box))
         return false;
     bool reads_a_member = n == 0;

@@ -53,20 +53,25 @@ struct fuse_view fuse_exec_view(const struct fuse_exec *exec, int buffer, const 
     return fuse_exec_view_at(exec, buffer, part, exec->turn);
 }
 
-struct fuse_view fuse_exec_view_at(const struct fuse_exec *exec, int buffer, const struct fuse_box *part,
-                                   int64_t turn) {
-    const struct fuse_buffer *b = &exec->plan->buffers.at[buffer];
+struct fuse_view fuse_exec_view_in(char *data, const struct fuse_plan *plan, const struct fuse_holding *holding,
+                                   int rank, int64_t turn, const struct fuse_box *part) {
     struct fuse_box box[FUSE_MAX_RANGE_BOXES];
-    int boxes = fuse_holding_boxes(box, exec->plan, &b->holding, exec->comm->rank, turn);
-    char *data = data_at(exec, buffer, turn);
+    int boxes = fuse_holding_boxes(box, plan, holding, rank, turn);
+    enum fuse_dtype dtype = plan->ir->values.at[holding->value].dtype;
     for (int i = 0; i < boxes; i++) {
         if (fuse_box_contains(&box[i], part))
-            return fuse_box_view(data, b->dtype, &box[i], b->holding.reversed, part);
-        data += fuse_box_elems(&box[i]) * (int64_t)fuse_dtype_bytes(b->dtype);
+            return fuse_box_view(data, dtype, &box[i], holding->reversed, part);
+        data += fuse_box_elems(&box[i]) * (int64_t)fuse_dtype_bytes(dtype);
     }
     /* Not reached for a valid plan; an empty view keeps a wrong one from touching memory. */
-    struct fuse_view none = {.data = data, .dtype = b->dtype, .rank = part->rank};
+    struct fuse_view none = {.data = data, .dtype = dtype, .rank = part->rank};
     return none;
+}
+
+struct fuse_view fuse_exec_view_at(const struct fuse_exec *exec, int buffer, const struct fuse_box *part,
+                                   int64_t turn) {
+    return fuse_exec_view_in(data_at(exec, buffer, turn), exec->plan, &exec->plan->buffers.at[buffer].holding,
+                             exec->comm->rank, turn, part);
 }
 
 bool fuse_exec_box(const struct fuse_exec *exec, int buffer, struct fuse_box *out) {
@@ -281,7 +286,7 @@ static enum fuse_status walk(struct fuse_exec *exec, struct fuse_exec_report *re
 static enum fuse_status share_report(struct fuse_exec *exec, struct fuse_exec_report *report, struct fuse_error *err) {
     struct rusage usage;
     getrusage(RUSAGE_SELF, &usage);
-    int64_t most[3 * FUSE_PHASES + 8], total[2 * FUSE_PHASES + 1];
+    int64_t most[3 * FUSE_PHASES + 9], total[2 * FUSE_PHASES + 2];
     int n = 0;
     for (int p = 0; p < FUSE_PHASES; p++) {
         most[n++] = (int64_t)(report->seconds[p] * 1e9);
@@ -297,8 +302,9 @@ static enum fuse_status share_report(struct fuse_exec *exec, struct fuse_exec_re
     most[n++] = exec->backend->packed_bytes;
     most[n++] = exec->backend->kernel_calls;
     most[n++] = total[2 * FUSE_PHASES] = report->file_bytes_max;
+    most[n++] = total[2 * FUSE_PHASES + 1] = exec->backend->scores;
     FUSE_TRY(exec->comm->ops->reduce_int64(exec->comm, FUSE_REDUCE_MAX, most, n, err));
-    FUSE_TRY(exec->comm->ops->reduce_int64(exec->comm, FUSE_REDUCE_SUM, total, 2 * FUSE_PHASES + 1, err));
+    FUSE_TRY(exec->comm->ops->reduce_int64(exec->comm, FUSE_REDUCE_SUM, total, 2 * FUSE_PHASES + 2, err));
     n = 0;
     for (int p = 0; p < FUSE_PHASES; p++) {
         report->seconds[p] = (double)most[n++] * 1e-9;
@@ -316,6 +322,8 @@ static enum fuse_status share_report(struct fuse_exec *exec, struct fuse_exec_re
     report->kernel_calls = most[n++];
     report->file_bytes_max = most[n++];
     report->file_bytes_total = total[2 * FUSE_PHASES];
+    report->scores_max = most[n++];
+    report->scores_total = total[2 * FUSE_PHASES + 1];
     report->rule_turns = exec->derived.turns;
     report->rounds = exec->rounds;
     report->derived = exec->derived.derived;

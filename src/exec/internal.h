@@ -82,7 +82,10 @@ void fuse_exec_close_files(struct fuse_exec *exec);
 struct fuse_view fuse_exec_view(const struct fuse_exec *exec, int buffer, const struct fuse_box *part);
 /* The same at another turn of the loop. */
 struct fuse_view fuse_exec_view_at(const struct fuse_exec *exec, int buffer, const struct fuse_box *part, int64_t turn);
-/* The box of a buffer that has one; false when the rank holds nothing in it. */
+/* The part `part` of what lies dense at `data` under a holding. */
+struct fuse_view fuse_exec_view_in(char *data, const struct fuse_plan *plan, const struct fuse_holding *holding,
+                                   int rank, int64_t turn, const struct fuse_box *part);
+/* The first box of a buffer; false when the rank holds nothing in it. */
 bool fuse_exec_box(const struct fuse_exec *exec, int buffer, struct fuse_box *box);
 /* Start of a buffer. */
 char *fuse_exec_data(const struct fuse_exec *exec, int buffer);

@@ -204,27 +204,26 @@ static struct fuse_view view_of_needed(const struct fuse_exec_walk *walk, const 
     const struct fuse_step *step = walk->batch.step;
     if (!walk->to)
         return fuse_exec_view_at(exec, step->to, part, walk->turn);
-    struct fuse_box box[FUSE_MAX_RANGE_BOXES];
-    if (fuse_holding_boxes(box, exec->plan, &step->need, exec->comm->rank, walk->turn) == 0)
-        box[0] = *part; /* not reached: nothing is needed then */
-    return fuse_box_view(walk->to, exec->plan->buffers.at[step->to].dtype, &box[0], false, part);
+    return fuse_exec_view_in(walk->to, exec->plan, &step->need, exec->comm->rank, walk->turn, part);
 }
 
-/* Zeros where the needed box reaches outside the tensor. */
+/* Zeros where a needed box reaches outside the tensor. */
 static void clear_outside(const struct fuse_exec_walk *walk) {
     struct fuse_exec *exec = walk->batch.exec;
     const struct fuse_step *step = walk->batch.step;
     struct fuse_box box[FUSE_MAX_RANGE_BOXES];
     const struct fuse_value *value = &exec->plan->ir->values.at[step->need.value];
-    if (step->need.kind != FUSE_HOLDING_NEED || exec->status != FUSE_OK ||
-        fuse_holding_boxes(box, exec->plan, &step->need, exec->comm->rank, walk->turn) == 0)
+    if (step->need.kind != FUSE_HOLDING_NEED)
         return;
+    int boxes = fuse_holding_boxes(box, exec->plan, &step->need, exec->comm->rank, walk->turn);
     struct fuse_box tensor = fuse_box_full(value->rank, value->extent);
-    if (fuse_box_contains(&tensor, &box[0]))
-        return;
-    struct fuse_error err = {0};
-    struct fuse_view view = view_of_needed(walk, &box[0]);
-    keep(exec, exec->backend->ops->clear(walk->batch.queue, &view, &err), &err);
+    for (int i = 0; i < boxes && exec->status == FUSE_OK; i++) {
+        if (fuse_box_contains(&tensor, &box[i]))
+            continue;
+        struct fuse_error err = {0};
+        struct fuse_view view = view_of_needed(walk, &box[i]);
+        keep(exec, exec->backend->ops->clear(walk->batch.queue, &view, &err), &err);
+    }
 }
 
 static void copy_own(const struct fuse_exec_walk *walk) {

@@ -321,7 +321,7 @@ static void store_tuples(struct fuse_exec *exec, const struct fuse_step *step, s
                          char *pinned) {
     struct fuse_error err = {0};
     const struct fuse_ir *ir = exec->plan->ir;
-    struct fuse_box box = fuse_iteration_box(exec->plan, step->op, &step->partition, -1, -1, exec->comm->rank, 0);
+    struct fuse_box box = fuse_iteration_box(exec->plan, step->op, &step->partition, -1, -1, exec->comm->rank, 0, 0);
     bool empty = exec->comm->rank >= exec->plan->mesh.used || fuse_box_is_empty(&box);
     for (int k = 0; k < r->tuples.indices; k++)
         if (!empty && box.hi[r->tuples.index[k]] - box.lo[r->tuples.index[k]] > UINT32_MAX) {

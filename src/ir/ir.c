@@ -121,3 +121,27 @@ bool fuse_attention_indices(const struct fuse_ir *ir, const struct fuse_op *op, 
     }
     return *key >= 0 && *depth >= 0;
 }
+
+static bool is_read_plainly(const struct fuse_op *op, int index) {
+    for (int k = 0; k < op->inputs; k++)
+        for (int a = 0; a < op->input[k].access.rank; a++) {
+            const struct fuse_access_axis *at = &op->input[k].access.at[a];
+            if (at->index == index &&
+                (k == 1 || k == 2 || at->stride != 1 || at->offset != 0 || fuse_access_is_paired(at)))
+                return false;
+        }
+    return true;
+}
+
+int fuse_attention_row(const struct fuse_ir *ir, const struct fuse_op *op, int64_t *shift) {
+    int key, depth;
+    bool alone;
+    if (op->kind != FUSE_OP_ATTENTION || !fuse_attention_indices(ir, op, &key, &depth))
+        return -1;
+    for (int a = 0; a < ir->values.at[op->out].rank; a++) {
+        int x = op->out_index[a];
+        if (is_read_plainly(op, x) && fuse_scalar_is_causal(op->body, key, x, shift, &alone))
+            return x;
+    }
+    return -1;
+}

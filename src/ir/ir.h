@@ -156,6 +156,9 @@ int *fuse_ir_recursions(const struct fuse_ir *ir, struct fuse_arena *arena);
 /* The two projected indices of an ATTENTION; false when there are no such two. Neither can be split: a row of scores is
  * worked on in one place. */
 bool fuse_attention_indices(const struct fuse_ir *ir, const struct fuse_op *op, int *key, int *depth);
+/* Index of an ATTENTION whose point x sees keys up to x + *shift only, -1: there is none. All inputs are read along it
+ * position by position, and neither keys nor values go along it. */
+int fuse_attention_row(const struct fuse_ir *ir, const struct fuse_op *op, int64_t *shift);
 
 /* Elements and bytes of a value as if it were dense; saturating. */
 int64_t fuse_value_elems(const struct fuse_value *value);

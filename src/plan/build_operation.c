@@ -117,9 +117,10 @@ static int64_t choose_panels(const struct build *b, int number, const struct gat
 }
 
 /* The input whose owners the ranks should visit in different order: gathered, split along the loop's index. */
-static int choose_skew(const struct fuse_plan *plan, const struct fuse_op *op, const struct gather *gather, int index) {
+static int choose_skew(const struct fuse_plan *plan, int number, const struct gather *gather, int index) {
+    const struct fuse_op *op = plan->ir->ops.at[number];
     int best = -1;
-    for (int k = 0; k < op->inputs; k++) {
+    for (int k = 0; k < op->inputs && plan->partition[number].zigzag != index + 1; k++) {
         const struct fuse_use *use = &op->input[k];
         bool split = false;
         for (int a = 0; a < use->access.rank && gather[k].needed; a++)
@@ -147,7 +148,7 @@ static struct fuse_region panel_loop(const struct fuse_plan *plan, int number, c
                                      int64_t turns) {
     struct fuse_region loop = {
         .loop = FUSE_LOOP_PANEL, .op = number, .index = index, .partition = plan->partition[number], .turns = turns};
-    loop.skew_input = choose_skew(plan, plan->ir->ops.at[number], gather, index);
+    loop.skew_input = choose_skew(plan, number, gather, index);
     loop.skew_layout = fuse_layout_replicated();
     if (loop.skew_input < 0)
         return loop;
@@ -190,7 +191,8 @@ static bool need_the_same(const struct fuse_plan *plan, const struct fuse_holdin
         if (!same || i->index < 0)
             continue;
         same = p->extent[i->index] == q->extent[j->index] && !fuse_index_is_ordered(plan, x->op, i->index) &&
-               !fuse_index_is_ordered(plan, y->op, j->index);
+               !fuse_index_is_ordered(plan, y->op, j->index) &&
+               (x->layout.zigzag == i->index + 1) == (y->layout.zigzag == j->index + 1);
         for (int d = 0; d < plan->mesh.dims && same; d++)
             same = (x->layout.axis[d] == i->index) == (y->layout.axis[d] == j->index) &&
                    (x->layout.axis[d] != i->index || x->layout.level[d] == y->layout.level[d]);

@@ -69,7 +69,7 @@ struct fuse_tuples fuse_plan_tuples(const struct fuse_plan *plan, int number, co
     int64_t extent[FUSE_MAX_AXES] = {0};
     t.indices = relation_indices(t.index, op);
     for (int rank = 0; rank < plan->mesh.used; rank++) {
-        struct fuse_box box = fuse_iteration_box(plan, number, partition, -1, -1, rank, 0);
+        struct fuse_box box = fuse_iteration_box(plan, number, partition, -1, -1, rank, 0, 0);
         if (fuse_box_is_empty(&box))
             continue;
         struct fuse_box read = fuse_access_box(&op->input[0].access, &box);
@@ -127,8 +127,8 @@ static bool same_tuples(const struct fuse_plan *plan, const struct fuse_step *ha
             return false;
     }
     for (int rank = 0; rank < plan->mesh.used; rank++) {
-        struct fuse_box x = fuse_iteration_box(plan, have->op, &have->partition, -1, -1, rank, 0);
-        struct fuse_box y = fuse_iteration_box(plan, number, &plan->partition[number], -1, -1, rank, 0);
+        struct fuse_box x = fuse_iteration_box(plan, have->op, &have->partition, -1, -1, rank, 0, 0);
+        struct fuse_box y = fuse_iteration_box(plan, number, &plan->partition[number], -1, -1, rank, 0, 0);
         if (fuse_box_is_empty(&x) || fuse_box_is_empty(&y))
             return false;
         for (int k = 0; k < indices; k++)

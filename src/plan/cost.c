@@ -24,7 +24,7 @@ static struct interval block_interval(int64_t n, int64_t parts, int64_t part) {
 }
 
 static struct interval layout_interval(const struct fuse_plan *plan, const struct fuse_layout *layout, int axis,
-                                       int64_t extent, const int *coordinate) {
+                                       int64_t extent, const int *coordinate, int half) {
     const struct fuse_mesh *mesh = &plan->mesh;
     int at_level[FUSE_MESH_MAX], levels = 0;
     for (int d = 0; d < mesh->dims; d++)
@@ -40,15 +40,17 @@ static struct interval layout_interval(const struct fuse_plan *plan, const struc
         parts *= mesh->dim[d];
         part = part * mesh->dim[d] + coordinate[d];
     }
-    return block_interval(extent, parts, part);
+    if (layout->zigzag != axis + 1)
+        return block_interval(extent, parts, part);
+    return block_interval(extent, 2 * parts, half == 0 ? part : 2 * parts - 1 - part);
 }
 
 /* The same of an index of an operation under a partition. */
 static struct interval index_interval(const struct fuse_plan *plan, int op, const struct fuse_layout *partition,
-                                      int index, const int *coordinate) {
+                                      int index, const int *coordinate, int half) {
     struct interval x;
     if (plan->request.chunk == 0)
-        return layout_interval(plan, partition, index, plan->ir->ops.at[op]->extent[index], coordinate);
+        return layout_interval(plan, partition, index, plan->ir->ops.at[op]->extent[index], coordinate, half);
     fuse_index_part(&x.lo, &x.hi, plan, op, partition, index, coordinate);
     return x;
 }
@@ -67,16 +69,27 @@ struct where {
     const int *coordinate;
 };
 
+/* Sets of intervals that a LAYOUT or NEED holding has for one rank: 2 in zigzag, unless it does not go along that axis. */
+static int halves_of(const struct fuse_plan *plan, const struct fuse_holding *holding) {
+    if (holding->layout.zigzag == 0 || holding->kind == FUSE_HOLDING_LAYOUT)
+        return fuse_layout_halves(&holding->layout);
+    const struct fuse_access *access = &plan->ir->ops.at[holding->op]->input[holding->input].access;
+    for (int a = 0; a < access->rank; a++)
+        if (access->at[a].index == holding->layout.zigzag - 1)
+            return FUSE_LAYOUT_HALVES;
+    return 1;
+}
+
 /* Per-axis intervals of a LAYOUT or NEED holding for one rank, clipped to the tensor. false: the rank has nothing. */
 static bool holding_intervals(struct interval out[FUSE_MAX_AXES], const struct fuse_plan *plan,
-                              const struct fuse_holding *holding, const struct where *where, bool *padded) {
+                              const struct fuse_holding *holding, const struct where *where, int half, bool *padded) {
     const struct fuse_value *value = &plan->ir->values.at[holding->value];
     const int *coordinate = where->coordinate;
     if (where->rank >= plan->mesh.used)
         return false;
     if (holding->kind == FUSE_HOLDING_LAYOUT) {
         for (int a = 0; a < value->rank; a++)
-            out[a] = layout_interval(plan, &holding->layout, a, value->extent[a], coordinate);
+            out[a] = layout_interval(plan, &holding->layout, a, value->extent[a], coordinate, half);
         if (holding->loop >= 0) {
             struct interval *x = &out[holding->cut];
             struct interval part = block_interval(length(*x), plan->regions.at[holding->loop].turns, where->turn);
@@ -100,10 +113,10 @@ static bool holding_intervals(struct interval out[FUSE_MAX_AXES], const struct f
         struct fuse_box cut;
         if (holding->loop >= 0)
             cut = fuse_iteration_box(plan, holding->op, &holding->layout, holding->loop, holding->cut, where->rank,
-                                     where->turn);
+                                     where->turn, half);
         for (int i = 0; i < op->indices; i++) {
             range[i] = holding->loop >= 0 ? (struct interval){cut.lo[i], cut.hi[i]}
-                                          : index_interval(plan, holding->op, &holding->layout, i, coordinate);
+                                          : index_interval(plan, holding->op, &holding->layout, i, coordinate, half);
             if (length(range[i]) == 0)
                 return false;
         }
@@ -181,56 +194,74 @@ static int64_t product(const struct interval *x, int rank) {
     return n;
 }
 
+/* Elements of a LAYOUT or NEED holding. */
+static int64_t held_elems(const struct fuse_plan *plan, const struct fuse_holding *holding, const struct where *where) {
+    struct interval x[FUSE_MAX_AXES];
+    int64_t n = 0;
+    for (int half = 0; half < halves_of(plan, holding); half++)
+        if (holding_intervals(x, plan, holding, where, half, NULL))
+            n = fuse_sat_add(n, product(x, plan->ir->values.at[holding->value].rank));
+    return n;
+}
+
+/* Those of them in a range of the file. */
+static int64_t elems_in_range(const struct fuse_plan *plan, const struct fuse_holding *holding,
+                              const struct where *where, bool reversed, struct interval range) {
+    const struct fuse_value *value = &plan->ir->values.at[holding->value];
+    struct interval x[FUSE_MAX_AXES];
+    int64_t n = 0;
+    for (int half = 0; half < halves_of(plan, holding); half++)
+        if (holding_intervals(x, plan, holding, where, half, NULL))
+            n += count_below(x, value->rank, value->extent, reversed, range.hi) -
+                 count_below(x, value->rank, value->extent, reversed, range.lo);
+    return n;
+}
+
+/* Those that two holdings of a value have in common, for ranks that need not be the same. */
+static int64_t common_elems(const struct fuse_plan *plan, const struct fuse_holding *need, const struct where *needs,
+                            const struct fuse_holding *have, const struct where *has) {
+    const int rank = plan->ir->values.at[need->value].rank;
+    struct interval x[FUSE_MAX_AXES], y[FUSE_MAX_AXES];
+    int64_t n = 0;
+    for (int i = 0; i < halves_of(plan, need); i++)
+        for (int j = 0; j < halves_of(plan, have); j++) {
+            if (!holding_intervals(x, plan, need, needs, i, NULL) || !holding_intervals(y, plan, have, has, j, NULL))
+                continue;
+            for (int a = 0; a < rank; a++)
+                y[a] = meet(x[a], y[a]);
+            n = fuse_sat_add(n, product(y, rank));
+        }
+    return n;
+}
+
 static int64_t received_elems(const struct fuse_plan *plan, const struct fuse_step *step, const struct where *where) {
     int rank = where->rank;
     int64_t turn = where->turn;
-    const struct fuse_value *value = &plan->ir->values.at[step->have.value];
-    struct interval have[FUSE_MAX_AXES], need[FUSE_MAX_AXES];
-    if (step->kind == FUSE_STEP_REDUCE) {
-        if (!holding_intervals(need, plan, &step->need, where, NULL))
-            return 0;
-        return fuse_sat_mul(plan->mesh.dim[step->dim] - 1, product(need, value->rank));
-    }
+    if (step->kind == FUSE_STEP_REDUCE)
+        return fuse_sat_mul(plan->mesh.dim[step->dim] - 1, held_elems(plan, &step->need, where));
     bool have_ranges = step->have.kind == FUSE_HOLDING_RANGES, need_ranges = step->need.kind == FUSE_HOLDING_RANGES;
     if (need_ranges) {
         struct interval range = range_interval(plan, &step->need, rank, turn);
-        int64_t own = 0;
         if (have_ranges)
-            own = length(meet(range, range_interval(plan, &step->have, rank, turn)));
-        else if (holding_intervals(have, plan, &step->have, where, NULL))
-            own = count_below(have, value->rank, value->extent, step->need.reversed, range.hi) -
-                  count_below(have, value->rank, value->extent, step->need.reversed, range.lo);
-        return length(range) - own;
+            return length(range) - length(meet(range, range_interval(plan, &step->have, rank, turn)));
+        return length(range) - elems_in_range(plan, &step->have, where, step->need.reversed, range);
     }
-    if (have_ranges) {
-        /* A slab brings the part of the needed box that lies in the slabs of all ranks at this turn. */
-        if (!holding_intervals(need, plan, &step->need, where, NULL))
-            return 0;
-        if (step->have.loop < 0) {
-            struct interval own = range_interval(plan, &step->have, rank, turn);
-            return product(need, value->rank) -
-                   (count_below(need, value->rank, value->extent, step->have.reversed, own.hi) -
-                    count_below(need, value->rank, value->extent, step->have.reversed, own.lo));
-        }
-        int64_t others = 0;
-        for (int64_t k = 0; k < step->have.aggregators; k++) {
-            int owner = (int)block_interval(plan->mesh.ranks, step->have.aggregators, k).lo;
-            if (owner == rank)
-                continue;
-            struct interval range = range_interval(plan, &step->have, owner, turn);
-            others += count_below(need, value->rank, value->extent, step->have.reversed, range.hi) -
-                      count_below(need, value->rank, value->extent, step->have.reversed, range.lo);
-        }
-        return others;
+    if (have_ranges && step->have.loop < 0) {
+        struct interval own = range_interval(plan, &step->have, rank, turn);
+        return held_elems(plan, &step->need, where) -
+               elems_in_range(plan, &step->need, where, step->have.reversed, own);
     }
-    if (!holding_intervals(need, plan, &step->need, where, NULL))
-        return 0;
-    int64_t needed = product(need, value->rank);
-    if (!holding_intervals(have, plan, &step->have, where, NULL))
-        return needed;
-    for (int a = 0; a < value->rank; a++)
-        have[a] = meet(have[a], need[a]);
-    return needed - product(have, value->rank);
+    /* A slab brings the part of the needed box that lies in the slabs of all ranks at this turn. */
+    int64_t others = 0;
+    for (int64_t k = 0; have_ranges && k < step->have.aggregators; k++) {
+        int owner = (int)block_interval(plan->mesh.ranks, step->have.aggregators, k).lo;
+        if (owner != rank)
+            others += elems_in_range(plan, &step->need, where, step->have.reversed,
+                                     range_interval(plan, &step->have, owner, turn));
+    }
+    return have_ranges
+               ? others
+               : held_elems(plan, &step->need, where) - common_elems(plan, &step->need, where, &step->have, where);
 }
 
 int64_t fuse_cost_received_elems(const struct fuse_plan *plan, const struct fuse_step *step, int rank, int64_t turn) {
@@ -322,7 +353,7 @@ static void tabulate_nodes(struct axis_table *table, const struct fuse_plan *pla
         int coordinate[FUSE_MESH_MAX] = {0};
         for (int i = 0; i < table->dims; i++)
             coordinate[table->dim[i]] = (int)(part / table->weight[i] % plan->mesh.dim[table->dim[i]]);
-        table->at[part] = index_interval(plan, need->op, &need->layout, index, coordinate);
+        table->at[part] = index_interval(plan, need->op, &need->layout, index, coordinate, 0);
     }
 }
 
@@ -384,8 +415,9 @@ static void receive_all(const struct fuse_plan *plan, const struct fuse_step *st
     }
     int rank_of_value = plan->ir->values.at[step->have.value].rank, ranks = plan->mesh.ranks;
     bool dealt = step->have.dealt > 0 || step->need.dealt > 0;
-    if (turns > 1 || dealt || whole.have.kind == FUSE_HOLDING_RANGES || whole.need.kind == FUSE_HOLDING_RANGES ||
-        !all_take_part(plan, &whole.need)) {
+    bool zigzag = whole.have.layout.zigzag > 0 || whole.need.layout.zigzag > 0;
+    if (turns > 1 || dealt || zigzag || whole.have.kind == FUSE_HOLDING_RANGES ||
+        whole.need.kind == FUSE_HOLDING_RANGES || !all_take_part(plan, &whole.need)) {
         for (int rank = 0; rank < ranks; rank++)
             for (int64_t t = 0; t < turns; t++)
                 received[rank] = fuse_sat_add(received[rank], fuse_cost_received_elems(plan, &whole, rank, t));
@@ -592,21 +624,25 @@ static int64_t part_of(int64_t n, int64_t parts, int64_t x) {
 static int64_t senders(const struct fuse_plan *plan, const struct fuse_step *step, const struct where *where) {
     const struct fuse_value *value = &plan->ir->values.at[step->have.value];
     struct interval need[FUSE_MAX_AXES];
-    int64_t n = 1;
+    int64_t all = 0;
     if (step->kind == FUSE_STEP_REDUCE)
         return plan->mesh.dim[step->dim] - 1;
     if (step->have.kind != FUSE_HOLDING_LAYOUT || step->need.kind == FUSE_HOLDING_RANGES)
         return 1;
-    if (!holding_intervals(need, plan, &step->need, where, NULL))
-        return 0;
-    for (int a = 0; a < value->rank; a++) {
-        int64_t parts = fuse_layout_parts(&step->have.layout, &plan->mesh, a);
-        n = fuse_sat_mul(n, part_of(value->extent[a], parts, need[a].hi - 1) -
-                                part_of(value->extent[a], parts, need[a].lo) + 1);
+    for (int half = 0; half < halves_of(plan, &step->need); half++) {
+        int64_t n = 1;
+        if (!holding_intervals(need, plan, &step->need, where, half, NULL))
+            continue;
+        for (int a = 0; a < value->rank; a++) {
+            int64_t chunks = fuse_layout_chunks(&step->have.layout, &plan->mesh, a);
+            n = fuse_sat_mul(n, part_of(value->extent[a], chunks, need[a].hi - 1) -
+                                    part_of(value->extent[a], chunks, need[a].lo) + 1);
+        }
+        all = fuse_sat_add(all, n);
     }
     if (step->have.dealt > 0)
-        n = fuse_sat_mul(n, fuse_layout_parts(&step->have.layout, &plan->mesh, FUSE_REPLICATED));
-    return n;
+        all = fuse_sat_mul(all, fuse_layout_parts(&step->have.layout, &plan->mesh, FUSE_REPLICATED));
+    return all;
 }
 
 /* Of what a rank receives, the elements that no rank of its node has. */
@@ -614,14 +650,13 @@ static int64_t network_elems(const struct fuse_plan *plan, const struct fuse_ste
                              int64_t received) {
     const struct fuse_mesh *mesh = &plan->mesh;
     const struct fuse_layout *layout = &step->have.layout;
-    int inner = node_dim(plan), rank = plan->ir->values.at[step->have.value].rank, coordinate[FUSE_MESH_MAX];
-    struct interval need[FUSE_MAX_AXES], have[FUSE_MAX_AXES];
+    int inner = node_dim(plan), coordinate[FUSE_MESH_MAX];
     if (inner == 0 || received == 0)
         return 0;
     if (step->kind == FUSE_STEP_REDUCE)
         return step->dim < inner ? received : 0;
     if (inner == mesh->dims || step->have.kind != FUSE_HOLDING_LAYOUT || step->have.dealt > 0 ||
-        step->need.kind == FUSE_HOLDING_RANGES || !holding_intervals(need, plan, &step->need, where, NULL))
+        step->need.kind == FUSE_HOLDING_RANGES)
         return received;
     memcpy(coordinate, where->coordinate, sizeof coordinate);
     for (int d = inner; d < mesh->dims; d++)
@@ -629,11 +664,7 @@ static int64_t network_elems(const struct fuse_plan *plan, const struct fuse_ste
     int64_t near = 0;
     for (int d = mesh->dims; d >= inner;) {
         struct where neighbour = {where->rank, where->turn, coordinate};
-        if (holding_intervals(have, plan, &step->have, &neighbour, NULL)) {
-            for (int a = 0; a < rank; a++)
-                have[a] = meet(have[a], need[a]);
-            near = fuse_sat_add(near, product(have, rank));
-        }
+        near = fuse_sat_add(near, common_elems(plan, &step->need, where, &step->have, &neighbour));
         /* The next rank of the node whose blocks this one reads. */
         for (d = mesh->dims - 1; d >= inner; d--) {
             if (layout->axis[d] >= 0 && ++coordinate[d] < mesh->dim[d])
@@ -641,7 +672,7 @@ static int64_t network_elems(const struct fuse_plan *plan, const struct fuse_ste
             coordinate[d] = layout->axis[d] >= 0 ? 0 : coordinate[d];
         }
     }
-    return product(need, rank) - near;
+    return held_elems(plan, &step->need, where) - near;
 }
 
 static struct fuse_traffic sampled(const struct fuse_plan *plan, const struct fuse_step *step) {
@@ -676,7 +707,8 @@ struct fuse_traffic fuse_cost_gather(const struct fuse_plan *plan, int op, int i
         struct interval unused[FUSE_MAX_AXES];
         for (int i = 0; i < plan->samples.n; i++) {
             struct where where = sample(plan, i);
-            holding_intervals(unused, plan, &step.need, &where, copied);
+            for (int half = 0; half < halves_of(plan, &step.need); half++)
+                holding_intervals(unused, plan, &step.need, &where, half, copied);
         }
     }
     return traffic;
@@ -689,7 +721,8 @@ static bool axis_leaves_block(const struct fuse_plan *plan, int number, const st
     const struct fuse_mesh *mesh = &plan->mesh;
     int dims[FUSE_MESH_MAX], n = 0, coordinate[FUSE_MESH_MAX] = {0};
     bool same = at->index >= 0 && at->stride == 1 && at->offset == 0 && !fuse_access_is_paired(at) &&
-                op->extent[at->index] == extent && !fuse_index_is_ordered(plan, number, at->index);
+                op->extent[at->index] == extent && !fuse_index_is_ordered(plan, number, at->index) &&
+                partition->zigzag != at->index + 1 && have->zigzag != axis + 1;
     for (int d = 0; d < mesh->dims; d++) {
         bool held = have->axis[d] == axis, read = at->index >= 0 && partition->axis[d] == at->index;
         if (held || read)
@@ -699,12 +732,14 @@ static bool axis_leaves_block(const struct fuse_plan *plan, int number, const st
     if (same)
         return false;
     for (;;) {
-        struct interval range = {0, 1}, own = layout_interval(plan, have, axis, extent, coordinate);
-        if (at->index >= 0)
-            range = index_interval(plan, number, partition, at->index, coordinate);
-        struct interval read = read_interval(at, range);
-        if (length(range) > 0 && (read.lo < own.lo || read.hi > own.hi))
-            return true;
+        for (int half = 0; half < fuse_layout_halves(partition); half++) {
+            struct interval range = {0, 1}, own = layout_interval(plan, have, axis, extent, coordinate, half);
+            if (at->index >= 0)
+                range = index_interval(plan, number, partition, at->index, coordinate, half);
+            struct interval read = read_interval(at, range);
+            if (length(range) > 0 && (read.lo < own.lo || read.hi > own.hi))
+                return true;
+        }
         int i = 0;
         while (i < n && ++coordinate[dims[i]] == mesh->dim[dims[i]])
             coordinate[dims[i++]] = 0;
@@ -738,21 +773,6 @@ int64_t fuse_cost_block_bytes(const struct fuse_plan *plan, int value, const str
                         (int64_t)fuse_dtype_bytes(plan->ir->values.at[value].dtype));
 }
 
-struct fuse_holding fuse_cost_file_ranges(const struct fuse_plan *plan, int value, bool reversed) {
-    int64_t bytes = fuse_value_bytes(&plan->ir->values.at[value]), unit = plan->request.file_unit_bytes;
-    int64_t size = (int64_t)fuse_dtype_bytes(plan->ir->values.at[value].dtype);
-    int64_t units = bytes / unit + (bytes % unit > 0), ranks = plan->mesh.ranks;
-    return (struct fuse_holding){.kind = FUSE_HOLDING_RANGES,
-                                 .value = value,
-                                 .layout = fuse_layout_replicated(),
-                                 .aggregators = (int)(units < 1       ? 1
-                                                      : units < ranks ? units
-                                                                      : ranks),
-                                 .align_elems = unit > size ? unit / size : 1,
-                                 .reversed = reversed,
-                                 .loop = -1};
-}
-
 struct fuse_traffic fuse_cost_file(const struct fuse_plan *plan, int value, const struct fuse_layout *layout,
                                    bool reversed, bool store) {
     struct fuse_step step = {.kind = FUSE_STEP_MOVE, .loop = -1};
@@ -761,24 +781,4 @@ struct fuse_traffic fuse_cost_file(const struct fuse_plan *plan, int value, cons
     step.have = store ? held : ranges;
     step.need = store ? ranges : held;
     return sampled(plan, &step);
-}
-
-bool fuse_cost_file_direct(const struct fuse_plan *plan, int number, const struct fuse_layout *layout, bool reversed) {
-    const struct fuse_value *value = &plan->ir->values.at[number];
-    if (fuse_layout_parts(layout, &plan->mesh, FUSE_REPLICATED) > 1)
-        return false;
-    int64_t run = (int64_t)fuse_dtype_bytes(value->dtype);
-    bool split_seen = false, one_run = true;
-    for (int i = 0; i < value->rank; i++) {
-        int a = reversed ? i : value->rank - 1 - i; /* from the fastest axis on */
-        int64_t parts = fuse_layout_parts(layout, &plan->mesh, a);
-        if (split_seen) {
-            /* Behind a split axis the block is one run only if no slower axis has more than one position. */
-            one_run &= value->extent[a] <= 1 || (value->extent[a] + parts - 1) / parts <= 1;
-        } else {
-            run = fuse_sat_mul(run, value->extent[a] / parts);
-            split_seen = parts > 1;
-        }
-    }
-    return one_run || run >= 64 * 1024;
 }

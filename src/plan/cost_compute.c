@@ -80,14 +80,69 @@ static int work_of(const struct fuse_op *op) {
     return work;
 }
 
-/* Scores of an attention, and multiplications for each: over the depth, and for each element of a row of values. */
+/* Keys that the queries below `end` see, each those up to its own position + shift. */
+static __int128 seen_below(int64_t end, int64_t keys, int64_t shift) {
+    int64_t first = shift < 0 ? -shift : 0;                            /* query that sees a key */
+    int64_t all = keys - 1 - shift > first ? keys - 1 - shift : first; /* query that sees all of them */
+    int64_t some = (end < all ? end : all) - first;
+    __int128 seen = 0;
+    if (some > 0)
+        seen = (__int128)some * (first + 1 + shift) + (__int128)some * (some - 1) / 2;
+    return end > all ? seen + (__int128)(end - all) * keys : seen;
+}
+
+/* Pairs of a query and a key that it sees: those of the part that has most of them, and of all. */
+struct pairs {
+    int64_t most, all;
+};
+
+static int64_t saturated(__int128 n) {
+    return n < INT64_MAX ? (int64_t)n : INT64_MAX;
+}
+
+static struct pairs causal_pairs(const struct fuse_plan *plan, const struct fuse_op *op,
+                                 const struct fuse_layout *partition, int row, int key, int64_t shift) {
+    const int64_t extent = op->extent[row], keys = op->extent[key];
+    const int64_t parts = fuse_layout_parts(partition, &plan->mesh, row);
+    const int64_t chunks = fuse_layout_chunks(partition, &plan->mesh, row);
+    __int128 most = 0;
+    shift = shift > keys ? keys : shift < -extent ? -extent : shift;
+    for (int64_t part = 0; part < parts; part++) {
+        const int64_t chunk[FUSE_LAYOUT_HALVES] = {part, chunks - 1 - part};
+        __int128 seen = 0;
+        for (int half = 0; half < chunks / parts; half++)
+            seen += seen_below(fuse_split_begin(extent, chunks, chunk[half] + 1), keys, shift) -
+                    seen_below(fuse_split_begin(extent, chunks, chunk[half]), keys, shift);
+        most = seen > most ? seen : most;
+    }
+    return (struct pairs){saturated(most), saturated(seen_below(extent, keys, shift))};
+}
+
+int64_t fuse_cost_balance(const struct fuse_plan *plan, int number, const struct fuse_layout *partition) {
+    const struct fuse_op *op = plan->ir->ops.at[number];
+    int64_t shift;
+    int key, depth, row = fuse_attention_row(plan->ir, op, &shift);
+    if (row < 0 || !fuse_attention_indices(plan->ir, op, &key, &depth))
+        return 1000;
+    struct pairs pairs = causal_pairs(plan, op, partition, row, key, shift);
+    int64_t parts = fuse_layout_parts(partition, &plan->mesh, row);
+    return pairs.all > 0 ? saturated((__int128)1000 * parts * pairs.most / pairs.all) : 1000;
+}
+
+/* Scores of an attention that the busiest rank computes, and multiplications for each: over the depth, and for each element of
+ * a row of values. */
 static int64_t attention_scores(const struct fuse_plan *plan, const struct fuse_op *op,
                                 const struct fuse_layout *partition, int64_t *products) {
     int key, depth;
-    int64_t scores = 1, columns = 1;
+    int64_t scores = 1, columns = 1, shift;
+    const int row = fuse_attention_row(plan->ir, op, &shift);
     fuse_attention_indices(plan->ir, op, &key, &depth);
+    if (row >= 0)
+        scores = causal_pairs(plan, op, partition, row, key, shift).most;
     for (int i = 0; i < op->indices; i++) {
         int64_t parts = fuse_layout_parts(partition, &plan->mesh, i), n = (op->extent[i] + parts - 1) / parts;
+        if (row >= 0 && (i == row || i == key))
+            continue;
         bool scored = reads(&op->input[0], i) || reads(&op->input[1], i);
         for (int k = 3; k < op->inputs; k++)
             scored |= reads(&op->input[k], i);

@@ -19,7 +19,7 @@ static int64_t skewed(const struct fuse_plan *plan, const struct fuse_region *lo
         if (use->access.at[a].index != loop->index || use->access.at[a].stride != 1 ||
             fuse_access_is_paired(&use->access.at[a]))
             continue;
-        struct fuse_box block = fuse_layout_block(&loop->skew_layout, &plan->mesh, value->rank, value->extent, rank);
+        struct fuse_box block = fuse_layout_block(&loop->skew_layout, &plan->mesh, value->rank, value->extent, rank, 0);
         int64_t own = block.lo[a] - use->access.at[a].offset;
         own = own < lo ? lo : own >= hi ? hi - 1 : own;
         /* the first turn that starts at or behind the own block's first element */
@@ -35,9 +35,9 @@ static int64_t skewed(const struct fuse_plan *plan, const struct fuse_region *lo
 }
 
 struct fuse_box fuse_iteration_box(const struct fuse_plan *plan, int op_number, const struct fuse_layout *partition,
-                                   int loop, int index, int rank, int64_t turn) {
+                                   int loop, int index, int rank, int64_t turn, int half) {
     const struct fuse_op *op = plan->ir->ops.at[op_number];
-    struct fuse_box box = fuse_layout_block(partition, &plan->mesh, op->indices, op->extent, rank);
+    struct fuse_box box = fuse_layout_block(partition, &plan->mesh, op->indices, op->extent, rank, half);
     if (plan->request.chunk > 0 && rank < plan->mesh.used) {
         int coordinate[FUSE_MESH_MAX];
         fuse_mesh_coordinates(coordinate, &plan->mesh, rank);
@@ -82,33 +82,42 @@ static int range_boxes(struct fuse_box *out, const struct fuse_plan *plan, const
     return fuse_box_of_range(out, value->rank, value->extent, holding->reversed, lo, hi);
 }
 
+static struct fuse_box layout_box(const struct fuse_plan *plan, const struct fuse_holding *holding, int rank,
+                                  int64_t turn, int half) {
+    const struct fuse_value *value = &plan->ir->values.at[holding->value];
+    struct fuse_box box = fuse_layout_block(&holding->layout, &plan->mesh, value->rank, value->extent, rank, half);
+    if (holding->loop >= 0)
+        cut(&box.lo[holding->cut], &box.hi[holding->cut], plan->regions.at[holding->loop].turns, turn);
+    if (holding->dealt > 0)
+        deal(&box, plan, holding, rank);
+    return box;
+}
+
+static struct fuse_box needed_box(const struct fuse_plan *plan, const struct fuse_holding *holding, int rank,
+                                  int64_t turn, int half) {
+    const struct fuse_access *access = &plan->ir->ops.at[holding->op]->input[holding->input].access;
+    struct fuse_box iteration =
+        fuse_iteration_box(plan, holding->op, &holding->layout, holding->loop, holding->cut, rank, turn, half);
+    struct fuse_box box = fuse_access_box(access, &iteration);
+    if (fuse_box_is_empty(&iteration))
+        box.rank = -1;
+    return box;
+}
+
 int fuse_holding_boxes(struct fuse_box out[FUSE_MAX_RANGE_BOXES], const struct fuse_plan *plan,
                        const struct fuse_holding *holding, int rank, int64_t turn) {
-    const struct fuse_value *value = &plan->ir->values.at[holding->value];
-    switch (holding->kind) {
-    case FUSE_HOLDING_RANGES: return range_boxes(out, plan, holding, rank, turn);
-    case FUSE_HOLDING_LAYOUT:
-        if (rank >= plan->mesh.used)
-            return 0;
-        out[0] = fuse_layout_block(&holding->layout, &plan->mesh, value->rank, value->extent, rank);
-        if (holding->loop >= 0)
-            cut(&out[0].lo[holding->cut], &out[0].hi[holding->cut], plan->regions.at[holding->loop].turns, turn);
-        if (holding->dealt > 0)
-            deal(&out[0], plan, holding, rank);
-        break;
-    case FUSE_HOLDING_NEED: {
-        if (rank >= plan->mesh.used)
-            return 0;
-        const struct fuse_use *use = &plan->ir->ops.at[holding->op]->input[holding->input];
-        struct fuse_box iteration =
-            fuse_iteration_box(plan, holding->op, &holding->layout, holding->loop, holding->cut, rank, turn);
-        if (fuse_box_is_empty(&iteration))
-            return 0;
-        out[0] = fuse_access_box(&use->access, &iteration);
-        break;
+    int boxes = 0;
+    if (holding->kind == FUSE_HOLDING_RANGES)
+        return range_boxes(out, plan, holding, rank, turn);
+    for (int half = 0; rank < plan->mesh.used && half < fuse_layout_halves(&holding->layout); half++) {
+        struct fuse_box box = holding->kind == FUSE_HOLDING_LAYOUT ? layout_box(plan, holding, rank, turn, half)
+                                                                   : needed_box(plan, holding, rank, turn, half);
+        /* What does not go along the axis of a zigzag is the same for both halves. */
+        bool again = boxes > 0 && fuse_box_equal(&box, &out[0]);
+        if (box.rank >= 0 && !fuse_box_is_empty(&box) && !again)
+            out[boxes++] = box;
     }
-    }
-    return fuse_box_is_empty(&out[0]) ? 0 : 1;
+    return boxes;
 }
 
 bool fuse_plan_reads_in_place(const struct fuse_plan *plan, int buffer, int rank, int64_t turn) {
@@ -116,10 +125,12 @@ bool fuse_plan_reads_in_place(const struct fuse_plan *plan, int buffer, int rank
     struct fuse_box need[FUSE_MAX_RANGE_BOXES], own[FUSE_MAX_RANGE_BOXES];
     if (panels->resident < 0)
         return false;
-    if (fuse_holding_boxes(need, plan, &panels->holding, rank, turn) == 0)
-        return true;
-    return fuse_holding_boxes(own, plan, &plan->buffers.at[panels->resident].holding, rank, turn) > 0 &&
-           fuse_box_contains(&own[0], &need[0]);
+    int boxes = fuse_holding_boxes(need, plan, &panels->holding, rank, turn);
+    bool inside =
+        boxes == 0 || fuse_holding_boxes(own, plan, &plan->buffers.at[panels->resident].holding, rank, turn) > 0;
+    for (int i = 0; i < boxes && inside; i++)
+        inside = fuse_box_contains(&own[0], &need[i]);
+    return inside;
 }
 
 int fuse_plan_half(const struct fuse_plan *plan, int buffer, int rank, int64_t turn) {
@@ -141,34 +152,39 @@ int64_t fuse_holding_max_elems(const struct fuse_plan *plan, const struct fuse_h
     switch (holding->kind) {
     case FUSE_HOLDING_LAYOUT:
         for (int a = 0; a < value->rank; a++) {
-            int64_t n = largest_part(value->extent[a], fuse_layout_parts(&holding->layout, &plan->mesh, a));
+            int64_t n = largest_part(value->extent[a], fuse_layout_chunks(&holding->layout, &plan->mesh, a));
             if (holding->loop >= 0 && holding->cut == a)
                 n = largest_part(n, plan->regions.at[holding->loop].turns);
             if (holding->dealt == a + 1)
                 n = largest_part(n, fuse_layout_parts(&holding->layout, &plan->mesh, FUSE_REPLICATED));
             elems = fuse_sat_mul(elems, n);
         }
-        return elems;
+        return fuse_sat_mul(elems, fuse_layout_halves(&holding->layout));
     case FUSE_HOLDING_NEED: {
         /* Block lengths of different indices are independent, so the largest box has the longest block of each. */
         const struct fuse_op *op = plan->ir->ops.at[holding->op];
         const struct fuse_use *use = &op->input[holding->input];
+        const int zigzag = holding->layout.zigzag - 1;
         struct fuse_box iteration = {.rank = op->indices};
         for (int i = 0; i < op->indices; i++) {
             iteration.hi[i] = fuse_index_largest(plan, holding->op, &holding->layout, i);
+            if (i == zigzag)
+                iteration.hi[i] = largest_part(op->extent[i], fuse_layout_chunks(&holding->layout, &plan->mesh, i));
             if (holding->loop >= 0 && holding->cut == i)
                 iteration.hi[i] = largest_part(iteration.hi[i], plan->regions.at[holding->loop].turns);
         }
         if (fuse_box_is_empty(&iteration))
             return 0;
+        bool two = false;
         for (int a = 0; a < value->rank; a++) {
             const struct fuse_access_axis *at = &use->access.at[a];
+            two |= zigzag >= 0 && at->index == zigzag;
             int64_t longest = fuse_access_longest(at, at->index < 0 ? 1 : iteration.hi[at->index]);
             if (fuse_access_is_paired(at) && longest > value->extent[a])
                 longest = value->extent[a];
             elems = fuse_sat_mul(elems, longest);
         }
-        return elems;
+        return two ? fuse_sat_mul(elems, FUSE_LAYOUT_HALVES) : elems;
     }
     case FUSE_HOLDING_RANGES: {
         int64_t units = (fuse_value_elems(value) + holding->align_elems - 1) / holding->align_elems;

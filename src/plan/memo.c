@@ -36,7 +36,7 @@ struct fuse_memo *fuse_memo_open(struct fuse_arena *arena, int dims) {
     struct fuse_memo *memo = FUSE_NEW(arena, struct fuse_memo);
     memo->arena = arena;
     memo->bytes = (size_t)(dims + 7) / 8 * 8;
-    memo->key_words = 1 + 4 * (int)(memo->bytes / sizeof(int64_t));
+    memo->key_words = 2 + 4 * (int)(memo->bytes / sizeof(int64_t));
     memo->stride = memo->key_words + FUSE_MEMO_WORDS;
     memo->slots = 1 << 12;
     memo->slot = FUSE_NEW_ARRAY(arena, struct slot, memo->slots);
@@ -81,7 +81,7 @@ int fuse_memo_class(struct fuse_memo *memo, const int64_t *word, int words) {
 
 /* ---- results ---- */
 
-enum { BLOCK = 1024, MOST_KEY_WORDS = 1 + 4 * FUSE_MESH_MAX / (int)sizeof(int64_t) };
+enum { BLOCK = 1024, MOST_KEY_WORDS = 2 + 4 * FUSE_MESH_MAX / (int)sizeof(int64_t) };
 
 static int64_t *entry_at(const struct fuse_memo *memo, int number) {
     return memo->blocks.at[number / BLOCK] + (size_t)(number % BLOCK) * (size_t)memo->stride;
@@ -123,7 +123,8 @@ int64_t *fuse_memo_find(struct fuse_memo *memo, bool *is_there, int class, const
     int64_t key[MOST_KEY_WORDS];
     uint64_t mixed = 0;
     key[0] = class;
-    add_layout(memo, add_layout(memo, key + 1, a), b ? b : &none);
+    key[1] = a->zigzag + (b ? b->zigzag : 0) * (int64_t)256;
+    add_layout(memo, add_layout(memo, key + 2, a), b ? b : &none);
     for (int k = 0; k < memo->key_words; k++)
         mixed = mix(mixed, (uint64_t)key[k]);
     if (2 * memo->entries >= memo->slots)

@@ -80,6 +80,7 @@ struct fuse_layout fuse_layout_replicated(void) {
     struct fuse_layout layout;
     memset(layout.axis, FUSE_REPLICATED, sizeof layout.axis);
     memset(layout.level, 0, sizeof layout.level);
+    layout.zigzag = 0;
     return layout;
 }
 
@@ -117,8 +118,16 @@ int64_t fuse_layout_part(const struct fuse_layout *layout, const struct fuse_mes
     return part;
 }
 
+int fuse_layout_halves(const struct fuse_layout *layout) {
+    return layout->zigzag > 0 ? FUSE_LAYOUT_HALVES : 1;
+}
+
+int64_t fuse_layout_chunks(const struct fuse_layout *layout, const struct fuse_mesh *mesh, int axis) {
+    return fuse_layout_parts(layout, mesh, axis) * (layout->zigzag == axis + 1 ? FUSE_LAYOUT_HALVES : 1);
+}
+
 struct fuse_box fuse_layout_block(const struct fuse_layout *layout, const struct fuse_mesh *mesh, int axes,
-                                  const int64_t *extent, int rank) {
+                                  const int64_t *extent, int rank, int half) {
     struct fuse_box box = {.rank = axes};
     if (rank >= mesh->used) {
         /* A box of rank 0 is never empty; the caller asks ranks < used only for it. */
@@ -129,10 +138,12 @@ struct fuse_box fuse_layout_block(const struct fuse_layout *layout, const struct
     int coordinate[FUSE_MESH_MAX];
     fuse_mesh_coordinates(coordinate, mesh, rank);
     for (int a = 0; a < axes; a++) {
-        int64_t parts = fuse_layout_parts(layout, mesh, a);
-        int64_t part = parts == 1 ? 0 : fuse_layout_part(layout, mesh, a, coordinate);
-        box.lo[a] = fuse_split_begin(extent[a], parts, part);
-        box.hi[a] = fuse_split_begin(extent[a], parts, part + 1);
+        int64_t chunks = fuse_layout_chunks(layout, mesh, a);
+        int64_t chunk = chunks == 1 ? 0 : fuse_layout_part(layout, mesh, a, coordinate);
+        if (layout->zigzag == a + 1 && half == 1)
+            chunk = chunks - 1 - chunk;
+        box.lo[a] = fuse_split_begin(extent[a], chunks, chunk);
+        box.hi[a] = fuse_split_begin(extent[a], chunks, chunk + 1);
     }
     return box;
 }
@@ -147,7 +158,7 @@ void fuse_layout_print(struct fuse_text *text, const struct fuse_layout *layout,
             fuse_text_add(text, "%s%d", a ? "," : "", a);
         int64_t parts = fuse_layout_parts(layout, mesh, a);
         if (parts > 1)
-            fuse_text_add(text, "/%lld", (long long)parts);
+            fuse_text_add(text, "/%lld%s", (long long)parts, layout->zigzag == a + 1 ? " zigzag" : "");
     }
     fuse_text_add(text, "]");
     int64_t copies = fuse_layout_parts(layout, mesh, FUSE_REPLICATED);

@@ -133,8 +133,10 @@ static int64_t extreme(const struct fuse_plan *plan, int number, const struct fu
 
 int64_t fuse_index_largest(const struct fuse_plan *plan, int number, const struct fuse_layout *partition, int index) {
     int64_t parts = fuse_layout_parts(partition, &plan->mesh, index), extent = plan->ir->ops.at[number]->extent[index];
-    if (parts == 1 || !fuse_index_is_ordered(plan, number, index))
-        return (extent + parts - 1) / parts;
+    if (parts == 1 || !fuse_index_is_ordered(plan, number, index)) {
+        int halves = partition->zigzag == index + 1 ? FUSE_LAYOUT_HALVES : 1;
+        return (extent + halves * parts - 1) / (halves * parts) * halves;
+    }
     int64_t block, n = extreme(plan, number, partition, index, fuse_chunks_largest, &block);
     return fuse_sat_mul(n, block) < extent ? n * block : extent;
 }
@@ -143,7 +145,7 @@ bool fuse_index_has_no_empty_part(const struct fuse_plan *plan, int number, cons
                                   int index) {
     int64_t parts = fuse_layout_parts(partition, &plan->mesh, index), block;
     if (parts == 1 || !fuse_index_is_ordered(plan, number, index))
-        return parts <= plan->ir->ops.at[number]->extent[index];
+        return fuse_layout_chunks(partition, &plan->mesh, index) <= plan->ir->ops.at[number]->extent[index];
     return extreme(plan, number, partition, index, fuse_chunks_smallest, &block) > 0;
 }
 

@@ -32,8 +32,10 @@ struct fuse_layout fuse_plan_natural(const struct fuse_plan *plan, int number, c
                 continue;
             layout.axis[d] = FUSE_PARTIAL;
             for (int a = 0; a < rank; a++)
-                if (op->out_index[a] == partition->axis[d])
+                if (op->out_index[a] == partition->axis[d]) {
                     fuse_layout_split(&layout, &plan->mesh, d, a);
+                    layout.zigzag = partition->zigzag == op->out_index[a] + 1 ? (int8_t)(a + 1) : layout.zigzag;
+                }
         }
     return layout;
 }
@@ -156,7 +158,7 @@ static struct fuse_layout chain_base(const struct fuse_plan *plan, int number, i
     return layout;
 }
 
-int fuse_plan_partitions(struct fuse_layout *out, int limit, const struct fuse_plan *plan, int number) {
+static int list_blocks(struct fuse_layout *out, int limit, const struct fuse_plan *plan, int number) {
     const struct fuse_op *op = plan->ir->ops.at[number];
     struct fuse_layout base;
     int index[FUSE_MAX_AXES], n = split_indices(index, plan, op, plan->slab_index[number]), count = 0, taken;
@@ -212,6 +214,25 @@ int fuse_plan_partitions(struct fuse_layout *out, int limit, const struct fuse_p
         out[count++] = layout;
     }
     return count;
+}
+
+/* Causal work along an index that is split may be dealt in zigzag too. */
+static int add_zigzags(struct fuse_layout *out, int count, int limit, const struct fuse_plan *plan, int number) {
+    const struct fuse_op *op = plan->ir->ops.at[number];
+    int64_t shift;
+    int row = fuse_attention_row(plan->ir, op, &shift), n = count;
+    for (int i = 0; row >= 0 && plan->chain[number] < 0 && i < count && n < limit; i++) {
+        int64_t parts = fuse_layout_parts(&out[i], &plan->mesh, row);
+        if (parts == 1 || 2 * parts > op->extent[row])
+            continue;
+        out[n] = out[i];
+        out[n++].zigzag = (int8_t)(row + 1);
+    }
+    return n;
+}
+
+int fuse_plan_partitions(struct fuse_layout *out, int limit, const struct fuse_plan *plan, int number) {
+    return add_zigzags(out, list_blocks(out, limit, plan, number), limit, plan, number);
 }
 
 int fuse_plan_recursion_end(const struct fuse_plan *plan, int position) {

@@ -99,6 +99,10 @@ enum { FUSE_REPLICATED = -1, FUSE_PARTIAL = -2 };
  * dimensions that are on none, so that equal layouts have equal bytes. Entries beyond mesh.dims are REPLICATED. */
 struct fuse_layout {
     int8_t axis[FUSE_MESH_MAX], level[FUSE_MESH_MAX];
+    /* One more than the axis that is dealt in zigzag, 0: none. It is cut into twice as many chunks as it has parts, and part i
+     * has chunks i and 2 * parts - 1 - i: work that grows along the axis, as that of causal attention, is even. Only attentions
+     * are divided so, and what they read and leave; a tensor at rest is not. */
+    int8_t zigzag;
 };
 
 struct fuse_layout fuse_layout_replicated(void);
@@ -112,10 +116,15 @@ struct fuse_layout fuse_pin_layout(const struct fuse_mesh *mesh, const struct fu
 int64_t fuse_layout_parts(const struct fuse_layout *layout, const struct fuse_mesh *mesh, int axis);
 int64_t fuse_layout_part(const struct fuse_layout *layout, const struct fuse_mesh *mesh, int axis,
                          const int coordinate[FUSE_MESH_MAX]);
-/* The block of a rank; partial dimensions do not split. Empty for ranks >= used. */
+/* 2 where an axis is dealt in zigzag: a rank then has two blocks, which are equal but for that axis. Else 1. */
+#define FUSE_LAYOUT_HALVES 2
+int fuse_layout_halves(const struct fuse_layout *layout);
+/* Pieces that an axis is cut into: as many as parts, or twice as many. */
+int64_t fuse_layout_chunks(const struct fuse_layout *layout, const struct fuse_mesh *mesh, int axis);
+/* A block of a rank; partial dimensions do not split. Empty for ranks >= used. */
 struct fuse_box fuse_layout_block(const struct fuse_layout *layout, const struct fuse_mesh *mesh, int axes,
-                                  const int64_t *extent, int rank);
-/* "[i/4(d0 d1), j] +d2" in the names given (NULL: axis numbers). */
+                                  const int64_t *extent, int rank, int half);
+/* "[i/4,j/2 zigzag] x2" in the names given (NULL: axis numbers). */
 void fuse_layout_print(struct fuse_text *text, const struct fuse_layout *layout, const struct fuse_mesh *mesh, int axes,
                        const char *const *names);
 
@@ -153,9 +162,10 @@ int fuse_holding_boxes(struct fuse_box out[FUSE_MAX_RANGE_BOXES], const struct f
                        const struct fuse_holding *holding, int rank, int64_t turn);
 /* Largest number of elements over ranks and turns. */
 int64_t fuse_holding_max_elems(const struct fuse_plan *plan, const struct fuse_holding *holding);
-/* The iteration box of an operation for a rank, and of a turn of `loop` that cuts index `cut`; loop -1 for none. */
+/* The iteration box of an operation for a rank, and of a turn of `loop` that cuts index `cut`; loop -1 for none. There are
+ * as many as the partition has halves. */
 struct fuse_box fuse_iteration_box(const struct fuse_plan *plan, int op, const struct fuse_layout *partition, int loop,
-                                   int cut, int rank, int64_t turn);
+                                   int cut, int rank, int64_t turn, int half);
 
 /* A buffer of panels: true when what a rank reads from it at a turn lies in its own block, so that nothing is brought. */
 bool fuse_plan_reads_in_place(const struct fuse_plan *plan, int buffer, int rank, int64_t turn);

@@ -35,7 +35,7 @@ static bool is_layout(const struct checker *c, const struct fuse_layout *layout,
     for (int d = 0; d < c->plan->mesh.dims; d++)
         if (layout->axis[d] >= axes || layout->level[d] >= FUSE_MESH_MAX)
             return false;
-    return true;
+    return layout->zigzag >= 0 && layout->zigzag <= axes;
 }
 
 /* The loop of a holding is the one around its step, or for a buffer any. */

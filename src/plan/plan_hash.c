@@ -4,7 +4,7 @@
 static uint64_t hash_layout(uint64_t h, const struct fuse_layout *layout, int dims) {
     for (int d = 0; d < dims; d++)
         h = fuse_hash_int(fuse_hash_int(h, layout->axis[d]), layout->level[d]);
-    return h;
+    return layout->zigzag > 0 ? fuse_hash_int(h, layout->zigzag) : h;
 }
 
 static uint64_t hash_holding(uint64_t h, const struct fuse_holding *x, int dims) {

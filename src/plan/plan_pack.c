@@ -58,6 +58,7 @@ static void pack_layout(struct fuse_pack *pack, struct fuse_layout *layout, int 
         FUSE_PACK(pack, layout->axis[d], FUSE_PARTIAL, FUSE_MAX_AXES - 1);
         FUSE_PACK(pack, layout->level[d], 0, FUSE_MESH_MAX);
     }
+    FUSE_PACK(pack, layout->zigzag, 0, FUSE_MAX_AXES);
 }
 
 static void pack_holding(struct fuse_pack *pack, struct fuse_holding *holding, int dims) {

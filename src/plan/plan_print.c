@@ -1,4 +1,4 @@
-#include "plan/plan.h"
+#include "plan/cost.h"
 
 static void print_value_name(struct fuse_text *text, const struct fuse_plan *plan, int value) {
     const struct fuse_value *v = &plan->ir->values.at[value];
@@ -116,6 +116,9 @@ static void print_step(struct fuse_text *text, const struct fuse_plan *plan, int
                       (long long)step->received_bytes_total);
     if (step->flops_max > 0)
         fuse_text_add(text, "  flops %lld", (long long)step->flops_max);
+    int64_t balance = step->kind == FUSE_STEP_ATTENTION ? fuse_cost_balance(plan, step->op, &step->partition) : 1000;
+    if (balance > 1000 || step->partition.zigzag > 0)
+        fuse_text_add(text, ", %lld.%03lld x the mean", (long long)balance / 1000, (long long)balance % 1000);
     if (step->slices > 1)
         fuse_text_add(text, " in %lld slices a turn", (long long)step->slices);
     fuse_text_add(text, "\n");

@@ -146,8 +146,9 @@ static enum fuse_status move_to(struct replay *r, const struct fuse_step *step, 
     int64_t at[FUSE_MAX_AXES], size = (int64_t)fuse_dtype_bytes(value_of(r, step->have.value)->dtype);
     const struct fuse_value *value = value_of(r, step->need.value);
     struct fuse_box box[FUSE_MAX_RANGE_BOXES];
-    if (step->need.kind == FUSE_HOLDING_NEED && fuse_holding_boxes(box, r->plan, &step->need, to, r->turn))
-        EACH(at, &box[0]) {
+    int boxes = step->need.kind == FUSE_HOLDING_NEED ? fuse_holding_boxes(box, r->plan, &step->need, to, r->turn) : 0;
+    for (int i = 0; i < boxes; i++)
+        EACH(at, &box[i]) {
             struct cell *cell = cell_at(r, to, step->to, at);
             if (!cell)
                 return wrong(r, step, to, "a needed element has no place in the buffer");
@@ -240,14 +241,12 @@ static enum fuse_status reduce(struct replay *r, const struct fuse_step *step) {
     return status;
 }
 
-static enum fuse_status compute(struct replay *r, const struct fuse_step *step, int rank) {
+static enum fuse_status compute_half(struct replay *r, const struct fuse_step *step, int rank, int half) {
     const struct fuse_op *op = r->plan->ir->ops.at[step->op];
     const struct fuse_value *out = value_of(r, op->out);
     struct fuse_box iteration =
-        fuse_iteration_box(r->plan, step->op, &step->partition, step->loop, step->cut, rank, r->turn);
+        fuse_iteration_box(r->plan, step->op, &step->partition, step->loop, step->cut, rank, r->turn, half);
     int64_t at[FUSE_MAX_AXES];
-    if (rank >= r->plan->mesh.used)
-        return FUSE_OK;
     for (int k = 0; k < op->inputs && !fuse_box_is_empty(&iteration); k++) {
         const struct fuse_use *use = &op->input[k];
         if (fuse_is_relation(r->plan->ir, use->value))
@@ -280,6 +279,12 @@ static enum fuse_status compute(struct replay *r, const struct fuse_step *step, 
         else
             *cell = (struct cell){element_number(out, at), terms};
     }
+    return FUSE_OK;
+}
+
+static enum fuse_status compute(struct replay *r, const struct fuse_step *step, int rank) {
+    for (int half = 0; rank < r->plan->mesh.used && half < fuse_layout_halves(&step->partition); half++)
+        FUSE_TRY(compute_half(r, step, rank, half));
     return FUSE_OK;
 }
 

@@ -150,6 +150,9 @@ static int classify_space(const struct fuse_search *s, int number) {
     for (int a = 0; a < out->rank; a++)
         word[n++] = op->out_index[a];
     word[n++] = op->kind == FUSE_OP_JOIN ? number : -1; /* tuples make each of its own */
+    int64_t shift = 0;
+    word[n++] = fuse_attention_row(s->plan->ir, op, &shift);
+    word[n++] = shift;
     n = fuse_ordered_words(word, n, s->plan, number);
     return fuse_memo_class(s->memo, word, n);
 }
@@ -396,15 +399,16 @@ static int finish_options(const struct fuse_search *s, int value, const struct f
     const struct fuse_value *v = &plan->ir->values.at[value];
     int slab_axis = plan->slab_axis[value];
     int64_t turns = slab_axis < 0 ? 1 : turns_of(s, v->op);
-    struct fuse_layout everywhere = *natural;
+    struct fuse_layout everywhere = *natural, block = *natural;
     int partial = 0, n = 0, inner = fuse_mesh_node_dim(&plan->mesh, plan->request.machine.ranks_per_node);
     for (int d = 0; d < plan->mesh.dims; d++)
         if (natural->axis[d] == FUSE_PARTIAL) {
             everywhere.axis[d] = FUSE_REPLICATED;
             partial++;
         }
+    block.zigzag = 0; /* which no tensor stays in */
     if (partial == 0) {
-        out[n++] = (struct fuse_search_option){*natural, *natural, 0, 0};
+        out[n++] = (struct fuse_search_option){*natural, block, 0, 0};
     } else {
         if (v->rank - (slab_axis >= 0) == 0 ||
             fuse_cost_block_bytes(plan, value, natural) / turns <= FUSE_PLAN_TINY_BYTES) {

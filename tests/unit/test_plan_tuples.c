@@ -160,7 +160,7 @@ static void bounds_hold(int ranks, int cases, int rows) {
         struct fuse_tuples t = fuse_plan_tuples(&plan, number, &partition);
         int64_t most = 0;
         for (int rank = 0; rank < ranks; rank++) {
-            struct fuse_box box = fuse_iteration_box(&plan, number, &partition, -1, -1, rank, 0);
+            struct fuse_box box = fuse_iteration_box(&plan, number, &partition, -1, -1, rank, 0, 0);
             int64_t n = 0;
             if (fuse_box_is_empty(&box))
                 continue;

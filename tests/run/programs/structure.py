@@ -438,3 +438,19 @@ def large_attention_with_rotary_heads(rng):
         "y.npy" = Y[t,m]
     """, {"x": x, "w": w}, {
         "h": F32(heads.transpose(1, 0, 2), 120, 6), "y": F32(heads.transpose(1, 0, 2).reshape(61, 24), 120, 6)}
+
+
+@program
+def large_causal_attention_by_sequence(rng):
+    """One head, so that ranks share the queries, which are dealt in zigzag: 907 of them is a prime."""
+    q, k, v = f64(rng, 907, 8), f64(rng, 907, 8), f64(rng, 907, 5)
+    mean = attend(wide(q), wide(k), wide(v), mask=numpy.tri(907) > 0)
+    return """
+        Q[p,d] = "q.npy"
+        K[u,d] = "k.npy"
+        V[u,e] = "v.npy"
+        Y[p,e] = attention(Q[p,d], K[u,d], V[u,e], causal=true)
+        Z[e,p] = 2 Y[p,e]
+        "y.npy" = Y[p,e]
+        "z.npy" = Z[e,p]
+    """, {"q": q, "k": k, "v": v}, {"y": F64(mean, 907, 6), "z": F64(2 * mean.T, 907, 6)}
