@@ -32,7 +32,8 @@ struct mpi_comm {
     struct fuse_comm base;
     MPI_Comm handle;
     size_t piece_bytes;
-    bool is_crowded;  /* more ranks of this node than processors: one that waits takes another one's time */
+    bool is_crowded;  /* a node has more ranks than processors: one that waits takes another one's time. The same
+                       * everywhere: a collective that is started does not match one that blocks. */
     int window_ranks; /* 0: no limit */
     size_t window_bytes;
     struct slot slots[FUSE_COMM_SLOTS];
@@ -452,7 +453,7 @@ static enum fuse_status start_mpi(struct fuse_error *err) {
     return st;
 }
 
-/* Collective. Ranks of this node against the processors that any of them may run on. */
+/* Collective. Whether on any node there are more ranks than processors that any of them may run on. */
 static enum fuse_status find_crowded(bool *is_crowded, MPI_Comm handle, struct fuse_error *err) {
     MPI_Comm here;
     cpu_set_t set;
@@ -465,8 +466,9 @@ static enum fuse_status find_crowded(bool *is_crowded, MPI_Comm handle, struct f
         memset(&set, 0xff, sizeof set);
     int code = MPI_Allreduce(MPI_IN_PLACE, &set, (int)sizeof set, MPI_BYTE, MPI_BOR, here);
     MPI_Comm_free(&here);
+    FUSE_TRY(check_mpi(code, "MPI_Allreduce", err));
     *is_crowded = ranks > CPU_COUNT(&set);
-    return check_mpi(code, "MPI_Allreduce", err);
+    return check_mpi(MPI_Allreduce(MPI_IN_PLACE, is_crowded, 1, MPI_C_BOOL, MPI_LOR, handle), "MPI_Allreduce", err);
 }
 
 /* Takes the handle, which it frees when it fails. */
