@@ -4,7 +4,7 @@ _fuse_dist() {
     local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} before=${COMP_WORDS[COMP_CWORD - 2]:-}
     local commands="run plan check policies pack convert calibrate info bench help"
     local options="
-        --dump --explain --count --why --why-not --why-format --tol --rtol --max-iters --allow-nonconverged --fixpoint --times --repeat --warmup --strong --weak --causal --threshold --ranks --mem-per-rank --threads --backend --isa --panel --deterministic -D --define --input --weights --adapter -o --out --dtype --mode --query --progress --projection --samples --seed --precision --validate --cache --pack-below --werror
+        --dump --explain --count --why --why-not --why-format --explain-all --tol --rtol --max-iters --allow-nonconverged --fixpoint --times --repeat --warmup --strong --weak --causal --threshold --ranks --mem-per-rank --threads --backend --isa --panel --deterministic -D --define --input --weights --adapter -o --out --dtype --mode --query --progress --projection --samples --seed --precision --validate --cache --pack-below --werror
         -I --include --policy --machine --format --root --output-root --weights-cache --weights-cache-size --weights-timeout --weights-anywhere --stall-timeout --replicate-below --slabs-above --stream-above --workspace --file-unit
         -h --help --version --json"
 

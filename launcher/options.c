@@ -468,6 +468,7 @@ static bool parse(struct launch *out, struct scan *scan, char **plain) {
     out->options.warnings_are_errors = scan->seen[LAUNCH_OPTION_WERROR];
     out->options.allow_nonconverged = scan->seen[LAUNCH_OPTION_ALLOW_NONCONVERGED];
     out->options.deterministic = scan->seen[LAUNCH_OPTION_DETERMINISTIC];
+    out->options.explain_all = scan->seen[LAUNCH_OPTION_EXPLAIN_ALL];
     out->options.weights_anywhere = scan->seen[LAUNCH_OPTION_WEIGHTS_ANYWHERE];
     out->json = scan->seen[LAUNCH_OPTION_JSON];
     if (scan->seen[LAUNCH_OPTION_HELP]) {

@@ -106,7 +106,7 @@ static void times(struct fuse_text *text, const struct fuse_dist_program *progra
     fuse_text_add(text, ",\"wall\":%.9f,\"compile\":%.9f,\"scan\":%.9f", program->wall_seconds,
                   program->compile_seconds, program->scan_seconds);
     if (program->options.questions > 0)
-        fuse_text_add(text, ",\"answers\":%.9f", report->answer_seconds);
+        fuse_text_add(text, ",\"answers\":%.9f,\"stages\":%.9f", report->answer_seconds, report->stage_seconds);
     add_number(text, "received_bytes_max", report->received_bytes_max[FUSE_PHASE_RUN]);
     add_number(text, "received_bytes_total", report->received_bytes_total[FUSE_PHASE_RUN]);
     add_number(text, "load_received_bytes_max", report->received_bytes_max[FUSE_PHASE_LOAD]);

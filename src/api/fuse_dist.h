@@ -119,6 +119,7 @@ struct fuse_dist_options {
     } * question;
     int questions;
     int answers_json; /* each answer as a line of JSON */
+    int explain_all;  /* after the rules, keep the turn in which each fact came about: proofs are then found at once */
     /* Numbers >= 0: a recursion of sums is at its end when no cell x moves by more than tol + rtol |x| in a turn. NULL: 0 if
      * the other is given, else 1e-6. */
     const char *tol, *rtol;

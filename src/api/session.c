@@ -109,6 +109,7 @@ static uint64_t hash_options(const struct fuse_dist_options *options) {
     for (int i = 0; i < options->questions; i++)
         hash = fuse_hash_int(hash_text(hash, options->question[i].fact), options->question[i].why_not);
     hash = fuse_hash_int(hash, options->answers_json);
+    hash = fuse_hash_int(hash, options->explain_all);
     hash = fuse_hash_int(hash_text(hash, options->fixpoint), options->max_iters);
     hash = fuse_hash_int(hash, options->allow_nonconverged);
     hash = hash_text(hash_text(hash, options->out), options->dtype);
@@ -328,9 +329,14 @@ static bool check(struct fuse_dist_program *program) {
                       &program->diagnostics);
 }
 
+/* Whether proofs are to be found. */
+static bool is_asked(const struct fuse_dist_options *options) {
+    return options->questions > 0 || options->explain_all;
+}
+
 /* Rules are evaluated as they are written where turns are counted, everything is joined in each, or proofs are to show them. */
 static bool asks_rules(const struct fuse_dist_options *options) {
-    return options->max_iters == 0 && options->questions == 0 && !options->allow_nonconverged && !is_single(options) &&
+    return options->max_iters == 0 && !is_asked(options) && !options->allow_nonconverged && !is_single(options) &&
            !(options->fixpoint && strcmp(options->fixpoint, "naive") == 0);
 }
 
@@ -363,6 +369,7 @@ static enum fuse_status make_request(struct fuse_plan_request *out, struct fuse_
         .stream_bytes = options->stream_bytes,
         .workspace_bytes = options->workspace_bytes,
         .file_unit_bytes = options->file_unit_bytes,
+        .keeps_stages = options->explain_all,
         .perturb = program->perturb,
     };
     if (program->backend->kind == FUSE_MEM_DEVICE)
@@ -384,7 +391,7 @@ static enum fuse_status load_plan(bool *hit, struct fuse_dist_program *program, 
     struct fuse_memory share;
     *hit = false;
     bool wanted = program->options.cache || program->options.packing || program->packed;
-    if (!wanted || program->options.questions > 0)
+    if (!wanted || is_asked(&program->options))
         return FUSE_OK;
     FUSE_TRY(make_request(&request, &share, program, err));
     return fuse_api_load_plan(hit, program, &request, err);
@@ -508,7 +515,7 @@ static enum fuse_status new_program(fuse_dist_program **out, fuse_dist_job *job,
     program->path = fuse_arena_strndup(arena, path, strlen(path));
     if (options)
         program->options = *options;
-    if (program->options.questions > 0)
+    if (is_asked(&program->options))
         program->options.cache = NULL; /* what is asked is no part of a plan that others could use */
     program->messages.arena = arena;
     program->files.arena = arena;
@@ -731,6 +738,7 @@ static enum fuse_status run(struct fuse_dist_program *program, struct fuse_error
                       .is_naive = options->fixpoint && strcmp(options->fixpoint, "naive") == 0},
         .question = list_questions(program),
         .questions = options->questions,
+        .explains_all = options->explain_all,
         .answers_json = options->answers_json,
         .cite = cite,
         .context_of_cite = program,

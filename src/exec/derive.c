@@ -258,6 +258,7 @@ void fuse_exec_rules(struct fuse_exec *exec, const struct fuse_step *step) {
         fuse_hint(&err,
                   "--max-iters gives it more turns; --allow-nonconverged takes what there is; where values get better "
                   "for ever, as on a cycle of negative length, there is no end");
+    exec->logic[step->op].has_run = true;
     keep(exec, fuse_exec_blame(op, status, &err), &err);
     exec->derived.turns += report.turns;
     exec->derived.derived += report.derived;

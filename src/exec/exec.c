@@ -1,6 +1,7 @@
 #include "exec/exec.h"
 
 #include "exec/internal.h"
+#include "exec/why.h"
 #include "io/rawfile.h"
 
 #include <limits.h>
@@ -115,6 +116,7 @@ static enum fuse_status open_local(struct fuse_exec *exec, struct fuse_error *er
 
 static void close_all(struct fuse_exec *exec) {
     fuse_exec_background_close(exec);
+    fuse_exec_why_close(exec);
     if (exec->source && exec->sink && exec->format && exec->place)
         fuse_exec_close_files(exec);
     if (exec->logic && exec->own)
@@ -286,7 +288,7 @@ static enum fuse_status walk(struct fuse_exec *exec, struct fuse_exec_report *re
 static enum fuse_status share_report(struct fuse_exec *exec, struct fuse_exec_report *report, struct fuse_error *err) {
     struct rusage usage;
     getrusage(RUSAGE_SELF, &usage);
-    int64_t most[3 * FUSE_PHASES + 9], total[2 * FUSE_PHASES + 2];
+    int64_t most[3 * FUSE_PHASES + 10], total[2 * FUSE_PHASES + 2];
     int n = 0;
     for (int p = 0; p < FUSE_PHASES; p++) {
         most[n++] = (int64_t)(report->seconds[p] * 1e9);
@@ -295,6 +297,7 @@ static enum fuse_status share_report(struct fuse_exec *exec, struct fuse_exec_re
         total[FUSE_PHASES + p] = (int64_t)(report->waiting[p] * 1e9);
     }
     most[n++] = (int64_t)(exec->answer_seconds * 1e9);
+    most[n++] = (int64_t)(exec->stage_seconds * 1e9);
     most[n++] = exec->comm->counters.messages;
     most[n++] = exec->comm->counters.control_bytes;
     most[n++] = (int64_t)usage.ru_maxrss * 1024;
@@ -314,6 +317,7 @@ static enum fuse_status share_report(struct fuse_exec *exec, struct fuse_exec_re
         report->waiting[p] = (double)total[FUSE_PHASES + p] * 1e-9 / exec->comm->size;
     }
     report->answer_seconds = (double)most[n++] * 1e-9;
+    report->stage_seconds = (double)most[n++] * 1e-9;
     report->messages_max = most[n++];
     report->control_bytes_max = most[n++];
     report->resident_bytes = most[n++];

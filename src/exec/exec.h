@@ -62,6 +62,7 @@ struct fuse_exec_request {
     bool prints;
     const struct fuse_question *question; /* [questions] */
     int questions;
+    bool explains_all; /* keep the turn in which each fact came about, for questions */
     bool answers_json; /* a line of JSON for each answer, instead of text */
     void (*cite)(void *context, struct fuse_cited *out, struct fuse_span span);
     void *context_of_cite;
@@ -90,7 +91,7 @@ struct fuse_exec_report {
     int64_t rounds;                           /* turns of recursions of tensors */
     int64_t rule_bytes;                       /* most that rules held on the busiest rank */
     bool stopped_early;                       /* a recursion was not at its fixpoint */
-    double answer_seconds;                    /* of questions, by the slowest rank */
+    double answer_seconds, stage_seconds;     /* of questions, and of what was kept for them, by the slowest rank */
     int64_t file_bytes_max, file_bytes_total; /* read from sources: by the busiest rank, by all */
     int64_t blas_calls, packed_bytes, kernel_calls; /* of the busiest rank */
     int64_t scores_max, scores_total;               /* of attentions: computed by the busiest rank, by all */

@@ -33,8 +33,9 @@ struct fuse_exec {
     struct fuse_exec_background *background; /* NULL: nothing was done there yet */
     struct fuse_exec_logic {
         struct fuse_logic *rules; /* NULL: not opened yet, or closed */
-        int last;                 /* the child of the root region after which nothing of it is read, -1: never read */
-    } * logic;                    /* [ops] of RULES */
+        bool has_run;
+        int last; /* the child of the root region after which nothing of it is read, -1: never read */
+    } * logic;    /* [ops] of RULES */
     struct fuse_exec_own {
         char *at; /* NULL: the plan's bytes are meant */
         size_t bytes;
@@ -55,9 +56,10 @@ struct fuse_exec {
         uint64_t until[2]; /* what `queue` must have done before a half may be written */
     } flight[FUSE_PLAN_FLIGHTS];
     struct fuse_logic_report derived; /* sums over all rules */
-    int64_t *moves; /* [1 + ops] bits of the F64 that tells how far the tensor of FIXPOINT o - 1 still moves */
-    int64_t rounds; /* turns of all recursions of tensors */
-    double answer_seconds;
+    int64_t *moves;       /* [1 + ops] bits of the F64 that tells how far the tensor of FIXPOINT o - 1 still moves */
+    int64_t rounds;       /* turns of all recursions of tensors */
+    struct fuse_why *why; /* NULL: nothing was asked yet */
+    double answer_seconds, stage_seconds;
 };
 
 /* Keeps the first failure; the rank goes on in the schedule. */

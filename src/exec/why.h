@@ -12,5 +12,7 @@
 /* Collective; every rank's status is the same. Answers question `number` of the request about the relation that `op`, a sink that
  * asks, reads, and prints the answer. FAILED when the fact does not hold (why) or holds (why not). */
 enum fuse_status fuse_exec_why(struct fuse_exec *exec, const struct fuse_op *op, struct fuse_error *err) FUSE_CHECKED;
+/* Local. What was kept from question to question. */
+void fuse_exec_why_close(struct fuse_exec *exec);
 
 #endif

@@ -22,31 +22,39 @@ static void refuse(struct fuse_why *why) {
 
 /* ---- rows of this rank ---- */
 
-static const struct fuse_run *rows_of(const struct fuse_why_relation *relation, bool of_given) {
-    if (relation->copy[of_given].is_there)
-        return &relation->copy[of_given].rows;
-    return of_given ? &relation->at_work->kept : &relation->at_work->rows;
+static const struct fuse_run *rows_of(const struct fuse_why_relation *relation, enum fuse_why_part part) {
+    if (relation->copy[part].is_there)
+        return &relation->copy[part].rows;
+    return part == FUSE_WHY_GIVEN    ? &relation->at_work->kept
+           : part == FUSE_WHY_STAGED ? &relation->staged->rows
+                                     : &relation->at_work->rows;
 }
 
-static bool is_sorted(const struct fuse_why_relation *relation, bool of_given) {
-    return relation->copy[of_given].is_there || (!of_given && relation->at_work->is_sorted);
+static bool is_sorted(const struct fuse_why_relation *relation, enum fuse_why_part part) {
+    return relation->copy[part].is_there || part == FUSE_WHY_STAGED ||
+           (part == FUSE_WHY_ALL && relation->at_work->is_sorted);
+}
+
+/* Whether rows in the order of their ids can be found by these columns. */
+static bool is_prefix(uint64_t columns) {
+    return !(columns & (columns + 1));
 }
 
 static struct fuse_why_index *index_of(struct fuse_why *why, struct fuse_why_relation *relation, uint64_t columns,
-                                       bool of_given) {
+                                       enum fuse_why_part part) {
     struct fuse_why_index *index = relation->index;
     for (; index; index = index->next)
-        if (index->columns == columns && index->of_given == of_given)
+        if (index->columns == columns && index->part == part)
             return index;
-    index = FUSE_NEW(why->arena, struct fuse_why_index);
-    *index = (struct fuse_why_index){.next = relation->index, .columns = columns, .of_given = of_given};
+    index = FUSE_NEW(why->whole, struct fuse_why_index);
+    *index = (struct fuse_why_index){.next = relation->index, .columns = columns, .part = part};
     relation->index = index;
     return index;
 }
 
 static void make_index(struct fuse_why *why, const struct fuse_why_relation *relation, struct fuse_why_index *index) {
     const struct fuse_rule_packing *packing = &relation->at_work->packing;
-    const struct fuse_run *rows = rows_of(relation, index->of_given);
+    const struct fuse_run *rows = rows_of(relation, index->part);
     struct fuse_run keys = {0};
     int64_t extent[FUSE_MAX_AXES], bits = 0;
     int column[FUSE_MAX_AXES], n = 0;
@@ -61,6 +69,8 @@ static void make_index(struct fuse_why *why, const struct fuse_why_relation *rel
     const bool is_dense = index->packing.words == 1 && bits < 40 && (int64_t)1 << bits <= 4 * rows->n + 1024;
     fuse_index_open(&index->index, index->packing.words, 1, rows->n < UINT32_MAX, is_dense ? (int64_t)1 << bits : 0);
     index->is_made = true;
+    index->of = rows->block.at;
+    index->of_sorted = is_sorted(relation, index->part);
     if (!fuse_run_reserve(&keys, &why->ledger, rows->n)) {
         refuse(why);
         return;
@@ -132,7 +142,7 @@ static void scan(const struct fuse_run *rows, const struct pattern *p,
 
 static void find_indexed(const struct fuse_why_relation *relation, const struct fuse_why_index *index,
                          const int64_t *id, bool (*visit)(void *context, const uint64_t *row), void *context) {
-    const struct fuse_run *rows = rows_of(relation, index->of_given);
+    const struct fuse_run *rows = rows_of(relation, index->part);
     uint64_t key[FUSE_RULE_WORDS] = {0};
     for (int c = 0, k = 0; c < relation->rule->columns; c++)
         if (index->columns >> c & 1) {
@@ -148,24 +158,28 @@ static void find_indexed(const struct fuse_why_relation *relation, const struct 
     }
 }
 
-void fuse_why_find(struct fuse_why *why, int number, uint64_t columns, bool of_given, const int64_t *id,
+void fuse_why_find(struct fuse_why *why, int number, uint64_t columns, enum fuse_why_part part, const int64_t *id,
                    bool (*visit)(void *context, const uint64_t *row), void *context) {
     struct fuse_why_relation *relation = &why->relation[number];
-    const struct fuse_run *rows = rows_of(relation, of_given);
+    const struct fuse_run *rows = rows_of(relation, part);
     for (int c = 0; c < relation->rule->columns; c++)
         if ((columns >> c & 1) && (id[c] < 0 || id[c] >= relation->rule->extent[c]))
             return;
     const struct pattern p = pattern_of(&relation->at_work->packing, columns, id);
-    if (is_sorted(relation, of_given) && !(columns & (columns + 1))) {
+    if (is_sorted(relation, part) && is_prefix(columns)) {
         find_sorted(rows, &p, visit, context);
         return;
     }
-    struct fuse_why_index *index = columns == 0 || rows->n < 32 ? NULL : index_of(why, relation, columns, of_given);
+    struct fuse_why_index *index = columns == 0 || rows->n < 32 ? NULL : index_of(why, relation, columns, part);
     if (!index || index->scans < SCANS) {
         if (index)
             index->scans++;
         scan(rows, &p, visit, context);
         return;
+    }
+    if (index->is_made && (index->of != rows->block.at || index->of_sorted != is_sorted(relation, part))) {
+        fuse_index_close(&index->index, &why->ledger); /* a sink has brought them in order */
+        index->is_made = false;
     }
     if (!index->is_made)
         make_index(why, relation, index);
@@ -219,16 +233,19 @@ void fuse_why_gather(struct fuse_why *why, struct fuse_run *rows) {
 }
 
 /* Collective, and after the first time local. Whether every rank has these rows, so that what is found there needs no other rank. */
-static bool is_everywhere(struct fuse_why *why, int number, bool of_given) {
+static bool is_everywhere(struct fuse_why *why, int number, enum fuse_why_part part) {
     struct fuse_why_relation *relation = &why->relation[number];
-    struct fuse_why_copy *copy = &relation->copy[of_given];
-    const int64_t all = of_given ? relation->given : relation->total;
+    struct fuse_why_copy *copy = &relation->copy[part];
+    const int words = relation->at_work->packing.words;
+    const int64_t all = part == FUSE_WHY_GIVEN    ? relation->given
+                        : part == FUSE_WHY_STAGED ? relation->staged->total
+                                                  : relation->total;
     if (why->comm->size == 1 || copy->is_there)
         return true;
-    if (!fuse_why_has_rows(relation) || all * (relation->at_work->packing.words + 1) > COPIED)
+    if ((part == FUSE_WHY_ALL && !fuse_why_has_rows(relation)) || all * (words + 1) > COPIED)
         return false;
-    const struct fuse_run *rows = rows_of(relation, of_given);
-    copy->rows = (struct fuse_run){.words = relation->at_work->packing.words + relation->at_work->values};
+    const struct fuse_run *rows = rows_of(relation, part);
+    copy->rows = (struct fuse_run){.words = words + (part == FUSE_WHY_STAGED ? 1 : relation->at_work->values)};
     if (!fuse_run_reserve(&copy->rows, &why->ledger, rows->n))
         fuse_comm_abort(why->comm, FUSE_EMEMORY); /* peers copy */
     for (; copy->rows.n < rows->n; copy->rows.n++)
@@ -256,7 +273,8 @@ struct visit {
     const struct fuse_why_rule *rule;
     const struct fuse_rule_atom *atom;
     const struct fuse_why_relation *relation;
-    int number; /* of the atom */
+    int number, at; /* of the atom; of the relation that is looked into */
+    enum fuse_why_part part;
     uint64_t bound;
     const uint64_t *binding;
     struct fuse_run *out; /* NULL: whether there is one */
@@ -316,25 +334,35 @@ static bool take_match(void *context, const uint64_t *row) {
     return true;
 }
 
+/* Where tuples of an atom are looked for. Those with stages are in order, and there when the relation has no rows. */
+static int place_of(enum fuse_why_part *part, const struct fuse_why *why, const struct fuse_why_relation *relation) {
+    const bool is_staged =
+        why->relation[relation->canonical].staged != NULL && relation->at_work->values == 0 && !why->takes_all_values;
+    *part = is_staged ? FUSE_WHY_STAGED : FUSE_WHY_ALL;
+    return is_staged ? relation->canonical : (int)(relation - why->relation);
+}
+
 static struct visit open_visit(struct fuse_why *why, const struct fuse_why_rule *rule, int atom, uint64_t bound) {
-    return (struct visit){.why = why,
-                          .rule = rule,
-                          .atom = &rule->rule->atom[atom],
-                          .relation = fuse_why_of_atom(why, rule, atom),
-                          .number = atom,
-                          .bound = bound};
+    struct visit v = {.why = why,
+                      .rule = rule,
+                      .atom = &rule->rule->atom[atom],
+                      .relation = fuse_why_of_atom(why, rule, atom),
+                      .number = atom,
+                      .bound = bound};
+    v.at = place_of(&v.part, why, v.relation);
+    return v;
 }
 
 void fuse_why_extend(struct fuse_why *why, const struct fuse_why_rule *rule, int atom, uint64_t bound,
                      const struct fuse_run *bindings, struct fuse_run *out) {
     struct visit v = open_visit(why, rule, atom, bound);
     int64_t id[FUSE_MAX_AXES];
-    const bool is_local = is_everywhere(why, (int)(v.relation - why->relation), false);
+    const bool is_local = is_everywhere(why, v.at, v.part);
     v.out = out;
     for (int64_t i = 0; i < bindings->n && why->status == FUSE_OK; i++) {
         v.binding = fuse_run_row(bindings, i);
         const uint64_t columns = known_ids(v.atom, v.relation->rule->columns, bound, v.binding, id);
-        fuse_why_find(why, (int)(v.relation - why->relation), columns, false, id, take_match, &v);
+        fuse_why_find(why, v.at, columns, v.part, id, take_match, &v);
     }
     if (!is_local)
         fuse_why_gather(why, out);
@@ -344,12 +372,14 @@ void fuse_why_has(struct fuse_why *why, const struct fuse_why_rule *rule, int at
                   const struct fuse_run *bindings, int64_t *found) {
     struct visit v = open_visit(why, rule, atom, bound);
     int64_t id[FUSE_MAX_AXES];
-    const bool is_local = is_everywhere(why, (int)(v.relation - why->relation), false);
+    v.at = (int)(v.relation - why->relation);
+    v.part = FUSE_WHY_ALL; /* also what no proof of the fact can have */
+    const bool is_local = is_everywhere(why, v.at, v.part);
     for (int64_t i = 0; i < bindings->n; i++) {
         v.binding = fuse_run_row(bindings, i);
         v.found = false;
         const uint64_t columns = known_ids(v.atom, v.relation->rule->columns, bound, v.binding, id);
-        fuse_why_find(why, (int)(v.relation - why->relation), columns, false, id, take_match, &v);
+        fuse_why_find(why, v.at, columns, v.part, id, take_match, &v);
         found[i] = v.found;
     }
     if (!is_local)
@@ -382,23 +412,23 @@ void fuse_why_look(struct fuse_why *why, int number, const struct fuse_run *ids,
     int64_t *given = FUSE_NEW_ARRAY(why->scratch, int64_t, ids->n);
     const uint64_t all = ((uint64_t)1 << relation->rule->columns) - 1;
     const bool is_derived = relation->rule->stratum >= 0;
-    const bool is_local = is_everywhere(why, number, false);
+    const bool is_local = is_everywhere(why, number, FUSE_WHY_ALL);
     for (int64_t i = 0; i < ids->n && fuse_why_has_rows(relation); i++) {
         struct sight s = {.relation = relation->at_work};
-        fuse_why_find(why, number, all, false, (const int64_t *)fuse_run_row(ids, i), see, &s);
+        fuse_why_find(why, number, all, FUSE_WHY_ALL, (const int64_t *)fuse_run_row(ids, i), see, &s);
         word[WORDS * i + THERE] = s.is_there;
         word[WORDS * i + VALUE] = (int64_t)s.value;
     }
     if (!is_local)
         reduce_found(why, FUSE_REDUCE_SUM, word, WORDS * ids->n); /* one rank has it */
-    const bool is_given_local = !is_derived || is_everywhere(why, number, true);
+    const bool is_given_local = !is_derived || is_everywhere(why, number, FUSE_WHY_GIVEN);
     for (int64_t i = 0; i < ids->n; i++) {
         struct sight s = {.relation = relation->at_work,
                           .is_there = !is_derived && word[WORDS * i + THERE] > 0,
                           .must_equal = relation->at_work->values > 0,
                           .value = (uint64_t)word[WORDS * i + VALUE]};
         if (is_derived)
-            fuse_why_find(why, number, all, true, (const int64_t *)fuse_run_row(ids, i), see, &s);
+            fuse_why_find(why, number, all, FUSE_WHY_GIVEN, (const int64_t *)fuse_run_row(ids, i), see, &s);
         given[i] = s.is_there;
     }
     if (!is_given_local)
@@ -409,7 +439,50 @@ void fuse_why_look(struct fuse_why *why, int number, const struct fuse_run *ids,
     fuse_arena_rewind(why->scratch, mark);
 }
 
+static bool see_stage(void *context, const uint64_t *row) {
+    *(const uint64_t **)context = row;
+    return false;
+}
+
+void fuse_why_look_stages(struct fuse_why *why, int number, const struct fuse_run *ids, int64_t *height) {
+    const struct fuse_why_relation *relation = &why->relation[number];
+    const uint64_t all = ((uint64_t)1 << relation->rule->columns) - 1;
+    const bool is_local = is_everywhere(why, number, FUSE_WHY_STAGED);
+    for (int64_t i = 0; i < ids->n; i++) {
+        const uint64_t *row = NULL;
+        fuse_why_find(why, number, all, FUSE_WHY_STAGED, (const int64_t *)fuse_run_row(ids, i), see_stage, &row);
+        height[i] = row ? (int64_t)row[relation->at_work->packing.words] - 1 - why->before_stages : -1;
+    }
+    if (!is_local)
+        reduce_found(why, FUSE_REDUCE_MAX, height, ids->n);
+}
+
 /* ---- rules ---- */
+
+void fuse_why_prepare(struct fuse_why *why) {
+    for (int k = 0; k < why->rules; k++) {
+        const struct fuse_why_rule *rule = &why->rule[k];
+        uint64_t bound = fuse_why_head_variables(why, rule);
+        for (int p = 0; p < rule->positives && why->status == FUSE_OK; p++) {
+            const struct fuse_rule_atom *atom = &rule->rule->atom[rule->order[p]];
+            enum fuse_why_part part;
+            struct fuse_why_relation *relation =
+                &why->relation[place_of(&part, why, fuse_why_of_atom(why, rule, rule->order[p]))];
+            uint64_t columns = 0;
+            for (int c = 0; c < relation->rule->columns; c++)
+                if (atom->term[c].variable < 0 || (bound >> atom->term[c].variable & 1))
+                    columns |= (uint64_t)1 << c;
+            bound |= fuse_rule_atom_variables(rule->rules, atom);
+            if (columns == 0 || (part == FUSE_WHY_ALL && !fuse_why_has_rows(relation)) ||
+                (is_sorted(relation, part) && is_prefix(columns)))
+                continue;
+            struct fuse_why_index *index = index_of(why, relation, columns, part);
+            index->scans = SCANS;
+            if (!index->is_made)
+                make_index(why, relation, index);
+        }
+    }
+}
 
 uint64_t fuse_why_head_variables(const struct fuse_why *why, const struct fuse_why_rule *rule) {
     const struct fuse_rule_relation *head = why->relation[rule->first_relation + rule->rule->head].rule;

@@ -5,8 +5,6 @@
 
 #include <stdlib.h>
 
-#define MOST ((int64_t)1 << 23) /* facts, instances and bindings of a wave */
-
 /* ---- facts ---- */
 
 static int columns_of(const struct fuse_why *why, int relation) {
@@ -50,8 +48,7 @@ int fuse_why_fact(struct fuse_why *why, int relation, const int64_t *id) {
     return *slot = why->facts.n - 1;
 }
 
-/* A fact that is to be proved. */
-static int ask_fact(struct fuse_why *why, int relation, const int64_t *id) {
+int fuse_why_ask(struct fuse_why *why, int relation, const int64_t *id) {
     const int fact = fuse_why_fact(why, relation, id);
     if (why->relation[relation].square >= 0 && !why->facts.at[fact].is_asked) {
         why->facts.at[fact].is_asked = true;
@@ -69,13 +66,13 @@ static int premise_of(struct fuse_why *why, const struct fuse_why_rule *rule, in
     int64_t id[FUSE_MAX_AXES];
     for (int c = 0; c < relation->rule->columns; c++)
         id[c] = term[c].offset + (term[c].variable >= 0 ? (int64_t)binding[fuse_why_variable(term[c].variable)] : 0);
-    const int fact = ask_fact(why, relation->canonical, id);
+    const int fact = fuse_why_ask(why, relation->canonical, id);
     if (relation->at_work->values)
         why->facts.at[fact].value = (int64_t)binding[fuse_why_value(rule->rule, a)];
     return fact;
 }
 
-static void add_instance(struct fuse_why *why, int number, const uint64_t *binding) {
+void fuse_why_add_instance(struct fuse_why *why, int number, const uint64_t *binding) {
     const struct fuse_why_rule *rule = &why->rule[number];
     struct fuse_why_instance instance = {
         .rule = number, .fact = (int)binding[0], .premises = why->premise.n, .bindings = why->binding.n};
@@ -93,7 +90,7 @@ static void add_instance(struct fuse_why *why, int number, const uint64_t *bindi
 
 /* Whether the rule derives the value that the fact has. */
 static bool gives_value(const struct fuse_why *why, const struct fuse_why_rule *rule, const uint64_t *binding) {
-    if (!rule->rule->value)
+    if (!rule->rule->value || why->takes_all_values)
         return true;
     const union fuse_scalar_value got = fuse_why_evaluate(why, rule, rule->rule->value, binding);
     union fuse_scalar_value has = {.integer = why->facts.at[(int)binding[0]].value};
@@ -131,16 +128,10 @@ static bool is_all_bound(const struct fuse_why_rule *rule, int a, uint64_t bound
     return !(fuse_rule_atom_variables(rule->rules, &rule->rule->atom[a]) & ~bound);
 }
 
+/* The same on every rank, since all of them have the same facts. */
 static bool is_too_much(struct fuse_why *why, int64_t more) {
-    struct fuse_error err = {0};
-    if ((int64_t)why->facts.n + why->instances.n + more <= MOST)
-        return false;
-    fuse_fail(&err, FUSE_EFAILED, "the proof is too far away: more than %lld facts and rules were looked at",
-              (long long)MOST);
-    fuse_hint(&err, "ask for a fact that is nearer to the sources, or about a part of the relation");
-    err.rank = -1;
-    fuse_why_fail(why, FUSE_EFAILED, &err);
-    return true;
+    why->is_beyond |= (int64_t)why->facts.n + why->instances.n + more > why->most;
+    return why->is_beyond;
 }
 
 void fuse_why_join(struct fuse_why *why, int number, uint64_t bound, struct fuse_run *bindings) {
@@ -148,7 +139,7 @@ void fuse_why_join(struct fuse_why *why, int number, uint64_t bound, struct fuse
     for (int k = 0; k < rule->positives && bindings->n > 0; k++) {
         const int a = rule->order[k];
         struct fuse_run longer = {.words = rule->width};
-        if (!fuse_why_has_rows(fuse_why_of_atom(why, rule, a)) && is_all_bound(rule, a, bound))
+        if (!fuse_why_is_readable(why, fuse_why_of_atom(why, rule, a)) && is_all_bound(rule, a, bound))
             continue; /* whether it holds is found out in its turn */
         fuse_why_extend(why, rule, a, bound, bindings, &longer);
         bound |= fuse_rule_atom_variables(rule->rules, &rule->rule->atom[a]);
@@ -175,17 +166,11 @@ static void apply(struct fuse_why *why, int number, int first, int end) {
             (void)fuse_why_unify(why, rule, &why->id.at[why->facts.at[f].ids], (uint64_t)f, &bindings);
     fuse_why_join(why, number, fuse_why_head_variables(why, rule), &bindings);
     for (int64_t i = 0; i < bindings.n; i++)
-        add_instance(why, number, fuse_run_row(&bindings, i));
+        fuse_why_add_instance(why, number, fuse_run_row(&bindings, i));
     fuse_run_close(&bindings, &why->ledger);
 }
 
 /* ---- which facts are leaves ---- */
-
-/* Sums and products are results of all their contributions together, which are no proof. */
-static bool is_aggregate(const struct fuse_rule_relation *rule) {
-    return rule->stratum >= 0 && rule->dtype != FUSE_BOOL && rule->combine != FUSE_REDUCE_MIN &&
-           rule->combine != FUSE_REDUCE_MAX;
-}
 
 static void look_up(struct fuse_why *why, int relation, int first, int end) {
     const int columns = columns_of(why, relation);
@@ -211,7 +196,7 @@ static void mark_leaves(struct fuse_why *why, int first, int end) {
     for (int f = first; f < end; f++) {
         struct fuse_why_fact *fact = &why->facts.at[f];
         const struct fuse_why_relation *relation = &why->relation[fact->relation];
-        if (relation->rule->stratum < 0 || is_aggregate(relation->rule))
+        if (fuse_why_is_leaf(relation->rule))
             fact->is_given = true;
         else if (relation->given > 0)
             asked[fact->relation] = true;
@@ -277,8 +262,7 @@ static void count_heights(struct fuse_why *why) {
 
 /* ---- the proof ---- */
 
-/* Whether instance a comes before b: by rule, then by ids of variables. */
-static bool is_before(const struct fuse_why *why, int a, int b) {
+bool fuse_why_is_before(const struct fuse_why *why, int a, int b) {
     const struct fuse_why_instance *x = &why->instances.at[a], *y = &why->instances.at[b];
     if (x->rule != y->rule)
         return x->rule < y->rule;
@@ -288,7 +272,7 @@ static bool is_before(const struct fuse_why *why, int a, int b) {
     return false;
 }
 
-static bool is_below(const struct fuse_why *why, const struct fuse_why_instance *instance, int height) {
+bool fuse_why_is_below(const struct fuse_why *why, const struct fuse_why_instance *instance, int height) {
     for (int k = 0; k < why->rule[instance->rule].positives; k++) {
         const int below = why->facts.at[why->premise.at[instance->premises + k]].height;
         if (below < 0 || below >= height)
@@ -308,8 +292,8 @@ static void choose(struct fuse_why *why, int goal) {
         if (fact->height == 0)
             continue;
         for (int i = fact->instance; i >= 0; i = why->instances.at[i].next)
-            if (is_below(why, &why->instances.at[i], fact->height) &&
-                (fact->chosen < 0 || is_before(why, i, fact->chosen)))
+            if (fuse_why_is_below(why, &why->instances.at[i], fact->height) &&
+                (fact->chosen < 0 || fuse_why_is_before(why, i, fact->chosen)))
                 fact->chosen = i;
         const struct fuse_why_instance *chosen = &why->instances.at[fact->chosen];
         for (int p = 0; p < why->rule[chosen->rule].positives; p++)
@@ -317,14 +301,34 @@ static void choose(struct fuse_why *why, int goal) {
     }
 }
 
+/* Collective. Makes the failure of one rank everybody's. */
+static enum fuse_status agree(struct fuse_why *why, struct fuse_error *err) {
+    int64_t failed = why->status != FUSE_OK;
+    FUSE_TRY(why->comm->ops->reduce_int64(why->comm, FUSE_REDUCE_MAX, &failed, 1, err));
+    if (!failed)
+        return FUSE_OK;
+    *err = why->error;
+    return fuse_agree(why->comm, why->status, err);
+}
+
+enum fuse_status fuse_why_reach(struct fuse_why *why, struct fuse_error *err) {
+    for (int first = 0, end; first < why->facts.n && !why->is_beyond; first = end) {
+        end = why->facts.n;
+        for (int f = first; f < end; f++)
+            why->facts.at[f].is_given = fuse_why_is_leaf(why->relation[why->facts.at[f].relation].rule);
+        for (int k = 0; k < why->rules; k++)
+            apply(why, k, first, end);
+        FUSE_TRY(agree(why, err));
+    }
+    return FUSE_OK;
+}
+
 enum fuse_status fuse_why_prove(bool *found, struct fuse_why *why, int goal, struct fuse_error *err) {
     int first = goal, waves = 0, next_count = 1, paths = 0;
-    (void)ask_fact(why, why->facts.at[goal].relation, &why->id.at[why->facts.at[goal].ids]);
     mark_leaves(why, goal, why->facts.n);
     *found = false;
     for (;;) {
         const int end = why->facts.n;
-        int64_t failed = 0;
         for (int k = 0; k < why->rules; k++)
             if (why->relation[why->rule[k].first_relation + why->rule[k].rule->head].square != k)
                 apply(why, k, first, end);
@@ -332,12 +336,9 @@ enum fuse_status fuse_why_prove(bool *found, struct fuse_why *why, int goal, str
             fuse_why_cut_path(why, why->relation[why->facts.at[why->paths.at[paths]].relation].square,
                               why->paths.at[paths]);
         mark_leaves(why, end, why->facts.n);
-        failed = why->status != FUSE_OK;
-        FUSE_TRY(why->comm->ops->reduce_int64(why->comm, FUSE_REDUCE_MAX, &failed, 1, err));
-        if (failed) {
-            *err = why->error;
-            return fuse_agree(why->comm, why->status, err);
-        }
+        FUSE_TRY(agree(why, err));
+        if (why->is_beyond)
+            return FUSE_OK;
         waves++;
         const bool is_last = why->facts.n == end;
         if (waves >= next_count || is_last) {

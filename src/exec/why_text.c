@@ -87,6 +87,8 @@ static void add_fact(struct writer *w, const struct fuse_why_fact *fact, bool js
         return;
     fuse_text_add(&w->text, json ? ",\"value\":" : " = ");
     add_value(w, relation->rule->dtype, fact->value, json);
+    if (fact->is_bettered)
+        fuse_text_add(&w->text, json ? ",\"bettered\":true" : ", bettered later");
 }
 
 static void add_atom(struct writer *w, const struct fuse_why_rule *rule, int a, uint64_t bound, const int64_t *variable,

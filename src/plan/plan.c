@@ -369,12 +369,14 @@ static int ranks_that_fit(struct fuse_arena *arena, const struct fuse_ir *ir, st
 }
 
 /* What is not for planned buffers: rules need some memory to begin with, what they are fed with, and more by their data. */
-static int64_t kept_bytes(const struct fuse_ir *ir, int ranks) {
+static int64_t kept_bytes(const struct fuse_ir *ir, const struct fuse_plan_request *request) {
     int64_t given = -1;
     for (int o = 0; o < ir->ops.n; o++)
         if (ir->ops.at[o]->kind == FUSE_OP_RULES) {
-            const int64_t bytes = fuse_plan_given_bytes(ir, ir->ops.at[o], ranks);
-            given = bytes > given ? bytes : given;
+            const int64_t bytes = fuse_plan_given_bytes(ir, ir->ops.at[o], request->ranks);
+            const int64_t twice =
+                request->keeps_stages ? fuse_sat_mul(2, bytes) : bytes; /* stages are counted from them */
+            given = twice > given ? twice : given;
         }
     return given < 0 ? FUSE_PLAN_BASE_BYTES : fuse_sat_add(FUSE_PLAN_BASE_BYTES + FUSE_PLAN_RULES_BYTES, given);
 }
@@ -383,7 +385,7 @@ static enum fuse_status refuse(struct fuse_arena *arena, const struct fuse_ir *i
                                const struct fuse_plan_request *request, int64_t room, const struct climb *climb,
                                struct fuse_error *err) {
     struct fuse_text need = {.arena = arena}, given = {.arena = arena};
-    int64_t whole = fuse_sat_add(climb->least, kept_bytes(ir, request->ranks));
+    int64_t whole = fuse_sat_add(climb->least, kept_bytes(ir, request));
     fuse_text_add_size(&need, whole);
     fuse_text_add_size(&given, request->memory_bytes);
     enum fuse_status status =
@@ -402,7 +404,7 @@ static enum fuse_status refuse(struct fuse_arena *arena, const struct fuse_ir *i
 
 enum fuse_status fuse_plan_make(struct fuse_plan **out, struct fuse_arena *arena, const struct fuse_ir *ir,
                                 const struct fuse_plan_request *request, struct fuse_error *err) {
-    int64_t room = request->memory_bytes == 0 ? INT64_MAX : request->memory_bytes - kept_bytes(ir, request->ranks);
+    int64_t room = request->memory_bytes == 0 ? INT64_MAX : request->memory_bytes - kept_bytes(ir, request);
     struct climb c = {.arena = arena, .ir = ir, .request = request, .room = room > 0 ? room : 0, .stride = 1};
     for (int o = 0; o < ir->ops.n; o++)
         if (ir->ops.at[o]->kind != FUSE_OP_RULES && ir->ops.at[o]->inputs > FUSE_MAX_INPUTS)

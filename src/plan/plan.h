@@ -70,8 +70,9 @@ struct fuse_plan_request {
      * use them, and never there whole. 0: only where the program does not fit otherwise; < 0: never. */
     int64_t stream_bytes;
     /* Sums and products of reals in an order that ranks, threads and loops do not change (plan/ordered.h): */
-    int64_t chunk; /* points of a chunk, FUSE_CHUNK or, for tests, fewer; 0: in any order */
-    bool perturb;  /* tests only: one box of the first exchange is made wrong */
+    int64_t chunk;     /* points of a chunk, FUSE_CHUNK or, for tests, fewer; 0: in any order */
+    bool keeps_stages; /* of rules: the turn in which each fact came about, for proofs; beside what they derive */
+    bool perturb;      /* tests only: one box of the first exchange is made wrong */
 };
 
 /* ---- mesh and layouts ----------------------------------------------------------------------------------------- */

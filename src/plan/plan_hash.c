@@ -21,6 +21,7 @@ uint64_t fuse_plan_hash(const struct fuse_plan *plan) {
     int dims = plan->mesh.dims;
     h = fuse_hash_int(fuse_hash_int(h, plan->mesh.ranks), plan->mesh.used);
     h = plan->request.chunk > 0 ? fuse_hash_int(h, plan->request.chunk) : h;
+    h = plan->request.keeps_stages ? fuse_hash_int(h, 1) : h;
     for (int d = 0; d < dims; d++)
         h = fuse_hash_int(h, plan->mesh.dim[d]);
     for (int i = 0; i < plan->steps.n; i++) {

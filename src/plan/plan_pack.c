@@ -35,6 +35,7 @@ void fuse_plan_request_pack(struct fuse_pack *pack, struct fuse_plan_request *re
     fuse_pack_int64(pack, &request->slab_bytes);
     fuse_pack_int64(pack, &request->stream_bytes);
     fuse_pack_range(pack, &request->chunk, 0, FUSE_CHUNK);
+    fuse_pack_bool(pack, &request->keeps_stages);
     fuse_pack_bool(pack, &request->perturb);
 }
 

@@ -100,6 +100,16 @@ static int64_t row_bytes(const struct fuse_rule_relation *relation) {
     return 8 * (fuse_rule_pack(relation->columns, relation->extent).words + (relation->dtype != FUSE_BOOL));
 }
 
+/* The ids and the turn of each fact that has proofs; 0: sums and products have none, and what is only asked for. */
+static int64_t stage_bytes(const struct fuse_plan *plan, const struct fuse_rule_relation *relation, int64_t tuples) {
+    const bool has_proofs =
+        relation->stratum >= 0 &&
+        (relation->dtype == FUSE_BOOL || relation->combine == FUSE_REDUCE_MIN || relation->combine == FUSE_REDUCE_MAX);
+    if (!plan->request.keeps_stages || !has_proofs)
+        return 0;
+    return fuse_sat_mul(tuples, 8 * (fuse_rule_pack(relation->columns, relation->extent).words + 1));
+}
+
 void fuse_plan_print_rules(struct fuse_text *text, const struct fuse_plan *plan, const struct fuse_op *op) {
     const struct fuse_rules *rules = op->rules;
     const struct known k = look_at(plan, op, text->arena);
@@ -124,6 +134,12 @@ void fuse_plan_print_rules(struct fuse_text *text, const struct fuse_plan *plan,
         fuse_text_add(text, "\n           %s has at most %" PRId64 " tuple%s, ", rules->relation[r].name, k.bound[r],
                       k.bound[r] == 1 ? "" : "s");
         fuse_text_add_size(text, fuse_sat_mul(k.bound[r], row_bytes(&rules->relation[r])));
+        const int64_t stages = stage_bytes(plan, &rules->relation[r], k.bound[r]);
+        if (stages > 0) {
+            fuse_text_add(text, ", and ");
+            fuse_text_add_size(text, stages);
+            fuse_text_add(text, " of stages for proofs");
+        }
     }
 }
 
@@ -159,6 +175,8 @@ void fuse_plan_print_rules_json(struct fuse_text *text, const struct fuse_plan *
         fuse_text_add_json_string(text, rules->relation[r].name);
         fuse_text_add(text, ",\"stratum\":%d,\"tuples_max\":%" PRId64 ",\"bytes_max\":%" PRId64,
                       rules->relation[r].stratum, k.bound[r], fuse_sat_mul(k.bound[r], row_bytes(&rules->relation[r])));
+        if (plan->request.keeps_stages)
+            fuse_text_add(text, ",\"stage_bytes_max\":%" PRId64, stage_bytes(plan, &rules->relation[r], k.bound[r]));
         if (rules->relation[r].asks > 0) {
             fuse_text_add(text, ",\"asks\":");
             fuse_text_add_json_string(text, rules->relation[rules->relation[r].asks - 1].name);

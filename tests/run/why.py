@@ -27,10 +27,17 @@ TESTS = {"!=": lambda a, b: a != b, "<": lambda a, b: a < b, "<=": lambda a, b: 
 
 
 def ask(binary, ranks, folder, questions, extra=(), seconds=250):
+    """With and without --explain-all, which must not be seen."""
     command = [binary, "p.fuse"] + list(extra)
     for option, fact in questions:
         command += [option, fact]
-    return launch.run(launch.on_ranks(ranks, command), folder, seconds)
+    result = launch.run(launch.on_ranks(ranks, command), folder, seconds)
+    if questions:
+        again = launch.run(launch.on_ranks(ranks, command + ["--explain-all"]), folder, seconds)
+        assert (again.status, again.out) == (result.status, result.out), (ranks, questions[:3], result.tail(), again.tail(), again.out[:2000])
+        if result.status != 0:
+            assert again.err.split("---")[0] == result.err.split("---")[0], (again.err, result.err)
+    return result
 
 
 # ---- random programs ----
@@ -358,6 +365,117 @@ V[y] max= minimum(V[x], W[x,y])
                     assert fact["arguments"] == [5], fact
 
 
+def check_bettered(binary, ranks, rng, seen):
+    """Random systems of minima and maxima whose values go down in circles: a proof has bettered values where it needs some, each fact
+    stands on facts of less height, and the height is the first round in which the cell has its last value."""
+    lines, cells, files, start = [], 8, {}, []
+    for k in range(6):
+        name, low = f"D{k}", k % 2 == 0
+        op, other = ("min", "maximum") if low else ("max", "minimum")
+        rules = []  # head, cell, constant of the other bound or None, step
+        for c in range(2):
+            value = rng.randrange(20, 40) * (1 if low else -1)
+            lines.append(f"{name}[{c}] {op}= {value}" if value >= 0 else f"{name}[{c}] {op}= 0 - {-value}")
+            rules.append((c, None, None, value, len(lines)))
+        for _ in range(18):
+            head, cell = (rng.randrange(cells) if len(rules) > 2 else cells - 1), rng.randrange(cells)
+            if rng.random() < 0.6:
+                bound = rng.randrange(-5, 20) * (1 if low else -1)
+                text = f"{bound}" if bound >= 0 else f"0 - {-bound}"
+                lines.append(f"{name}[{head}] {op}= {other}({name}[{cell}], {text})")
+                rules.append((head, cell, bound, 0, len(lines)))
+            else:
+                step = rng.randrange(1, 5)
+                lines.append(f"{name}[{head}] {op}= {other}({name}[{cell}] {'-' if low else '+'} {step}, "
+                             f"{'0 - 9' if low else '9'})")
+                rules.append((head, cell, -9 if low else 9, -step if low else step, len(lines)))
+        lines.append(f'"{name}.tsv" = {name}[x]')
+        better = min if low else max
+        limit = max if low else min
+        def gives(rule, values, limit=limit):
+            head, cell, bound, step, _ = rule
+            if cell is None:
+                return step
+            return limit(values[cell] + step, bound) if cell in values else None
+        values, rounds = {}, [{}]
+        while True:
+            new = dict(values)
+            for rule in rules:
+                v = gives(rule, values)
+                if v is not None:
+                    new[rule[0]] = better(new.get(rule[0], v), v)
+            if new == values:
+                break
+            values = new
+            rounds.append(values)
+        # what is proved from last values alone
+        proved, heights, h = set(), {}, 0
+        while True:
+            h += 1
+            new = {r[0] for r in rules if r[0] not in proved and (r[1] is None or r[1] in proved) and gives(r, values) == values[r[0]]}
+            if not new:
+                break
+            proved |= new
+            heights.update((c, h) for c in new)
+        start.append((name, rules, rounds, values, heights, gives))
+    asked = [(name, c) for name, _, _, values, _, _ in start for c in sorted(values)]
+    with tempfile.TemporaryDirectory() as folder:
+        logic.write(folder, "p.fuse", "\n".join(lines) + "\n")
+        result = ask(binary, ranks, folder, [("--why", f"{name}[{c}]") for name, c in asked], ["--why-format", "json"])
+        assert result.status == 0, (ranks, result.tail())
+        assert seen.setdefault("bettered", result.out) == result.out, ranks
+        systems = {s[0]: s[1:] for s in start}
+        bettered = 0
+        for (name, c), line in zip(asked, result.out.splitlines()):
+            answer, (rules, rounds, values, heights, gives) = json.loads(line), systems[name]
+            least = heights.get(c) or next(h for h, r in enumerate(rounds) if r.get(c) == values[c])
+            assert answer["height"] == least and answer["facts"][0]["value"] == values[c], (answer, least)
+            bettered += c not in heights
+            assert (c in heights) == (not any(f.get("bettered") for f in answer["facts"])), answer
+            for fact in answer["facts"]:
+                rule = next(r for r in rules if r[4] == fact["rule"]["line"])
+                below = [answer["facts"][p] for p in fact["premises"]]
+                assert rule[0] == fact["arguments"][0] and len(below) == (rule[1] is not None), fact
+                assert fact["height"] == 1 + max([b["height"] for b in below], default=0), fact
+                assert gives(rule, {b["arguments"][0]: b["value"] for b in below}) == fact["value"], (fact, below)
+                assert fact.get("bettered", False) == (fact["value"] != values[rule[0]]), fact
+                assert fact.get("bettered") or c not in heights or fact["height"] == heights[rule[0]], fact
+        assert bettered > 0, bettered
+    with tempfile.TemporaryDirectory() as folder:  # given values, a circle without length, what rests on a value of another stratum
+        logic.write(folder, "d.tsv", "0\t9\n1\t1\n1\t4\n")
+        logic.write(folder, "w.tsv", "1\t2\t0\n2\t3\t0\n3\t2\t0\n3\t0\t2\n")
+        logic.write(folder, "p.fuse", """D[x] min= "d.tsv"
+W[x,y] = "w.tsv"
+D[y] min= D[x] + W[x,y]
+F[0] min= 7
+F[1] min= maximum(F[0], 5)
+F[0] min= F[1] - 3
+M[y] min= F[x] + W[x,y]
+M[y] min= M[x] + W[x,y]
+"out.tsv" = D[x]
+"m.tsv" = M[x]
+""")
+        result = ask(binary, ranks, folder, [("--why", "D[0]"), ("--why", "D[1]"), ("--why", "M[2]"), ("--why", "D[2]")])
+        assert result.status == 0 and result.out == """D[0] = 3.0  by p.fuse:3: D[y] min= D[x] + W[x,y]
+  D[3] = 1.0  by p.fuse:3: D[y] min= D[x] + W[x,y]
+    D[2] = 1.0  by p.fuse:3: D[y] min= D[x] + W[x,y]
+      D[1] = 1.0  from "d.tsv"
+      W[1, 2] = 0.0  from "w.tsv"
+    W[2, 3] = 0.0  from "w.tsv"
+  W[3, 0] = 2.0  from "w.tsv"
+D[1] = 1.0  from "d.tsv"
+M[2] = 5.0  by p.fuse:7: M[y] min= F[x] + W[x,y]
+  F[1] = 5.0  by p.fuse:5: F[1] min= maximum(F[0], 5)
+    F[0] = 4.0, bettered later  by p.fuse:6: F[0] min= F[1] - 3
+      F[1] = 7.0, bettered later  by p.fuse:5: F[1] min= maximum(F[0], 5)
+        F[0] = 7.0, bettered later  by p.fuse:4: F[0] min= 7
+  W[1, 2] = 0.0  from "w.tsv"
+D[2] = 1.0  by p.fuse:3: D[y] min= D[x] + W[x,y]
+  D[1] = 1.0  from "d.tsv"
+  W[1, 2] = 0.0  from "w.tsv"
+""", (ranks, result.status, result.out, result.tail())
+
+
 FAMILY = """Parent(x,y) = "parent.tsv"
 Parent(x,y) = "more.tsv"
 Ancestor(x,y) = Parent(x,y)   # directly
@@ -466,6 +584,71 @@ Steps = relation [3], 2 tuples
 """, (ranks, result.out)
 
 
+def check_far(binary, ranks, rng, seen):
+    """More ways to derive facts than the search backwards looks at: triangles of a dense graph, a value that rests on them, what was
+    given beside the rules, and a negation. Heights are counted here by rounds."""
+    n = 85
+    if ranks not in (1, 3):
+        return
+    edges = {(i, (i + d) % n) for i in range(n) for d in (1, 5, 23)}
+    told = {(3, 77), (10, 4)}
+    with tempfile.TemporaryDirectory() as folder:
+        logic.write(folder, "e.tsv", logic.lines(sorted(edges)))
+        logic.write(folder, "t.tsv", logic.lines(sorted(told)))
+        logic.write(folder, "p.fuse", """E(x,y) = "e.tsv"
+R(x,y) = E(x,y)
+R(x,z) when x != z = R(x,y) R(y,z) !Bad(x,z)
+R(x,y) = "t.tsv"
+Bad(x,y) = E(y,x)
+Top(x) when x > 3 = R(x,y) R(y,x)
+"top.tsv" = Top(x)
+""")
+        height = {**{fact: 1 for fact in edges}, **{fact: 0 for fact in told}}
+        rows = [0] * n  # of bits: what is known after a round
+        columns = [0] * n
+        def add(a, b):
+            rows[a] |= 1 << b
+            columns[b] |= 1 << a
+        for a, b in told:
+            add(a, b)
+        for a, b in edges:
+            add(a, b)
+        h, known = 1, set(edges | told)
+        while True:
+            h += 1
+            new = [(a, b) for a in range(n) for b in range(n) if a != b and (a, b) not in known and (b, a) not in edges
+                   and rows[a] & columns[b]]
+            if not new:
+                break
+            for a, b in new:
+                add(a, b)
+                known.add((a, b))
+                height[a, b] = h
+        rules = {2: "edge", 3: "join"}
+        asked = [max(sorted(height), key=lambda f: height[f]), (3, 77), sorted(edges)[7], min(f for f in height if height[f] == 3)]
+        top = 1 + min(max(height[40, y], height[y, 40]) for y in range(n) if (40, y) in height and (y, 40) in height)
+        result = ask(binary, ranks, folder, [("--why", f"R({a},{b})") for a, b in asked] + [("--why", "Top(40)")],
+                     ["--why-format", "json"])
+        assert result.status == 0, (ranks, result.tail())
+        assert seen.setdefault("far", result.out) == result.out, ranks
+        answers = [json.loads(line) for line in result.out.splitlines()]
+        assert [a["height"] for a in answers] == [height[f] for f in asked] + [top], (answers, top)
+        for answer in answers:
+            for fact in answer["facts"]:
+                below = [tuple(answer["facts"][p]["arguments"]) for p in fact.get("premises", ())]
+                if fact["relation"] == "E":
+                    assert tuple(fact["arguments"]) in edges, fact
+                elif fact["relation"] == "R" and fact["height"] == 0:
+                    assert tuple(fact["arguments"]) in told, fact
+                elif fact["relation"] == "R":
+                    a, b = fact["arguments"]
+                    assert fact["height"] == height[a, b], (fact, height[a, b])
+                    # the first rule, and for it the first ids
+                    ys = [y for y in range(n) if max(height.get((a, y), 99), height.get((y, b), 99)) < height[a, b]]
+                    expected = [(a, b)] if (a, b) in edges else [(a, ys[0]), (ys[0], b)]
+                    assert rules[fact["rule"]["line"]] == ("edge" if (a, b) in edges else "join") and below == expected, (fact, below)
+
+
 def check_depth(binary, ranks, rng, seen):
     """A chain of 250, and facts on both sides of a level that is dense: proofs go through several groups of rules."""
     n = 250 if ranks <= 3 else 40
@@ -502,7 +685,7 @@ def main():
     binary = os.path.abspath(arguments.binary)
     counts = [int(n) for n in arguments.ranks.split(",")]
     seen = {}
-    for check in (check_family, check_printed, check_closures, check_square, check_values, check_depth):
+    for check in (check_family, check_printed, check_closures, check_square, check_values, check_bettered, check_far, check_depth):
         for ranks in counts:
             check(binary, ranks, random.Random(f"{check.__name__} {arguments.seed}"), seen)
     asked = steps = 0
