@@ -98,11 +98,11 @@ def run(command, folder, seconds, env=None, really=False):
             shutil.rmtree(session, ignore_errors=True)
 
 
-def run_text(binary, folder, program, ranks, status, mentions=()):
+def run_text(binary, folder, program, ranks, status, mentions=(), options=()):
     """Runs a program, given as text; it ends with the status, and says what `mentions` lists as an error."""
     with open(os.path.join(folder, "prog.fuse"), "w", encoding="utf-8") as file:
         file.write(program)
-    result = run(on_ranks(ranks, [binary, "prog.fuse"]), folder, 60)
+    result = run(on_ranks(ranks, [binary, "prog.fuse", *options]), folder, 60)
     where = f"{ranks} ranks: {result.tail()}"
     assert result.status == status and not result.timed_out, f"status {result.status}, wanted {status}; {where}"
     for text in mentions:

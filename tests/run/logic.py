@@ -307,6 +307,21 @@ def check_random(binary, counts, seed, n, both):
                 compare(folder, wanted, (seed, ranks, fixpoint))
 
 
+def check_endless(binary, ranks):
+    """On a cycle of negative length values get better for ever: that ends with a message, at any limit of turns. They do not where they
+    become infinite, or where no way leads to the cycle."""
+    endless = 'W[x,y] = "w.tsv"\nD[0] min= 0\nD[y] min= D[x] + W[x,y]\n"d.tsv" = D[x]\n'
+    with tempfile.TemporaryDirectory() as folder:
+        write(folder, "w.tsv", "0\t1\t1\n1\t2\t-3\n2\t0\t1\n2\t3\t5\n")
+        limit = [] if ranks < 3 else ["--max-iters", "40"]
+        launch.run_text(binary, folder, endless, ranks, 76, ["'D' has not converged", "cycle of negative length"], limit)
+        launch.run_text(binary, folder, endless, ranks, 0, [], ["--max-iters", "40", "--allow-nonconverged"])
+        assert read(folder, "d.tsv").count("\n") == 4, read(folder, "d.tsv")
+        write(folder, "w.tsv", "4\t4\t-1\n0\t1\t0\n1\t0\t0\n1\t2\t-3e38\n2\t3\t-3e38\n3\t3\t-inf\n")
+        launch.run_text(binary, folder, endless, ranks, 0)
+        assert numbers(read(folder, "d.tsv")) == [(0, 0), (1, 0), (2, -3e38), (3, -math.inf)], read(folder, "d.tsv")
+
+
 PLANNED = """
 E(x,y) = "e.tsv"
 F(x,y) = "f.tsv"
@@ -361,6 +376,7 @@ def main():
     counts = [int(n) for n in arguments.ranks.split(",")]
     check_plan(binary)
     for ranks in counts:
+        check_endless(binary, ranks)
         for program in PROGRAMS:
             check_program(binary, ranks, program)
     for k in range(0, arguments.random, BATCH):

@@ -258,15 +258,24 @@ class Random:
 
 
 class Values:
-    """Values that get better: distances and widths over random weights, from several places, linear or not, under guards."""
+    """Values that get better: sums and bests along the edges of random graphs, from several places, linear or not, under guards. Some
+    ids are never reached; some weights are negative, and some cycles weigh nothing, but none makes values better for ever."""
+
+    KINDS = {"shortest": ("min=", "{a} + {b}"), "longest": ("max=", "{a} + {b}"), "widest": ("max=", "minimum({a}, {b})"),
+             "lowest": ("min=", "maximum({a}, {b})")}
 
     def __init__(self, rng, name):
-        self.name, self.least = name, rng.random() < 0.5
-        self.weights = {(rng.randrange(IDS), rng.randrange(IDS)): rng.randrange(1, 30) / 2 for _ in range(rng.randrange(4, 16))}
-        self.weights[(IDS - 1, IDS - 1)] = 1.0
+        self.name, self.kind = name, rng.choice(sorted(self.KINDS))
+        op, of = self.KINDS[self.kind]
+        self.least = op == "min="
+        height = [rng.randrange(-9, 9) for _ in range(IDS)] if rng.random() < 0.6 else [0] * IDS
+        # Steps that are 0 or worse for the value, on top of differences of heights, which vanish around a cycle.
+        step = lambda: (1 if self.least else -1) * rng.choice([0, 0, rng.randrange(1, 30)]) / 2  # noqa: E731
+        weight = lambda a, b: step() + height[b] - height[a]  # noqa: E731
+        pairs = [(rng.randrange(IDS), rng.randrange(IDS)) for _ in range(rng.randrange(1, 16))] + [(IDS - 1, IDS - 1)]
+        self.weights = {pair: weight(*pair) for pair in pairs}
         self.start = {rng.randrange(IDS): rng.randrange(0, 9) for _ in range(rng.randrange(1, 3))}
         self.pairs, self.apart = rng.random() < 0.4, rng.random() < 0.4
-        op, of = ("min=", "{a} + {b}") if self.least else ("max=", "minimum({a}, {b})")
         self.text = [f'{name}W[a,b] = "{name}W.tsv"']
         guard = " when x != y" if self.apart else ""
         if self.pairs:
@@ -281,7 +290,7 @@ class Values:
 
     def solve(self):
         better = (lambda a, b: a < b) if self.least else (lambda a, b: a > b)
-        join = (lambda a, b: a + b) if self.least else min
+        join = {"widest": min, "lowest": max}.get(self.kind, lambda a, b: a + b)
         edges = {k: w for k, w in self.weights.items() if not self.apart or k[0] != k[1]}
         best = dict(edges) if self.pairs else {(a, ): float(v) for a, v in self.start.items()}
         changed = True
