@@ -341,8 +341,10 @@ static enum fuse_status open_window(const struct mpi_comm *mpi, struct window *w
     FUSE_TRY(check_mpi(MPI_Win_shared_query(window->handle, 0, &size, &unit, &at), "MPI_Win_shared_query", err));
     /* Each rank maps it at a page, so that all move it alike. */
     at += (64 - (uintptr_t)at % 64) % 64;
-    if (out->local_rank == 0)
-        memset(at, 0, (size_t)asked);
+    /* By all: a page that is touched first costs more than what is written to it. */
+    const size_t part = (size_t)asked / (size_t)out->local_ranks + 1, begin = part * (size_t)out->local_rank;
+    if (begin < (size_t)asked)
+        memset(at + begin, 0, (size_t)asked - begin < part ? (size_t)asked - begin : part);
     out->at = at;
     return check_mpi(MPI_Barrier(window->here), "MPI_Barrier", err);
 }

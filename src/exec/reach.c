@@ -173,7 +173,7 @@ static int64_t row_words(const struct fuse_reach *reach) {
 static struct fuse_closure_row row_of(const struct fuse_reach *reach, int64_t x) {
     if (reach->closure == NULL)
         return (struct fuse_closure_row){.n = reach->first[x + 1] - reach->first[x],
-                                         .bits = reach->sides.row + (size_t)x * reach->sides.words};
+                                         .bits = fuse_two_sided_row(&reach->sides, x)};
     const int64_t class = fuse_closure_class_of(reach->closure, x);
     if (class < 0)
         return (struct fuse_closure_row){0};

@@ -3,8 +3,10 @@
  *
  * What is given is small beside R: every node has all of it, in memory that its ranks share. With an index that passes through each node
  * prepares the same blocks; these are dealt to the nodes in turn, to the ranks of a node as they come, and computed without a
- * word between them, and no rank has more than its blocks of R, as rows of bits or of ids. On both sides each rank has all of R, a bit for each x and z, where that is the smallest form. The pairs in the
- * order of x, then z, and what is counted, are the same on any number of ranks. */
+ * word between them, and no rank has more than its blocks of R, as rows of bits or of ids. On both sides each node makes a bit for
+ * each x and z, where that is the smallest form: its ranks share the memory and the work, row by row, and each one keeps its part of the
+ * rows. The pairs in the order of x, then z, and what is counted, are the same on any number of ranks.
+ */
 #ifndef FUSE_EXEC_REACH_H
 #define FUSE_EXEC_REACH_H
 

@@ -11,7 +11,7 @@ struct fuse_reach {
     struct fuse_closure *closure;
     struct fuse_closure_result *result;
     int64_t *owner; /* [blocks]: 1 + the rank that has computed it */
-    /* R(x, y) = U(x, u) R(u, v) D(v, y): all rows on every rank. Without a closure it is this. */
+    /* R(x, y) = U(x, u) R(u, v) D(v, y): the rows of this rank's pairs. Without a closure it is this. */
     struct fuse_two_sided sides;
     int64_t count; /* on all ranks */
     /* Before the sort of this rank's blocks, then of all. */

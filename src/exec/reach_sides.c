@@ -18,35 +18,94 @@ static bool is_worth_it(const struct fuse_reach *reach, const int64_t pairs[3]) 
     return (q->bits_bytes <= 0 || bits <= (size_t)q->bits_bytes) && (bits <= SMALL || bits <= given * BYTES_A_PAIR);
 }
 
-static enum fuse_status place_rows(struct fuse_reach *reach, struct fuse_error *err) {
+/* The places of rows, and which of them this rank is to have. */
+static enum fuse_status place_rows(struct fuse_reach *reach, const struct fuse_two_sided *all, struct fuse_error *err) {
     const struct fuse_comm *comm = reach->request.comm;
     reach->first = calloc((size_t)reach->request.rows + 1, sizeof *reach->first);
     if (!reach->first)
         return fuse_fail(err, FUSE_EMEMORY, "no memory for the rows of a recursion");
-    for (int64_t x = 0; x < reach->request.rows; x++) {
-        const uint64_t *row = reach->sides.row + (size_t)x * reach->sides.words;
-        reach->first[x + 1] = reach->first[x];
-        for (size_t p = 0; p < reach->sides.words; p++)
-            reach->first[x + 1] += __builtin_popcountll(row[p]);
-    }
-    reach->count = reach->sides.count;
+    for (int64_t x = 0; x < reach->request.rows; x++)
+        reach->first[x + 1] = reach->first[x] + all->row_count[x];
+    reach->count = all->count;
     reach->begin = fuse_split_begin(reach->count, comm->size, comm->rank);
     reach->end = fuse_split_begin(reach->count, comm->size, comm->rank + 1);
     reach->next = -1;
     return FUSE_OK;
 }
 
-static enum fuse_status compute(struct fuse_reach *reach, const struct fuse_two_sided_question *question,
+/* Out of memory that is shared. */
+static enum fuse_status keep_own_rows(struct fuse_reach *reach, const struct fuse_two_sided *all, size_t taken,
+                                      struct fuse_error *err) {
+    const size_t most = (size_t)reach->request.memory_bytes;
+    FUSE_TRY(place_rows(reach, all, err));
+    const int64_t first = reach->begin < reach->end ? fuse_reach_x_at(reach, reach->begin) : 0,
+                  end = reach->begin < reach->end ? fuse_reach_x_at(reach, reach->end - 1) + 1 : 0;
+    if (most > 0 && taken + (size_t)(end - first) * all->words * sizeof *all->row > most)
+        return FUSE_EMEMORY;
+    return fuse_two_sided_copy(&reach->sides, all, first, end, err);
+}
+
+static enum fuse_status meet(void *context, struct fuse_error *err) {
+    return fuse_comm_sync(context, err);
+}
+
+/* Collective. The ranks of each node make all rows, together, and each one keeps its part. *fits false: this memory is not to be had. */
+static enum fuse_status make_together(struct fuse_reach *reach, struct fuse_two_sided_work *work, size_t taken,
+                                      bool *fits, struct fuse_error *err) {
+    struct fuse_comm *comm = reach->request.comm;
+    struct fuse_comm_shared memory = {0};
+    struct fuse_two_sided all = {0};
+    const size_t bytes = fuse_two_sided_shared_bytes(work), most = (size_t)reach->request.memory_bytes;
+    int local_rank, local_ranks;
+    FUSE_TRY(fuse_comm_node(comm, &local_rank, &local_ranks, err));
+    taken += bytes / (size_t)local_ranks;
+    FUSE_TRY(fuse_reach_fits(fits, reach, most > 0 && taken > most ? FUSE_EMEMORY : FUSE_OK, err));
+    if (!*fits)
+        return FUSE_OK;
+    enum fuse_status status = fuse_comm_share(&memory, comm, bytes, err);
+    if (status != FUSE_OK)
+        return fuse_reach_fits(fits, reach, status, err);
+    const struct fuse_two_sided_team team = {
+        .members = comm->size, .is_first = memory.local_rank == 0, .meet = meet, .context = comm};
+    status = fuse_two_sided_make(&all, work, memory.at, &team, err);
+    if (status == FUSE_OK)
+        status = fuse_reach_fits(fits, reach, keep_own_rows(reach, &all, taken, err), err);
+    fuse_comm_unshare(&memory, comm);
+    return status;
+}
+
+/* Local. */
+static enum fuse_status make_alone(struct fuse_reach *reach, const struct fuse_two_sided_question *question,
+                                   size_t taken, struct fuse_error *err) {
+    const size_t most = (size_t)reach->request.memory_bytes;
+    if (most > 0 && taken + fuse_two_sided_bytes(question) > most)
+        return FUSE_EMEMORY;
+    FUSE_TRY(fuse_two_sided_open(&reach->sides, question, 0, err));
+    return place_rows(reach, &reach->sides, err);
+}
+
+/* Collective. Where a node has no memory that can be shared each rank makes all of it. */
+static enum fuse_status compute(struct fuse_reach *reach, const struct fuse_two_sided_question *question, bool *fits,
                                 struct fuse_error *err) {
     const struct fuse_reach_request *q = &reach->request;
     const struct fuse_adjacency *given[] = {question->base, question->up, question->down};
     size_t taken = (size_t)fuse_reach_table_bytes(reach);
     for (int k = 0; k < 3; k++)
         taken += fuse_adjacency_bytes(given[k]->rows, (int64_t)given[k]->first[given[k]->rows]);
-    if (q->memory_bytes > 0 && taken + fuse_two_sided_bytes(question) > (size_t)q->memory_bytes)
-        return FUSE_EMEMORY;
-    FUSE_TRY(fuse_two_sided_open(&reach->sides, question, 0, err));
-    return place_rows(reach, err);
+    *fits = false;
+    if (q->comm->size > 1) {
+        struct fuse_two_sided_work *work = NULL;
+        enum fuse_status status = fuse_reach_fits(fits, reach, fuse_two_sided_prepare(&work, question, err), err);
+        if (status == FUSE_OK && *fits)
+            status = make_together(reach, work, taken + fuse_two_sided_own_bytes(work), fits, err);
+        fuse_two_sided_work_close(work);
+        if (status != FUSE_OK || *fits)
+            return status;
+        free(reach->first);
+        reach->first = NULL;
+        fuse_two_sided_close(&reach->sides);
+    }
+    return fuse_reach_fits(fits, reach, make_alone(reach, question, taken, err), err);
 }
 
 enum fuse_status fuse_reach_open_sides(struct fuse_reach *reach, bool *fits, struct fuse_error *err) {
@@ -64,7 +123,7 @@ enum fuse_status fuse_reach_open_sides(struct fuse_reach *reach, bool *fits, str
         status = fuse_reach_gather(&given[k], reach, NULL, part[k], rows[k], columns[k], fits, err);
     if (status == FUSE_OK && *fits) {
         const struct fuse_two_sided_question question = {.base = &given[0], .up = &given[1], .down = &given[2]};
-        status = fuse_reach_fits(fits, reach, compute(reach, &question, err), err);
+        status = compute(reach, &question, fits, err);
     }
     for (int k = 0; k < 3; k++)
         fuse_adjacency_close(&given[k]);

@@ -199,12 +199,33 @@ static int64_t *multiply(int64_t *found, const struct graph *base, int64_t rows,
     return all;
 }
 
+static void solve_both_sides(const struct graph *base, int64_t rows, int64_t columns, const struct graph *up,
+                             const struct graph *down, uint64_t seed) {
+    struct fuse_error err = {0};
+    struct fuse_reach *reach = NULL;
+    struct graph own[] = {part_of(base, seed), part_of(up, seed + 1), part_of(down, seed + 2)};
+    const struct fuse_reach_request request = {.comm = comm,
+                                               .rows = rows,
+                                               .columns = columns,
+                                               .base = {own[0].pairs, own[0].from, own[0].to},
+                                               .step = {own[1].pairs, own[1].from, own[1].to},
+                                               .down = {own[2].pairs, own[2].from, own[2].to},
+                                               .is_two_sided = true,
+                                               .threads = 1};
+    int64_t found;
+    int64_t *truth = multiply(&found, base, rows, columns, up, down);
+    assert_all(fuse_reach_open(&reach, &request, &err) == FUSE_OK && reach != NULL);
+    check(reach, truth, found, columns, seed);
+    fuse_reach_close(reach);
+    free(truth);
+    for (int k = 0; k < 3; k++)
+        graph_free(&own[k]);
+}
+
 static void both_sides(void **state) {
     (void)state;
     for (uint64_t seed = 0; seed < 40; seed++) {
         uint64_t s = seed;
-        struct fuse_error err = {0};
-        struct fuse_reach *reach = NULL;
         const int64_t rows = 1 + pick(&s, 90), columns = 1 + pick(&s, 150);
         struct graph up = graph_random(rows, pick(&s, 120), graph_random_bits(&s)),
                      down = graph_random(columns, pick(&s, 200), graph_random_bits(&s)), base = {.n = columns};
@@ -212,27 +233,37 @@ static void both_sides(void **state) {
             const int64_t x = pick(&s, rows);
             graph_add(&base, x, pick(&s, columns));
         }
-        struct graph own[] = {part_of(&base, seed), part_of(&up, seed + 1), part_of(&down, seed + 2)};
-        const struct fuse_reach_request request = {.comm = comm,
-                                                   .rows = rows,
-                                                   .columns = columns,
-                                                   .base = {own[0].pairs, own[0].from, own[0].to},
-                                                   .step = {own[1].pairs, own[1].from, own[1].to},
-                                                   .down = {own[2].pairs, own[2].from, own[2].to},
-                                                   .is_two_sided = true,
-                                                   .threads = 1};
-        int64_t found;
-        int64_t *truth = multiply(&found, &base, rows, columns, &up, &down);
-        assert_all(fuse_reach_open(&reach, &request, &err) == FUSE_OK && reach != NULL);
-        check(reach, truth, found, columns, seed);
-        fuse_reach_close(reach);
-        free(truth);
-        for (int k = 0; k < 3; k++)
-            graph_free(&own[k]);
+        solve_both_sides(&base, rows, columns, &up, &down, seed);
         graph_free(&up);
         graph_free(&down);
         graph_free(&base);
     }
+}
+
+/* Levels that are large enough to be dealt, with cycles and without, by ranks that share memory or find none. */
+static void large_on_both_sides(void **state) {
+    (void)state;
+    static const struct {
+        int ranks;
+        size_t bytes;
+    } limit[] = {{0, SIZE_MAX}, {1, SIZE_MAX}, {2, SIZE_MAX}, {0, 1000}};
+    for (int i = 0; i < 8; i++) {
+        struct graph down = graph_tree(2, 9), up = {.n = down.n}, base = {.n = down.n};
+        graph_shuffle(&down, (uint64_t)i);
+        for (int64_t e = 0; e < down.pairs; e++)
+            graph_add(&up, down.to[e], down.from[e]);
+        for (int64_t k = 0; k < 5; k++) {
+            graph_add(&base, 100 * k, 70 * k);
+            if (i >= 4) /* who is below the second one is above the first */
+                graph_add(&up, 31 * k, 17 * k + 3);
+        }
+        fuse_comm_mpi_limit_windows(comm, limit[i % 4].ranks, limit[i % 4].bytes);
+        solve_both_sides(&base, down.n, down.n, &up, &down, (uint64_t)i);
+        graph_free(&up);
+        graph_free(&down);
+        graph_free(&base);
+    }
+    fuse_comm_mpi_limit_windows(comm, 0, SIZE_MAX);
 }
 
 /* Bits for pairs that there may hardly be any of are not the smallest form: not for a million ids, nor beyond what is allowed. */
@@ -297,8 +328,9 @@ static void memory(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(small_relations), cmocka_unit_test(many_blocks),       cmocka_unit_test(nodes),
-        cmocka_unit_test(both_sides),      cmocka_unit_test(few_on_both_sides), cmocka_unit_test(memory)};
+        cmocka_unit_test(small_relations), cmocka_unit_test(many_blocks),         cmocka_unit_test(nodes),
+        cmocka_unit_test(both_sides),      cmocka_unit_test(large_on_both_sides), cmocka_unit_test(few_on_both_sides),
+        cmocka_unit_test(memory)};
     struct fuse_error err = {0};
     if (fuse_comm_open_mpi(&comm, &err) != FUSE_OK)
         return 1;
