@@ -13,7 +13,8 @@
 #include <omp.h>
 #include <string.h>
 
-#define ROWS 12 /* of a panel of a: what the product likes */
+#define ROWS 12   /* of a panel of a: what the product likes */
+#define TERMS 128 /* that it goes through at a time: panels of a and b are in the nearest cache then, both */
 #define MOST_ROWS ((int64_t)504)
 #define MOST_COLUMNS 1024
 #define A_BYTES ((size_t)MOST_ROWS * FUSE_CHUNK * 8)
@@ -43,6 +44,11 @@ static void sum_node(struct fuse_ordered_walk *walk, int level, int64_t lo, int6
     }
     int64_t middle = lo + fuse_chunks_half(hi - lo);
     sum_node(walk, level, lo, middle, slot);
+    if (walk->add && level == walk->last && hi - middle <= walk->run) {
+        walk->at[level] = middle;
+        walk->add(walk, slot, walk->at, hi - middle);
+        return;
+    }
     sum_node(walk, level, middle, hi, slot + 1);
     walk->join(walk, slot);
 }
@@ -171,11 +177,18 @@ static struct fuse_walk terms_of(const struct ordered *x, const int64_t *leaf, c
     return walk;
 }
 
-/* Elements of one line, along a walk from position `first`, to a dense row. */
-static void gather(char *to, size_t to_bytes, const char *from, size_t from_bytes, fuse_tile_load *load,
-                   const struct fuse_walk *walk, int64_t first, int64_t n) {
+/* Elements of one line, along a walk from position `first`, as a dense row: where they lie if they do so, else copied to `to`.
+ * Of a line that is to come, `next` is the begin, or NULL. */
+static const char *gather(char *to, size_t to_bytes, const char *from, enum fuse_dtype from_type, fuse_tile_load *load,
+                          const struct fuse_walk *walk, int64_t first, int64_t n, const char *next) {
+    const size_t from_bytes = fuse_dtype_bytes(from_type);
     struct fuse_walk_point point;
     fuse_walk_seek(walk, first, &point);
+    for (int64_t i = 0; next && walk->stride[0] == 1 && i < n * (int64_t)from_bytes; i += 64)
+        __builtin_prefetch(next + i);
+    bool is_real = from_type == FUSE_F32 || from_type == FUSE_F64;
+    if (is_real && from_bytes == to_bytes && walk->stride[0] == 1 && fuse_walk_run(walk, &point) >= n)
+        return from + point.offset * (int64_t)from_bytes;
     for (int64_t done = 0; done < n;) {
         int64_t run = fuse_walk_run(walk, &point);
         run = run < n - done ? run : n - done;
@@ -183,6 +196,7 @@ static void gather(char *to, size_t to_bytes, const char *from, size_t from_byte
         fuse_walk_advance(walk, &point, run);
         done += run;
     }
+    return to;
 }
 
 /* An operand's part of a chunk in panels of `width` lines: to[panel][term][line]. */
@@ -190,27 +204,32 @@ static void pack(const struct ordered *x, char *to, const char *data, enum fuse_
                  const struct group *lines, const int64_t *stride, int64_t first, int64_t count, const int64_t *leaf,
                  int64_t width, int64_t *terms) {
     const size_t from_bytes = fuse_dtype_bytes(dtype), bytes = x->bytes;
-    _Alignas(64) char line[8 * MOST_COLUMNS];
+    _Alignas(64) char room[8 * MOST_COLUMNS];
     int64_t start;
     struct fuse_walk along = terms_of(x, leaf, stride, &start, terms), across = walk_of(x->call, lines, stride);
-    struct fuse_walk_point point;
+    struct fuse_walk_point point, next;
     data += start * (int64_t)from_bytes;
     if (size_of(along.stride[0]) <= size_of(across.stride[0])) {
         fuse_walk_seek(&across, first, &point);
         for (int64_t i = 0; i < count; i++, fuse_walk_advance(&across, &point, 1)) {
             char *at = to + (size_t)(i / width * width * *terms + i % width) * bytes;
-            gather(line, bytes, data + point.offset * (int64_t)from_bytes, from_bytes, load, &along, 0, *terms);
+            next = point;
+            if (i + 1 < count)
+                fuse_walk_advance(&across, &next, 1);
+            const char *line = gather(room, bytes, data + point.offset * (int64_t)from_bytes, dtype, load, &along, 0,
+                                      *terms, data + next.offset * (int64_t)from_bytes);
             for (int64_t k = 0; k < *terms; k++)
                 if (bytes == 4)
-                    ((float *)at)[k * width] = ((float *)line)[k];
+                    ((float *)at)[k * width] = ((const float *)line)[k];
                 else
-                    ((double *)at)[k * width] = ((double *)line)[k];
+                    ((double *)at)[k * width] = ((const double *)line)[k];
         }
         return;
     }
     fuse_walk_seek(&along, 0, &point);
     for (int64_t k = 0; k < *terms; k++, fuse_walk_advance(&along, &point, 1)) {
-        gather(line, bytes, data + point.offset * (int64_t)from_bytes, from_bytes, load, &across, first, count);
+        const char *line =
+            gather(room, bytes, data + point.offset * (int64_t)from_bytes, dtype, load, &across, first, count, NULL);
         for (int64_t i = 0; i < count; i += width)
             memcpy(to + (size_t)(i * *terms + k * width) * bytes, line + (size_t)i * bytes,
                    (size_t)(count - i < width ? count - i : width) * bytes);
@@ -221,37 +240,66 @@ static char *slot_at(const struct block *b, int slot) {
     return b->slot + (size_t)slot * (size_t)(b->x->rows * b->x->ld) * b->x->bytes;
 }
 
-static void make(struct fuse_ordered_walk *walk, int slot, const int64_t *leaf, int64_t leaves) {
-    struct block *b = (struct block *)walk;
+static int64_t rows_at(const struct block *b, int64_t i) {
+    return b->rows - i < ROWS ? b->rows - i : ROWS;
+}
+
+/* The product of a packed chunk's rows [i, i + n) and all its columns: TERMS of it and then the next, which goes on with the same
+ * sums. */
+static void multiply(const struct block *b, char *to, int64_t i, int64_t n, int64_t terms) {
+    const struct ordered *x = b->x;
+    for (int64_t k = 0; k < terms; k += TERMS)
+        for (int64_t j = 0; j < b->columns; j += x->width)
+            x->product(n, b->columns - j < x->width ? b->columns - j : x->width, terms - k < TERMS ? terms - k : TERMS,
+                       b->packed_a + (size_t)(i * terms + k * ROWS) * x->bytes, 1, ROWS,
+                       b->packed_b + (size_t)(j * terms + k * x->width) * x->bytes, x->width, 1,
+                       to + (size_t)j * x->bytes, x->ld, k > 0, b->room);
+}
+
+static int64_t pack_both(const struct block *b, const int64_t *leaf) {
     const struct ordered *x = b->x;
     const struct fuse_contract *call = x->call;
     int64_t terms;
-    (void)leaves;
     pack(x, b->packed_a, b->a, call->a.dtype, x->load_a, &x->m, call->a.stride, b->row, b->rows, leaf, ROWS, &terms);
     pack(x, b->packed_b, b->b, call->b.dtype, x->load_b, &x->n, call->b.stride, b->column, b->columns, leaf, x->width,
          &terms);
-    char *to = slot_at(b, slot);
+    return terms;
+}
+
+static void make(struct fuse_ordered_walk *walk, int slot, const int64_t *leaf, int64_t leaves) {
+    const struct block *b = (const struct block *)walk;
+    const int64_t terms = pack_both(b, leaf);
+    (void)leaves;
     for (int64_t i = 0; i < b->rows; i += ROWS)
-        for (int64_t j = 0; j < b->columns; j += x->width)
-            x->product(b->rows - i < ROWS ? b->rows - i : ROWS, b->columns - j < x->width ? b->columns - j : x->width,
-                       terms, b->packed_a + (size_t)(i * terms) * x->bytes, 1, ROWS,
-                       b->packed_b + (size_t)(j * terms) * x->bytes, x->width, 1,
-                       to + (size_t)(i * x->ld + j) * x->bytes, x->ld, false, b->room);
+        multiply(b, slot_at(b, slot) + (size_t)(i * b->x->ld) * b->x->bytes, i, rows_at(b, i), terms);
 }
 
 #define ADD(type)                   \
     for (int64_t i = 0; i < n; i++) \
         ((type *)to)[i] += ((const type *)from)[i];
 
-static void join(struct fuse_ordered_walk *walk, int slot) {
-    struct block *b = (struct block *)walk;
-    const int64_t n = b->rows * b->x->ld;
-    void *to = slot_at(b, slot);
-    const void *from = slot_at(b, slot + 1);
+static void add_rows(const struct block *b, void *to, const void *from, int64_t rows) {
+    const int64_t n = rows * b->x->ld;
     if (b->x->call->c.dtype == FUSE_F32)
         ADD(float)
     else
         ADD(double)
+}
+
+static void join(struct fuse_ordered_walk *walk, int slot) {
+    const struct block *b = (const struct block *)walk;
+    add_rows(b, slot_at(b, slot), slot_at(b, slot + 1), b->rows);
+}
+
+/* A few rows of the next slot, which are in the cache for it, serve all rows one after the other. */
+static void add(struct fuse_ordered_walk *walk, int slot, const int64_t *leaf, int64_t leaves) {
+    const struct block *b = (const struct block *)walk;
+    const int64_t terms = pack_both(b, leaf);
+    (void)leaves;
+    for (int64_t i = 0; i < b->rows; i += ROWS) {
+        multiply(b, slot_at(b, slot + 1), i, rows_at(b, i), terms);
+        add_rows(b, slot_at(b, slot) + (size_t)(i * b->x->ld) * b->x->bytes, slot_at(b, slot + 1), rows_at(b, i));
+    }
 }
 
 static void store(const struct block *b, char *c) {
@@ -313,6 +361,7 @@ static void run_block(struct fuse_cpu_backend *cpu, const struct ordered *x, int
     b.b = (const char *)call->b.data + offset_of(call, &x->batch, call->b.stride, batch) * (int64_t)x->b_bytes;
     b.walk.make = make;
     b.walk.join = join;
+    b.walk.add = add;
     fuse_ordered_open(&b.walk, &x->chunks, 1);
     fuse_ordered_sum(&b.walk);
     store(&b, (char *)call->c.data + offset_of(call, &x->batch, call->c.stride, batch) * (int64_t)x->bytes);

@@ -14,6 +14,8 @@ struct fuse_ordered_walk {
     int64_t run;
     void (*make)(struct fuse_ordered_walk *walk, int slot, const int64_t *leaf, int64_t leaves);
     void (*join)(struct fuse_ordered_walk *walk, int slot);
+    /* NULL, or both at once: adds what `make` would compute into slot + 1 to `slot`. */
+    void (*add)(struct fuse_ordered_walk *walk, int slot, const int64_t *leaf, int64_t leaves);
     int64_t at[FUSE_MAX_AXES]; /* the leaf of every level, while the tree is walked */
 };
 
