@@ -51,6 +51,7 @@ enum fuse_status fuse_symbols_put(struct fuse_symbols *symbols, int table, int64
     memcpy(symbols->log + symbols->log_bytes, &length, LENGTH_BYTES);
     memcpy(symbols->log + symbols->log_bytes + LENGTH_BYTES, text, bytes);
     symbols->log_bytes = need;
+    symbols->longest = bytes > symbols->longest ? bytes : symbols->longest;
     return FUSE_OK;
 }
 
@@ -92,6 +93,7 @@ struct search {
     struct fuse_comm *comm;
     const struct fuse_symbol_id *id;
     int64_t n;
+    size_t longest; /* name on any rank */
     struct fuse_symbol_texts *out;
     size_t room;
     struct fuse_deal ask, answer;
@@ -120,9 +122,11 @@ static int64_t *order_by_holder(struct search *s) {
     return order;
 }
 
-/* As many ids as their names surely fit into one piece. */
+/* As many ids as fit into one piece, and their names surely, too. */
 static bool put_questions(struct search *s, const int64_t *order) {
-    int64_t most = (int64_t)(s->answer.piece_bytes / (LENGTH_BYTES + FUSE_SYMBOL_BYTES));
+    int64_t most = (int64_t)(s->answer.piece_bytes / (LENGTH_BYTES + s->longest)),
+            asked = (int64_t)(s->ask.piece_bytes / sizeof *s->id);
+    most = most < asked ? most : asked;
     bool more = false;
     for (int r = 0; r < s->comm->size; r++) {
         for (int64_t i = 0; i < most && s->asked[r] < s->begin[r + 1]; i++) {
@@ -217,7 +221,10 @@ enum fuse_status fuse_symbols_find(struct fuse_symbol_texts *out, const struct f
                                    struct fuse_error *err) {
     struct search s = {.symbols = symbols, .comm = comm, .id = id, .n = n, .out = out};
     size_t ranks = (size_t)comm->size;
+    int64_t longest = (int64_t)symbols->longest;
     *out = (struct fuse_symbol_texts){0};
+    FUSE_TRY(comm->ops->reduce_int64(comm, FUSE_REDUCE_MAX, &longest, 1, err));
+    s.longest = (size_t)longest;
     s.begin = calloc(3 * (ranks + 1), sizeof *s.begin);
     s.asked = s.begin ? s.begin + ranks + 1 : NULL;
     s.answered = s.begin ? s.asked + ranks + 1 : NULL;
@@ -227,7 +234,7 @@ enum fuse_status fuse_symbols_find(struct fuse_symbol_texts *out, const struct f
     if (st == FUSE_OK)
         st = fuse_deal_open(&s.ask, comm, sizeof *id, err);
     if (st == FUSE_OK)
-        st = fuse_deal_open(&s.answer, comm, LENGTH_BYTES + FUSE_SYMBOL_BYTES, err);
+        st = fuse_deal_open(&s.answer, comm, LENGTH_BYTES + s.longest, err);
     st = fuse_agree(comm, st, err);
     if (st == FUSE_OK)
         st = search(&s, order, place, err);
