@@ -89,14 +89,14 @@ void fuse_exec_settle(struct fuse_exec *exec, const struct fuse_op *op, enum fus
 /* The map over the tuples that lie in the step's first operand. */
 static enum fuse_status join(struct fuse_exec *exec, const struct fuse_step *step, const struct fuse_map_call *map,
                              struct fuse_operand_view *operand, struct fuse_error *err) {
-    struct fuse_tuples tuples = exec->own[step->in[0]].at ? exec->own[step->in[0]].tuples
-                                                          : fuse_plan_tuples(exec->plan, step->op, &step->partition);
+    const struct fuse_tuples planned = fuse_plan_tuples(exec->plan, step->op, &step->partition);
+    const struct fuse_tuples tuples = exec->own[step->in[0]].at ? exec->own[step->in[0]].tuples : planned;
     const char *data = fuse_exec_data(exec, step->in[0]);
     struct fuse_join_call call = {.at = *map, .relation_indices = tuples.indices};
     operand[0] = (struct fuse_operand_view){.dtype = tuples.dtype};
     call.row_begin = (const uint32_t *)data;
     for (int k = 0; k < tuples.indices; k++) {
-        call.relation_index[k] = tuples.index[k];
+        call.relation_index[k] = planned.index[k]; /* tuples that another operation had made have its numbers */
         call.column[k] = (const uint32_t *)(data + tuples.column_offset[k]);
     }
     if (tuples.dtype != FUSE_BOOL)

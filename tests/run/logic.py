@@ -219,6 +219,28 @@ Back(x) = Three(x,y,x)
     }, [], []
 
 
+def two_numberings(folder, rng):
+    """A relation that two operations read, whose indices have other numbers: they share its tuples."""
+    write(folder, "e.tsv", "0\t1\t2\n3\t2\t4\n4\t5\t5\n")
+    write(folder, "f.tsv", "5\t5\t5\t5\n1\t1\t1\t1\n0\t5\t5\t0\n")
+    text = """
+E(a,b,c) = "e.tsv"
+F(a,b,c,d) = "f.tsv"
+X(w,x,z) = F(w,x,w,w) E(z,w,x)
+Flag() = X(w,x,z)
+P(1) = Flag()
+P(r) = P(r) && P(k)
+Y(x,y,z) = E(y,z,x) Flag()
+V(w,x,y) = F(y,w,x,x) E(w,x,3)
+S(w) = V(w,x,y)
+H(y) = Y(x,y,z) P(z)
+H(w) = !E(v,w,w) * S(w)
+H(w) = P(w)
+"h.tsv" = H(a)
+"""
+    return text, {"h.tsv": "0\n1\n"}, [], []
+
+
 def asked(folder, rng):
     """A chain with 450 million pairs, of which little is asked for, by recursions of all kinds. All of it would not fit in memory, nor
     be there in time, and is not computed naively either."""
@@ -261,7 +283,7 @@ Far(y) = Start(x) Guarded(x,y) !Near(x,y)
     }, ["--mem-per-rank", "300M"], []
 
 
-PROGRAMS = [paths, symbols, distances, long_chain, dense_parts, asked]
+PROGRAMS = [paths, symbols, distances, long_chain, dense_parts, asked, two_numberings]
 ONLY_SEMI_NAIVE = [asked]
 
 
