@@ -17,7 +17,7 @@ struct fuse_symbols {
     struct fuse_symbol_shelf *shelf;
     char *log;
     size_t log_bytes, log_room;
-    size_t longest; /* name here, in bytes */
+    size_t longest;              /* name here, in bytes */
     struct fuse_kept_rows *rows; /* [files] */
 };
 
