@@ -250,6 +250,7 @@ static enum fuse_status answer_why_not(struct fuse_why *why, const struct fuse_q
         fuse_hint(err, "--why '%s' proves it", question->text);
         return FUSE_EFAILED;
     }
+    why->takes_all_values = true; /* stages lack what only bettered values prove */
     FUSE_TRY(fuse_why_find_lack(&lack, why, relation, question->id, err));
     return fuse_why_print_lack(why, question, relation, &lack, err);
 }

@@ -29,6 +29,25 @@ struct pursuit {
     struct fuse_run bindings;
 };
 
+static void add(struct fuse_why *why, struct fuse_run *to, const uint64_t *binding) {
+    if (!fuse_run_reserve(to, &why->ledger, 1))
+        fuse_comm_abort(why->comm, FUSE_EMEMORY);
+    memcpy(fuse_run_row(to, to->n++), binding, (size_t)to->words * 8);
+}
+
+/* Of a negated atom that has facts, the first one. */
+static void find_witness(struct pursuit *p, int atom) {
+    struct fuse_run one = {.words = p->rule->width}, found = {.words = p->rule->width};
+    add(p->why, &one, p->best->binding);
+    fuse_why_extend(p->why, p->rule, atom, p->bound, &one, &found);
+    if (found.n > 0) {
+        memcpy(p->best->binding, first_of(p->rule, &found), (size_t)p->rule->width * 8);
+        p->best->bound |= fuse_rule_atom_variables(p->rule->rules, &p->rule->rule->atom[atom]);
+    }
+    fuse_run_close(&one, &p->why->ledger);
+    fuse_run_close(&found, &p->why->ledger);
+}
+
 static void note(struct pursuit *p, int atom) {
     struct fuse_why_lack *best = p->best;
     if (best->rule >= 0 && p->holds <= best->holds)
@@ -37,12 +56,8 @@ static void note(struct pursuit *p, int atom) {
         .rule = (int)(p->rule - p->why->rule), .holds = p->holds, .atom = atom, .bound = p->bound};
     best->binding = FUSE_NEW_ARRAY(p->why->arena, uint64_t, p->rule->width);
     memcpy(best->binding, first_of(p->rule, &p->bindings), (size_t)p->rule->width * 8);
-}
-
-static void add(struct fuse_why *why, struct fuse_run *to, const uint64_t *binding) {
-    if (!fuse_run_reserve(to, &why->ledger, 1))
-        fuse_comm_abort(why->comm, FUSE_EMEMORY);
-    memcpy(fuse_run_row(to, to->n++), binding, (size_t)to->words * 8);
+    if (atom >= 0 && p->rule->rule->atom[atom].is_negated)
+        find_witness(p, atom);
 }
 
 /* `left` are the bindings that a part of the rule leaves; false: there are none. */

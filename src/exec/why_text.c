@@ -65,14 +65,24 @@ static void add_value(struct writer *w, enum fuse_dtype dtype, int64_t word, boo
     fuse_text_add_bytes(&w->text, digits, n);
 }
 
+/* Of a condition over dense tensors, which has no name, where it stands. */
+static const char *name_of(const struct writer *w, const struct fuse_why_relation *relation) {
+    const struct fuse_exec_request *request = w->why->exec->request;
+    struct fuse_cited cited = {.file = "", .text = ""};
+    if (relation->rule->name[0] != '%' || relation->input < 0 || !request->cite)
+        return relation->rule->name;
+    request->cite(request->context_of_cite, &cited, request->plan->ir->values.at[relation->input].span);
+    return fuse_arena_printf(w->why->arena, "computed in %s:%d ", cited.file, cited.line);
+}
+
 /* "Path(3, 5)", or in JSON the relation and its arguments. */
 static void add_tuple(struct writer *w, const struct fuse_why_relation *relation, const int64_t *id, bool json) {
     if (json) {
         fuse_text_add(&w->text, "\"relation\":");
-        fuse_text_add_json_string(&w->text, relation->rule->name);
+        fuse_text_add_json_string(&w->text, name_of(w, relation));
         fuse_text_add(&w->text, ",\"arguments\":[");
     } else
-        fuse_text_add(&w->text, "%s%s", relation->rule->name, relation->rule->dtype == FUSE_BOOL ? "(" : "[");
+        fuse_text_add(&w->text, "%s%s", name_of(w, relation), relation->rule->dtype == FUSE_BOOL ? "(" : "[");
     for (int c = 0; c < relation->rule->columns; c++) {
         fuse_text_add(&w->text, "%s", c == 0 ? "" : json ? "," : ", ");
         add_id(w, relation, c, id[c], json);
@@ -223,7 +233,7 @@ static void add_leaf(struct writer *w, const struct fuse_why_fact *fact) {
     const struct fuse_why_relation *relation = &w->why->relation[fact->relation];
     if (relation->rule->stratum >= 0 && relation->given == 0)
         fuse_text_add(&w->text, "  computed from all of its contributions");
-    else if (relation->sources) {
+    else if (relation->sources && relation->rule->name[0] != '%') {
         fuse_text_add(&w->text, "  from ");
         add_sources(w, relation->sources, false);
     }
@@ -350,6 +360,32 @@ enum fuse_status fuse_why_print_proof(struct fuse_why *why, const struct fuse_qu
 
 /* ---- what is missing ---- */
 
+/* An atom that holds, with its value. */
+static void add_holding(struct writer *w, const struct fuse_why_lack *lack, int a, const int64_t *variable, bool json) {
+    const struct fuse_why_rule *rule = &w->why->rule[lack->rule];
+    const struct fuse_why_relation *relation = fuse_why_of_atom(w->why, rule, a);
+    add_atom(w, rule, a, lack->bound, variable, json);
+    if (relation->at_work->values == 0 || rule->rule->atom[a].is_negated)
+        return;
+    fuse_text_add(&w->text, json ? ",\"value\":" : " = ");
+    add_value(w, relation->rule->dtype, (int64_t)lack->binding[fuse_why_value(rule->rule, a)], json);
+}
+
+/* The ids that a guard looks at: " for x = 3, n = 40". */
+static void add_guarded(struct writer *w, const struct fuse_why_rule *rule, const int64_t *variable) {
+    const struct fuse_scalar *guard = rule->rule->guard;
+    uint64_t read = 0;
+    bool any = false;
+    for (int i = 0; i < guard->n; i++)
+        read |= guard->node[i].op == FUSE_SCALAR_IOTA ? (uint64_t)1 << guard->node[i].arg : 0;
+    for (int v = 0; v < rule->rule->variables; v++) {
+        if (!(read >> v & 1) || !rule->rule->variable[v].name)
+            continue;
+        fuse_text_add(&w->text, "%s%s = %" PRId64, any ? ", " : " for ", rule->rule->variable[v].name, variable[v]);
+        any = true;
+    }
+}
+
 static const int64_t *variables_of(const struct fuse_why_lack *lack) {
     return (const int64_t *)&lack->binding[fuse_why_variable(0)];
 }
@@ -366,12 +402,14 @@ static void add_lack(struct writer *w, const struct fuse_why_lack *lack) {
             (lack->atom >= 0 && !rule->rule->atom[lack->atom].is_negated && a > lack->atom))
             continue;
         fuse_text_add(&w->text, "    ");
-        add_atom(w, rule, a, lack->bound, variable, false);
+        add_holding(w, lack, a, variable, false);
         fuse_text_add(&w->text, " holds\n");
     }
     fuse_text_add(&w->text, "    ");
     if (lack->atom < 0) {
-        fuse_text_add(&w->text, "its guard does not hold\n");
+        fuse_text_add(&w->text, "its guard does not hold");
+        add_guarded(w, rule, variable);
+        fuse_text_add(&w->text, "\n");
         return;
     }
     add_atom(w, rule, lack->atom, lack->bound, variable, false);
@@ -392,7 +430,7 @@ static void add_json_lack(struct writer *w, const struct fuse_why_lack *lack) {
             (lack->atom >= 0 && !rule->rule->atom[lack->atom].is_negated && a > lack->atom))
             continue;
         fuse_text_add(&w->text, "%s{", any ? "," : "");
-        add_atom(w, rule, a, lack->bound, variable, true);
+        add_holding(w, lack, a, variable, true);
         fuse_text_add(&w->text, "}");
         any = true;
     }
@@ -430,7 +468,10 @@ enum fuse_status fuse_why_print_lack(struct fuse_why *why, const struct fuse_que
             fuse_text_add(&w.text, "; it is not in ");
             add_sources(&w, why->relation[relation].sources, false);
         }
-        fuse_text_add(&w.text, "%s\n", lack->rule < 0 ? "; no rule's left side fits" : "; the best rule:");
+        fuse_text_add(&w.text, "%s\n",
+                      lack->rule >= 0                              ? "; the best rule:"
+                      : why->relation[relation].rule->stratum >= 0 ? "; no rule's left side fits"
+                                                                   : "");
         if (lack->rule >= 0)
             add_lack(&w, lack);
     }
