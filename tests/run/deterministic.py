@@ -127,9 +127,14 @@ def text_of(programs):
 
 
 def digests(binary, folder, file, ranks, *options):
+    """With a memory limit that is too small for the program, under the one that the refusal says is enough."""
     out = tempfile.mkdtemp(dir=folder)
     command = launch.on_ranks(ranks, [binary, *options, "--output-root", out, os.path.join(folder, file)])
     result = launch.run(command, folder, 300)
+    enough = re.search(r"hint: give it --mem-per-rank (\d+M)", result.tail())
+    if result.status == 71 and enough and "--mem-per-rank" in options:
+        command = [enough[1] if word == options[options.index("--mem-per-rank") + 1] else word for word in command]
+        result = launch.run(command, folder, 300)
     if result.status != 0:
         sys.exit(f"{' '.join(command)}: status {result.status}\n{result.tail()}")
     found = {}
