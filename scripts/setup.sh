@@ -6,7 +6,7 @@ set -euo pipefail
 packages=(
     build-essential cmake ninja-build pkg-config
     libopenmpi-dev openmpi-bin libopenblas-serial-dev libhdf5-openmpi-dev libcjson-dev libcurl4-openssl-dev zlib1g-dev libhwloc-dev
-    libsleef-dev libcmocka-dev libgraphblas-dev python3 python3-numpy python3-sklearn python3-h5py python3-matplotlib hdf5-tools mandoc
+    libsleef-dev libcmocka-dev libgraphblas-dev libscalapack-openmpi-dev python3 python3-numpy python3-sklearn python3-h5py python3-matplotlib hdf5-tools mandoc
     valgrind clang clang-format-14 libclang-rt-14-dev libomp-14-dev
     slurm-wlm munge iproute2 shellcheck
 )

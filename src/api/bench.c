@@ -274,6 +274,7 @@ void fuse_bench_summarise(struct fuse_bench_line *line, const struct fuse_exec_r
     line->kernel_calls = reports[0].kernel_calls;
     line->arena_bytes = reports[0].arena_bytes;
     line->received_bytes = reports[0].received_bytes_total[FUSE_PHASE_RUN];
+    line->received_bytes_max = reports[0].received_bytes_max[FUSE_PHASE_RUN];
 }
 
 enum fuse_status fuse_bench_measure(struct fuse_bench_line *out, struct fuse_bench *bench, struct fuse_bench_case *c) {

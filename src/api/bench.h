@@ -61,7 +61,8 @@ struct fuse_bench_line {
     double efficiency;             /* scale; 0: none */
     struct fuse_bench_verdict verdict;
     bool passed, unchecked; /* unchecked: the reference would take too long */
-    int64_t blas_calls, packed_bytes, kernel_calls, arena_bytes, operand_bytes, received_bytes, flops_planned;
+    int64_t blas_calls, packed_bytes, kernel_calls, arena_bytes, operand_bytes, received_bytes, received_bytes_max,
+        flops_planned;
 };
 
 struct fuse_bench {

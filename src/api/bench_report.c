@@ -119,6 +119,7 @@ static void add_json_line(struct fuse_text *text, const struct fuse_bench_line *
     add_count(text, "packed_bytes", line->packed_bytes);
     add_count(text, "kernel_calls", line->kernel_calls);
     add_count(text, "received_bytes", line->received_bytes);
+    add_count(text, "received_bytes_max", line->received_bytes_max);
     add_count(text, "tensor_bytes", line->operand_bytes);
     add_count(text, "arena_bytes", line->arena_bytes);
     add_count(text, "checked", line->verdict.checked);

@@ -102,7 +102,7 @@ static void times(struct fuse_text *text, const struct fuse_dist_program *progra
     fuse_text_add_json_string(text, program->backend->name);
     for (int p = 0; p < FUSE_PHASES; p++)
         fuse_text_add(text, ",\"%s\":%.9f", phase_name[p], report->seconds[p]);
-    fuse_text_add(text, ",\"waiting\":%.9f", report->waiting[FUSE_PHASE_RUN]);
+    fuse_text_add(text, ",\"memory\":%.9f,\"waiting\":%.9f", report->memory_seconds, report->waiting[FUSE_PHASE_RUN]);
     fuse_text_add(text, ",\"wall\":%.9f,\"compile\":%.9f,\"scan\":%.9f", program->wall_seconds,
                   program->compile_seconds, program->scan_seconds);
     if (program->options.questions > 0)

@@ -97,7 +97,7 @@ static double cpu_now(void) {
 
 /* ---- opening and closing -------------------------------------------------------------------------------------- */
 
-static enum fuse_status open_local(struct fuse_exec *exec, struct fuse_error *err) {
+static enum fuse_status open_local(struct fuse_exec *exec, struct fuse_exec_report *report, struct fuse_error *err) {
     const struct fuse_exec_request *request = exec->request;
     const struct fuse_plan *plan = exec->plan;
     struct fuse_backend_options options = {
@@ -107,10 +107,12 @@ static enum fuse_status open_local(struct fuse_exec *exec, struct fuse_error *er
     FUSE_TRY(fuse_exec_panels_open(exec, err));
     fuse_exec_note_rules(exec);
     FUSE_TRY(fuse_exec_open_sources(exec, err));
+    double start = now();
     for (int kind = 0; kind < FUSE_MEM_KINDS; kind++)
         if (plan->arena_bytes[kind] > 0)
             FUSE_TRY(request->backend->memory_open(exec->backend, &exec->base[kind], (enum fuse_memkind)kind,
                                                    (size_t)plan->arena_bytes[kind], err));
+    report->memory_seconds = now() - start;
     return FUSE_OK;
 }
 
@@ -288,7 +290,7 @@ static enum fuse_status walk(struct fuse_exec *exec, struct fuse_exec_report *re
 static enum fuse_status share_report(struct fuse_exec *exec, struct fuse_exec_report *report, struct fuse_error *err) {
     struct rusage usage;
     getrusage(RUSAGE_SELF, &usage);
-    int64_t most[3 * FUSE_PHASES + 10], total[2 * FUSE_PHASES + 2];
+    int64_t most[3 * FUSE_PHASES + 11], total[2 * FUSE_PHASES + 2];
     int n = 0;
     for (int p = 0; p < FUSE_PHASES; p++) {
         most[n++] = (int64_t)(report->seconds[p] * 1e9);
@@ -298,6 +300,7 @@ static enum fuse_status share_report(struct fuse_exec *exec, struct fuse_exec_re
     }
     most[n++] = (int64_t)(exec->answer_seconds * 1e9);
     most[n++] = (int64_t)(exec->stage_seconds * 1e9);
+    most[n++] = (int64_t)(report->memory_seconds * 1e9);
     most[n++] = exec->comm->counters.messages;
     most[n++] = exec->comm->counters.control_bytes;
     most[n++] = (int64_t)usage.ru_maxrss * 1024;
@@ -318,6 +321,7 @@ static enum fuse_status share_report(struct fuse_exec *exec, struct fuse_exec_re
     }
     report->answer_seconds = (double)most[n++] * 1e-9;
     report->stage_seconds = (double)most[n++] * 1e-9;
+    report->memory_seconds = (double)most[n++] * 1e-9;
     report->messages_max = most[n++];
     report->control_bytes_max = most[n++];
     report->resident_bytes = most[n++];
@@ -355,7 +359,7 @@ enum fuse_status fuse_execute(const struct fuse_exec_request *request, struct fu
     if (!exec.source || !exec.sink || !exec.format || !exec.place || !exec.logic || !exec.own || !exec.moves)
         status = fuse_fail(err, FUSE_EMEMORY, "out of memory");
     if (status == FUSE_OK)
-        status = open_local(&exec, err);
+        status = open_local(&exec, report, err);
     FUSE_TRY_GOTO(status, fuse_agree(exec.comm, status, err), close_everything);
     FUSE_TRY_GOTO(status, fuse_exec_open_sinks(&exec, err), close_everything);
     int64_t read_before = fuse_rawfile_bytes_read();

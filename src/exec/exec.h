@@ -80,6 +80,7 @@ struct fuse_exec_request {
 /* What was measured. Seconds are the slowest rank's, bytes the busiest rank's; the same on every rank. */
 struct fuse_exec_report {
     double seconds[FUSE_PHASES];
+    double memory_seconds;           /* before the phases: planned memory is mapped, and touched for the first time */
     double cpu_seconds[FUSE_PHASES]; /* of processors, all threads: of the busiest rank */
     double waiting[FUSE_PHASES];     /* seconds of waiting for other ranks and their messages: the mean of all ranks */
     int64_t received_bytes_max[FUSE_PHASES], received_bytes_total[FUSE_PHASES]; /* as counted by the transport */

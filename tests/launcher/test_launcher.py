@@ -276,7 +276,8 @@ class Texts(Folder):
             self.assertEqual(times["backend"], "cpu")
             for key in ("load", "run", "store", "wall"):
                 self.assertGreaterEqual(times[key], 0)
-            self.assertGreaterEqual(times["wall"], times["load"] + times["run"] + times["store"])
+            self.assertGreater(times["memory"], 0)
+            self.assertGreaterEqual(times["wall"], times["memory"] + times["load"] + times["run"] + times["store"])
             for key in ("used", "threads", "received_bytes_max", "received_bytes_total", "load_received_bytes_max",
                         "store_received_bytes_max", "planned_received_bytes_max", "planned_received_bytes_total",
                         "control_bytes_max", "arena_bytes", "peak_bytes", "base_bytes", "resident_bytes", "flops_max"):
