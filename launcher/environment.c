@@ -69,6 +69,7 @@ struct environment environment_read(void) {
     env.threads = number("OMP_NUM_THREADS", 0);
     read_weights(&env);
     env.fault = getenv("FUSE_FAULT");
+    env.isa = text_of("FUSE_ISA");
     env.scratch = getenv("TMPDIR");
     if (env.fault && !*env.fault)
         env.fault = NULL;

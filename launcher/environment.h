@@ -11,6 +11,7 @@ struct environment {
     const char *launcher;        /* "mpirun", "srun", ..; NULL: none */
     long long node_memory_bytes; /* what Slurm gives the job on this node, 0: it does not say */
     int threads;                 /* OMP_NUM_THREADS, 0: not set */
+    const char *isa;             /* FUSE_ISA, NULL: not set */
     const char *scratch;         /* TMPDIR, NULL: not set */
     const char *fault;           /* FUSE_FAULT, NULL: not set */
     char weights_cache[4096];    /* below XDG_CACHE_HOME or HOME; "": neither is set */

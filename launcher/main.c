@@ -451,6 +451,8 @@ int main(int argc, char **argv) {
     launch_parse(&launch, argc, argv);
     if (!launch.options.threads)
         launch.options.threads = env.threads;
+    const char *isa = launch.options.isa ? launch.options.isa : env.isa;
+    launch.options.isa = isa && strcmp(isa, "auto") == 0 ? NULL : isa;
     launch.options.fault = env.fault;
     if (!launch.options.weights_cache && env.weights_cache[0])
         launch.options.weights_cache = env.weights_cache;

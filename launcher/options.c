@@ -270,7 +270,7 @@ static bool take_value(struct launch *out, enum launch_option option, char *text
     case LAUNCH_OPTION_MAX_ITERS: out->options.max_iters = number; break;
     case LAUNCH_OPTION_FIXPOINT: out->options.fixpoint = text; break;
     case LAUNCH_OPTION_PACK_BELOW: out->pack_below = number; break;
-    case LAUNCH_OPTION_ISA: out->options.isa = strcmp(text, "auto") == 0 ? NULL : text; break;
+    case LAUNCH_OPTION_ISA: out->options.isa = text; break;
     case LAUNCH_OPTION_REPEAT: out->bench.repeats = (int)number; break;
     case LAUNCH_OPTION_WARMUP: out->bench.warmups = (int)number; break;
     case LAUNCH_OPTION_THRESHOLD: out->bench.threshold = (double)number; break;

@@ -133,17 +133,20 @@ static const char *operand_program(struct fuse_bench *bench, const struct fuse_b
             fuse_text_add(&text, "axis i%d_%d = %lld\n", i, a, (long long)t->extent[a]);
             fuse_text_add(&axes, "%si%d_%d", a ? "," : "", i, a);
         }
-        fuse_text_add(&text, "%s[%s] = uniform(seed=%d, lo=%.17g, hi=%.17g)\n\"%s\" = %s[%s]\n", t->name,
-                      axes.at ? axes.at : "", i + 1, t->lo, t->hi, t->path, t->name, axes.at ? axes.at : "");
+        const bool truth = t->dtype == FUSE_BOOL;
+        const char *reference = fuse_arena_printf(bench->arena, "%s%c%s%c", t->name, truth ? '(' : '[',
+                                                  axes.at ? axes.at : "", truth ? ')' : ']');
+        fuse_text_add(&text, "%s = %s\n\"%s\" = %s\n", reference, fuse_bench_generator(bench, t, i),
+                      fuse_bench_file(bench, t), reference);
     }
     return text.at;
 }
 
 static void add_axes(struct fuse_text *text, const struct fuse_bench_tensor *t) {
-    fuse_text_add(text, "%s[", t->name);
+    fuse_text_add(text, "%s%c", t->name, t->dtype == FUSE_BOOL ? '(' : '[');
     for (int a = 0; a < t->rank; a++)
         fuse_text_add(text, "%s%c", a ? "," : "", t->axes[a]);
-    fuse_text_add(text, "]");
+    fuse_text_add(text, "%c", t->dtype == FUSE_BOOL ? ')' : ']');
 }
 
 static const char *case_program(struct fuse_bench *bench, const struct fuse_bench_case *c) {
@@ -161,9 +164,9 @@ static const char *case_program(struct fuse_bench *bench, const struct fuse_benc
         }
         t.axes = axes;
         add_axes(&text, &t);
-        fuse_text_add(&text, " = \"%s\"\n", t.path);
+        fuse_text_add(&text, " = \"%s\"\n", fuse_bench_file(bench, &t));
     }
-    fuse_text_add(&text, "%s\"%s\" = ", c->program, c->out.path);
+    fuse_text_add(&text, "%s\"%s\" = ", c->program, fuse_bench_file(bench, &c->out));
     if (c->result)
         fuse_text_add(&text, "%s", c->result);
     else
@@ -174,16 +177,15 @@ static const char *case_program(struct fuse_bench *bench, const struct fuse_benc
 
 /* ---- looking at results ---- */
 
-static int64_t tensor_bytes(const struct fuse_bench_case *c, const struct fuse_bench_tensor *t) {
-    int64_t n = c->is_double ? 8 : 4;
+static int64_t tensor_bytes(const struct fuse_bench_tensor *t) {
+    int64_t n = (int64_t)fuse_dtype_bytes(t->dtype);
     for (int a = 0; a < t->rank; a++)
         n *= t->extent[a];
     return n;
 }
 
 /* Elements are the last bytes of the file, in C order. */
-static enum fuse_status map_tensor(struct fuse_bench_tensor *t, const struct fuse_bench_case *c,
-                                   struct fuse_error *err) {
+static enum fuse_status map_tensor(struct fuse_bench_tensor *t, struct fuse_error *err) {
     struct stat info;
     int file = open(t->path, O_RDONLY);
     if (file < 0 || fstat(file, &info) != 0) {
@@ -192,7 +194,7 @@ static enum fuse_status map_tensor(struct fuse_bench_tensor *t, const struct fus
             close(file);
         return st;
     }
-    int64_t bytes = tensor_bytes(c, t);
+    int64_t bytes = tensor_bytes(t);
     void *at = info.st_size >= bytes ? mmap(NULL, (size_t)info.st_size, PROT_READ, MAP_SHARED, file, 0) : MAP_FAILED;
     close(file);
     if (at == MAP_FAILED)
@@ -212,9 +214,9 @@ static void unmap_tensor(struct fuse_bench_tensor *t) {
 
 static enum fuse_status check_files(struct fuse_bench_verdict *verdict, struct fuse_bench_case *c,
                                     struct fuse_error *err) {
-    enum fuse_status st = map_tensor(&c->out, c, err);
+    enum fuse_status st = map_tensor(&c->out, err);
     for (int i = 0; i < c->operands && st == FUSE_OK; i++)
-        st = map_tensor(&c->operand[i], c, err);
+        st = map_tensor(&c->operand[i], err);
     if (st == FUSE_OK)
         c->check(verdict, c);
     for (int i = 0; i < c->operands; i++)
@@ -284,9 +286,9 @@ enum fuse_status fuse_bench_measure(struct fuse_bench_line *out, struct fuse_ben
     *out = (struct fuse_bench_line){.c = c, .ranks = bench->job->comm->size};
     for (int i = 0; i < c->operands; i++) {
         keep(bench, c->operand[i].path);
-        out->operand_bytes += tensor_bytes(c, &c->operand[i]);
+        out->operand_bytes += tensor_bytes(&c->operand[i]);
     }
-    out->operand_bytes += tensor_bytes(c, &c->out);
+    out->operand_bytes += tensor_bytes(&c->out);
     keep(bench, c->out.path);
     enum fuse_status st =
         fuse_bench_run_text(NULL, NULL, NULL, NULL, bench, "operands.fuse", operand_program(bench, c), NULL, 1);
@@ -324,7 +326,8 @@ static enum fuse_status check_request(const struct fuse_bench *bench, struct fus
     if (bench->repeats + bench->warmups > FUSE_BENCH_REPEATS)
         return fuse_fail(err, FUSE_EUSAGE, "at most %d repeats", FUSE_BENCH_REPEATS);
     if (precision && strcmp(precision, "fp32") != 0 && strcmp(precision, "fp64") != 0)
-        return fuse_fail(err, FUSE_EUSAGE, "bench measures fp32 and fp64, not %s", precision);
+        return fuse_fail(err, FUSE_EUSAGE,
+                         "bench measures fp32 and fp64, not %s; gemm also other types: gemm bf16 1024", precision);
     return FUSE_OK;
 }
 
@@ -364,10 +367,10 @@ int fuse_dist_bench(const char **messages, fuse_dist_job *job, const struct fuse
     bench.options.progress = NULL;
     enum fuse_status st = dispatch(&bench, &err);
     if (st == FUSE_EUSAGE && !err.hint[0])
-        fuse_hint(
-            &err,
-            "gemm N | einsum 'ab,bc->ac' N.. | transpose 'abc->cba' N.. | map NAME N.. | attention HEADS POSITIONS "
-            "DEPTH | coll [NAME [BYTES..]] | io FORMAT BYTES | scale CASE.. | program PROG | compare OLD NEW");
+        fuse_hint(&err,
+                  "gemm [TYPE] N | einsum 'ab,bc->ac' N.. | transpose 'abc->cba' N.. | map NAME N.. | attention HEADS "
+                  "POSITIONS "
+                  "DEPTH | coll [NAME [BYTES..]] | io FORMAT BYTES | scale CASE.. | program PROG | compare OLD NEW");
     if (err.message[0])
         fuse_error_print(&bench.messages, NULL, &err);
     fuse_bench_end(&bench);

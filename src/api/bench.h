@@ -16,6 +16,7 @@ struct fuse_bench_tensor {
     const char *name; /* in the programs */
     const char *axes; /* a letter an axis; a letter twice: a diagonal */
     const char *path;
+    enum fuse_dtype dtype;
     int rank;
     int64_t extent[FUSE_MAX_AXES];
     double lo, hi; /* operands: range of their elements */
@@ -39,12 +40,13 @@ struct fuse_bench_case {
     const char *kind, *what, *shape; /* "einsum", "ab,bc->ac", "a=4096 b=4096 c=4096" */
     int operands;
     struct fuse_bench_tensor operand[FUSE_BENCH_OPERANDS], out;
-    const char *program; /* the equations between sources and sink */
-    const char *result;  /* the sink's expression; NULL: out by name */
-    const char *policy;  /* text of a policy document, NULL: none */
-    double flops, bytes; /* of arithmetic, and moved at least; 0: not told */
-    double peak_flops;   /* a second, that a core has; 0: not told */
-    bool is_double;      /* elements are f64, else f32 */
+    const char *program;   /* the equations between sources and sink */
+    const char *result;    /* the sink's expression; NULL: out by name */
+    const char *policy;    /* text of a policy document, NULL: none */
+    double flops, bytes;   /* of arithmetic, and moved at least; 0: not told */
+    double peak_flops;     /* a second, that a core has; 0: not told */
+    bool is_double;        /* reals are f64, else f32 */
+    enum fuse_dtype dtype; /* of the operands: that of the reals, or a narrow one */
     fuse_bench_check *check;
     const void *context; /* of the check */
     double bus_factor;   /* collectives: busy bytes of a link per byte of the tensor; 0: no collective */
@@ -77,6 +79,17 @@ struct fuse_bench {
     bool failed; /* some check */
 };
 
+/* ---- bench_type.c: products of narrow types, "gemm i8 64": local, pure ---- */
+
+/* The type of that name, when products of it are measured; F16, BF16, I8, U8 or BOOL. */
+bool fuse_bench_type(enum fuse_dtype *out, const char *name);
+/* Makes operands of the case have the type, and the result what a program gives. */
+void fuse_bench_set_type(struct fuse_bench_case *c, struct fuse_bench *bench, enum fuse_dtype dtype);
+/* The file of a tensor as programs name it. */
+const char *fuse_bench_file(const struct fuse_bench *bench, const struct fuse_bench_tensor *t);
+/* What writes numbers of the tensor's type: the right side of the equation of operand i. */
+const char *fuse_bench_generator(const struct fuse_bench *bench, const struct fuse_bench_tensor *t, int i);
+
 /* ---- bench_case.c: local, pure; the same on every rank. USAGE when the words are wrong ---- */
 enum fuse_status fuse_bench_make_case(struct fuse_bench_case *out, struct fuse_bench *bench, int words,
                                       const char *const *word, int weak_ranks, struct fuse_error *err) FUSE_CHECKED;
@@ -86,6 +99,8 @@ enum fuse_status fuse_bench_make_semiring(struct fuse_bench_case *out, struct fu
 /* Of numbers in [-1, 1] in a file of its own; extent has an entry for each letter of axes. */
 void fuse_bench_set_tensor(struct fuse_bench_tensor *t, struct fuse_bench *bench, const char *name, const char *axes,
                            const int64_t *extent);
+/* F32 or F64, as --precision says. */
+enum fuse_dtype fuse_bench_reals(const struct fuse_bench *bench);
 /* What operands and result have. */
 void fuse_bench_count_bytes(struct fuse_bench_case *c);
 /* A positive number with K, M or G (powers of 1024). */

@@ -71,10 +71,16 @@ static enum fuse_status take_extents(struct extents *extents, int words, const c
     return FUSE_OK;
 }
 
+enum fuse_dtype fuse_bench_reals(const struct fuse_bench *bench) {
+    const char *precision = bench->options.precision;
+    return precision && strcmp(precision, "fp64") == 0 ? FUSE_F64 : FUSE_F32;
+}
+
 void fuse_bench_set_tensor(struct fuse_bench_tensor *t, struct fuse_bench *bench, const char *name, const char *axes,
                            const int64_t *extent) {
     *t = (struct fuse_bench_tensor){.name = name,
                                     .axes = fuse_arena_printf(bench->arena, "%s", axes),
+                                    .dtype = fuse_bench_reals(bench),
                                     .rank = (int)strlen(axes),
                                     .lo = -1,
                                     .hi = 1};
@@ -114,10 +120,9 @@ static int64_t elems(const struct fuse_bench_tensor *t) {
 }
 
 void fuse_bench_count_bytes(struct fuse_bench_case *c) {
-    c->bytes = (double)elems(&c->out);
+    c->bytes = (double)elems(&c->out) * (double)fuse_dtype_bytes(c->out.dtype);
     for (int i = 0; i < c->operands; i++)
-        c->bytes += (double)elems(&c->operand[i]);
-    c->bytes *= c->is_double ? 8 : 4;
+        c->bytes += (double)elems(&c->operand[i]) * (double)fuse_dtype_bytes(c->operand[i].dtype);
 }
 
 /* ---- products and transposes ---- */
@@ -194,10 +199,19 @@ static enum fuse_status make_einsum(struct fuse_bench_case *out, struct fuse_ben
 
 static enum fuse_status make_gemm(struct fuse_bench_case *out, struct fuse_bench *bench, int words,
                                   const char *const *word, int weak_ranks, struct fuse_error *err) {
+    enum fuse_dtype dtype;
+    const bool typed = words > 0 && fuse_bench_type(&dtype, word[0]);
+    words -= typed;
+    word += typed;
     if (words != 1 && words != 3)
-        return fuse_fail(err, FUSE_EUSAGE, "gemm takes N, or M N K");
+        return fuse_fail(
+            err, FUSE_EUSAGE,
+            "gemm takes N, or M N K, and before them f16, bf16, i8, u8 or bool, if operands are to be such");
     const char *order[3] = {word[0], word[words - 1], words == 3 ? word[1] : word[0]}; /* a, b, c of ab,bc->ac */
-    return make_einsum(out, bench, "gemm", "ab,bc->ac", 3, order, weak_ranks, err);
+    FUSE_TRY(make_einsum(out, bench, "gemm", "ab,bc->ac", 3, order, weak_ranks, err));
+    if (typed)
+        fuse_bench_set_type(out, bench, dtype);
+    return FUSE_OK;
 }
 
 static enum fuse_status make_transpose(struct fuse_bench_case *out, struct fuse_bench *bench, int words,
@@ -283,8 +297,7 @@ static enum fuse_status make_attention(struct fuse_bench_case *out, struct fuse_
 enum fuse_status fuse_bench_make_case(struct fuse_bench_case *out, struct fuse_bench *bench, int words,
                                       const char *const *word, int weak_ranks, struct fuse_error *err) {
     const char *kind = words > 0 ? word[0] : "";
-    const char *precision = bench->options.precision;
-    *out = (struct fuse_bench_case){.is_double = precision && strcmp(precision, "fp64") == 0};
+    *out = (struct fuse_bench_case){.is_double = fuse_bench_reals(bench) == FUSE_F64, .dtype = fuse_bench_reals(bench)};
     if (strcmp(kind, "gemm") == 0)
         return make_gemm(out, bench, words - 1, word + 1, weak_ranks, err);
     if (strcmp(kind, "einsum") == 0) {

@@ -14,7 +14,12 @@ static double unit(const struct fuse_bench_case *c) {
 }
 
 double fuse_bench_at(const struct fuse_bench_case *c, const struct fuse_bench_tensor *t, int64_t i) {
-    return c->is_double ? ((const double *)t->data)[i] : (double)((const float *)t->data)[i];
+    double value;
+    (void)c;
+    if (t->dtype == FUSE_F32)
+        return (double)((const float *)t->data)[i];
+    fuse_dtype_convert(&value, FUSE_F64, (const char *)t->data + i * (int64_t)fuse_dtype_bytes(t->dtype), t->dtype, 1);
+    return value;
 }
 
 static int64_t elems(const struct fuse_bench_tensor *t) {
@@ -136,6 +141,13 @@ void fuse_bench_check_einsum(struct fuse_bench_verdict *verdict, const struct fu
         sum_products(&want, &magnitude, c, &nest, offset);
         /* Sums in blocks err by a few units of the sum of magnitudes; a copy by nothing. */
         double allowed = c->operands == 1 && nest.points == 1 ? 0 : 8 * unit(c) * magnitude;
+        if (c->out.dtype == FUSE_BOOL)
+            want = want > 0;
+        if (c->out.dtype != FUSE_F32 &&
+            c->out.dtype != FUSE_F64) /* integers are exact, narrow reals rounded once more */
+            allowed = c->out.dtype == FUSE_F16    ? allowed + fabs(want) * 0x1p-11
+                      : c->out.dtype == FUSE_BF16 ? allowed + fabs(want) * 0x1p-8
+                                                  : 0;
         fuse_bench_judge(verdict, fuse_bench_at(c, &c->out, place), want, allowed + 0x1p-1000);
     }
 }

@@ -84,10 +84,10 @@ static const struct collective collectives[] = {
 
 static enum fuse_status run_collective(struct fuse_bench *bench, const struct collective *collective, int64_t bytes) {
     const int ranks = bench->job->comm->size;
-    const char *precision = bench->options.precision;
     struct fuse_bench_case c = {.kind = "coll", .what = collective->name, .operands = 1};
     struct fuse_bench_line line;
-    c.is_double = precision && strcmp(precision, "fp64") == 0;
+    c.dtype = fuse_bench_reals(bench);
+    c.is_double = c.dtype == FUSE_F64;
     const bool sums = collective->operand == SUMS;
     const int rows = collective->operand == ONE_ROW ? 1 : ranks;
     int64_t columns = bytes / (c.is_double ? 8 : 4) / (sums ? 1 : rows);
@@ -96,7 +96,8 @@ static enum fuse_status run_collective(struct fuse_bench *bench, const struct co
     struct fuse_bench_tensor *tensor[2] = {&c.operand[0], &c.out};
     for (int i = 0; i < 2; i++) {
         bool whole = i == 0 || !sums;
-        *tensor[i] = (struct fuse_bench_tensor){.name = name[i], .axes = whole ? "ij" : "j", .lo = -1, .hi = 1};
+        *tensor[i] = (struct fuse_bench_tensor){
+            .name = name[i], .axes = whole ? "ij" : "j", .dtype = c.dtype, .lo = -1, .hi = 1};
         tensor[i]->rank = whole ? 2 : 1;
         tensor[i]->path = fuse_bench_path(bench, fuse_arena_printf(bench->arena, "%s.npy", name[i]));
         tensor[i]->extent[0] = whole ? rows : columns;
@@ -172,13 +173,13 @@ static enum fuse_status round_trip(struct fuse_bench *bench, const char *suffix,
     struct fuse_comm *comm = bench->job->comm;
     const char *x = fuse_bench_path(bench, "X.npy"), *back = fuse_bench_path(bench, "Out.npy"),
                *file = fuse_bench_path(bench, fuse_arena_printf(bench->arena, "Y.%s", suffix));
-    const char *precision = bench->options.precision;
     struct fuse_bench_case c = {.kind = "io", .operands = 1, .check = fuse_bench_check_equal};
-    c.is_double = precision && strcmp(precision, "fp64") == 0;
+    c.dtype = fuse_bench_reals(bench);
+    c.is_double = c.dtype == FUSE_F64;
     c.shape = fuse_arena_printf(bench->arena, "i=%lld j=%d", (long long)rows, COLUMNS);
     c.bytes = (double)rows * COLUMNS * (c.is_double ? 8 : 4);
-    c.operand[0] =
-        (struct fuse_bench_tensor){.name = "X", .axes = "ij", .path = x, .rank = 2, .extent = {rows, COLUMNS}};
+    c.operand[0] = (struct fuse_bench_tensor){
+        .name = "X", .axes = "ij", .path = x, .dtype = c.dtype, .rank = 2, .extent = {rows, COLUMNS}};
     c.out = c.operand[0];
     c.out.path = back;
     const char *make = fuse_arena_printf(

@@ -57,8 +57,7 @@ static double peak_share(const struct fuse_bench_line *line) {
 static void add_text_line(struct fuse_text *text, const struct fuse_bench_line *line) {
     const struct fuse_bench_case *c = line->c;
     fuse_text_add(text, "%-10s %-22s %-34s %5s %5d %7d %11.6f %11.6f %6.1f%%", c->kind, c->what, c->shape,
-                  c->is_double ? "f64" : "f32", line->ranks, line->threads, line->median, line->least,
-                  100 * spread(line));
+                  fuse_dtype_name(c->dtype), line->ranks, line->threads, line->median, line->least, 100 * spread(line));
     add_rate(text, 9, per_second(c->flops, line));
     add_rate(text, 8, per_second(c->bytes, line));
     fuse_text_add(text, " %8.3f %6s", line->verdict.error,
@@ -90,7 +89,7 @@ static void add_json_line(struct fuse_text *text, const struct fuse_bench_line *
     add_json_text(text, "case", c->kind);
     add_json_text(text, "what", c->what);
     add_json_text(text, "shape", c->shape);
-    fuse_text_add(text, "\"dtype\":\"%s\",\"ranks\":%d,\"threads\":%d,\"repeats\":%d", c->is_double ? "f64" : "f32",
+    fuse_text_add(text, "\"dtype\":\"%s\",\"ranks\":%d,\"threads\":%d,\"repeats\":%d", fuse_dtype_name(c->dtype),
                   line->ranks, line->threads, line->repeats);
     add_number(text, "median", line->median);
     add_number(text, "min", line->least);

@@ -26,6 +26,10 @@
 #define SMALL_RESULT ((int64_t)1 << 16)
 #define LONG_SUM 4096
 
+static bool is_real(enum fuse_dtype type) {
+    return type == FUSE_F32 || type == FUSE_F64;
+}
+
 bool fuse_blas_readable(struct fuse_blas_matrix *out, int64_t rows, int64_t columns, int64_t row_stride,
                         int64_t column_stride) {
     if (columns == 1)
@@ -326,7 +330,7 @@ static void run_split_sum(struct fuse_cpu_backend *cpu, const struct fuse_groupe
 }
 
 bool fuse_cpu_run_direct(struct fuse_cpu_backend *cpu, struct fuse_grouped *g, struct fuse_cpu_counts *counts) {
-    if (g->type == FUSE_I64 || g->a_dtype != g->type || g->b_dtype != g->type)
+    if (!is_real(g->type) || g->a_dtype != g->type || g->b_dtype != g->type)
         return false;
     bool single = g->axes[FUSE_GROUP_M] <= 1 && g->axes[FUSE_GROUP_N] <= 1 && g->axes[FUSE_GROUP_K] <= 1;
     int chosen[FUSE_GROUPS] = {0};
@@ -408,8 +412,7 @@ static void write_sum(const struct fuse_grouped *g, int64_t c, double sum) {
 
 bool fuse_cpu_run_dots(struct fuse_cpu_backend *cpu, const struct fuse_grouped *g, struct fuse_cpu_counts *counts) {
     const int axes = g->axes[FUSE_GROUP_K];
-    if (g->type == FUSE_I64 || g->a_dtype != g->type || g->b_dtype != g->type || axes == 0 ||
-        !fuse_blas_is_concurrent())
+    if (!is_real(g->type) || g->a_dtype != g->type || g->b_dtype != g->type || axes == 0 || !fuse_blas_is_concurrent())
         return false;
     const struct fuse_group_axis *inner = &g->axis[FUSE_GROUP_K][axes - 1];
     if (inner->a != 1 || inner->b != 1 || inner->extent < THIN)

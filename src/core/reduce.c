@@ -12,3 +12,7 @@ const char *fuse_reduce_name(enum fuse_reduce op) {
     }
     return "unknown";
 }
+
+enum fuse_reduce fuse_product_reduce(enum fuse_dtype dtype) {
+    return dtype == FUSE_BOOL ? FUSE_REDUCE_OR : FUSE_REDUCE_SUM;
+}

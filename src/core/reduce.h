@@ -2,6 +2,8 @@
 #ifndef FUSE_CORE_REDUCE_H
 #define FUSE_CORE_REDUCE_H
 
+#include "core/dtype.h"
+
 enum fuse_reduce {
     FUSE_REDUCE_NONE,
     FUSE_REDUCE_SUM,
@@ -12,6 +14,8 @@ enum fuse_reduce {
     FUSE_REDUCE_AND
 };
 
+/* How products of the type are summed in a contraction: OR for BOOL, else SUM. */
+enum fuse_reduce fuse_product_reduce(enum fuse_dtype dtype);
 const char *fuse_reduce_name(enum fuse_reduce op); /* "sum", .. */
 
 #endif

@@ -403,7 +403,8 @@ void fuse_exec_reduce(struct fuse_exec *exec, const struct fuse_step *step) {
         stride *= plan->mesh.dim[d];
     int member = coordinate[step->dim], first = rank - member * stride;
     const struct fuse_op *op = plan->ir->ops.at[step->op];
-    enum fuse_reduce reduce = op->kind == FUSE_OP_EINSUM ? FUSE_REDUCE_SUM : op->reduce;
+    enum fuse_reduce reduce =
+        op->kind == FUSE_OP_EINSUM ? fuse_product_reduce(plan->ir->values.at[op->out].dtype) : op->reduce;
     bool is_ordered = fuse_sum_is_ordered(plan, step->op);
     int64_t leaves = is_ordered ? fuse_sum_node(plan, step->op, &plan->partition[step->op], step->dim, coordinate) : 0;
     bool everywhere = step->need.layout.axis[step->dim] == FUSE_REPLICATED;

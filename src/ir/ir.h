@@ -12,6 +12,7 @@
  *   LITERAL  numbers from the program text              no indices
  *            Or a relation of drawn points, of type BOOL.
  *   EINSUM   out = sum over missing indices of the product of its inputs; out dtype F32, F64 or I64, the accumulator.
+ *            Or of truths: OR over missing indices of the AND of its inputs, all of them BOOL.
  *            Any number of inputs before fuse_ir_order, one or two after.
  *   MAP      out = reduce over missing indices of body(inputs), body in core/scalar.h; out converted to its dtype.
  *            With no inputs it generates (iota, random numbers, constants).
@@ -101,7 +102,7 @@ struct fuse_op {
     int64_t extent[FUSE_MAX_AXES];
     const char *index_name[FUSE_MAX_AXES]; /* for printing; unique within the operation */
     int out_index[FUSE_MAX_AXES];          /* per axis of out */
-    enum fuse_reduce reduce;               /* MAP, JOIN; EINSUM has SUM; NONE when nothing is projected */
+    enum fuse_reduce reduce;               /* MAP, JOIN; EINSUM has SUM, of truths OR; NONE when nothing is projected */
     const struct fuse_scalar *body;        /* MAP, JOIN, CARRY, ATTENTION */
     bool guarded;                          /* ATTENTION */
     const char *owner;                     /* the tensor whose equation it is from; NULL: a sink. For messages */

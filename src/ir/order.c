@@ -64,13 +64,14 @@ static uint32_t private_indices(const struct product *p) {
 
 /* Body of a MAP: factor times the product of `n` inputs, in the output's dtype. */
 static const struct fuse_scalar *product_body(struct product *p, const struct operand *operand, int n, int64_t factor) {
+    const enum fuse_scalar_op times = p->dtype == FUSE_BOOL ? FUSE_SCALAR_AND : FUSE_SCALAR_MUL;
     int root = -1;
     fuse_body_reset(p->body);
     for (int i = 0; i < n; i++) {
         enum fuse_dtype dtype = fuse_dtype_compute(p->ir->values.at[operand[i].value].dtype);
         int load = fuse_body_load(p->body, i, dtype);
         int term = fuse_body_unary(p->body, FUSE_SCALAR_CAST, p->dtype, load);
-        root = i == 0 ? term : fuse_body_binary(p->body, FUSE_SCALAR_MUL, p->dtype, root, term);
+        root = i == 0 ? term : fuse_body_binary(p->body, times, p->dtype, root, term);
     }
     if (factor != 1)
         root = fuse_body_binary(p->body, FUSE_SCALAR_MUL, p->dtype, root, fuse_body_integer(p->body, p->dtype, factor));
@@ -127,11 +128,12 @@ static struct fuse_op *make_step(struct product *p, const struct operand *unsort
             if (operand[i].access.at[a].index >= 0)
                 step->input[i].access.at[a].index = number[operand[i].access.at[a].index];
     }
-    step->reduce = over ? FUSE_REDUCE_SUM : FUSE_REDUCE_NONE;
+    const enum fuse_reduce sum = fuse_product_reduce(p->dtype);
+    step->reduce = over ? sum : FUSE_REDUCE_NONE;
     step->kind = n == 1 || !over || factor != 1 ? FUSE_OP_MAP : FUSE_OP_EINSUM;
     if (joins) {
         step->kind = FUSE_OP_JOIN;
-        step->reduce = FUSE_REDUCE_SUM;
+        step->reduce = sum;
     }
     if (step->kind != FUSE_OP_EINSUM && n > 0)
         step->body = product_body(p, operand, n, factor);
@@ -420,6 +422,8 @@ static void order_product(struct product *p) {
     uint32_t all = op->indices == 32 ? UINT32_MAX : ((uint32_t)1 << op->indices) - 1;
     uint32_t unread = all & ~p->out & ~union_of(p), own = private_indices(p);
     int64_t factor = points(op, unread);
+    if (p->dtype == FUSE_BOOL && factor > 1) /* true however often */
+        factor = 1;
     bool countable = factor >= 1 && factor <= MAX_FACTOR;
     bool changed = false;
 

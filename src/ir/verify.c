@@ -134,9 +134,12 @@ static enum fuse_status verify_einsum(struct verifier *v) {
     enum fuse_dtype dtype = v->ir->values.at[v->op->out].dtype;
     if (v->op->inputs < 1)
         return broken(v, "a product of nothing");
-    if (dtype != FUSE_F32 && dtype != FUSE_F64 && dtype != FUSE_I64)
+    if (dtype != fuse_dtype_compute(dtype))
         return broken(v, "an accumulator of type %s", fuse_dtype_name(dtype));
-    if (v->op->reduce != FUSE_REDUCE_NONE && v->op->reduce != FUSE_REDUCE_SUM)
+    for (int k = 0; dtype == FUSE_BOOL && k < v->op->inputs; k++)
+        if (v->ir->values.at[v->op->input[k].value].dtype != FUSE_BOOL)
+            return broken(v, "a truth from input %d, which is none", k);
+    if (v->op->reduce != FUSE_REDUCE_NONE && v->op->reduce != fuse_product_reduce(dtype))
         return broken(v, "reduction %s", fuse_reduce_name(v->op->reduce));
     return FUSE_OK;
 }

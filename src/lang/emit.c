@@ -231,8 +231,10 @@ struct fuse_term *fuse_emit_einsum(struct fuse_lowering *l, struct fuse_term *co
                                    enum fuse_dtype dtype) {
     uint64_t all = 0;
     int axes[FUSE_MAX_INDICES], local[FUSE_MAX_INDICES];
-    struct fuse_op op = {
-        .kind = FUSE_OP_EINSUM, .span = l->span, .owner = l->owner, .reduce = set ? FUSE_REDUCE_SUM : FUSE_REDUCE_NONE};
+    struct fuse_op op = {.kind = FUSE_OP_EINSUM,
+                         .span = l->span,
+                         .owner = l->owner,
+                         .reduce = set ? fuse_product_reduce(dtype) : FUSE_REDUCE_NONE};
     for (int k = 0; k < factors; k++)
         all |= factor[k]->axes;
     int rank = set_to_list(all & ~set, axes);

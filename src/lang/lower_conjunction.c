@@ -2,33 +2,17 @@
 #include "lang/lower.h"
 
 #define CHAIN_WEIGHT 400
-/* Counts of witnesses stay below the largest F32, and so never become inf or NaN. */
-#define MOST_WITNESSES ((double)1e37)
 
 static struct fuse_term *both(struct fuse_lowering *l, struct fuse_term *a, struct fuse_term *b) {
     return fuse_settle(l, a ? fuse_term_op(l, FUSE_SCALAR_AND, a, b, NULL) : b, CHAIN_WEIGHT);
 }
 
-/* How many witnesses there may be. */
-static double witnesses(const struct fuse_lowering *l, uint64_t set) {
-    double n = 1;
-    for (int k = 0; k < FUSE_MAX_INDICES; k++)
-        if (set & FUSE_BIT(k))
-            n *= (double)l->extent[k];
-    return n;
-}
-
-/* Witnesses are counted, and there is one when the count is positive: sums of products of 0 and 1 are 0 in F32 only when
- * every product is, however many there are. So matrix kernels do the work. */
-static struct fuse_term *count_witnesses(struct fuse_lowering *l, struct fuse_term *const *factor, int factors,
-                                         uint64_t sum) {
+/* A product of matrices over AND and OR. */
+static struct fuse_term *join(struct fuse_lowering *l, struct fuse_term *const *factor, int factors, uint64_t sum) {
     struct fuse_term **load = FUSE_NEW_ARRAY(l->c->arena, struct fuse_term *, factors);
     for (int k = 0; k < factors; k++)
         load[k] = fuse_is_load(factor[k]) ? factor[k] : fuse_materialise(l, factor[k]);
-    if (l->failed)
-        return fuse_term_bool(l, false);
-    enum fuse_dtype dtype = witnesses(l, sum) < MOST_WITNESSES ? FUSE_F32 : FUSE_F64;
-    return fuse_term_cast(l, fuse_emit_einsum(l, load, factors, sum, dtype), FUSE_BOOL);
+    return l->failed ? fuse_term_bool(l, false) : fuse_emit_einsum(l, load, factors, sum, FUSE_BOOL);
 }
 
 struct fuse_term *fuse_lower_conjunction(struct fuse_lowering *l, const struct fuse_node *node, enum fuse_dtype want) {
@@ -59,7 +43,7 @@ struct fuse_term *fuse_lower_conjunction(struct fuse_lowering *l, const struct f
             all = both(l, all, factor[k]);
         all = fuse_project(l, all ? all : fuse_term_bool(l, true), node->sum, FUSE_REDUCE_OR);
     } else {
-        all = count_witnesses(l, factor, factors, node->sum);
+        all = join(l, factor, factors, node->sum);
     }
     return rest ? both(l, all, rest) : all;
 }

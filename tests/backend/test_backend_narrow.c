@@ -242,6 +242,10 @@ static void large_products(void **state) {
         {3, {700, 33, 65}, {A | C, B | C, A | B}},
         {3, {17, 1030, 70}, {A | C, B | C, A | B}},
         {4, {5, 40, 50, 60}, {A | B | C, A | C, B | C, A | B}},
+        {2, {900, 131}, {A | B, A | B}},
+        {2, {7, 1500}, {A | B | C, A | B}},
+        {2, {1500, 70}, {A | B, A | C}},
+        {3, {1000, 3, 2}, {A | B, A | C, B | C}},
         {5, {11, 12, 9, 14, 90}, {A | C, A | C, B | C, B | C, A | B}},
     };
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)

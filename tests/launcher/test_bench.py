@@ -13,6 +13,7 @@ import unittest
 
 BINARY = None
 
+NARROW = ("f16", "bf16", "i8", "u8", "bool")
 CASES = [
     (["gemm", "48"], "gemm", 2 * 48 ** 3),
     (["gemm", "16", "24", "40"], "gemm", 2 * 16 * 24 * 40),
@@ -30,6 +31,7 @@ CASES = [
     (["map", "masked_softmax", "33", "65"], "map", 0),
     (["attention", "2", "48", "16"], "attention", 4 * 2 * 48 * 48 * 16),
     (["attention", "2", "48", "16", "--causal"], "attention", 2 * 2 * 48 * 48 * 16),
+    *((["gemm", dtype, "48", "40", "70"], "gemm", 2 * 48 * 40 * 70) for dtype in NARROW),
     (["gemm", "32", "--precision", "fp64"], "gemm", 2 * 32 ** 3),
     (["einsum", "bij,bkj->bik", "3", "40", "50", "20", "--isa", "baseline"], "einsum", 2 * 3 * 40 * 50 * 20),
 ]
@@ -67,7 +69,8 @@ class Bench(unittest.TestCase):
         for words, kind, flops in CASES:
             (line,) = self.lines(*words)
             self.assertEqual((line["case"], line["flops"], line["ranks"]), (kind, flops, 1), words)
-            self.assertEqual(line["dtype"], "f64" if "fp64" in words else "f32")
+            narrow = next((word for word in words if word in NARROW), "f32")
+            self.assertEqual(line["dtype"], "f64" if "fp64" in words else narrow)
 
     def test_ranks(self):
         for words, _, flops in CASES[2], CASES[6], CASES[11], CASES[14]:

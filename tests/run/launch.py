@@ -28,6 +28,8 @@ def environment(extra=None):
     # These two pin OpenBLAS to a kernel or a blocking that is not the processor's own.
     for name in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "FUSE_FAULT"):
         env.pop(name, None)
+    if env.get("FUSE_ISA") == "avx2":  # BLAS goes with it
+        env["OPENBLAS_CORETYPE"] = "Haswell"
     env.update(extra or {})
     return env
 
