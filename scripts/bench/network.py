@@ -5,8 +5,9 @@ usage: network.py --binary FUSE_DIST [--torch-python PYTHON] [--threads 1,2] [--
 
 PYTHON is one that has torch and numpy. Each round runs the peers and fuse-dist once after the other; what is compared are medians
 over the rounds, and the fastest of each, which other work on the machine disturbs less. PyTorch writes into results that exist
-where it has a form for that; the others are what its functions return. NumPy is measured on one thread. Prints a table;
-exit status 1 when a check failed.
+where it has a form for that; the others are what its functions return. `x comp` is PyTorch compiled by torch.compile, which needs a
+C++ compiler; "-" where it does not run. NumPy is measured on one thread. `x copy` compares bandwidths: gelu(x + b) moves half as
+much again as a copy. Prints a table; exit status 1 when a check failed.
 """
 
 import argparse
@@ -34,6 +35,10 @@ CASES = [
     ("attention", ["attention", "16", "8192", "64"], ""),
     ("transformer block", ["program"], "torch"),
 ]
+
+
+# What a case moves through memory, of what a copy of its result does.
+MOVED = {"gelu(x + b)": 1.5}
 
 
 # ---- the peers, in a process of their own
@@ -106,13 +111,15 @@ def numpy_call(name, numpy):
 
 def peer(name, library, threads):
     """Prints the seconds of three calls."""
-    if library == "torch":
+    if library in ("torch", "compiled"):
         import torch
 
         torch.set_num_threads(threads)
         torch.manual_seed(1)
         version = torch.__version__
         call = torch_call(name, torch)
+        if library == "compiled":
+            call = torch.compile(call)
         guard = torch.inference_mode()
     else:
         import contextlib
@@ -160,15 +167,15 @@ def measure(options, words, threads, folder):
 
 def run_case(options, case, threads, folder):
     name, words, asked = case
-    seconds = {"fuse-dist": [], "copy": [], "torch": [], "numpy": []}
+    seconds = {"fuse-dist": [], "copy": [], "torch": [], "compiled": [], "numpy": []}
     passed, versions = True, {}
     for _ in range(options.rounds):
         line = measure(options, words, threads, folder)
         seconds["fuse-dist"] += [line["median"], line["min"]]
         passed &= line["passed"] is not False
         seconds["copy"] += measure_peer(options.torch_python, "copy", "numpy", 1)["seconds"] if "copy" in asked else []
-        for library in ("torch", "numpy"):
-            if library == "torch" or threads == 1:
+        for library in ("torch", "compiled", "numpy"):
+            if library != "numpy" or threads == 1:
                 got = measure_peer(options.torch_python, name, library, threads)
                 seconds[library] += got["seconds"]
                 versions[library] = got["version"]
@@ -176,11 +183,13 @@ def run_case(options, case, threads, folder):
             "line": line}
 
 
-def ratio(seconds, other, best):
+def ratio(row, other, best):
+    seconds = row["seconds"]
     if not seconds[other]:
         return "-"
     pick = min if best else statistics.median
-    return f"{pick(seconds[other]) / pick(seconds['fuse-dist']):.2f}"
+    moved = MOVED.get(row["name"], 1) if other == "copy" else 1
+    return f"{moved * pick(seconds[other]) / pick(seconds['fuse-dist']):.2f}"
 
 
 def main():
@@ -197,7 +206,7 @@ def main():
     options.binary = os.path.abspath(options.binary)
     wanted = options.only.split(",") if options.only else None
     rows = []
-    print(f"{'case':<19}{'threads':>7}{'fuse-dist s':>12}{'best s':>10}{'x torch':>9}{'best':>6}{'x numpy':>9}{'x copy':>8}"
+    print(f"{'case':<19}{'threads':>7}{'fuse-dist s':>12}{'best s':>10}{'x torch':>9}{'best':>6}{'x comp':>8}{'x numpy':>9}{'x copy':>8}"
           f"{'best':>6}  {'asked':<16}check")
     with tempfile.TemporaryDirectory() as folder:
         if not wanted or "transformer block" in wanted:
@@ -211,8 +220,8 @@ def main():
                 rows.append(row)
                 s = row["seconds"]
                 print(f"{row['name']:<19}{threads:>7}{statistics.median(s['fuse-dist']):>12.4f}{min(s['fuse-dist']):>10.4f}"
-                      f"{ratio(s, 'torch', False):>9}{ratio(s, 'torch', True):>6}{ratio(s, 'numpy', False):>9}"
-                      f"{ratio(s, 'copy', False):>8}{ratio(s, 'copy', True):>6}  {row['asked']:<16}"
+                      f"{ratio(row, 'torch', False):>9}{ratio(row, 'torch', True):>6}{ratio(row, 'compiled', False):>8}"
+                      f"{ratio(row, 'numpy', False):>9}{ratio(row, 'copy', False):>8}{ratio(row, 'copy', True):>6}  {row['asked']:<16}"
                       f"{'PASSED' if row['passed'] else 'FAILED'}", flush=True)
     if options.json:
         with open(options.json, "w", encoding="utf-8") as file:

@@ -1,5 +1,7 @@
 #include "backend/cpu_map.h"
 
+#include "backend/cpu_transpose.h"
+
 #include <math.h>
 #include <string.h>
 
@@ -10,6 +12,7 @@
 #define ROW_CHUNKS 64
 #define SHORTEST_CHUNK 4096
 #define FETCH_AHEAD 8192
+#define PACED_AHEAD 4096
 #define FEW_COLUMNS 4096
 #define COLUMN_CHUNKS 16
 
@@ -22,6 +25,9 @@ struct context {
     char *acc;   /* GROUP tiles of accumulators */
     char *spare; /* two tiles: the old value, the rounded result */
     bool overflow;
+    /* What is fetched while the last operation works. */
+    const void *fetch[2];
+    int fetches;
 };
 
 static int64_t padded(int64_t n) {
@@ -35,7 +41,7 @@ static void pad(void *tile, size_t bytes, int64_t n) {
         memcpy(at, at - bytes, bytes);
 }
 
-static void run_op(struct context *x, const struct fuse_map_step *step, int64_t n, void *out) {
+static void run_op(struct context *x, const struct fuse_map_step *step, int64_t n, void *out, bool stream) {
     struct fuse_tile_args args = {.out = out,
                                   .a = x->value[step->a],
                                   .b = step->b >= 0 ? x->value[step->b] : NULL,
@@ -44,6 +50,8 @@ static void run_op(struct context *x, const struct fuse_map_step *step, int64_t 
                                   .integer = step->integer};
     if (step->constant)
         memcpy(args.constant, step->constant, sizeof args.constant);
+    args.stream = stream;
+    memcpy(args.fetch, x->fetch, sizeof args.fetch);
     step->op(&args);
     x->overflow |= args.overflow;
 }
@@ -75,12 +83,17 @@ static void open_context(struct context *x, const struct fuse_map_plan *plan, ch
         if (step->action == FUSE_MAP_DONE)
             fill_const(x->slots + step->slot, &plan->call->body->node[i], plan->length);
         else if (step->invariant && step->action != FUSE_MAP_UNUSED)
-            run_op(x, step, plan->length, x->slots + step->slot);
+            run_op(x, step, plan->length, x->slots + step->slot, false);
     }
 }
 
-/* While this tile is worked on, those behind it come nearer: operations one by one leave memory idle else. */
-static void fetch_ahead(const char *tile, int64_t bytes) {
+/* While this tile is worked on, those behind it come nearer: operations one by one leave memory idle else. Where the
+ * last one takes long, or writes to memory itself, that happens line by line in between. */
+static void fetch_ahead(struct context *x, const char *tile, int64_t bytes) {
+    if ((x->plan->streams || x->plan->last_paces) && x->fetches < 2) {
+        x->fetch[x->fetches++] = tile + PACED_AHEAD;
+        return;
+    }
     for (int64_t line = 0; line < bytes; line += 64)
         __builtin_prefetch(tile + FETCH_AHEAD + line, 0, 2);
 }
@@ -95,7 +108,7 @@ static void load_tile(struct context *x, int node, int64_t first, int64_t n) {
     const int64_t stride = source->walk.stride[0];
     if (source->in_place && stride == 1 && n % FUSE_TILE_LANES == 0 && fuse_walk_run(&source->walk, &point) >= n) {
         x->value[node] = source->data + point.offset * (int64_t)source->bytes;
-        fetch_ahead(x->value[node], n * (int64_t)source->bytes);
+        fetch_ahead(x, x->value[node], n * (int64_t)source->bytes);
         return;
     }
     char *to = x->slots + step->slot;
@@ -119,6 +132,8 @@ static void load_tile(struct context *x, int node, int64_t first, int64_t n) {
 static const void *evaluate(struct context *x, int64_t first, int64_t n, void *direct) {
     const struct fuse_map_plan *plan = x->plan;
     const int64_t whole = padded(n);
+    x->fetches = 0;
+    x->fetch[0] = x->fetch[1] = NULL;
     for (int i = 0; i < plan->nodes; i++) {
         const struct fuse_map_step *step = &plan->step[i];
         if (step->invariant)
@@ -127,8 +142,9 @@ static const void *evaluate(struct context *x, int64_t first, int64_t n, void *d
             load_tile(x, i, first, n);
             continue;
         }
-        void *out = direct != NULL && i == plan->nodes - 1 ? direct : x->slots + step->slot;
-        run_op(x, step, whole, out);
+        const bool goes_out = direct != NULL && i == plan->nodes - 1;
+        void *out = goes_out ? direct : x->slots + step->slot;
+        run_op(x, step, whole, out, goes_out && plan->streams);
         x->value[i] = out;
     }
     return x->value[plan->nodes - 1];
@@ -223,15 +239,20 @@ bool fuse_map_run_tiles(const struct fuse_map_plan *plan, char *scratch, int64_t
     for (int64_t t = begin; t < end; t++) {
         int64_t first = t * plan->length, n = plan->kept - first < plan->length ? plan->kept - first : plan->length;
         void *direct = direct_target(plan, first, n);
-        const void *value = evaluate(&x, first, n, direct);
+        const bool there = !plan->streams || (plan->last_paces && (uintptr_t)direct % FUSE_CPU_LINE == 0);
+        const void *value = evaluate(&x, first, n, there ? direct : NULL);
         if (plan->reduce != FUSE_REDUCE_NONE) {
             fill_neutral(plan, x.acc, padded(n));
             plan->tile->accumulate[plan->reduce][plan->class](x.acc, value, padded(n), &x.overflow);
             finish(&x, x.acc, first, n);
+        } else if (direct && value != direct) {
+            plan->tile->stream(direct, value, n * (int64_t)fuse_tile_class_bytes(plan->class), x.fetch);
         } else if (value != direct) {
             store_tile(plan, value, first, n);
         }
     }
+    if (plan->streams)
+        fuse_stream_fence();
     return x.overflow;
 }
 

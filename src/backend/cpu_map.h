@@ -48,7 +48,9 @@ struct fuse_map_plan {
     int64_t kept, reduced;                 /* points */
     int outers;                            /* reduced loops of COLUMNS, outermost first */
     int64_t outer_extent[FUSE_MAX_AXES];
-    int64_t length; /* elements of a tile */
+    int64_t length;  /* elements of a tile */
+    bool streams;    /* the result is so large that its tiles are written past the caches */
+    bool last_paces; /* .. or large, and the last step is one that fetches and streams as it goes */
     int nodes, sources;
     struct fuse_map_step *step;
     struct fuse_map_source *source;

@@ -11,6 +11,10 @@
 /* Reductions this short are done column-wise even if their rows are contiguous. */
 #define SHORT_ROW 16
 
+/* What is larger has left the caches before anybody reads it: writing it without reading its lines first saves a third of the
+ * way through memory. */
+#define LARGE_BYTES ((int64_t)16 << 20)
+
 size_t fuse_tile_class_bytes(enum fuse_tile_class class) {
     static const size_t bytes[] = {1, 8, 4, 8};
     return bytes[class];
@@ -196,7 +200,7 @@ static fuse_tile_op *find_gelu(const struct fuse_tile_table *tile, const struct 
         const struct fuse_scalar_node *f = &body->node[inner];
         const enum fuse_tile_class class = fuse_tile_class(f->dtype);
         *x = p;
-        if (f->op == FUSE_SCALAR_TANH && is_bent(body, f->a, p, constant))
+        if (f->op == FUSE_SCALAR_TANH && constant[4] == 1 && is_bent(body, f->a, p, constant))
             return tile->gelu[class];
         if (f->op == FUSE_SCALAR_ERF && is_scaled(body, f->a, p, &constant[1]))
             return tile->gelu_erf[class];
@@ -310,6 +314,18 @@ static void make_steps(struct fuse_map_plan *plan, int n, const int *order, cons
     }
 }
 
+static void choose_stores(struct fuse_map_plan *plan) {
+    const struct fuse_map_call *call = plan->call;
+    const struct fuse_map_step *last = &plan->step[plan->nodes - 1];
+    const bool large = plan->reduce == FUSE_REDUCE_NONE &&
+                       fuse_sat_mul(plan->kept, (int64_t)fuse_dtype_bytes(call->out.dtype)) >= LARGE_BYTES;
+    plan->streams = large;
+    for (int o = 0; o < call->operands; o++)
+        plan->streams &= call->operand[o].data != call->out.data; /* lines that are read anyway */
+    for (int k = 0; large && last->action == FUSE_MAP_OP && !last->invariant && k < FUSE_TILE_PACING; k++)
+        plan->last_paces |= last->op == plan->tile->pacing[k];
+}
+
 enum fuse_status fuse_map_plan_open(struct fuse_map_plan *plan, const struct fuse_cpu_backend *cpu,
                                     const struct fuse_map_call *call, struct fuse_error *err) {
     *plan = (struct fuse_map_plan){.call = call, .tile = cpu->tile, .reduce = call->reduce, .nodes = call->body->n};
@@ -355,6 +371,7 @@ enum fuse_status fuse_map_plan_open(struct fuse_map_plan *plan, const struct fus
     make_steps(plan, kepts, kept, reduced);
     take_together(plan, needed);
     free(needed);
+    choose_stores(plan);
     plan->length = FUSE_TILE;
     place_buffers(plan, last_use);
     /* The length depends on the body alone, so that cutting a reduction in tiles does. */

@@ -8,6 +8,7 @@
 #define FUSE_STRIP_BYTES 32
 #define FUSE_HAS_FMA false
 #define FUSE_TURN(bits) fuse_turn_base_##bits
+#define FUSE_MATH(name) fuse_math_base_##name
 #define FUSE_ATTEND(type) fuse_attend_base_##type
 #include "backend/cpu_tile.inc"
 

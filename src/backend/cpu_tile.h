@@ -6,6 +6,7 @@
 #define FUSE_BACKEND_CPU_TILE_H
 
 #include "backend/cpu_attend.h"
+#include "backend/cpu_math.h"
 
 #include "core/dtype.h"
 #include "core/reduce.h"
@@ -15,6 +16,7 @@
  * the real length and the next multiple must be valid values (the last one repeated). */
 #define FUSE_TILE 512
 #define FUSE_TILE_LANES 16
+#define FUSE_TILE_PACING 8
 #define FUSE_TILE_DTYPES (FUSE_F64 + 1)
 #define FUSE_TILE_REDUCES (FUSE_REDUCE_AND + 1)
 
@@ -31,6 +33,10 @@ struct fuse_tile_args {
     int64_t integer;    /* the seed of UNIFORM and NORMAL */
     bool overflow;      /* set, never cleared */
     double constant[5]; /* of gelu and gelu_erf */
+    /* For operations among `pacing` of the table: as many bytes from fetch[] (NULL: nothing) as a has are fetched meanwhile; stream:
+     * out, aligned to 64 bytes, is written past the caches, and fuse_stream_fence comes before others read it. */
+    bool stream;
+    const void *fetch[2];
 };
 
 typedef void fuse_tile_op(struct fuse_tile_args *args);
@@ -111,7 +117,7 @@ struct fuse_tile_table {
     fuse_tile_op *cast[FUSE_TILE_CLASSES][FUSE_TILE_CLASSES];  /* [from][to] */
     fuse_tile_op *narrow[FUSE_TILE_DTYPES][FUSE_TILE_CLASSES]; /* [through][class] */
     fuse_tile_op *square[FUSE_TILE_CLASSES];                   /* a ** 2 */
-    /* (a c0) (tanh((a c1) ((a a) c2 + c3)) + c4) and (a c0) (erf(a c1) + c4), rounded as by the operations one by one. */
+    /* (a c0) (tanh((a c1) ((a a) c2 + c3)) + 1), which is not nothing where tanh is nearly -1, and (a c0) (erf(a c1) + c4). */
     fuse_tile_op *gelu[FUSE_TILE_CLASSES], *gelu_erf[FUSE_TILE_CLASSES];
     /* Sums of F32 have an F64 accumulator, everything else one of its own class. */
     fuse_tile_accumulate *accumulate[FUSE_TILE_REDUCES][FUSE_TILE_CLASSES];
@@ -132,6 +138,9 @@ struct fuse_tile_table {
     fuse_tile_turn *turn_32, *turn_64;
     fuse_tile_turn_lines *turn_lines;
     fuse_tile_add_rows *add_rows_f32, *add_rows_f64; /* by the type of x and value */
+    const struct fuse_math_rows *rows[2];            /* F32, F64 */
+    fuse_math_stream *stream;
+    fuse_tile_op *pacing[FUSE_TILE_PACING];
     const struct fuse_attend_kernels *attend_f32, *attend_f64;
 };
 

@@ -5,5 +5,6 @@
 #define FUSE_STRIP_BYTES 64
 #define FUSE_HAS_FMA true
 #define FUSE_TURN(bits) fuse_turn_avx2_##bits
+#define FUSE_MATH(name) fuse_math_avx2_##name
 #define FUSE_ATTEND(type) fuse_attend_avx2_##type
 #include "backend/cpu_tile.inc"

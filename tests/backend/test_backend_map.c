@@ -575,6 +575,65 @@ static void values_do_not_depend_on_the_split(void **state) {
         }
 }
 
+/* Large results are written past the caches, in place or where they are not aligned in another way: the numbers are those of
+ * small ones. */
+static void large_results_are_those_of_small_ones(void **state) {
+    (void)state;
+    enum { EXPONENTIAL, SUM, GELU, BODIES };
+    static const char *const place[] = {"behind its operands", "across lines", "over its operand"};
+    for (int d = 0; d < 2; d++)
+        for (int form = 0; form < BODIES; form++) {
+            const enum fuse_dtype type = d ? FUSE_F64 : FUSE_F32;
+            const size_t size = fuse_dtype_bytes(type);
+            const int64_t n = ((int64_t)16 << 20) / (int64_t)size + 48 + 45, half = n / 2;
+            const size_t bytes = (3 * (size_t)n + 64) * size;
+            struct fuse_scalar_node node[24] = {
+                load_node(0, type), form == SUM ? load_node(1, type) : op_node(FUSE_SCALAR_EXP, type, 0, -1, -1),
+                op_node(FUSE_SCALAR_ADD, type, 0, 1, -1)};
+            struct fuse_scalar body = {.n = form == SUM ? 3 : 2, .node = node};
+            if (form == GELU)
+                body.n = write_gelu(node, type, 0);
+            struct rng rng = {.state = (uint64_t)form};
+            char *drawn = calloc(bytes, 1), *whole = malloc(bytes), *parts = malloc(bytes);
+            fill_real(&rng, drawn, type, 2 * (size_t)n, -4, 4);
+            for (int at = 0; at < 3; at++) {
+                const char *const name[] = {"cpu", "cpu:avx2", "cpu:baseline"};
+                struct bed bed = bed_open(name[(at + form) % 3], 2, bytes);
+                const size_t out =
+                    at == 2 ? 0 : 2 * (size_t)n + (at == 1 ? 1 : (64 - 2 * (size_t)n * size % 64) / size);
+                struct fuse_error err = {0};
+                struct call call = {.kind = CALL_MAP};
+                call.map = (struct fuse_map_call){.indices = 1, .in_out = 1, .operands = form == EXPONENTIAL ? 1 : 2};
+                call.map.body = &body;
+                call.map.out.dtype = type;
+                call.map.out.stride[0] = 1;
+                for (int o = 0; o < 2; o++)
+                    call.operand[o] = (struct fuse_operand_view){.dtype = type, .stride = {1}};
+                memcpy(whole, drawn, bytes);
+                memcpy(parts, drawn, bytes);
+                for (int64_t begin = 0, end; begin < n; begin = end) {
+                    end = begin + half < n - 1 ? begin + half : n;
+                    call.map.extent[0] = end - begin;
+                    call.operand[0].data = (void *)((size_t)begin * size);
+                    call.operand[1].data = (void *)((size_t)(n + begin) * size);
+                    call.map.out.data = (void *)((out + (size_t)begin) * size);
+                    assert_int_equal(bed_run(&bed, &call, parts, bytes, &err), FUSE_OK);
+                }
+                call.map.extent[0] = n;
+                call.operand[0].data = NULL;
+                call.operand[1].data = (void *)((size_t)n * size);
+                call.map.out.data = (void *)(out * size);
+                assert_int_equal(bed_run(&bed, &call, whole, bytes, &err), FUSE_OK);
+                if (memcmp(whole, parts, bytes) != 0)
+                    fail_msg("%s, body %d, %s: not what small results are", fuse_dtype_name(type), form, place[at]);
+                bed_close(&bed);
+            }
+            free(drawn);
+            free(whole);
+            free(parts);
+        }
+}
+
 /* ---- integer overflow ---- */
 
 static void overflow_is_reported(void **state) {
@@ -673,6 +732,7 @@ int main(void) {
         cmocka_unit_test(empty_reductions),
         cmocka_unit_test(random_numbers),
         cmocka_unit_test(values_do_not_depend_on_the_split),
+        cmocka_unit_test(large_results_are_those_of_small_ones),
         cmocka_unit_test(gelus_are_what_they_are_made_of),
         cmocka_unit_test(overflow_is_reported),
         cmocka_unit_test(overflow_of_reductions),

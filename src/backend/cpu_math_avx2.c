@@ -1,0 +1,6 @@
+/* Compiled with -mavx2 -mfma. */
+#define MATH_NAME(name) fuse_math_avx2_##name
+#define MATH(name) MATH_NAME(name)
+#include "backend/cpu_math.inc"
+#define MATH_DOUBLE
+#include "backend/cpu_math.inc"
