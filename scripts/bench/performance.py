@@ -36,8 +36,8 @@ where a chain of products needs fewer operations. NumPy is einsum with its optim
 
 NETWORK = """## Maps, normalisers, attention
 
-`x torch`, `x comp`, `x numpy` and `x copy` are the time of PyTorch, of PyTorch compiled, of NumPy and of a copy of as many bytes divided by fuse-dist's: above 1
-fuse-dist is faster. `best` is the same of the fastest of each.
+`x torch`, `x comp`, `x numpy` and `x copy` are the time of PyTorch, of PyTorch compiled, of NumPy and of a copy of as many bytes
+divided by fuse-dist's: above 1 fuse-dist is faster. `best` is the same of the fastest of each.
 
 """
 

@@ -128,6 +128,12 @@ struct fuse_backend_ops {
     /* Bytes between two memory kinds, or within one. */
     enum fuse_status (*transfer)(struct fuse_queue *queue, void *to, enum fuse_memkind to_kind, const void *from,
                                  enum fuse_memkind from_kind, size_t bytes, struct fuse_error *err);
+
+    /* The maps one after the other, all of which walk rows: index row[m] of map m, of equal extents, is in every result. Of what those
+     * before it have made each reads its own row only, and writing a row spoils nothing that they need for others. No integers,
+     * nothing ordered. NULL: map by map, rows cut in blocks by whoever calls. */
+    enum fuse_status (*maps)(struct fuse_queue *queue, const struct fuse_map_call *call, int calls, const int *row,
+                             struct fuse_error *err);
 };
 
 struct fuse_backend {

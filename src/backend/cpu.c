@@ -112,6 +112,17 @@ static enum fuse_status map(struct fuse_queue *queue, const struct fuse_map_call
     return FUSE_OK;
 }
 
+static enum fuse_status maps(struct fuse_queue *queue, const struct fuse_map_call *call, int calls, const int *row,
+                             struct fuse_error *err) {
+    for (int m = 0; m < calls; m++)
+        FUSE_TRY(fuse_map_check(&call[m], err));
+    struct fuse_cpu_counts counts = {0};
+    struct fuse_cpu_backend *cpu = begin_call(queue);
+    FUSE_TRY(fuse_cpu_run_maps(cpu, call, calls, row, &counts, err));
+    end_call(queue, &counts, "a map");
+    return FUSE_OK;
+}
+
 static enum fuse_status join(struct fuse_queue *queue, const struct fuse_join_call *call, struct fuse_error *err) {
     FUSE_TRY(fuse_join_check(call, err));
     struct fuse_cpu_counts counts = {0};
@@ -162,6 +173,7 @@ const struct fuse_backend_ops fuse_backend_cpu = {
     .queue_open = fuse_host_queue_open,
     .contract = contract,
     .map = map,
+    .maps = maps,
     .join = join,
     .attention = attention,
     .copy = copy,

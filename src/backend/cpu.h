@@ -44,6 +44,8 @@ int fuse_cpu_threads(const struct fuse_cpu_backend *cpu, int64_t parts, int64_t 
 /* The kernels: arguments have passed the checks of call_check.h. */
 enum fuse_status fuse_cpu_run_map(struct fuse_cpu_backend *cpu, const struct fuse_map_call *call,
                                   struct fuse_cpu_counts *counts, struct fuse_error *err) FUSE_CHECKED;
+enum fuse_status fuse_cpu_run_maps(struct fuse_cpu_backend *cpu, const struct fuse_map_call *call, int calls,
+                                   const int *row, struct fuse_cpu_counts *counts, struct fuse_error *err) FUSE_CHECKED;
 enum fuse_status fuse_cpu_run_contract(struct fuse_cpu_backend *cpu, const struct fuse_contract *call,
                                        struct fuse_cpu_counts *counts, struct fuse_error *err) FUSE_CHECKED;
 /* cpu_semiring.c: false when the call is no product over a semiring, or has to be run as a map after all. */

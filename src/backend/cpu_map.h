@@ -6,6 +6,9 @@
 #include "backend/cpu.h"
 #include "backend/cpu_walk.h"
 
+/* Bytes of a result that has left the caches before anybody reads it: writing it without reading its lines first saves a third of
+ * the way through memory. */
+#define FUSE_MAP_LARGE ((int64_t)16 << 20)
 #define FUSE_MAP_GELUS 4 /* bodies with more have the others in several steps */
 
 enum fuse_map_shape {
@@ -69,6 +72,10 @@ void fuse_map_plan_close(struct fuse_map_plan *plan);
 
 /* Tiles [begin, end) of an ELEMENTS plan in one thread's scratch memory; true when an integer operation overflowed. */
 bool fuse_map_run_tiles(const struct fuse_map_plan *plan, char *scratch, int64_t begin, int64_t end);
+
+/* Narrows the call to `extent` elements of index x from `begin`; operand is its list, which may be written. */
+void fuse_map_narrow(struct fuse_map_call *part, struct fuse_operand_view *operand, int x, int64_t begin,
+                     int64_t extent);
 
 /* cpu_map_blocks.c: element-wise maps with an operand that runs across the result. *done is false when there is none, or
  * the map is small; nothing is done then. *overflow is set, never cleared. */

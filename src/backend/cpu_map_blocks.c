@@ -53,9 +53,8 @@ static bool find_blocks(const struct fuse_map_call *call, struct blocks *b) {
     return true;
 }
 
-/* Narrows the call to `extent` elements of index x from `begin`. */
-static void narrow(struct fuse_map_call *part, struct fuse_operand_view *operand, int x, int64_t begin,
-                   int64_t extent) {
+void fuse_map_narrow(struct fuse_map_call *part, struct fuse_operand_view *operand, int x, int64_t begin,
+                     int64_t extent) {
     part->origin[x] += begin;
     part->extent[x] = extent;
     part->out.data = (char *)part->out.data + begin * part->out.stride[x] * (int64_t)fuse_dtype_bytes(part->out.dtype);
@@ -76,11 +75,11 @@ static struct fuse_map_call make_part(const struct blocks *b, struct fuse_operan
     for (int x = part.indices - 1; x >= 0; x--) {
         int64_t n = b->call->extent[x];
         if (x == b->row) {
-            narrow(&part, operand, x, row, n - row < EDGE ? n - row : EDGE);
+            fuse_map_narrow(&part, operand, x, row, n - row < EDGE ? n - row : EDGE);
         } else if (x == b->column) {
-            narrow(&part, operand, x, column, n - column < EDGE ? n - column : EDGE);
+            fuse_map_narrow(&part, operand, x, column, n - column < EDGE ? n - column : EDGE);
         } else {
-            narrow(&part, operand, x, other % n, 1);
+            fuse_map_narrow(&part, operand, x, other % n, 1);
             other /= n;
         }
     }

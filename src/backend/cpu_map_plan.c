@@ -11,10 +11,6 @@
 /* Reductions this short are done column-wise even if their rows are contiguous. */
 #define SHORT_ROW 16
 
-/* What is larger has left the caches before anybody reads it: writing it without reading its lines first saves a third of the
- * way through memory. */
-#define LARGE_BYTES ((int64_t)16 << 20)
-
 size_t fuse_tile_class_bytes(enum fuse_tile_class class) {
     static const size_t bytes[] = {1, 8, 4, 8};
     return bytes[class];
@@ -318,7 +314,7 @@ static void choose_stores(struct fuse_map_plan *plan) {
     const struct fuse_map_call *call = plan->call;
     const struct fuse_map_step *last = &plan->step[plan->nodes - 1];
     const bool large = plan->reduce == FUSE_REDUCE_NONE &&
-                       fuse_sat_mul(plan->kept, (int64_t)fuse_dtype_bytes(call->out.dtype)) >= LARGE_BYTES;
+                       fuse_sat_mul(plan->kept, (int64_t)fuse_dtype_bytes(call->out.dtype)) >= FUSE_MAP_LARGE;
     plan->streams = large;
     for (int o = 0; o < call->operands; o++)
         plan->streams &= call->operand[o].data != call->out.data; /* lines that are read anyway */

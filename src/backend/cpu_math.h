@@ -13,8 +13,8 @@ struct fuse_tile_args;
 struct fuse_math_rows {
     /* The largest element, -inf for n == 0; NaN may be passed over. */
     double (*most)(const void *x, int64_t n);
-    /* to[i] = exp(x[i] - shift); returns their sum. to may be x, and has room for n rounded up to a multiple of 16. */
-    double (*exp_sum)(void *to, const void *x, int64_t n, double shift);
+    /* to[i] = exp(x[i] - shift); returns their sum. to may be x. As many elements are fetched from next meanwhile. */
+    double (*exp_sum)(void *to, const void *x, int64_t n, double shift, const void *next);
     /* to[i] = from[i] * factor. stream: lines are written past the caches, and fuse_stream_fence comes before others read them. */
     void (*scale)(void *to, const void *from, int64_t n, double factor, bool stream);
 };

@@ -121,6 +121,48 @@ static enum fuse_status run_map(struct fuse_exec *exec, const struct fuse_step *
     }
 }
 
+/* *chunks is where the call's order goes, if it has one. */
+static void make_map(struct fuse_map_call *call, struct fuse_operand_view *operand, struct fuse_chunks *chunks,
+                     const struct fuse_exec *exec, const struct fuse_step *step, const struct fuse_box *iteration,
+                     const struct fuse_operand_view *out) {
+    const struct fuse_op *op = exec->plan->ir->ops.at[step->op];
+    const struct fuse_access out_access = output_access(exec, op);
+    *call = (struct fuse_map_call){.indices = op->indices,
+                                   .in_out = indices_of(&out_access),
+                                   .operands = op->inputs,
+                                   .operand = operand,
+                                   .out = *out,
+                                   .body = op->body,
+                                   .reduce = op->reduce,
+                                   .accumulate = step->accumulate && exec->turn > 0,
+                                   .order = chunks};
+    for (int i = 0; i < op->indices; i++) {
+        call->extent[i] = iteration->hi[i] - iteration->lo[i];
+        call->origin[i] = iteration->lo[i];
+    }
+    for (int k = step->kind == FUSE_STEP_JOIN; k < op->inputs; k++)
+        operand[k] = operand_view(exec, step->in[k], &op->input[k].access, iteration);
+}
+
+bool fuse_exec_can_run_maps(const struct fuse_exec *exec, const struct fuse_step *step) {
+    return exec->backend->ops->maps && exec->plan->request.chunk == 0 &&
+           !may_overflow(exec, exec->plan->ir->ops.at[step->op]);
+}
+
+void fuse_exec_run_maps(struct fuse_exec *exec, const struct fuse_exec_member *member, int n) {
+    struct fuse_map_call call[FUSE_EXEC_MEMBERS];
+    struct fuse_operand_view operand[FUSE_EXEC_MEMBERS][FUSE_MAX_INPUTS];
+    int row[FUSE_EXEC_MEMBERS];
+    struct fuse_error err = {0};
+    for (int m = 0; m < n; m++) {
+        const struct fuse_access out_access = output_access(exec, member[m].op);
+        const struct fuse_operand_view out = operand_view(exec, member[m].step->to, &out_access, &member[m].iteration);
+        make_map(&call[m], operand[m], NULL, exec, member[m].step, &member[m].iteration, &out);
+        row[m] = member[m].row;
+    }
+    fuse_exec_settle(exec, member[0].op, exec->backend->ops->maps(exec->queue, call, n, row, &err), &err);
+}
+
 void fuse_exec_run_kernel(struct fuse_exec *exec, const struct fuse_step *step, const struct fuse_box *iteration) {
     const struct fuse_op *op = exec->plan->ir->ops.at[step->op];
     struct fuse_error err = {0};
@@ -157,21 +199,8 @@ void fuse_exec_run_kernel(struct fuse_exec *exec, const struct fuse_step *step, 
         status = exec->backend->ops->contract(exec->queue, &call, &err);
     } else {
         struct fuse_operand_view operand[FUSE_MAX_INPUTS];
-        struct fuse_map_call call = {.indices = op->indices,
-                                     .in_out = indices_of(&out_access),
-                                     .operands = op->inputs,
-                                     .operand = operand,
-                                     .out = out,
-                                     .body = op->body,
-                                     .reduce = op->reduce,
-                                     .accumulate = accumulate,
-                                     .order = is_ordered ? &chunks : NULL};
-        for (int i = 0; i < op->indices; i++) {
-            call.extent[i] = iteration->hi[i] - iteration->lo[i];
-            call.origin[i] = iteration->lo[i];
-        }
-        for (int k = step->kind == FUSE_STEP_JOIN; k < op->inputs; k++)
-            operand[k] = operand_view(exec, step->in[k], &op->input[k].access, iteration);
+        struct fuse_map_call call;
+        make_map(&call, operand, is_ordered ? &chunks : NULL, exec, step, iteration, &out);
         status = run_map(exec, step, &call, operand, &err);
     }
     fuse_exec_settle(exec, op, status, &err);

@@ -1,21 +1,13 @@
 /* Maps that follow each other and walk the same rows, such as those of a softmax or a norm, run a block of rows at a time: what
- * one has read or made is still in the cache when the next one reads it. The kernels are those of the whole, on parts of it, and
- * a row is worked on as it would be in one piece. */
+ * one has read or made is still in the cache when the next one reads it. The kernels are those of the whole, on parts of it. A
+ * back end that takes such maps in one call cuts the blocks itself. */
 #include "exec/internal.h"
 
-#define MOST_STEPS 16
 #define BLOCK_BYTES ((int64_t)1 << 20) /* of a thread, what is read and what is made */
 #define WORTH_BYTES ((int64_t)8 << 20) /* smaller operands stay in a cache anyway */
 #define FEWEST_BLOCKS 4
 #define FEWEST_ROWS 32
 #define LONG_ROW 16384 /* points */
-
-struct member {
-    const struct fuse_step *step;
-    const struct fuse_op *op;
-    struct fuse_box iteration;
-    int row; /* the index that walks the rows; it is axis 0 of the result */
-};
 
 struct memory {
     const char *begin, *end;
@@ -47,7 +39,8 @@ static bool rows_coincide(const struct fuse_exec *exec, int a, int b) {
 }
 
 /* Writing a block of the result of `later` spoils nothing that the steps before it need for other blocks. */
-static bool may_write_early(const struct fuse_exec *exec, const struct member *before, const struct member *later) {
+static bool may_write_early(const struct fuse_exec *exec, const struct fuse_exec_member *before,
+                            const struct fuse_exec_member *later) {
     const struct memory out = memory_of(exec, later->step->to);
     if (overlap(out, memory_of(exec, before->step->to)) && !rows_coincide(exec, before->step->to, later->step->to))
         return false;
@@ -62,14 +55,14 @@ static bool may_write_early(const struct fuse_exec *exec, const struct member *b
 }
 
 /* The step as a member behind the first `n`; false when it cannot be one. */
-static bool take(struct member *out, const struct fuse_exec *exec, const struct member *member, int n,
-                 const struct fuse_step *step) {
+static bool take(struct fuse_exec_member *out, const struct fuse_exec *exec, const struct fuse_exec_member *member,
+                 int n, const struct fuse_step *step) {
     const struct fuse_op *op = exec->plan->ir->ops.at[step->op];
     struct fuse_box box;
     if (step->kind != FUSE_STEP_MAP || step->slices > 1 || op->inputs == 0 ||
         exec->plan->ir->values.at[op->out].rank == 0)
         return false;
-    *out = (struct member){.step = step, .op = op, .row = op->out_index[0]};
+    *out = (struct fuse_exec_member){.step = step, .op = op, .row = op->out_index[0]};
     out->iteration = fuse_iteration_box(exec->plan, step->op, &step->partition, step->loop, step->cut, exec->comm->rank,
                                         exec->turn, 0);
     if (step->accumulate || fuse_box_is_empty(&out->iteration) || !fuse_exec_box(exec, step->to, &box))
@@ -90,7 +83,7 @@ static bool take(struct member *out, const struct fuse_exec *exec, const struct 
 }
 
 /* Row by row is how the first one reads what it reads. */
-static bool goes_by_rows(const struct member *m) {
+static bool goes_by_rows(const struct fuse_exec_member *m) {
     for (int k = 0; k < m->op->inputs; k++) {
         const struct fuse_access *access = &m->op->input[k].access;
         for (int a = 1; a < access->rank; a++)
@@ -102,7 +95,7 @@ static bool goes_by_rows(const struct member *m) {
 
 /* Blocks that the rows are cut into; 1: that would be no better. Kernels go about long rows, and about few of them, in another
  * way, which would round differently: there are neither here. */
-static int64_t count_blocks(const struct fuse_exec *exec, const struct member *member, int n) {
+static int64_t count_blocks(const struct fuse_exec *exec, const struct fuse_exec_member *member, int n, bool together) {
     const int64_t rows = member[0].iteration.hi[member[0].row] - member[0].iteration.lo[member[0].row];
     int64_t points = 0;
     for (int m = 0; m < n; m++) {
@@ -110,8 +103,8 @@ static int64_t count_blocks(const struct fuse_exec *exec, const struct member *m
         points = own > points ? own : points;
     }
     /* Threads meet after every kernel, and a block is too little to meet for. */
-    if (exec->request->threads > 1 || fuse_sat_mul(points, 4) < WORTH_BYTES || points / rows >= LONG_ROW ||
-        !goes_by_rows(&member[0]))
+    if ((exec->request->threads > 1 && !together) || fuse_sat_mul(points, 4) < WORTH_BYTES ||
+        points / rows >= LONG_ROW || !goes_by_rows(&member[0]))
         return 1;
     int64_t block = exec->request->threads * BLOCK_BYTES / (8 * (points / rows + 1));
     block = block < FEWEST_ROWS ? FEWEST_ROWS : block;
@@ -120,20 +113,27 @@ static int64_t count_blocks(const struct fuse_exec *exec, const struct member *m
 
 int fuse_exec_run_rows(struct fuse_exec *exec, const int *region, int regions) {
     const struct fuse_plan *plan = exec->plan;
-    struct member member[MOST_STEPS];
+    struct fuse_exec_member member[FUSE_EXEC_MEMBERS];
     int n = 0;
-    for (; n < regions && n < MOST_STEPS && exec->status == FUSE_OK; n++) {
+    for (; n < regions && n < FUSE_EXEC_MEMBERS && exec->status == FUSE_OK; n++) {
         const struct fuse_region *r = &plan->regions.at[region[n]];
         if (r->kind != FUSE_REGION_STEP || !take(&member[n], exec, member, n, &plan->steps.at[r->step]))
             break;
     }
-    const int64_t blocks = n > 1 ? count_blocks(exec, member, n) : 1;
+    bool together = n > 1;
+    for (int m = 0; m < n; m++)
+        together = together && fuse_exec_can_run_maps(exec, member[m].step);
+    const int64_t blocks = n > 1 ? count_blocks(exec, member, n, together) : 1;
     if (blocks == 1)
         return 0;
     for (int m = 0; m < n; m++) {
         fuse_exec_begin_step(exec, plan->regions.at[region[m]].step);
         if (fuse_exec_kernel_fails(exec))
             return n;
+    }
+    if (together) {
+        fuse_exec_run_maps(exec, member, n);
+        return n;
     }
     const int64_t first = member[0].iteration.lo[member[0].row];
     const int64_t rows = member[0].iteration.hi[member[0].row] - first;

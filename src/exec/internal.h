@@ -205,6 +205,17 @@ void fuse_exec_compute(struct fuse_exec *exec, const struct fuse_step *step);
 void fuse_exec_run_kernel(struct fuse_exec *exec, const struct fuse_step *step, const struct fuse_box *iteration);
 /* true when the planted fault says that the next kernel fails; it has then. */
 bool fuse_exec_kernel_fails(struct fuse_exec *exec);
+#define FUSE_EXEC_MEMBERS 16
+/* A MAP step of several that walk the same rows. */
+struct fuse_exec_member {
+    const struct fuse_step *step;
+    const struct fuse_op *op;
+    struct fuse_box iteration;
+    int row; /* the index that walks the rows; it is axis 0 of the result */
+};
+/* true when the step may be a member of what fuse_exec_run_maps runs, as one call of the back end. */
+bool fuse_exec_can_run_maps(const struct fuse_exec *exec, const struct fuse_step *step);
+void fuse_exec_run_maps(struct fuse_exec *exec, const struct fuse_exec_member *member, int n);
 /* compute_rows.c: runs the first few of these regions together, block by block of the rows that they share. Returns how many; 0
  * when that would not be faster, and nothing is done. */
 int fuse_exec_run_rows(struct fuse_exec *exec, const int *region, int regions);
