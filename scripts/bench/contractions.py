@@ -5,12 +5,15 @@ usage: contractions.py --binary FUSE_DIST [--threads N] [--rounds R] [--only NAM
 
 Each round measures every implementation once, one after the other, so that whatever else the machine does meets all of them;
 medians over the rounds are compared. fuse-dist's time is `run` as `fuse-dist bench` measures it, from operands in memory to the
-result in memory; the others' is that of the call, with their operands in memory, after one call that is not measured. Without
-PyTorch its column is empty. --cpu: seconds of processors instead, the best of all repeats, which other work on the machine
-disturbs less. The path may use intermediates of any size: NumPy would else loop over all indices of four operands at once, for
-minutes. Columns: seconds, GFLOP/s of fuse-dist (2 * product of all extents), ratio of the best
-other time to fuse-dist's (above 1: fuse-dist is faster).
-
+result in memory; the others' is that of the call, after one that is not measured. All meet the same caches: what `fuse-dist bench`
+does around each run - the result's memory is cleared, operands are written, the result is read - is done around each call.
+A result counts when it lies in memory that was there before, in the order of axes that was asked for: NumPy has out=, and what
+torch.einsum returns as a view in another order is copied; `as it lies` is its time without that copy, and is not compared. Both
+may take the operands of each step in either order; the better one is found before the measurement. Without PyTorch its columns
+are empty. --cpu: seconds of processors instead, the best of all repeats, which other work on the machine disturbs less. The
+path may use intermediates of any size: NumPy would else loop over all indices of four operands at once, for minutes. Columns:
+seconds, GFLOP/s of fuse-dist (2 * product of all extents), ratio of the best other time to fuse-dist's (above 1: fuse-dist is
+faster).
 """
 
 import argparse
@@ -47,10 +50,28 @@ def extents_of(equation, numbers):
 CLOCK = time.perf_counter
 
 
-def timed(call):
+def timed(call, prepare):
+    prepare()
     start = CLOCK()
     call()
     return CLOCK() - start
+
+
+def turn_step(step):
+    """The same product with its two operands exchanged."""
+    places, text = step
+    inputs, result = text.split("->")
+    names = inputs.split(",")
+    return places[::-1], ",".join(names[::-1]) + "->" + result
+
+
+def run_steps(einsum, steps, operands):
+    rest = list(operands)
+    for places, text in steps:
+        taken = {place: rest[place] for place in places}
+        rest = [x for place, x in enumerate(rest) if place not in taken]
+        rest.append(einsum(text, *(taken[place] for place in places)))
+    return rest[0]
 
 
 def summary(options, times):
@@ -58,8 +79,6 @@ def summary(options, times):
 
 
 class Fuse:
-    name = "fuse-dist"
-
     def __init__(self, options, equation, numbers):
         self.command = [options.binary, "bench", "einsum", equation, *map(str, numbers), "--json", "--repeat", "3",
                         "--warmup", "1", "--threads", str(options.threads)]
@@ -76,41 +95,60 @@ class Fuse:
         return self.line[self.figure]
 
 
-class NumPy:
-    name = "NumPy"
+class Memory:
+    """Operands and result, and what fuse-dist bench does with them around a run."""
 
-    def __init__(self, options, numpy, equation, operands, shape):
+    def __init__(self, numpy, operands, shape):
+        self.numpy = numpy
+        self.operands = operands
+        self.out = numpy.zeros(shape, numpy.float32)
+        self.kept = [x.copy() for x in operands]
+        self.read = self.out.copy()
+
+    def prepare(self):
+        self.numpy.copyto(self.read, self.out)
+        self.out.fill(0)
+        for operand, kept in zip(self.operands, self.kept):
+            self.numpy.copyto(operand, kept)
+
+
+class Peer:
+    """The better of the given calls."""
+
+    def __init__(self, options, memory, calls):
         self.options = options
-        path = numpy.einsum_path(equation, *operands, optimize=("optimal", ANY_SIZE))[0]
-        out = numpy.zeros(shape, numpy.float32)
-        self.call = lambda: numpy.einsum(equation, *operands, optimize=path, out=out)
-        self.call()
+        self.memory = memory
+        tried = [min(timed(call, memory.prepare) for _ in range(3)) for call in calls]
+        self.call = calls[tried.index(min(tried))]
 
     def measure(self):
-        return summary(self.options, [timed(self.call) for _ in range(3)])
+        return summary(self.options, [timed(self.call, self.memory.prepare) for _ in range(3)])
 
 
-class Torch:
+def numpy_peer(options, numpy, memory, equation):
+    path = numpy.einsum_path(equation, *memory.operands, optimize=("optimal", ANY_SIZE))[0]
+    return Peer(options, memory,
+                [lambda: numpy.einsum(equation, *memory.operands, optimize=path, out=memory.out)])
+
+
+def torch_peers(options, torch, numpy, memory, equation):
     """torch.einsum goes from left to right unless opt_einsum is there: NumPy's path is given to it step by step."""
-    name = "PyTorch"
+    tensors = [torch.from_numpy(x) for x in memory.operands]
+    out = torch.from_numpy(memory.out)
+    listing = numpy.einsum_path(equation, *memory.operands, optimize=("optimal", ANY_SIZE), einsum_call=True)[1]
+    steps = [(step[0], step[2]) for step in listing]
+    turned = [turn_step(step) if len(step[0]) == 2 else step for step in steps]
 
-    def __init__(self, options, torch, numpy, equation, operands):
-        self.options = options
-        tensors = [torch.from_numpy(x) for x in operands]
-        listing = numpy.einsum_path(equation, *operands, optimize=("optimal", ANY_SIZE), einsum_call=True)[1]
-        steps = [(step[0], step[2]) for step in listing]
-
+    def whole(steps):
         def call():
-            rest = list(tensors)
-            for places, text in steps:
-                taken = [rest.pop(place) for place in places]
-                rest.append(torch.einsum(text, *taken))
-            return rest[0]
-        self.call = call
-        self.call()
+            result = run_steps(torch.einsum, steps, tensors)
+            if not result.is_contiguous():
+                out.copy_(result)
+        return call
 
-    def measure(self):
-        return summary(self.options, [timed(self.call) for _ in range(3)])
+    def view(steps):
+        return lambda: run_steps(torch.einsum, steps, tensors)
+    return (Peer(options, memory, [whole(steps), whole(turned)]), Peer(options, memory, [view(steps), view(turned)]))
 
 
 def geometric_mean(values):
@@ -142,7 +180,8 @@ def main():
         torch = None
     wanted = options.only.split(",") if options.only else None
     rows = []
-    print(f"{'name':<24}{'kind':<7}{'fuse-dist':>11}{'NumPy':>11}{'PyTorch':>11}{'GFLOP/s':>9}{'ratio':>7}  check", flush=True)
+    print(f"{'name':<24}{'kind':<7}{'fuse-dist':>11}{'NumPy':>11}{'PyTorch':>11}{'as it lies':>12}{'GFLOP/s':>9}{'ratio':>7}  check",
+          flush=True)
     for name, kind, equation, numbers in read_list(options.list):
         if wanted and name not in wanted:
             continue
@@ -151,22 +190,23 @@ def main():
         random = numpy.random.default_rng(1)
         operands = [random.uniform(-1, 1, [extent[x] for x in axes]).astype(numpy.float32) for axes in inputs.split(",")]
         fuse = Fuse(options, equation, numbers)
-        peers = [fuse, NumPy(options, numpy, equation, operands, [extent[x] for x in result])]
+        memory = Memory(numpy, operands, [extent[x] for x in result])
+        peers = {"fuse-dist": fuse, "NumPy": numpy_peer(options, numpy, memory, equation)}
         if torch:
-            peers.append(Torch(options, torch, numpy, equation, operands))
-        seconds = {peer.name: [] for peer in peers}
+            peers["PyTorch"], peers["as it lies"] = torch_peers(options, torch, numpy, memory, equation)
+        seconds = {peer: [] for peer in peers}
         for _ in range(options.rounds):
-            for peer in peers:
-                seconds[peer.name].append(peer.measure())
+            for peer, times in seconds.items():
+                times.append(peers[peer].measure())
         median = {peer: summary(options, times) for peer, times in seconds.items()}
-        best = min(median[peer] for peer in median if peer != "fuse-dist")
+        best = min(median[peer] for peer in median if peer in ("NumPy", "PyTorch"))
         flops = 2 * math.prod(extent.values())
         row = {"name": name, "kind": kind, "equation": equation, "extents": numbers, "threads": options.threads,
                "seconds": seconds, "median": median, "ratio": best / median["fuse-dist"], "passed": fuse.passed,
                "line": fuse.line}
         rows.append(row)
         print(f"{name:<24}{kind:<7}{median['fuse-dist']:>11.6f}{median['NumPy']:>11.6f}"
-              f"{median['PyTorch'] if torch else float('nan'):>11.6f}{flops / median['fuse-dist'] * 1e-9:>9.1f}"
+              f"{median.get('PyTorch', math.nan):>11.6f}{median.get('as it lies', math.nan):>12.6f}{flops / median['fuse-dist'] * 1e-9:>9.1f}"
               f"{row['ratio']:>7.2f}  {'PASSED' if fuse.passed else 'FAILED'}", flush=True)
     for kind in "single", "other":
         ratios = [row["ratio"] for row in rows if row["kind"] == kind]

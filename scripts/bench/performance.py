@@ -29,7 +29,10 @@ tensors beyond operands and result.
 LIST = """## Contractions of tensor networks, chemistry and machine learning
 
 `ratio` is the best other time divided by fuse-dist's: above 1 fuse-dist is faster. `GFLOP/s` counts 2 * product of all extents, also
-where a chain of products needs fewer operations. NumPy is einsum with its optimal path; PyTorch takes the same path.
+where a chain of products needs fewer operations. NumPy is einsum with its optimal path; PyTorch takes the same path, and of each
+step the better order of its two operands. All find their operands written and the result's memory cleared just before, and leave
+the result there in the order of axes that was asked for. torch.einsum returns many results as views of memory in another order;
+`as it lies` is its time up to there, which is not compared.
 
 """
 
