@@ -17,6 +17,8 @@
 #define EXACT_INPUTS 12
 /* A multiplication in a JOIN counts as so many of a matrix product's. */
 #define JOIN_WORK 8
+/* Most terms of a sum that is better read in rows. */
+#define SHORT_SUM 64
 /* Repeating a summand is a multiplication up to here, where every count is exact in F32. */
 #define MAX_FACTOR ((int64_t)1 << 24)
 
@@ -190,16 +192,33 @@ static void add_zeros(struct product *p) {
     fuse_ir_push_op(p->ir, p->op);
 }
 
-/* Multiplies two operands and keeps the indices `keep`. Axes: shared ones, then those of a, then those of b, which is
- * what a batched matrix product writes without a transpose. */
-static struct operand add_pair(struct product *p, const struct operand *a, const struct operand *b, uint32_t keep) {
-    const uint32_t group[3] = {a->mask & b->mask & keep, a->mask & ~b->mask & keep, b->mask & ~a->mask & keep};
+/* Whether the step that sums `summed` finds it between other axes, though it had better find it in rows: the sum is short, and
+ * the result has the other indices, `rest`, side by side. Many flat products would take the place of a large one. */
+static bool wants_rows(const struct product *p, const int *axis, int rank, uint32_t summed, uint32_t rest) {
+    const uint32_t lowest = rest & -rest;
+    int changes = 0;
+    for (int a = 1; a < rank; a++)
+        changes += (summed >> axis[a] & 1) != (summed >> axis[a - 1] & 1);
+    return changes > 1 && (rest & (rest + lowest)) == 0 && points(p->op, summed) <= SHORT_SUM;
+}
+
+static int add_axes(int *axis, int rank, const struct fuse_op *op, uint32_t mask) {
+    for (int x = 0; x < op->indices; x++)
+        if (mask >> x & 1)
+            axis[rank++] = x;
+    return rank;
+}
+
+/* Multiplies two operands and keeps the indices `keep`, of which the next step keeps `later`. Axes: shared ones, then those of a,
+ * then those of b, which is what a batched matrix product writes without a transpose, or rows of what the next step sums. */
+static struct operand add_pair(struct product *p, const struct operand *a, const struct operand *b, uint32_t keep,
+                               uint32_t later) {
     const struct operand pair[2] = {*a, *b};
-    int axis[FUSE_MAX_AXES], rank = 0;
-    for (int g = 0; g < 3; g++)
-        for (int x = 0; x < p->op->indices; x++)
-            if (group[g] >> x & 1)
-                axis[rank++] = x;
+    int axis[FUSE_MAX_AXES], rank = add_axes(axis, 0, p->op, a->mask & b->mask & keep);
+    rank = add_axes(axis, rank, p->op, a->mask & ~b->mask & keep);
+    rank = add_axes(axis, rank, p->op, b->mask & ~a->mask & keep);
+    if (wants_rows(p, axis, rank, keep & ~later, later))
+        rank = add_axes(axis, add_axes(axis, 0, p->op, later), p->op, keep & ~later);
     return add_intermediate(p, pair, 2, axis, rank, a->mask | b->mask, 1);
 }
 
@@ -276,19 +295,22 @@ static void find_best(struct best *best, const struct product *p, const struct e
     }
 }
 
-static struct operand add_subset(struct product *p, const struct best *best, int subset) {
+/* later: indices that the step keeps which takes this product in. */
+static struct operand add_subset(struct product *p, const struct best *best, int subset, uint32_t later) {
     if ((subset & (subset - 1)) == 0)
         return p->operand[__builtin_ctz((unsigned)subset)];
-    struct operand a = add_subset(p, best, best[subset].split);
-    struct operand b = add_subset(p, best, subset ^ best[subset].split);
-    return add_pair(p, &a, &b, best[subset].mask);
+    const uint32_t keep = best[subset].mask;
+    struct operand a = add_subset(p, best, best[subset].split, keep);
+    struct operand b = add_subset(p, best, subset ^ best[subset].split, keep);
+    return add_pair(p, &a, &b, keep, keep & later);
 }
 
 static void order_exactly(struct product *p, const struct extents *extents) {
     int full = (1 << p->n) - 1;
     struct best *best = FUSE_NEW_ARRAY(p->ir->arena, struct best, full + 1);
     find_best(best, p, extents);
-    struct operand last[2] = {add_subset(p, best, best[full].split), add_subset(p, best, full ^ best[full].split)};
+    struct operand last[2] = {add_subset(p, best, best[full].split, p->out),
+                              add_subset(p, best, full ^ best[full].split, p->out)};
     add_last(p, last, 2, last[0].mask | last[1].mask);
 }
 
@@ -361,7 +383,7 @@ static void order_greedily(struct product *p, const struct extents *extents) {
         uint32_t keep = kept_by(&g, i, j);
         count_uses(&g, p->operand[i].mask, -1);
         count_uses(&g, p->operand[j].mask, -1);
-        p->operand[i] = add_pair(p, &p->operand[i], &p->operand[j], keep);
+        p->operand[i] = add_pair(p, &p->operand[i], &p->operand[j], keep, keep);
         count_uses(&g, p->operand[i].mask, 1);
         g.gone[j] = true;
         find_partner(&g, i);

@@ -80,6 +80,19 @@ static void a_chain_starts_at_its_thin_end(void **state) {
     fuse_arena_close(arena);
 }
 
+/* The last step finds its summands in rows; it would find c between i and j, as the operands have them. */
+static void short_sums_come_in_rows(void **state) {
+    (void)state;
+    struct fuse_arena *arena = fuse_arena_open(NULL);
+    struct fuse_ir ir =
+        product(arena, "ijk", "ijkabc", (int64_t[]){8, 8, 8, 3, 3, 3}, 4, (const char *[]){"abc", "ia", "jb", "kc"});
+    order_and_compare(&ir);
+    expect_text(&ir, "%4 f64[3,3,8] = einsum [b:3 c:3 i:8 | a:3] A[a,b,c] B[i,a]\n"
+                     "%5 f64[8,8,3] = einsum [i:8 j:8 c:3 | b:3] %4[b,c,i] C[j,b]\n"
+                     "%6 f64[8,8,8] = einsum [i:8 j:8 k:8 | c:3] %5[i,j,c] D[k,c]\n");
+    fuse_arena_close(arena);
+}
+
 static void an_index_of_one_operand_is_summed_there(void **state) {
     (void)state;
     struct fuse_arena *arena = fuse_arena_open(NULL);
@@ -362,6 +375,7 @@ static void thirty_two_indices(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_chain_starts_at_its_thin_end),
+        cmocka_unit_test(short_sums_come_in_rows),
         cmocka_unit_test(an_index_of_one_operand_is_summed_there),
         cmocka_unit_test(products_without_contraction_are_maps),
         cmocka_unit_test(a_single_operand_is_a_map),
