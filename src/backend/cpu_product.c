@@ -21,6 +21,9 @@
 #define BLAS_SMALL ((int64_t)100 * 100 * 100)
 #define LITTLE ((int64_t)16 * 16 * 16)
 #define LANES 16
+/* Products of rows by few rows that have at least so many terms. */
+#define FEW 16
+#define DOT_DEPTH 32
 #define BLAS_MOST ((int64_t)1 << 28)
 /* A summed index is cut between the threads when the result is small and the sum long. */
 #define SMALL_RESULT ((int64_t)1 << 16)
@@ -103,9 +106,20 @@ bool fuse_suits_strips(int64_t m, int64_t n, int64_t k, bool a_transposed) {
     return m * n * k > BLAS_SMALL && (!a_transposed || m * k <= LITTLE) && 4 * idle <= n && (k <= THIN || n <= NARROW);
 }
 
+/* Whether the summed index is dense in both operands, and one of them has so few rows that BLAS would spend its time on packing
+ * the other. */
+static bool suits_dots(int64_t m, int64_t n, int64_t k, bool a_transposed, bool b_transposed) {
+    return !a_transposed && b_transposed && m > 1 && n > 1 && (m <= FEW || n <= FEW) && k >= DOT_DEPTH;
+}
+
 int64_t fuse_cpu_product(const struct fuse_tile_table *tile, enum fuse_dtype type, int64_t m, int64_t n, int64_t k,
                          struct fuse_blas_matrix a, struct fuse_blas_matrix b, void *c, int64_t ldc, bool add,
                          void *room) {
+    if (tile->has_fma && suits_dots(m, n, k, a.transposed, b.transposed)) {
+        fuse_tile_dots *dots = tile->dots[type == FUSE_F64];
+        dots(m, n, k, a.data, a.ld, b.data, b.ld, c, ldc, 1, add);
+        return 0;
+    }
     if (!fuse_suits_strips(m, n, k, a.transposed)) {
         fuse_blas_product(type, m, n, k, a, b, c, ldc, add);
         return 1;
@@ -151,17 +165,30 @@ static bool is_readable(struct fuse_group_axis m, struct fuse_group_axis n, stru
            fuse_blas_readable(&x, m.extent, n.extent, m.c, n.c) && !x.transposed;
 }
 
-/* The largest product that BLAS reads in place, over one index of each group. 0 when there is none. */
+/* How far apart the rows of the operands lie. */
+static double distance(struct fuse_group_axis m, struct fuse_group_axis n, struct fuse_group_axis k) {
+    const int64_t strides[] = {m.a, k.a, k.b, n.b, m.c, n.c};
+    double sum = 0;
+    for (size_t i = 0; i < sizeof strides / sizeof *strides; i++)
+        sum += strides[i] < 0 ? -(double)strides[i] : (double)strides[i];
+    return sum;
+}
+
+/* The largest product that BLAS reads in place, over one index of each group; of several the one whose rows lie nearest. 0 when
+ * there is none. */
 static int64_t choose_axes(const struct fuse_grouped *g, int chosen[FUSE_GROUPS]) {
     int64_t best = 0;
+    double nearest = 0;
     for (int m = 0; m == 0 || m < g->axes[FUSE_GROUP_M]; m++)
         for (int n = 0; n == 0 || n < g->axes[FUSE_GROUP_N]; n++)
             for (int k = 0; k == 0 || k < g->axes[FUSE_GROUP_K]; k++) {
                 struct fuse_group_axis ma = axis_at(g, FUSE_GROUP_M, m), na = axis_at(g, FUSE_GROUP_N, n),
                                        ka = axis_at(g, FUSE_GROUP_K, k);
                 int64_t size = fuse_sat_mul(fuse_sat_mul(ma.extent, na.extent), ka.extent);
-                if (size > best && is_readable(ma, na, ka)) {
+                const double far = distance(ma, na, ka);
+                if ((size > best || (size == best && far < nearest)) && is_readable(ma, na, ka)) {
                     best = size;
+                    nearest = far;
                     chosen[FUSE_GROUP_M] = m;
                     chosen[FUSE_GROUP_N] = n;
                     chosen[FUSE_GROUP_K] = k;
@@ -275,6 +302,30 @@ static void choose_grid(const struct product *p, int64_t parts, int64_t *rows, i
         *columns *= 2;
 }
 
+/* Whole products at the points [begin, end): they may be so small that finding each by divisions would take as long. */
+static int64_t run_points(const struct fuse_cpu_backend *cpu, const struct fuse_grouped *g, const struct product *p,
+                          int64_t begin, int64_t end, int64_t ldc) {
+    const struct fuse_group_axis inner = p->outers > 0 ? p->outer[p->outers - 1] : unit;
+    void *room = cpu->scratch + (size_t)omp_get_thread_num() * FUSE_CPU_SCRATCH + FUSE_CPU_PANELS;
+    struct fuse_blas_matrix am = {0}, bm = {0};
+    int64_t calls = 0;
+    fuse_blas_readable(&am, p->m, p->k, p->m_axis.a, p->k_axis.a);
+    fuse_blas_readable(&bm, p->k, p->n, p->k_axis.b, p->n_axis.b);
+    for (int64_t point = begin; point < end;) {
+        const int64_t left = inner.extent - point % inner.extent, run = left < end - point ? left : end - point;
+        int64_t a = 0, b = 0, c = 0;
+        point_of(p->outers, p->outer, point, &a, &b, &c);
+        for (int64_t i = 0; i < run; i++, a += inner.a, b += inner.b, c += inner.c) {
+            am.data = g->a + a * p->bytes;
+            bm.data = g->b + b * p->bytes;
+            calls += fuse_cpu_product(cpu->tile, p->type, p->m, p->n, p->k, am, bm, g->c + c * p->bytes, ldc,
+                                      g->accumulate, room);
+        }
+        point += run;
+    }
+    return calls;
+}
+
 static void run_products(struct fuse_cpu_backend *cpu, const struct fuse_grouped *g, const struct product *p,
                          struct fuse_cpu_counts *counts) {
     const int64_t ldc = p->m == 1 ? p->n : p->m_axis.c, work = p->m * p->n * p->k / 32 * p->sum_points * p->points;
@@ -285,6 +336,14 @@ static void run_products(struct fuse_cpu_backend *cpu, const struct fuse_grouped
     const int64_t tasks = p->points * rows * columns;
     const int threads = fuse_cpu_threads(cpu, tasks, work);
     int64_t calls = 0;
+    if (rows * columns == 1 && p->sum_points == 1 && p->k <= BLAS_MOST) {
+#pragma omp parallel for num_threads(threads) schedule(static, 1) reduction(+ : calls)
+        for (int t = 0; t < threads; t++)
+            calls += run_points(cpu, g, p, fuse_split_begin(tasks, threads, t), fuse_split_begin(tasks, threads, t + 1),
+                                ldc);
+        counts->blas_calls += calls;
+        return;
+    }
 #pragma omp parallel for num_threads(threads) schedule(static) reduction(+ : calls)
     for (int64_t task = 0; task < tasks; task++) {
         int64_t m[2], n[2], k[2] = {0, p->k}, a0 = 0, b0 = 0, c0 = 0;

@@ -62,6 +62,11 @@ typedef void fuse_tile_product(int64_t m, int64_t n, int64_t depth, const void *
                                const void *b, int64_t b_row, int64_t b_column, void *c, int64_t ldc, bool add,
                                void *room);
 
+/* c[i * c_row + j * c_column] (+)= sum over k of a[i * a_row + k] * b[j * b_row + k], i < m, j < n, k < depth, all >= 1. Sums are of
+ * vectors, whose lanes are added at the end. For few rows of a or of b. */
+typedef void fuse_tile_dots(int64_t m, int64_t n, int64_t depth, const void *a, int64_t a_row, const void *b,
+                            int64_t b_row, void *c, int64_t c_row, int64_t c_column, bool add);
+
 /* to[target[j] + i] = from[source[i] + j], i < n, j < lanes, both at most FUSE_TILE_TURN; elements of 32 or 64 bits, offsets in
  * elements. No other memory is touched. */
 #define FUSE_TILE_TURN 16
@@ -97,6 +102,7 @@ typedef double fuse_tile_add_min(int64_t rounds, double *operations);
         fuse_strip_##isa##_f32_min_times, fuse_strip_##isa##_f64_min_times, fuse_strip_##isa##_f32_max_times, \
         fuse_strip_##isa##_f64_max_times, fuse_strip_##isa##_f32_min_max, fuse_strip_##isa##_f64_min_max,     \
         fuse_strip_##isa##_f32_max_min, fuse_strip_##isa##_f64_max_min;                                       \
+    extern fuse_tile_dots fuse_strip_##isa##_f32_dots, fuse_strip_##isa##_f64_dots;                           \
     extern fuse_tile_add_min fuse_strip_##isa##_f32_add_min;
 FUSE_STRIPS(base)
 extern fuse_tile_turn fuse_turn_base_32, fuse_turn_base_64;
@@ -133,6 +139,7 @@ struct fuse_tile_table {
     bool has_fma; /* else BLAS is always faster on packed operands */
     /* [semiring][F32 or F64]. Other semirings than the first want numbers only, and sums and products of them that are numbers. */
     fuse_tile_product *product[FUSE_SEMIRINGS][2];
+    fuse_tile_dots *dots[2];         /* F32, F64 */
     fuse_tile_specials *specials[2]; /* F32, F64 */
     fuse_tile_add_min *add_min;
     fuse_tile_turn *turn_32, *turn_64;

@@ -214,7 +214,8 @@ static void set_element(void *at, int64_t i, double x, bool wide) {
 
 /* Operands of small integers: sums are exact in any order, and so must results be. What lies around the result stays, and
  * what lies around the operands is NaN, which would show. */
-static void check_product(const struct fuse_tile_table *table, bool wide, const int64_t size[3], int layout, bool add) {
+static void check_product(const struct fuse_tile_table *table, bool wide, const int64_t size[3], int layout, bool add,
+                          bool by_rows) {
     const int64_t m = size[0], n = size[1], depth = size[2];
     const bool a_turned = layout & 1, b_turned = layout & 2;
     const int64_t pad = layout & 4 ? 3 : 0, lda = (a_turned ? m : depth) + pad, ldb = (b_turned ? depth : n) + pad,
@@ -241,8 +242,11 @@ static void check_product(const struct fuse_tile_table *table, bool wide, const 
     for (int64_t i = 0; i < m; i++)
         for (int64_t j = 0; j < n; j++)
             set_element(at[2], i * ldc + j, add ? 5 : NAN, wide);
-    table->product[FUSE_SUM_TIMES][wide](m, n, depth, at[0], a_row, a_column, at[1], b_row, b_column, at[2], ldc, add,
-                                         room);
+    if (by_rows)
+        table->dots[wide](m, n, depth, at[0], a_row, at[1], b_column, at[2], ldc, 1, add);
+    else
+        table->product[FUSE_SUM_TIMES][wide](m, n, depth, at[0], a_row, a_column, at[1], b_row, b_column, at[2], ldc,
+                                             add, room);
     for (int64_t i = 0; i < m; i++)
         for (int64_t j = 0; j < ldc; j++) {
             double want = add ? 5 : 0;
@@ -251,9 +255,9 @@ static void check_product(const struct fuse_tile_table *table, bool wide, const 
             if (j >= n)
                 want = (double)(wide ? GUARD : (float)GUARD);
             if (element(at[2], i * ldc + j, wide) != want)
-                fail_msg("%s f%d: %lld x %lld x %lld, layout %d, add %d: element %lld,%lld is %g, not %g", table->isa,
-                         wide ? 64 : 32, (long long)m, (long long)n, (long long)depth, layout, add, (long long)i,
-                         (long long)j, element(at[2], i * ldc + j, wide), want);
+                fail_msg("%s f%d: %lld x %lld x %lld, layout %d, add %d, by rows %d: element %lld,%lld is %g, not %g",
+                         table->isa, wide ? 64 : 32, (long long)m, (long long)n, (long long)depth, layout, add, by_rows,
+                         (long long)i, (long long)j, element(at[2], i * ldc + j, wide), want);
         }
     for (int o = 0; o < 3; o++)
         free(at[o]);
@@ -271,7 +275,8 @@ static void test_products(void **state) {
         for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++)
             for (int layout = 0; layout < 8; layout++)
                 for (int flags = 0; flags < 4; flags++)
-                    check_product(tables[t], flags & 1, sizes[s], layout, flags & 2);
+                    for (int by_rows = 0; by_rows <= ((layout & 3) == 2); by_rows++) /* both summed along dense rows */
+                        check_product(tables[t], flags & 1, sizes[s], layout, flags & 2, by_rows);
 }
 
 int main(void) {
