@@ -1,15 +1,5 @@
 #include "core/box.h"
 
-int64_t fuse_sat_add(int64_t a, int64_t b) {
-    int64_t sum;
-    return __builtin_add_overflow(a, b, &sum) ? INT64_MAX : sum;
-}
-
-int64_t fuse_sat_mul(int64_t a, int64_t b) {
-    int64_t product;
-    return __builtin_mul_overflow(a, b, &product) ? INT64_MAX : product;
-}
-
 /* hi - lo where lo < hi. */
 static int64_t axis_extent(const struct fuse_box *box, int axis) {
     int64_t extent;

@@ -100,7 +100,14 @@ struct fuse_view fuse_box_view(void *data, enum fuse_dtype dtype, const struct f
                                const struct fuse_box *part);
 
 /* Arithmetic that saturates at INT64_MAX; arguments >= 0. */
-int64_t fuse_sat_add(int64_t a, int64_t b);
-int64_t fuse_sat_mul(int64_t a, int64_t b);
+static inline int64_t fuse_sat_add(int64_t a, int64_t b) {
+    int64_t sum;
+    return __builtin_add_overflow(a, b, &sum) ? INT64_MAX : sum;
+}
+
+static inline int64_t fuse_sat_mul(int64_t a, int64_t b) {
+    int64_t product;
+    return __builtin_mul_overflow(a, b, &product) ? INT64_MAX : product;
+}
 
 #endif

@@ -1,66 +1,6 @@
-#include "plan/cost.h"
-
-#include "plan/memo.h"
-#include "plan/ordered.h"
+#include "plan/cost_internal.h"
 
 #include <string.h>
-
-struct interval {
-    int64_t lo, hi;
-};
-
-static int64_t length(struct interval x) {
-    return x.hi > x.lo ? x.hi - x.lo : 0;
-}
-
-static struct interval meet(struct interval x, struct interval y) {
-    return (struct interval){x.lo > y.lo ? x.lo : y.lo, x.hi < y.hi ? x.hi : y.hi};
-}
-
-/* Part `part` of `parts` of [0, n): the first element is part * (n / parts) + part * (n % parts) / parts. */
-static struct interval block_interval(int64_t n, int64_t parts, int64_t part) {
-    int64_t q = n / parts, r = n % parts;
-    return (struct interval){part * q + part * r / parts, (part + 1) * q + (part + 1) * r / parts};
-}
-
-static struct interval layout_interval(const struct fuse_plan *plan, const struct fuse_layout *layout, int axis,
-                                       int64_t extent, const int *coordinate, int half) {
-    const struct fuse_mesh *mesh = &plan->mesh;
-    int at_level[FUSE_MESH_MAX], levels = 0;
-    for (int d = 0; d < mesh->dims; d++)
-        if (layout->axis[d] == axis) {
-            at_level[layout->level[d]] = d;
-            levels++;
-        }
-    if (levels == 0)
-        return (struct interval){0, extent};
-    int64_t parts = 1, part = 0;
-    for (int l = 0; l < levels; l++) {
-        int d = at_level[l];
-        parts *= mesh->dim[d];
-        part = part * mesh->dim[d] + coordinate[d];
-    }
-    if (layout->zigzag != axis + 1)
-        return block_interval(extent, parts, part);
-    return block_interval(extent, 2 * parts, half == 0 ? part : 2 * parts - 1 - part);
-}
-
-/* The same of an index of an operation under a partition. */
-static struct interval index_interval(const struct fuse_plan *plan, int op, const struct fuse_layout *partition,
-                                      int index, const int *coordinate, int half) {
-    struct interval x;
-    if (plan->request.chunk == 0)
-        return layout_interval(plan, partition, index, plan->ir->ops.at[op]->extent[index], coordinate, half);
-    fuse_index_part(&x.lo, &x.hi, plan, op, partition, index, coordinate);
-    return x;
-}
-
-/* What an input of an operation is read at along one axis when its index runs over `range`. */
-static struct interval read_interval(const struct fuse_access_axis *at, struct interval range) {
-    struct interval read;
-    fuse_access_range(&read.lo, &read.hi, at, range.lo, range.hi - 1);
-    return read;
-}
 
 /* A rank below mesh.used has coordinates. */
 struct where {
@@ -289,156 +229,12 @@ struct fuse_traffic fuse_cost_from_anywhere(const struct fuse_plan *plan, int64_
     return (struct fuse_traffic){.bytes = bytes, .messages = messages, .network = node_dim(plan) > 0 ? bytes : 0};
 }
 
-static int64_t step_turns(const struct fuse_plan *plan, const struct fuse_step *step) {
-    return step->loop >= 0 ? plan->regions.at[step->loop].turns : 1;
-}
-
-/* true when what a rank needs at the turns of the step's loop tiles what it would need without the loop, so that the bytes
- * of all turns are those of one turn over everything: always when the tensor's own axis or range is cut, and when an
- * operation's index is cut that walks one axis without gaps. */
-static bool turns_tile(const struct fuse_plan *plan, const struct fuse_step *step) {
-    if (step->loop < 0)
-        return true;
-    if (step->have.dealt > 0 || step->need.dealt > 0)
-        return false; /* other ranks have what a rank would have without the loop */
-    if (step->need.kind != FUSE_HOLDING_NEED || step->need.loop < 0)
-        return true;
-    const struct fuse_access *access = &plan->ir->ops.at[step->need.op]->input[step->need.input].access;
-    int walked = 0;
-    for (int a = 0; a < access->rank; a++)
-        if (access->at[a].index == step->need.cut)
-            walked +=
-                (access->at[a].stride == 1 || access->at[a].stride == -1) && !fuse_access_is_paired(&access->at[a]) ? 1
-                                                                                                                    : 2;
-    return walked == 1;
-}
-
 int64_t fuse_cost_turn_bytes_bound(const struct fuse_plan *plan, const struct fuse_step *step) {
     int64_t held = fuse_sat_mul(fuse_holding_max_elems(plan, &step->need),
                                 (int64_t)fuse_dtype_bytes(plan->ir->values.at[step->need.value].dtype));
     if (step->kind == FUSE_STEP_REDUCE)
         held = fuse_sat_mul(held, plan->mesh.dim[step->dim] - 1);
     return held < step->received_bytes_max ? held : step->received_bytes_max;
-}
-
-/* ---- all ranks ------------------------------------------------------------------------------------------------ */
-
-/* The interval of one axis for each part that its split has; a rank's part is the sum of coordinate * weight. */
-struct axis_table {
-    int dims, dim[FUSE_MESH_MAX];
-    int64_t weight[FUSE_MESH_MAX], parts;
-    struct interval *at;
-};
-
-static struct axis_table tabulate(const struct fuse_plan *plan, const struct fuse_layout *layout, int axis,
-                                  int64_t extent) {
-    struct axis_table table = {.parts = 1};
-    for (int level = plan->mesh.dims - 1; level >= 0; level--)
-        for (int d = 0; d < plan->mesh.dims; d++)
-            if (layout->axis[d] == axis && layout->level[d] == level) {
-                table.dim[table.dims] = d;
-                table.weight[table.dims++] = table.parts;
-                table.parts *= plan->mesh.dim[d];
-            }
-    table.at = FUSE_NEW_ARRAY(plan->arena, struct interval, table.parts);
-    for (int64_t part = 0; part < table.parts; part++)
-        table.at[part] = block_interval(extent, table.parts, part);
-    return table;
-}
-
-/* The same parts as nodes of a sum's tree. */
-static void tabulate_nodes(struct axis_table *table, const struct fuse_plan *plan, const struct fuse_holding *need,
-                           int index) {
-    for (int64_t part = 0; part < table->parts; part++) {
-        int coordinate[FUSE_MESH_MAX] = {0};
-        for (int i = 0; i < table->dims; i++)
-            coordinate[table->dim[i]] = (int)(part / table->weight[i] % plan->mesh.dim[table->dim[i]]);
-        table->at[part] = index_interval(plan, need->op, &need->layout, index, coordinate, 0);
-    }
-}
-
-static struct interval look_up(const struct axis_table *table, const int *coordinate) {
-    int64_t part = 0;
-    for (int i = 0; i < table->dims; i++)
-        part += coordinate[table->dim[i]] * table->weight[i];
-    return table->at[part];
-}
-
-/* Tables of a LAYOUT or NEED holding without a loop, one an axis of the value. */
-static void tabulate_holding(struct axis_table *table, const struct fuse_plan *plan,
-                             const struct fuse_holding *holding) {
-    const struct fuse_value *value = &plan->ir->values.at[holding->value];
-    for (int a = 0; a < value->rank; a++) {
-        if (holding->kind == FUSE_HOLDING_LAYOUT) {
-            table[a] = tabulate(plan, &holding->layout, a, value->extent[a]);
-            continue;
-        }
-        const struct fuse_op *op = plan->ir->ops.at[holding->op];
-        const struct fuse_access_axis *at = &op->input[holding->input].access.at[a];
-        table[a] = tabulate(plan, &holding->layout, at->index, at->index < 0 ? 1 : op->extent[at->index]);
-        if (at->index >= 0 && fuse_index_is_ordered(plan, holding->op, at->index))
-            tabulate_nodes(&table[a], plan, holding, at->index);
-        if (at->index < 0) { /* one position, however the replicated dimensions lie */
-            table[a].dims = 0;
-            table[a].parts = 1;
-            table[a].at[0] = (struct interval){0, 1};
-        }
-        for (int64_t part = 0; part < table[a].parts; part++)
-            table[a].at[part] = meet(read_interval(at, table[a].at[part]), (struct interval){0, value->extent[a]});
-    }
-}
-
-/* true when every rank below mesh.used has a non-empty part of the iteration space, so that intervals tell everything. */
-static bool all_take_part(const struct fuse_plan *plan, const struct fuse_holding *need) {
-    const struct fuse_op *op = need->kind == FUSE_HOLDING_NEED ? plan->ir->ops.at[need->op] : NULL;
-    for (int i = 0; op && i < op->indices; i++)
-        if (!fuse_index_has_no_empty_part(plan, need->op, &need->layout, i))
-            return false;
-    return true;
-}
-
-static void next_coordinate(int *coordinate, const struct fuse_mesh *mesh) {
-    for (int d = mesh->dims - 1; d >= 0; d--) {
-        if (++coordinate[d] < mesh->dim[d])
-            return;
-        coordinate[d] = 0;
-    }
-}
-
-/* Elements that each rank receives over all turns, to received[rank]. */
-static void receive_all(const struct fuse_plan *plan, const struct fuse_step *step, int64_t *received) {
-    struct fuse_step whole = *step;
-    int64_t turns = step_turns(plan, step);
-    if (turns_tile(plan, step)) {
-        whole.have.loop = whole.need.loop = -1;
-        turns = 1;
-    }
-    int rank_of_value = plan->ir->values.at[step->have.value].rank, ranks = plan->mesh.ranks;
-    bool dealt = step->have.dealt > 0 || step->need.dealt > 0;
-    bool zigzag = whole.have.layout.zigzag > 0 || whole.need.layout.zigzag > 0;
-    if (turns > 1 || dealt || zigzag || whole.have.kind == FUSE_HOLDING_RANGES ||
-        whole.need.kind == FUSE_HOLDING_RANGES || !all_take_part(plan, &whole.need)) {
-        for (int rank = 0; rank < ranks; rank++)
-            for (int64_t t = 0; t < turns; t++)
-                received[rank] = fuse_sat_add(received[rank], fuse_cost_received_elems(plan, &whole, rank, t));
-        return;
-    }
-    struct fuse_arena_mark mark = fuse_arena_mark(plan->arena);
-    struct axis_table have[FUSE_MAX_AXES], need[FUSE_MAX_AXES];
-    tabulate_holding(have, plan, &whole.have);
-    tabulate_holding(need, plan, &whole.need);
-    int coordinate[FUSE_MESH_MAX] = {0};
-    for (int rank = 0; rank < plan->mesh.used; rank++, next_coordinate(coordinate, &plan->mesh)) {
-        int64_t needed = 1, owned = 1;
-        for (int a = 0; a < rank_of_value; a++) {
-            struct interval n = look_up(&need[a], coordinate);
-            needed = fuse_sat_mul(needed, length(n));
-            owned = fuse_sat_mul(owned, length(meet(n, look_up(&have[a], coordinate))));
-        }
-        received[rank] =
-            step->kind == FUSE_STEP_REDUCE ? fuse_sat_mul(plan->mesh.dim[step->dim] - 1, needed) : needed - owned;
-    }
-    fuse_arena_rewind(plan->arena, mark);
 }
 
 static struct fuse_traffic sampled(const struct fuse_plan *plan, const struct fuse_step *step);
@@ -460,72 +256,6 @@ static struct fuse_traffic traffic_of(const struct fuse_plan *plan, const struct
     return all;
 }
 
-/* What each rank receives in an exchange over all turns. */
-struct received {
-    const int64_t *bytes; /* [ranks] */
-    int64_t most, total;
-    bool is_kept; /* for exchanges like it */
-};
-
-static struct received receive_anew(const struct fuse_plan *plan, const struct fuse_step *step) {
-    int64_t size = (int64_t)fuse_dtype_bytes(plan->ir->values.at[step->have.value].dtype);
-    int64_t *bytes = FUSE_NEW_ARRAY(plan->arena, int64_t, plan->mesh.ranks);
-    struct received got = {.bytes = bytes};
-    receive_all(plan, step, bytes);
-    for (int rank = 0; rank < plan->mesh.ranks; rank++) {
-        bytes[rank] = fuse_sat_mul(bytes[rank], size);
-        got.most = bytes[rank] > got.most ? bytes[rank] : got.most;
-        got.total = fuse_sat_add(got.total, bytes[rank]);
-    }
-    return got;
-}
-
-/* A number for all exchanges that differ in layouts only. */
-static int exchange_class(const struct fuse_plan *plan, const struct fuse_step *step) {
-    const struct fuse_value *value = &plan->ir->values.at[step->have.value];
-    int64_t word[9 * FUSE_MAX_AXES] = {(int64_t)step->kind,
-                                       step->dim,
-                                       (int64_t)step->have.kind,
-                                       (int64_t)step->need.kind,
-                                       (int64_t)fuse_dtype_bytes(value->dtype),
-                                       value->rank};
-    int n = 6;
-    for (int a = 0; a < value->rank; a++)
-        word[n++] = value->extent[a];
-    if (step->need.kind == FUSE_HOLDING_NEED) {
-        const struct fuse_op *op = plan->ir->ops.at[step->need.op];
-        const struct fuse_access *access = &op->input[step->need.input].access;
-        word[n++] = op->indices;
-        for (int i = 0; i < op->indices; i++)
-            word[n++] = op->extent[i];
-        n = fuse_ordered_words(word, n, plan, step->need.op);
-        for (int a = 0; a < access->rank; a++) {
-            const int64_t map[] = {access->at[a].index, access->at[a].stride, access->at[a].offset,
-                                   access->at[a].divide, access->at[a].modulo};
-            for (int i = 0; i < 5; i++)
-                word[n++] = map[i];
-        }
-    }
-    return fuse_memo_class(plan->exchanges, word, n);
-}
-
-static struct received receive(const struct fuse_plan *plan, const struct fuse_step *step) {
-    bool whole = step->loop < 0 && step->have.loop < 0 && step->need.loop < 0, is_there;
-    if (!whole || step->have.kind != FUSE_HOLDING_LAYOUT || step->need.kind == FUSE_HOLDING_RANGES)
-        return receive_anew(plan, step);
-    int64_t *result =
-        fuse_memo_find(plan->exchanges, &is_there, exchange_class(plan, step), &step->have.layout, &step->need.layout);
-    if (!is_there) {
-        struct received got = receive_anew(plan, step);
-        memcpy(&result[0], &got.bytes, sizeof got.bytes);
-        result[1] = got.most;
-        result[2] = got.total;
-    }
-    struct received got = {.most = result[1], .total = result[2], .is_kept = true};
-    memcpy(&got.bytes, &result[0], sizeof got.bytes);
-    return got;
-}
-
 static int64_t relation_file_bytes(const struct fuse_plan *plan, int value) {
     const struct fuse_op *source = plan->ir->ops.at[plan->ir->values.at[value].op];
     int64_t bytes = source->probe.file_bytes;
@@ -544,7 +274,7 @@ void fuse_cost_step(const struct fuse_plan *plan, struct fuse_step *step, int64_
     case FUSE_STEP_REDUCE: {
         int64_t size = (int64_t)fuse_dtype_bytes(plan->ir->values.at[step->have.value].dtype);
         struct fuse_arena_mark mark = fuse_arena_mark(plan->arena);
-        struct received got = receive(plan, step);
+        struct fuse_cost_received got = fuse_cost_receive(plan, step);
         for (int rank = 0; rank < plan->mesh.ranks; rank++)
             received_bytes[rank] = fuse_sat_add(received_bytes[rank], got.bytes[rank]);
         step->received_bytes_max = got.most;

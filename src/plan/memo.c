@@ -98,9 +98,11 @@ static int64_t *add_entry(struct fuse_memo *memo, const int64_t *key) {
 }
 
 static int64_t *add_layout(const struct fuse_memo *memo, int64_t *word, const struct fuse_layout *layout) {
-    memcpy(word, layout->axis, memo->bytes);
-    memcpy(word + memo->bytes / sizeof *word, layout->level, memo->bytes);
-    return word + 2 * memo->bytes / sizeof *word;
+    for (size_t at = 0; at < memo->bytes; at += sizeof *word, word += 2) {
+        memcpy(word, layout->axis + at, sizeof *word);
+        memcpy(word + 1, layout->level + at, sizeof *word);
+    }
+    return word;
 }
 
 static void grow_slots(struct fuse_memo *memo) {
@@ -117,25 +119,40 @@ static void grow_slots(struct fuse_memo *memo) {
     }
 }
 
+/* The products do not wait for each other. */
+static uint64_t hash_of(const int64_t *key, int words) {
+    uint64_t sum = 0, odd = 0x9e3779b97f4a7c15ULL;
+    for (int k = 0; k < words; k++, odd += 0xd1342543de82ef94ULL) {
+        const uint64_t word = (uint64_t)key[k] ^ (uint64_t)key[k] >> 32;
+        sum += word * odd;
+    }
+    return (sum ^ sum >> 32) * 0x9e3779b97f4a7c15ULL;
+}
+
+static bool is_key(const int64_t *entry, const int64_t *key, int words) {
+    int64_t other = 0;
+    for (int k = 0; k < words; k++)
+        other |= entry[k] ^ key[k];
+    return other == 0;
+}
+
 int64_t *fuse_memo_find(struct fuse_memo *memo, bool *is_there, int class, const struct fuse_layout *a,
                         const struct fuse_layout *b) {
     static const struct fuse_layout none;
     int64_t key[MOST_KEY_WORDS];
-    uint64_t mixed = 0;
     key[0] = class;
     key[1] = a->zigzag + (b ? b->zigzag : 0) * (int64_t)256;
     add_layout(memo, add_layout(memo, key + 2, a), b ? b : &none);
-    for (int k = 0; k < memo->key_words; k++)
-        mixed = mix(mixed, (uint64_t)key[k]);
+    const uint64_t mixed = hash_of(key, memo->key_words);
     if (2 * memo->entries >= memo->slots)
         grow_slots(memo);
-    uint32_t hash = (uint32_t)(mixed >> 20), at = hash & (uint32_t)(memo->slots - 1);
+    uint32_t hash = (uint32_t)(mixed >> 32), at = hash & (uint32_t)(memo->slots - 1);
     for (; memo->slot[at].entry; at = (at + 1) & (uint32_t)(memo->slots - 1)) {
         if (memo->slot[at].hash != hash)
             continue;
         int64_t *entry = entry_at(memo, memo->slot[at].entry - 1);
         *is_there = true;
-        if (memcmp(entry, key, (size_t)memo->key_words * sizeof *key) == 0)
+        if (is_key(entry, key, memo->key_words))
             return entry + memo->key_words;
     }
     *is_there = false;

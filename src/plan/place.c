@@ -34,29 +34,63 @@ struct placed {
 };
 
 /* The lowest gap between those placed that are alive with a slot. */
-static void place(struct placed *placed, struct slot *slot) {
+static int64_t find_gap(const struct placed *placed, const struct slot *slot) {
     int64_t at = 0;
     for (int j = 0; j < placed->n && at + slot->bytes > placed->at[j]->offset; j++) {
         const struct slot *other = placed->at[j];
         if (other->first <= slot->last && slot->first <= other->last && other->offset + other->bytes > at)
             at = other->offset + other->bytes;
     }
-    slot->offset = at;
-    if (slot->bytes == 0)
-        return;
+    return at;
+}
+
+static void add_slot(struct placed *placed, struct slot *slot) {
     int to = placed->n++;
-    for (; to > 0 && placed->at[to - 1]->offset > at; to--)
+    for (; to > 0 && placed->at[to - 1]->offset > slot->offset; to--)
         placed->at[to] = placed->at[to - 1];
     placed->at[to] = slot;
 }
 
-static int64_t place_by_size(struct slot *slot, int n, struct placed *placed) {
+static void place(struct placed *placed, struct slot *slot) {
+    slot->offset = find_gap(placed, slot);
+    if (slot->bytes > 0)
+        add_slot(placed, slot);
+}
+
+/* Most slots live shortly, and need only look at those that live in the same stretch of time. */
+#define STRETCHES 64
+
+static int stretch_of(int position, int positions) {
+    return (int)((int64_t)position * STRETCHES / positions);
+}
+
+static struct placed *make_stretches(struct fuse_arena *arena, const struct slot *slot, int n, int positions) {
+    struct placed *stretch = FUSE_NEW_ARRAY(arena, struct placed, STRETCHES);
+    int slots[STRETCHES] = {0};
+    for (int i = 0; i < n; i++)
+        for (int t = stretch_of(slot[i].first, positions); t <= stretch_of(slot[i].last, positions); t++)
+            slots[t]++;
+    for (int t = 0; t < STRETCHES; t++)
+        stretch[t].at = FUSE_NEW_ARRAY(arena, struct slot *, slots[t] + 1);
+    return stretch;
+}
+
+static int64_t place_by_size(struct fuse_arena *arena, struct slot *slot, int n, struct placed *placed) {
     int64_t peak = 0;
+    int positions = 1;
+    for (int i = 0; i < n; i++)
+        positions = slot[i].last >= positions ? slot[i].last + 1 : positions;
+    struct placed *stretch = make_stretches(arena, slot, n, positions);
     placed->n = 0;
     qsort(slot, (size_t)n, sizeof *slot, by_size);
     for (int i = 0; i < n; i++) {
-        place(placed, &slot[i]);
+        const int from = stretch_of(slot[i].first, positions), to = stretch_of(slot[i].last, positions);
+        slot[i].offset = find_gap(from == to ? &stretch[from] : placed, &slot[i]);
         peak = slot[i].offset + slot[i].bytes > peak ? slot[i].offset + slot[i].bytes : peak;
+        for (int t = from; t <= to && slot[i].bytes > 0; t++)
+            add_slot(&stretch[t], &slot[i]);
+        if (slot[i].bytes > 0)
+            add_slot(placed, &slot[i]);
     }
     return peak;
 }
@@ -104,7 +138,7 @@ void fuse_plan_place_buffers(struct fuse_plan *plan) {
         int64_t alive, peak = place_by_time(slot, count, &placed, &alive);
         for (int i = 0; i < count; i++)
             plan->buffers.at[slot[i].buffer].offset = slot[i].offset;
-        int64_t other = peak > alive ? place_by_size(slot, count, &placed) : peak;
+        int64_t other = peak > alive ? place_by_size(plan->arena, slot, count, &placed) : peak;
         if (other < peak) {
             peak = other;
             for (int i = 0; i < count; i++)

@@ -80,19 +80,26 @@ static void choose(struct fuse_search *s, int number) {
     }
     const struct fuse_search_space *space = fuse_search_space_of(s, number);
     int n = fuse_search_candidates(s, number, space);
+    struct fuse_search_bring *row[FUSE_MAX_INPUTS];
+    for (int k = 0; k < op->inputs; k++)
+        if (!fuse_is_relation(plan->ir, op->input[k].value))
+            row[k] = fuse_search_row_of(s, number, k, &plan->layout[op->input[k].value]);
     struct fuse_search_price lowest = {INT64_MAX, INT64_MAX, INT64_MAX};
     struct fuse_search_option best = {fuse_layout_replicated(), fuse_layout_replicated(), 0, 0};
     int best_partition = 0;
     /* What was chosen in the sweep before comes first: most others are dearer at first sight. */
     for (int i = s->decided[number] ? -1 : 0; i < n; i++) {
-        const struct fuse_layout *partition = i < 0 ? &plan->partition[number] : &space->partition[i];
-        const struct fuse_layout *natural = i < 0 ? &s->choice[number].natural : &space->natural[i];
-        int64_t compute_ps = i < 0 ? fuse_cost_compute_ps(plan, number, partition) : space->compute_ps[i];
+        struct fuse_search_candidate candidate = {i, row, &plan->partition[number], &s->choice[number].natural, 0};
+        if (i >= 0)
+            candidate =
+                (struct fuse_search_candidate){i, row, &space->partition[i], &space->natural[i], space->compute_ps[i]};
+        else
+            candidate.compute_ps = fuse_cost_compute_ps(plan, number, candidate.partition);
         struct fuse_search_option option = best;
-        if (lowest.over_bytes == 0 && fuse_sat_mul(compute_ps, fuse_search_repeats(s, number)) > lowest.time_ps)
+        if (lowest.over_bytes == 0 &&
+            fuse_sat_mul(candidate.compute_ps, fuse_search_repeats(s, number)) > lowest.time_ps)
             continue;
-        struct fuse_search_price price =
-            fuse_search_price_partition(s, number, partition, natural, compute_ps, lowest, &option);
+        struct fuse_search_price price = fuse_search_price_partition(s, number, &candidate, lowest, &option);
         if (fuse_search_cheaper(price, lowest)) {
             lowest = price;
             best = option;
@@ -257,7 +264,7 @@ void fuse_plan_search(struct fuse_plan *plan, const struct fuse_plan_effort *eff
     fuse_search_classify(&s, arena);
     decide_nothing(&s);
     sweep_all(&s, 0);
-    if (effort->budget_bytes != INT64_MAX)
+    if (effort->budget_bytes != INT64_MAX || !fuse_search_has_tree(&s))
         return;
     struct fuse_layout *layout = FUSE_NEW_ARRAY(arena, struct fuse_layout, ir->values.n + 1),
                        *partition = FUSE_NEW_ARRAY(arena, struct fuse_layout, ir->ops.n + 1);
@@ -267,13 +274,12 @@ void fuse_plan_search(struct fuse_plan *plan, const struct fuse_plan_effort *eff
     memcpy(partition, plan->partition, ops * sizeof *partition);
     memcpy(swept, choice, ops * sizeof *swept);
     decide_nothing(&s);
-    if (fuse_search_tree(&s)) {
-        place_shared(&s);
-        place_rest(&s);
-        sweep_all(&s, 1);
-        if (total_ps(&s) < time - time / WORTH)
-            return;
-    }
+    fuse_search_tree(&s);
+    place_shared(&s);
+    place_rest(&s);
+    sweep_all(&s, 1);
+    if (total_ps(&s) < time - time / WORTH)
+        return;
     memcpy(plan->layout, layout, values * sizeof *layout);
     memcpy(plan->partition, partition, ops * sizeof *partition);
     memcpy(choice, swept, ops * sizeof *swept);

@@ -9,11 +9,15 @@ struct fuse_search_price {
     int64_t over_bytes, time_ps, bytes;
 };
 
+struct fuse_search_finish;
+
 /* The partitions of an operation, or of all that look like it. */
 struct fuse_search_space {
-    int n;
-    struct fuse_layout *partition, *natural; /* [n] */
-    int64_t *compute_ps;                     /* [n] */
+    int number, n;
+    struct fuse_layout *partition, *natural;  /* [n] */
+    int64_t *compute_ps;                      /* [n] */
+    int finish_class;                         /* of the value that `finish` is for */
+    const struct fuse_search_finish **finish; /* [n] NULL: not known yet */
 };
 
 struct fuse_search_option {
@@ -47,6 +51,12 @@ struct fuse_search {
     bool changed;                /* something is different from the sweep before */
 };
 
+/* What an input costs under a partition of an operation while its value lies in one layout. */
+struct fuse_search_bring {
+    bool is_known;
+    int64_t time_ps, held; /* time of once */
+};
+
 /* ---- search_price.c ---- */
 bool fuse_search_cheaper(struct fuse_search_price a, struct fuse_search_price b);
 /* Such values may lie whole on every rank. */
@@ -68,6 +78,11 @@ int64_t fuse_search_file_ps(const struct fuse_search *s, int value, const struct
 /* Time to bring an input from `have` to where `partition` needs it; *held is what the gathered copy occupies. */
 int64_t fuse_search_gather_ps(const struct fuse_search *s, int op, int input, const struct fuse_layout *partition,
                               const struct fuse_layout *have, int64_t *held);
+/* The same of all partitions of the operation: row[n], to be filled as it is asked for, and shared by all that is alike. */
+struct fuse_search_bring *fuse_search_row_of(struct fuse_search *s, int op, int input, const struct fuse_layout *have);
+/* The same for partition number `at`; row: that of `have`. */
+int64_t fuse_search_row_ps(const struct fuse_search *s, struct fuse_search_bring *row, int at, int op, int input,
+                           const struct fuse_layout *have, int64_t *held);
 /* What all decided users of a value pay to bring it, but for one. */
 int64_t fuse_search_users_ps(const struct fuse_search *s, int value, const struct fuse_layout *layout, int except_op);
 /* The best layout for a loaded value that `op` reads as `input` under `partition`, and its price. */
@@ -76,10 +91,18 @@ int64_t fuse_search_place_loaded(const struct fuse_search *s, int op, int input,
 /* The ways to finish an output that lies in layout `natural`. */
 const struct fuse_search_finish *fuse_search_finish_of(const struct fuse_search *s, int value,
                                                        const struct fuse_layout *natural);
+/* The same of partition number `at` of an operation. */
+const struct fuse_search_finish *fuse_search_finish_at(struct fuse_search *s, int op, int at);
+/* A partition that is to be priced. */
+struct fuse_search_candidate {
+    int at;                               /* its number; -1: it is none of the operation's space */
+    struct fuse_search_bring *const *row; /* [inputs] of those that are placed */
+    const struct fuse_layout *partition, *natural;
+    int64_t compute_ps;
+};
 /* Gives up, with a price above `limit`, as soon as it is clear that the partition is dearer. */
-struct fuse_search_price fuse_search_price_partition(const struct fuse_search *s, int number,
-                                                     const struct fuse_layout *partition,
-                                                     const struct fuse_layout *natural, int64_t compute_ps,
+struct fuse_search_price fuse_search_price_partition(struct fuse_search *s, int number,
+                                                     const struct fuse_search_candidate *candidate,
                                                      struct fuse_search_price limit, struct fuse_search_option *chosen);
 
 /* ---- search.c ---- */
@@ -92,9 +115,10 @@ void fuse_search_adopt(struct fuse_search *s, int number, const struct fuse_layo
                        const struct fuse_search_option *option);
 
 /* ---- search_tree.c ---- */
+/* There are results to lie between operations, no circles of them, and not too many choices. */
+bool fuse_search_has_tree(struct fuse_search *s);
 /* Chooses for all operations, from what every layout of every result costs at the least: exact when each result has one user
- * and few layouts are worth a thought. Nothing is decided before. false when that is not worth while, and nothing was
- * chosen. Looks at time only, not at memory. */
-bool fuse_search_tree(struct fuse_search *s);
+ * and few layouts are worth a thought. Nothing is decided before. Looks at time only, not at memory. */
+void fuse_search_tree(struct fuse_search *s);
 
 #endif

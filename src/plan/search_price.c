@@ -85,7 +85,7 @@ static int64_t move_ps(const struct fuse_search *s, struct fuse_traffic in, int6
 
 /* ---- what is asked for again and again ---- */
 
-enum { GATHER, FINISH, FILE_LOAD, FILE_STORE, SPACE };
+enum { GATHER, FINISH, FILE_LOAD, FILE_STORE, SPACE, ROW };
 #define MAX_WORDS (16 * FUSE_MAX_AXES)
 
 static int add_extents(int64_t *word, int n, int count, const int64_t *extent) {
@@ -202,6 +202,9 @@ const struct fuse_search_space *fuse_search_space_of(struct fuse_search *s, int 
         space->natural[i] = fuse_plan_natural(plan, number, &space->partition[i]);
         space->compute_ps[i] = fuse_cost_compute_ps(plan, number, &space->partition[i]);
     }
+    space->finish = FUSE_NEW_ARRAY(arena, const struct fuse_search_finish *, space->n);
+    space->finish_class = s->finish_class[plan->ir->ops.at[number]->out];
+    space->number = s->spaces.n;
     fuse_vec_push(arena, &s->spaces, space);
     fuse_vec_push(arena, &s->space_class, class);
     return s->space[number] = space;
@@ -262,14 +265,45 @@ static int64_t price_gather(const struct fuse_search *s, int op, int input, cons
     return move_ps(s, received, *held, once ? 1 : turns_of(s, op));
 }
 
-int64_t fuse_search_gather_ps(const struct fuse_search *s, int op, int input, const struct fuse_layout *partition,
+static int64_t gather_once_ps(const struct fuse_search *s, int op, int input, const struct fuse_layout *partition,
                               const struct fuse_layout *have, int64_t *held) {
     bool is_there;
     int64_t *result = fuse_memo_find(s->memo, &is_there, s->gather_class[s->input_begin[op] + input], partition, have);
     if (!is_there)
         result[0] = price_gather(s, op, input, partition, have, &result[1]);
     *held = result[1];
-    return fuse_sat_mul(result[0], brings(s, op, s->plan->ir->ops.at[op]->input[input].value));
+    return result[0];
+}
+
+int64_t fuse_search_gather_ps(const struct fuse_search *s, int op, int input, const struct fuse_layout *partition,
+                              const struct fuse_layout *have, int64_t *held) {
+    const int64_t once = gather_once_ps(s, op, input, partition, have, held);
+    return fuse_sat_mul(once, brings(s, op, s->plan->ir->ops.at[op]->input[input].value));
+}
+
+struct fuse_search_bring *fuse_search_row_of(struct fuse_search *s, int op, int input, const struct fuse_layout *have) {
+    bool is_there;
+    const struct fuse_search_space *space = fuse_search_space_of(s, op);
+    const int64_t word[] = {ROW, s->gather_class[s->input_begin[op] + input], space->number};
+    struct fuse_search_bring *row;
+    int64_t *result = fuse_memo_find(s->memo, &is_there, fuse_memo_class(s->memo, word, 3), have, NULL);
+    if (!is_there) {
+        row = FUSE_NEW_ARRAY(s->plan->arena, struct fuse_search_bring, space->n);
+        memcpy(result, &row, sizeof row);
+    }
+    memcpy(&row, result, sizeof row);
+    return row;
+}
+
+int64_t fuse_search_row_ps(const struct fuse_search *s, struct fuse_search_bring *row, int at, int op, int input,
+                           const struct fuse_layout *have, int64_t *held) {
+    struct fuse_search_bring *bring = &row[at];
+    if (!bring->is_known) {
+        bring->time_ps = gather_once_ps(s, op, input, &s->space[op]->partition[at], have, &bring->held);
+        bring->is_known = true;
+    }
+    *held = bring->held;
+    return fuse_sat_mul(bring->time_ps, brings(s, op, s->plan->ir->ops.at[op]->input[input].value));
 }
 
 int64_t fuse_search_users_ps(const struct fuse_search *s, int value, const struct fuse_layout *layout, int except_op) {
@@ -464,6 +498,16 @@ const struct fuse_search_finish *fuse_search_finish_of(const struct fuse_search 
     return finish;
 }
 
+const struct fuse_search_finish *fuse_search_finish_at(struct fuse_search *s, int op, int at) {
+    const struct fuse_search_space *space = fuse_search_space_of(s, op);
+    const int out = s->plan->ir->ops.at[op]->out;
+    if (space->finish_class != s->finish_class[out])
+        return fuse_search_finish_of(s, out, &space->natural[at]);
+    if (!space->finish[at])
+        space->finish[at] = fuse_search_finish_of(s, out, &space->natural[at]);
+    return space->finish[at];
+}
+
 /* What it costs in all turns of a recursion, and behind it, that a tensor is carried under a layout. */
 static int64_t carry_ps(const struct fuse_search *s, int carried, const struct fuse_layout *layout) {
     int64_t time = 0, held;
@@ -500,17 +544,17 @@ static int64_t panelled(const struct fuse_search *s, int op_number, int input, c
 }
 
 /* Gives up, with a price above `limit`, as soon as it is clear that the partition is dearer. */
-struct fuse_search_price fuse_search_price_partition(const struct fuse_search *s, int number,
-                                                     const struct fuse_layout *partition,
-                                                     const struct fuse_layout *natural, int64_t compute_ps,
+struct fuse_search_price fuse_search_price_partition(struct fuse_search *s, int number,
+                                                     const struct fuse_search_candidate *candidate,
                                                      struct fuse_search_price limit,
                                                      struct fuse_search_option *chosen) {
+    const struct fuse_layout *partition = candidate->partition, *natural = candidate->natural;
     const struct fuse_plan *plan = s->plan;
     const struct fuse_op *op = plan->ir->ops.at[number];
     int64_t budget = s->effort->budget_bytes, held_total = 0, dying = 0;
     int position = plan->position[number];
     int64_t live = s->live[position], times = fuse_search_repeats(s, number);
-    struct fuse_search_price price = {0, fuse_sat_mul(compute_ps, times), 0};
+    struct fuse_search_price price = {0, fuse_sat_mul(candidate->compute_ps, times), 0};
     for (int k = 0; k < op->inputs; k++) {
         int v = op->input[k].value;
         int64_t held = 0, block = 0;
@@ -524,9 +568,12 @@ struct fuse_search_price fuse_search_price_partition(const struct fuse_search *s
             price.time_ps =
                 fuse_sat_add(price.time_ps, fuse_search_place_loaded(s, number, k, partition, &layout, &held, &block));
         } else {
-            price.time_ps =
-                fuse_sat_add(price.time_ps, fuse_search_gather_ps(s, number, k, partition, &plan->layout[v], &held));
-            block = fuse_search_block_bytes(s, v, &plan->layout[v]);
+            const struct fuse_layout *have = &plan->layout[v];
+            price.time_ps = fuse_sat_add(
+                price.time_ps, candidate->at < 0
+                                   ? fuse_search_gather_ps(s, number, k, partition, have, &held)
+                                   : fuse_search_row_ps(s, candidate->row[k], candidate->at, number, k, have, &held));
+            block = budget == INT64_MAX ? 0 : fuse_search_block_bytes(s, v, &plan->layout[v]);
         }
         if (s->last[v] == position)
             dying = fuse_sat_add(dying, block);
@@ -535,7 +582,8 @@ struct fuse_search_price fuse_search_price_partition(const struct fuse_search *s
         if (limit.over_bytes == 0 && price.time_ps > limit.time_ps)
             return price;
     }
-    const struct fuse_search_finish *finish = fuse_search_finish_of(s, op->out, natural);
+    const struct fuse_search_finish *finish = candidate->at < 0 ? fuse_search_finish_of(s, op->out, natural)
+                                                                : fuse_search_finish_at(s, number, candidate->at);
     const struct fuse_search_option *option = finish->option;
     int64_t natural_bytes = finish->natural_bytes;
     struct fuse_search_price lowest = {INT64_MAX, INT64_MAX, INT64_MAX};

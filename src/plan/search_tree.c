@@ -16,8 +16,8 @@ struct way {
     int64_t time_ps; /* with all that leads to it */
 };
 struct table {
-    int n, beam;     /* at most `beam` */
-    struct way *way; /* by time */
+    int n, beam, readers; /* at most `beam` */
+    struct way *way;      /* by time */
 };
 struct tree {
     struct fuse_search *s;
@@ -32,16 +32,34 @@ static int readers(const struct fuse_search *s, int value) {
     return n;
 }
 
-static int64_t look_up(struct tree *t, int number, int k, const struct fuse_layout *partition,
+/* The ways to an input of an operation, and what it costs from there. */
+struct reach {
+    struct fuse_search_bring *row[BEAM]; /* of each way; of what has none, the first */
+};
+
+static void list_rows(struct reach *reach, struct tree *t, int number, int k) {
+    struct fuse_search *s = t->s;
+    const int v = s->plan->ir->ops.at[number]->input[k].value;
+    const struct table *table = &t->table[v];
+    if (fuse_is_relation(s->plan->ir, v) || fuse_search_follows_users(s, v))
+        return;
+    for (int i = 0; i < table->n; i++)
+        reach->row[i] = fuse_search_row_of(s, number, k, &table->way[i].option.final);
+    if (table->n == 0)
+        reach->row[0] = fuse_search_row_of(s, number, k, &s->plan->layout[v]);
+}
+
+static int64_t look_up(struct tree *t, struct fuse_search_bring *row, int at, int number, int k,
                        const struct fuse_layout *have) {
     int64_t held;
     t->looked_up++;
-    return fuse_search_gather_ps(t->s, number, k, partition, have, &held);
+    return fuse_search_row_ps(t->s, row, at, number, k, have, &held);
 }
 
-/* Time until an input is where the partition needs it. */
-static int64_t reach_ps(struct tree *t, int number, int k, const struct fuse_layout *partition) {
-    const struct fuse_search *s = t->s;
+/* Time until an input is where partition number `at` needs it. */
+static int64_t reach_ps(struct tree *t, const struct reach *reach, int at, int number, int k) {
+    struct fuse_search *s = t->s;
+    const struct fuse_layout *partition = &s->space[number]->partition[at];
     const struct fuse_plan *plan = s->plan;
     int v = plan->ir->ops.at[number]->input[k].value;
     const struct table *table = &t->table[v];
@@ -52,19 +70,21 @@ static int64_t reach_ps(struct tree *t, int number, int k, const struct fuse_lay
     if (fuse_search_follows_users(s, v))
         return fuse_search_place_loaded(s, number, k, partition, &layout, &held, &block);
     if (table->n == 0)
-        return look_up(t, number, k, partition, &plan->layout[v]);
+        return look_up(t, reach->row[0], at, number, k, &plan->layout[v]);
     /* What the partition reads in place comes first: most others are dearer than that without being moved. */
-    int shares = readers(s, v), first = 0;
+    int shares = table->readers, first = 0;
     layout = fuse_plan_project(plan, number, k, partition);
     while (first < table->n && !fuse_layout_equal(&table->way[first].option.final, &layout))
         first++;
     for (int i = first < table->n ? -1 : 0; i < table->n; i++) {
-        const struct way *way = &table->way[i < 0 ? first : i];
+        const int number_of_way = i < 0 ? first : i;
+        const struct way *way = &table->way[number_of_way];
         if (i == first)
             continue;
         if (i >= 0 && way->time_ps / shares >= lowest)
             break;
-        int64_t time = fuse_sat_add(look_up(t, number, k, partition, &way->option.final), way->time_ps / shares);
+        int64_t time = fuse_sat_add(look_up(t, reach->row[number_of_way], at, number, k, &way->option.final),
+                                    way->time_ps / shares);
         lowest = time < lowest ? time : lowest;
     }
     return lowest;
@@ -97,16 +117,20 @@ static void fill_table(struct tree *t, int number, int beam) {
     const struct fuse_op *op = s->plan->ir->ops.at[number];
     const struct fuse_search_space *space = fuse_search_space_of(s, number);
     struct way way;
+    struct reach reach[FUSE_MAX_INPUTS];
     struct table *table = &t->table[op->out];
     table->beam = beam;
+    table->readers = readers(s, op->out);
+    for (int k = 0; k < op->inputs; k++)
+        list_rows(&reach[k], t, number, k);
     table->way = FUSE_NEW_ARRAY(s->plan->arena, struct way, beam);
     for (int i = 0, n = fuse_search_candidates(s, number, space); i < n; i++) {
         int64_t before = space->compute_ps[i];
         for (int k = 0; k < op->inputs && before <= slowest_ps(table); k++)
-            before = fuse_sat_add(before, reach_ps(t, number, k, &space->partition[i]));
+            before = fuse_sat_add(before, reach_ps(t, &reach[k], i, number, k));
         if (before > slowest_ps(table))
             continue;
-        const struct fuse_search_finish *finish = fuse_search_finish_of(s, op->out, &space->natural[i]);
+        const struct fuse_search_finish *finish = fuse_search_finish_at(s, number, i);
         for (int f = 0; f < finish->options; f++) {
             way = (struct way){.partition = space->partition[i], .option = finish->option[f]};
             way.time_ps = fuse_sat_add(before, way.option.time_ps);
@@ -130,14 +154,20 @@ static void choose_way(struct fuse_search *s, const struct table *table, int num
     fuse_search_adopt(s, number, &table->way[best].partition, &table->way[best].option);
 }
 
-static int64_t inputs_of(struct tree *t, int number) {
-    const struct fuse_op *op = t->s->plan->ir->ops.at[number];
-    const struct fuse_search_space *space = fuse_search_space_of(t->s, number);
-    return (int64_t)(op->inputs + 1) * fuse_search_candidates(t->s, number, space);
+static int64_t inputs_of(struct fuse_search *s, int number) {
+    const struct fuse_op *op = s->plan->ir->ops.at[number];
+    const struct fuse_search_space *space = fuse_search_space_of(s, number);
+    return (int64_t)(op->inputs + 1) * fuse_search_candidates(s, number, space);
 }
 
-/* There are results to be laid out between operations, and no circles of them. */
-static bool is_worth_it(const struct fuse_search *s) {
+static int64_t all_inputs(struct fuse_search *s) {
+    int64_t inputs = 0;
+    for (int o = 0; o < s->plan->ir->ops.n; o++)
+        inputs += fuse_search_divides(s->plan->ir->ops.at[o]->kind) ? inputs_of(s, o) : 0;
+    return inputs;
+}
+
+bool fuse_search_has_tree(struct fuse_search *s) {
     const struct fuse_ir *ir = s->plan->ir;
     bool is_read = false;
     for (int o = 0; o < ir->ops.n; o++) {
@@ -145,19 +175,13 @@ static bool is_worth_it(const struct fuse_search *s) {
             return false;
         is_read |= fuse_search_divides(ir->ops.at[o]->kind) && readers(s, ir->ops.at[o]->out) > 0;
     }
-    return is_read;
+    return is_read && all_inputs(s) * LEAST_BEAM <= LOOK_UPS;
 }
 
-bool fuse_search_tree(struct fuse_search *s) {
+void fuse_search_tree(struct fuse_search *s) {
     const struct fuse_plan *plan = s->plan;
     const struct fuse_ir *ir = plan->ir;
-    struct tree t = {.s = s};
-    if (!is_worth_it(s))
-        return false;
-    for (int o = 0; o < ir->ops.n; o++)
-        t.inputs += fuse_search_divides(ir->ops.at[o]->kind) ? inputs_of(&t, o) : 0;
-    if (t.inputs * LEAST_BEAM > LOOK_UPS)
-        return false;
+    struct tree t = {.s = s, .inputs = all_inputs(s)};
     t.table = FUSE_NEW_ARRAY(plan->arena, struct table, ir->values.n + 1);
     for (int at = 0; at < ir->ops.n; at++) {
         int number = plan->order[at];
@@ -166,12 +190,11 @@ bool fuse_search_tree(struct fuse_search *s) {
         /* As wide as what is left of the effort allows, were there no limits to what is looked at. */
         int64_t beam = (LOOK_UPS - t.looked_up) / t.inputs;
         fill_table(&t, number, beam > BEAM ? BEAM : beam < LEAST_BEAM ? LEAST_BEAM : (int)beam);
-        t.inputs -= inputs_of(&t, number);
+        t.inputs -= inputs_of(s, number);
     }
     for (int at = ir->ops.n - 1; at >= 0; at--) {
         int number = plan->order[at];
         if (fuse_search_divides(ir->ops.at[number]->kind))
             choose_way(s, &t.table[ir->ops.at[number]->out], number);
     }
-    return true;
 }

@@ -110,7 +110,7 @@ MUTANTS = [
      "chunk = chunks - 1 - chunk;", "chunk = chunks / 2 + chunk;", "both chunks of a rank are equally far along the axis"),
     ("zigzag-not-priced", "plan", "src/plan/cost_compute.c",
      "most = seen > most ? seen : most;", "most = seen;", "the work of the last rank counts, not that of the busiest"),
-    ("reduction-miscounted", "plan", "src/plan/cost.c",
+    ("reduction-miscounted", "plan", "src/plan/cost_receive.c",
      "step->kind == FUSE_STEP_REDUCE ? fuse_sat_mul(plan->mesh.dim[step->dim] - 1, needed) : needed - owned;",
      "step->kind == FUSE_STEP_REDUCE ? fuse_sat_mul(plan->mesh.dim[step->dim], needed) : needed - owned;",
      "the model counts a rank's own partial as received"),

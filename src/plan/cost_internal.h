@@ -1,0 +1,90 @@
+/* Intervals of positions along one axis, and what each rank receives in a step. For the cost model alone (cost.h); intervals are
+ * half-open. */
+#ifndef FUSE_PLAN_COST_INTERNAL_H
+#define FUSE_PLAN_COST_INTERNAL_H
+
+#include "plan/cost.h"
+#include "plan/ordered.h"
+
+struct interval {
+    int64_t lo, hi;
+};
+
+static inline int64_t length(struct interval x) {
+    return x.hi > x.lo ? x.hi - x.lo : 0;
+}
+
+static inline struct interval meet(struct interval x, struct interval y) {
+    return (struct interval){x.lo > y.lo ? x.lo : y.lo, x.hi < y.hi ? x.hi : y.hi};
+}
+
+/* Part `part` of `parts` of [0, n): the first element is part * (n / parts) + part * (n % parts) / parts. */
+static inline struct interval block_interval(int64_t n, int64_t parts, int64_t part) {
+    int64_t q = n / parts, r = n % parts;
+    return (struct interval){part * q + part * r / parts, (part + 1) * q + (part + 1) * r / parts};
+}
+
+/* The part of a rank, outer levels first. */
+static inline int64_t nested_part(const struct fuse_mesh *mesh, const struct fuse_layout *layout, int axis,
+                                  const int *coordinate) {
+    int64_t part = 0;
+    for (int level = 0; level < mesh->dims; level++)
+        for (int d = 0; d < mesh->dims; d++)
+            if (layout->axis[d] == axis && layout->level[d] == level)
+                part = part * mesh->dim[d] + coordinate[d];
+    return part;
+}
+
+static inline struct interval layout_interval(const struct fuse_plan *plan, const struct fuse_layout *layout, int axis,
+                                              int64_t extent, const int *coordinate, int half) {
+    const struct fuse_mesh *mesh = &plan->mesh;
+    int64_t parts = 1, part = 0;
+    int levels = 0;
+    bool in_order = true;
+    for (int d = 0; d < mesh->dims; d++)
+        if (layout->axis[d] == axis) {
+            in_order &= layout->level[d] == levels++;
+            parts *= mesh->dim[d];
+            part = part * mesh->dim[d] + coordinate[d];
+        }
+    if (levels == 0)
+        return (struct interval){0, extent};
+    if (!in_order)
+        part = nested_part(mesh, layout, axis, coordinate);
+    if (layout->zigzag != axis + 1)
+        return block_interval(extent, parts, part);
+    return block_interval(extent, 2 * parts, half == 0 ? part : 2 * parts - 1 - part);
+}
+
+/* The same of an index of an operation under a partition. */
+static inline struct interval index_interval(const struct fuse_plan *plan, int op, const struct fuse_layout *partition,
+                                             int index, const int *coordinate, int half) {
+    struct interval x;
+    if (plan->request.chunk == 0)
+        return layout_interval(plan, partition, index, plan->ir->ops.at[op]->extent[index], coordinate, half);
+    fuse_index_part(&x.lo, &x.hi, plan, op, partition, index, coordinate);
+    return x;
+}
+
+/* What an input of an operation is read at along one axis when its index runs over `range`. */
+static inline struct interval read_interval(const struct fuse_access_axis *at, struct interval range) {
+    struct interval read;
+    fuse_access_range(&read.lo, &read.hi, at, range.lo, range.hi - 1);
+    return read;
+}
+
+static inline int64_t step_turns(const struct fuse_plan *plan, const struct fuse_step *step) {
+    return step->loop >= 0 ? plan->regions.at[step->loop].turns : 1;
+}
+
+/* What each rank receives in an exchange over all turns. */
+struct fuse_cost_received {
+    const int64_t *bytes; /* [ranks] */
+    int64_t most, total;
+    bool is_kept; /* for exchanges like it */
+};
+
+/* Of a MOVE or REDUCE step. */
+struct fuse_cost_received fuse_cost_receive(const struct fuse_plan *plan, const struct fuse_step *step);
+
+#endif
