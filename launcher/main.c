@@ -260,6 +260,8 @@ struct scaling {
     int rows;
     char row[SCALING_ROWS][SCALING_WIDTH];
     double first; /* rank seconds of the first plan that fits; 0: none does */
+    int plans;
+    struct fuse_dist_plan_summary plan[SCALING_ROWS]; /* those that fit; names of steps are gone */
 };
 
 static void add_row(struct scaling *scaling, fuse_dist_program *program, int ranks) {
@@ -271,6 +273,7 @@ static void add_row(struct scaling *scaling, fuse_dist_program *program, int ran
         snprintf(row, SCALING_WIDTH, "%7d  there is no plan: see above", ranks);
         return;
     }
+    scaling->plan[scaling->plans++] = sum;
     double cost = sum.ranks * sum.seconds, all = sum.kernel_seconds + sum.message_seconds + sum.file_seconds;
     if (scaling->first == 0)
         scaling->first = cost;
@@ -282,6 +285,45 @@ static void add_row(struct scaling *scaling, fuse_dist_program *program, int ran
              percent * sum.longest_seconds);
 }
 
+static double more_rank_seconds(int ranks, double seconds, int first_ranks, double first_seconds) {
+    double more = ranks * seconds - first_ranks * first_seconds;
+    return more > 0 ? more : 0;
+}
+
+/* From which number of ranks on less than half of the efficiency is left, and what took the rest. */
+static void print_end_of_scaling(struct output *output, const struct scaling *scaling) {
+    const struct fuse_dist_plan_summary *first = scaling->plan, *sum = first;
+    char line[400];
+    if (scaling->plans < 2)
+        return;
+    while (sum < scaling->plan + scaling->plans - 1 && 2 * scaling->first >= sum->ranks * sum->seconds)
+        sum++;
+    bool is_half = 2 * scaling->first < sum->ranks * sum->seconds;
+    double messages = more_rank_seconds(sum->ranks, sum->message_seconds, first->ranks, first->message_seconds);
+    double kernels = more_rank_seconds(sum->ranks, sum->kernel_seconds, first->ranks, first->kernel_seconds);
+    double files = more_rank_seconds(sum->ranks, sum->file_seconds, first->ranks, first->file_seconds);
+    double all = messages + kernels + files, percent = all > 0 ? 100 / all : 0;
+    int n = snprintf(line, sizeof line,
+                     is_half ? "from %d ranks on less than half of the efficiency is left"
+                             : "on %d ranks more than half of the efficiency is left",
+                     sum->ranks);
+    if (all > 0)
+        n +=
+            snprintf(line + n, sizeof line - (size_t)n,
+                     "; of what was lost, %.0f%% are messages, %.0f%% kernels on small or repeated parts, %.0f%% files",
+                     percent * messages, percent * kernels, percent * files);
+    write_output(output, line);
+    write_output(output, "\n");
+    for (int i = 1; i < scaling->plans; i++)
+        if (scaling->plan[i].ranks > scaling->plan[i - 1].ranks &&
+            scaling->plan[i].seconds >= scaling->plan[i - 1].seconds) {
+            snprintf(line, sizeof line, "%d ranks are no faster than %d\n", scaling->plan[i].ranks,
+                     scaling->plan[i - 1].ranks);
+            write_output(output, line);
+            return;
+        }
+}
+
 static void print_scaling(struct output *output, const struct scaling *scaling) {
     write_output(
         output, "\nscaling, modelled: efficiency against the first that fits, MiB a rank at most, what takes the time, "
@@ -291,6 +333,7 @@ static void print_scaling(struct output *output, const struct scaling *scaling) 
         write_output(output, scaling->row[i]);
         write_output(output, "\n");
     }
+    print_end_of_scaling(output, scaling);
 }
 
 static enum fuse_dist_text plan_form(const char *format) {

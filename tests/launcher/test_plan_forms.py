@@ -137,6 +137,7 @@ class Forms(unittest.TestCase):
         ranks = [1, 2, 8, 64, 512, 4096]
         out = self.plan("--ranks", ",".join(map(str, ranks)))
         table = out[out.index("\nscaling"):].strip().splitlines()[2:]
+        why = table.pop()
         self.assertEqual([int(row.split()[0]) for row in table], ranks)
         seconds = [float(s) for s in re.findall(r"modelled time (\S+) s", out)]
         for row, time, number in zip(table, seconds, ranks):
@@ -147,6 +148,14 @@ class Forms(unittest.TestCase):
             shares = [float(cell.rstrip("%")) for cell in cells[6:9]]
             self.assertAlmostEqual(sum(shares), 100, delta=2)
         self.assertGreater(float(table[-1].split()[7].rstrip("%")), float(table[0].split()[7].rstrip("%")))  # messages
+        half = [r for r, row in zip(ranks, table) if float(row.split()[3].rstrip("%")) < 50]
+        self.assertRegex(why, f"^from {half[0]} ranks on less than half" if half else f"^on {ranks[-1]} ranks more than half")
+        lost = [float(share) for share in re.findall(r"([0-9]+)%", why)]
+        self.assertAlmostEqual(sum(lost), 100, delta=2)
+        end = ranks.index(half[0]) if half else -1
+        messages = [number * seconds[i] * float(table[i].split()[7].rstrip("%")) / 100 for i, number in enumerate(ranks)]
+        added = messages[end] - messages[0]
+        self.assertAlmostEqual(lost[0], 100 * added / (ranks[end] * seconds[end] - seconds[0]), delta=10)
         self.assertNotIn("scaling", self.plan("--ranks", "8"))
         result = launch.run([BINARY, "plan", "--ranks", "1,64", "--mem-per-rank", "34M", "prog.fuse"], self.folder, 60)
         self.assertEqual(result.status, 71)
