@@ -77,6 +77,15 @@ static int64_t elapsed_ps(const struct fuse_plan *plan) {
     return run;
 }
 
+/* Without files and what moves at their side. */
+static int64_t run_ps(const struct fuse_plan *plan) {
+    int64_t run = 0;
+    for (int i = 0; i < plan->steps.n; i++)
+        if (plan->steps.at[i].phase == FUSE_PHASE_RUN)
+            run = fuse_sat_add(run, plan->steps.at[i].time_ps);
+    return run;
+}
+
 /* ---- ranks ---------------------------------------------------------------------------------------------------- */
 
 static bool has_factors_up_to(int n, int largest) {
@@ -104,8 +113,8 @@ static int choose_used(struct fuse_arena *arena, const struct fuse_ir *ir, const
     if (!has_factors_up_to(all, WIDEST_DIMENSION))
         return fewer;
     struct fuse_arena_mark mark = fuse_arena_mark(arena);
-    int64_t with_all = elapsed_ps(try_plan(arena, ir, request, all, effort));
-    int64_t with_fewer = elapsed_ps(try_plan(arena, ir, request, fewer, effort));
+    int64_t with_all = run_ps(try_plan(arena, ir, request, all, effort));
+    int64_t with_fewer = run_ps(try_plan(arena, ir, request, fewer, effort));
     fuse_arena_rewind(arena, mark);
     return with_fewer < with_all ? fewer : all;
 }

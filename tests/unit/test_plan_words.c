@@ -83,11 +83,6 @@ static void draw_shape(int64_t shape[3], uint32_t number) {
         shape[i] = (int64_t)exp2(9.0 + 8.0 * (double)bits[i] / 4294967296.0);
 }
 
-/* A mesh of one wide prime dimension cuts an index into pieces that are far from equal: some 15 columns where others have 14. */
-static bool is_even(const struct fuse_mesh *mesh) {
-    return mesh->dim[0] < 29;
-}
-
 struct means {
     double log_sum, worst;
     int n;
@@ -113,7 +108,7 @@ static void test_grids(void **unused) {
             struct fuse_plan *made = plan_within(arena, &ir, shape, ranks, 0);
             double words = (double)made->received_bytes_max[FUSE_PHASE_RUN] / 4;
             double best = best_grid_words(shape, made->mesh.used), bound = bound_words(shape, ranks);
-            if (words > best * (is_even(&made->mesh) ? 1.025 : 1.07))
+            if (words > best * 1.02)
                 fail_msg("%lld x %lld x %lld on %d (%d) ranks: %.0f words, the best grid has %.0f", (long long)shape[0],
                          (long long)shape[1], (long long)shape[2], ranks, made->mesh.used, words, best);
             if ((ranks & (ranks - 1)) == 0)
