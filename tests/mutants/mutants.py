@@ -158,7 +158,7 @@ MUTANTS = [
      "return fuse_agree(exec->comm, exec->status, err);", "return exec->status;",
      "a failing rank leaves the others behind"),
     ("iteration-origin", "exec", "src/exec/compute.c",
-     "call.origin[i] = iteration->lo[i];", "call.origin[i] = 0;", "indices count from a rank's own block on"),
+     "call->origin[i] = iteration->lo[i];", "call->origin[i] = 0;", "indices count from a rank's own block on"),
     # ---- io
     ("byte-order-ignored", "io", "io/npy_header.c",
      "p->probe->big_endian = order == '>' && !is_byte;", "p->probe->big_endian = false;", "big-endian files are read wrong"),

@@ -39,18 +39,19 @@ static void test_products(void **state) {
         for (int j = 0; j < 2; j++)
             out[j * 2 + i] = a[i * 3] * b[j] + a[i * 3 + 1] * b[2 + j] + a[i * 3 + 2] * b[4 + j];
     struct fuse_bench_case c = {.operands = 2,
-                                .operand = {{.axes = "ab", .rank = 2, .extent = {2, 3}, .data = a},
-                                            {.axes = "bc", .rank = 2, .extent = {3, 2}, .data = b}},
-                                .out = {.axes = "ca", .rank = 2, .extent = {2, 2}, .data = out},
+                                .operand = {{.axes = "ab", .rank = 2, .extent = {2, 3}, .dtype = FUSE_F32, .data = a},
+                                            {.axes = "bc", .rank = 2, .extent = {3, 2}, .dtype = FUSE_F32, .data = b}},
+                                .out = {.axes = "ca", .rank = 2, .extent = {2, 2}, .dtype = FUSE_F32, .data = out},
                                 .check = fuse_bench_check_einsum};
     expect_seen(&c, out, 4);
     /* The diagonal of aab summed over b. */
     const float x[] = {1, 2, 3, 4, 5, 6, 7, 8};
     float trace[] = {1 + 2, 7 + 8};
-    struct fuse_bench_case d = {.operands = 1,
-                                .operand = {{.axes = "aab", .rank = 3, .extent = {2, 2, 2}, .data = x}},
-                                .out = {.axes = "a", .rank = 1, .extent = {2}, .data = trace},
-                                .check = fuse_bench_check_einsum};
+    struct fuse_bench_case d = {
+        .operands = 1,
+        .operand = {{.axes = "aab", .rank = 3, .extent = {2, 2, 2}, .dtype = FUSE_F32, .data = x}},
+        .out = {.axes = "a", .rank = 1, .extent = {2}, .dtype = FUSE_F32, .data = trace},
+        .check = fuse_bench_check_einsum};
     expect_seen(&d, trace, 2);
 }
 
@@ -59,11 +60,11 @@ static void test_sums_and_copies(void **state) {
     const float x[] = {1, 2, 3, 4, 5, 6};
     float sum[] = {5, 7, 9}, copy[] = {1, 2, 3, 4, 5, 6};
     struct fuse_bench_case c = {.operands = 1,
-                                .operand = {{.axes = "ij", .rank = 2, .extent = {2, 3}, .data = x}},
-                                .out = {.axes = "j", .rank = 1, .extent = {3}, .data = sum},
+                                .operand = {{.axes = "ij", .rank = 2, .extent = {2, 3}, .dtype = FUSE_F32, .data = x}},
+                                .out = {.axes = "j", .rank = 1, .extent = {3}, .dtype = FUSE_F32, .data = sum},
                                 .check = fuse_bench_check_sums};
     expect_seen(&c, sum, 3);
-    c.out = (struct fuse_bench_tensor){.axes = "ij", .rank = 2, .extent = {2, 3}, .data = copy};
+    c.out = (struct fuse_bench_tensor){.axes = "ij", .rank = 2, .extent = {2, 3}, .dtype = FUSE_F32, .data = copy};
     c.check = fuse_bench_check_equal;
     expect_seen(&c, copy, 6);
 }
@@ -74,13 +75,14 @@ static void test_attention(void **state) {
     const float q[] = {1, 0, 0, 1}, k[] = {2, 0, 0, 2}, v[] = {1, 2, 3, 4};
     const double s = 2 / sqrt(2), w = 1 / (1 + exp(s));
     float out[] = {1, 2, (float)(w * 1 + (1 - w) * 3), (float)(w * 2 + (1 - w) * 4)};
-    struct fuse_bench_case c = {.what = "causal",
-                                .operands = 3,
-                                .operand = {{.axes = "hpd", .rank = 3, .extent = {1, 2, 2}, .data = q},
-                                            {.axes = "hqd", .rank = 3, .extent = {1, 2, 2}, .data = k},
-                                            {.axes = "hqe", .rank = 3, .extent = {1, 2, 2}, .data = v}},
-                                .out = {.axes = "hpe", .rank = 3, .extent = {1, 2, 2}, .data = out},
-                                .check = fuse_bench_check_attention};
+    struct fuse_bench_case c = {
+        .what = "causal",
+        .operands = 3,
+        .operand = {{.axes = "hpd", .rank = 3, .extent = {1, 2, 2}, .dtype = FUSE_F32, .data = q},
+                    {.axes = "hqd", .rank = 3, .extent = {1, 2, 2}, .dtype = FUSE_F32, .data = k},
+                    {.axes = "hqe", .rank = 3, .extent = {1, 2, 2}, .dtype = FUSE_F32, .data = v}},
+        .out = {.axes = "hpe", .rank = 3, .extent = {1, 2, 2}, .dtype = FUSE_F32, .data = out},
+        .check = fuse_bench_check_attention};
     expect_seen(&c, out, 4);
 }
 
@@ -97,7 +99,8 @@ static void test_maps(void **state) {
             map->row(want, allowed, wide, 4);
         for (int i = 0; i < 4; i++)
             out[i] = (float)want[i];
-        struct fuse_bench_tensor t = {.axes = "ij", .rank = map->rank, .extent = {map->rank == 2 ? 1 : 4, 4}};
+        struct fuse_bench_tensor t = {
+            .axes = "ij", .dtype = FUSE_F32, .rank = map->rank, .extent = {map->rank == 2 ? 1 : 4, 4}};
         struct fuse_bench_case c = {.operands = map->operands, .context = map, .check = fuse_bench_check_map};
         c.operand[0] = c.operand[1] = c.out = t;
         c.operand[0].data = x;
