@@ -157,20 +157,25 @@ static int64_t elems_in_range(const struct fuse_plan *plan, const struct fuse_ho
     return n;
 }
 
-/* Those that two holdings of a value have in common, for ranks that need not be the same. */
-static int64_t common_elems(const struct fuse_plan *plan, const struct fuse_holding *need, const struct where *needs,
-                            const struct fuse_holding *have, const struct where *has) {
-    const int rank = plan->ir->values.at[need->value].rank;
+/* Those that two holdings of a value have in common, for ranks that need not be the same; *needed are all of the first. */
+static int64_t common_elems(int64_t *needed, const struct fuse_plan *plan, const struct fuse_holding *need,
+                            const struct where *needs, const struct fuse_holding *have, const struct where *has) {
+    const int rank = plan->ir->values.at[need->value].rank, halves = halves_of(plan, have);
     struct interval x[FUSE_MAX_AXES], y[FUSE_MAX_AXES];
     int64_t n = 0;
-    for (int i = 0; i < halves_of(plan, need); i++)
-        for (int j = 0; j < halves_of(plan, have); j++) {
-            if (!holding_intervals(x, plan, need, needs, i, NULL) || !holding_intervals(y, plan, have, has, j, NULL))
+    *needed = 0;
+    for (int i = 0; i < halves_of(plan, need); i++) {
+        if (!holding_intervals(x, plan, need, needs, i, NULL))
+            continue;
+        *needed = fuse_sat_add(*needed, product(x, rank));
+        for (int j = 0; j < halves; j++) {
+            if (!holding_intervals(y, plan, have, has, j, NULL))
                 continue;
             for (int a = 0; a < rank; a++)
                 y[a] = meet(x[a], y[a]);
             n = fuse_sat_add(n, product(y, rank));
         }
+    }
     return n;
 }
 
@@ -199,9 +204,10 @@ static int64_t received_elems(const struct fuse_plan *plan, const struct fuse_st
             others += elems_in_range(plan, &step->need, where, step->have.reversed,
                                      range_interval(plan, &step->have, owner, turn));
     }
-    return have_ranges
-               ? others
-               : held_elems(plan, &step->need, where) - common_elems(plan, &step->need, where, &step->have, where);
+    if (have_ranges)
+        return others;
+    int64_t needed, own = common_elems(&needed, plan, &step->need, where, &step->have, where);
+    return needed - own;
 }
 
 int64_t fuse_cost_received_elems(const struct fuse_plan *plan, const struct fuse_step *step, int rank, int64_t turn) {
@@ -391,10 +397,10 @@ static int64_t network_elems(const struct fuse_plan *plan, const struct fuse_ste
     memcpy(coordinate, where->coordinate, sizeof coordinate);
     for (int d = inner; d < mesh->dims; d++)
         coordinate[d] = layout->axis[d] >= 0 ? 0 : coordinate[d];
-    int64_t near = 0;
+    int64_t near = 0, needed = 0;
     for (int d = mesh->dims; d >= inner;) {
         struct where neighbour = {where->rank, where->turn, coordinate};
-        near = fuse_sat_add(near, common_elems(plan, &step->need, where, &step->have, &neighbour));
+        near = fuse_sat_add(near, common_elems(&needed, plan, &step->need, where, &step->have, &neighbour));
         /* The next rank of the node whose blocks this one reads. */
         for (d = mesh->dims - 1; d >= inner; d--) {
             if (layout->axis[d] >= 0 && ++coordinate[d] < mesh->dim[d])
@@ -402,7 +408,7 @@ static int64_t network_elems(const struct fuse_plan *plan, const struct fuse_ste
             coordinate[d] = layout->axis[d] >= 0 ? 0 : coordinate[d];
         }
     }
-    return held_elems(plan, &step->need, where) - near;
+    return needed - near;
 }
 
 static struct fuse_traffic sampled(const struct fuse_plan *plan, const struct fuse_step *step) {

@@ -104,7 +104,7 @@ MUTANTS = [
     ("lifetime-too-short", "plan", "src/plan/place.c",
      "slot->first <= other->last &&", "slot->first < other->last &&", "two buffers share bytes at a step"),
     ("own-block-counted", "plan", "src/plan/cost.c",
-     "- common_elems(plan, &step->need, where, &step->have, where);", ";",
+     "return needed - own;", "return own < 0 ? own : needed;",
      "the model counts what a rank has as received"),
     ("zigzag-not-mirrored", "plan", "src/plan/mesh.c",
      "chunk = chunks - 1 - chunk;", "chunk = chunks / 2 + chunk;", "both chunks of a rank are equally far along the axis"),
