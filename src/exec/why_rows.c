@@ -313,8 +313,17 @@ static bool bind_row(const struct visit *v, const uint64_t *row, uint64_t *bindi
     return true;
 }
 
+/* Stages belong to a trace, whose bindings begin with the fact: what came about no earlier than that is no premise of it. */
+static bool is_too_late(const struct visit *v, const uint64_t *row) {
+    return v->part == FUSE_WHY_STAGED &&
+           (int64_t)row[v->relation->at_work->packing.words] - 1 - v->why->before_stages >=
+               v->why->facts.at[v->binding[0]].height;
+}
+
 static bool take_match(void *context, const uint64_t *row) {
     struct visit *v = context;
+    if (is_too_late(v, row))
+        return true;
     if (!v->out) {
         uint64_t scratch[1 + FUSE_RULE_VARIABLES + FUSE_RULE_ATOMS];
         v->found |= bind_row(v, row, scratch);

@@ -8,7 +8,9 @@
  *
  * For one fact, only what its proofs can have is looked at, which is found from the fact down, again by rules:
  *
- *     asked R(x, y) = asked R(x, z) R(x, y) E(y, z) */
+ *     asked R(x, y) = asked R(x, z) R(x, y) E(y, z)
+ *
+ * where each rule has one such atom. Of rules with two, all instances would be joined for that: as much as it takes to do without. */
 #include "exec/why_internal.h"
 
 #define ROWS 1024 /* given at a time */
@@ -236,6 +238,19 @@ static void find_wanted(struct staging *s, int relation) {
     }
 }
 
+/* Whether no rule has two atoms that are proved. */
+static bool is_linear(const struct staging *s) {
+    for (int k = 0; k < s->why->rules; k++) {
+        const struct fuse_why_rule *rule = &s->why->rule[k];
+        int proved = 0;
+        for (int a = 0; a < rule->rule->atoms; a++)
+            proved += !rule->rule->atom[a].is_negated && is_proved(s, canonical_of(s, rule, a));
+        if (proved > 1 && s->is_wanted[rule->first_relation + rule->rule->head])
+            return false;
+    }
+    return true;
+}
+
 static void add_question(struct staging *s, int relation, const int64_t *id) {
     const int columns = s->why->relation[relation].rule->columns;
     struct fuse_rule made = {.head = asked_of(s, relation)};
@@ -250,6 +265,7 @@ static void add_question(struct staging *s, int relation, const int64_t *id) {
 static void make_rules(struct staging *s, int relation, const int64_t *id) {
     const struct fuse_why *why = s->why;
     find_wanted(s, relation);
+    s->is_for_one = relation >= 0 && is_linear(s);
     if (s->is_for_one)
         add_question(s, relation, id);
     for (int r = 0; r < why->relations; r++)
@@ -349,7 +365,7 @@ static enum fuse_status keep(struct staging *s, struct fuse_logic *logic, struct
 }
 
 enum fuse_status fuse_why_count_stages(struct fuse_why *why, int relation, const int64_t *id, struct fuse_error *err) {
-    struct staging s = {.why = why, .arena = why->whole, .is_for_one = relation >= 0};
+    struct staging s = {.why = why, .arena = why->whole};
     struct fuse_logic_report report;
     s.finished = numbers(&s);
     s.given = numbers(&s);
