@@ -24,7 +24,7 @@
 #       fuzz_<name>.arguments holds, one a line. In others a program that replays the corpus: entry fuzz.replay.<name>,
 #       label unit.
 #
-# A test that returns 77 is skipped; the limit is 180 seconds, for crowded machines (set TIMEOUT on a test that needs another). Tests of many seconds have
+# A test that returns 77 is skipped; the limit is 60 seconds (set TIMEOUT on a test that needs another). Tests of many seconds have
 # a COST, seconds on an idle machine: ctest -j begins with them.
 
 if(FUSE_TESTS)
@@ -67,7 +67,7 @@ function(fuse_set_test_environment test)
   endif()
   list(APPEND changes UBSAN_OPTIONS=set:print_stacktrace=1)
   set_tests_properties(${test} PROPERTIES
-    TIMEOUT 180
+    TIMEOUT 60
     SKIP_RETURN_CODE 77
     PROCESSORS ${processors}
     ENVIRONMENT_MODIFICATION "${changes}")
