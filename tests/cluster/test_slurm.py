@@ -107,6 +107,8 @@ class Jobs(unittest.TestCase):
                 times = self.times(output)
                 self.assertEqual((times["ranks"], times["ranks_per_node"]), (2 * nodes, 2))
                 self.assertIn(f"plan for {2 * nodes} ranks", output)
+                if os.path.basename(folder).startswith("srun"):
+                    self.assertIn("environment SLURM_PMIX_FENCE=ring", output)
                 self.assertIn(f"2 on each of {nodes} nodes", output)
                 self.assert_values(folder)
 
@@ -147,7 +149,7 @@ class Jobs(unittest.TestCase):
                 if launcher == "srun":
                     nodes = min(ranks, 4)
                     started = ["srun", "--mpi=pmix", f"--nodes={nodes}", f"--ntasks={ranks}", *words]
-                    result = CLUSTER.run(started, output, 30)
+                    result = CLUSTER.run(started, output, 30, {"SLURM_PMIX_FENCE": "ring"})
                 else:
                     result = launch.run(launch.on_ranks(ranks, words), output, 30)
                 self.assertEqual(result.status, 0, f"{launcher} {ranks}: {result.tail()}")
