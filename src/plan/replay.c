@@ -38,30 +38,55 @@ static struct cell *cells_of(const struct replay *r, int rank, int buffer) {
     return r->cells[(size_t)rank * (size_t)r->plan->buffers.n + (size_t)buffer] + half;
 }
 
-/* Position of a coordinate in a rank's buffer, -1 when the buffer does not hold it. */
-static int64_t position(const struct replay *r, int rank, int buffer, const int64_t *at) {
-    const struct fuse_buffer *b = &r->plan->buffers.at[buffer];
+/* What a rank holds in a buffer at the turn at hand, and where. */
+struct window {
+    int boxes;
     struct fuse_box box[FUSE_MAX_RANGE_BOXES];
-    int boxes = fuse_holding_boxes(box, r->plan, &b->holding, rank, r->turn);
+    int64_t stride[FUSE_MAX_RANGE_BOXES][FUSE_MAX_AXES], base[FUSE_MAX_RANGE_BOXES];
+    struct cell *cells;
+};
+
+/* A step without a buffer has nothing. */
+static void open_window(struct window *w, const struct replay *r, int rank, int buffer) {
+    w->boxes = 0;
+    if (buffer < 0)
+        return;
+    const struct fuse_holding *holding = &r->plan->buffers.at[buffer].holding;
     int64_t base = 0;
-    for (int i = 0; i < boxes; i++) {
-        int64_t stride[FUSE_MAX_AXES], offset = 0;
+    w->boxes = fuse_holding_boxes(w->box, r->plan, holding, rank, r->turn);
+    for (int i = 0; i < w->boxes; i++) {
+        fuse_box_strides(w->stride[i], &w->box[i], holding->reversed);
+        w->base[i] = base;
+        base += fuse_box_elems(&w->box[i]);
+    }
+    w->cells = cells_of(r, rank, buffer);
+}
+
+/* Of a buffer whose turn may find what it needs where it lies already. */
+static void open_read_window(struct window *w, const struct replay *r, int rank, int buffer) {
+    bool in_place = buffer >= 0 && fuse_plan_reads_in_place(r->plan, buffer, rank, r->turn);
+    open_window(w, r, rank, in_place ? r->plan->buffers.at[buffer].resident : buffer);
+}
+
+/* Position of a coordinate in the buffer, -1 when it is not held. */
+static int64_t position(const struct window *w, const int64_t *at) {
+    for (int i = 0; i < w->boxes; i++) {
+        const struct fuse_box *box = &w->box[i];
+        int64_t offset = w->base[i];
         bool inside = true;
-        fuse_box_strides(stride, &box[i], b->holding.reversed);
-        for (int a = 0; a < box[i].rank; a++) {
-            inside &= at[a] >= box[i].lo[a] && at[a] < box[i].hi[a];
-            offset += (at[a] - box[i].lo[a]) * stride[a];
+        for (int a = 0; a < box->rank; a++) {
+            inside &= at[a] >= box->lo[a] && at[a] < box->hi[a];
+            offset += (at[a] - box->lo[a]) * w->stride[i][a];
         }
         if (inside)
-            return base + offset;
-        base += fuse_box_elems(&box[i]);
+            return offset;
     }
     return -1;
 }
 
-static struct cell *cell_at(const struct replay *r, int rank, int buffer, const int64_t *at) {
-    int64_t p = position(r, rank, buffer, at);
-    return p < 0 ? NULL : &cells_of(r, rank, buffer)[p];
+static struct cell *cell_at(const struct window *w, const int64_t *at) {
+    int64_t p = position(w, at);
+    return p < 0 ? NULL : &w->cells[p];
 }
 
 /* 1 + position in C order, 0 outside the tensor. */
@@ -108,11 +133,10 @@ static enum fuse_status wrong(const struct replay *r, const struct fuse_step *st
                      (long long)r->turn, what);
 }
 
-static enum fuse_status check_finished(const struct replay *r, const struct fuse_step *step, int rank, int buffer,
-                                       int value, const int64_t *at) {
-    if (fuse_plan_reads_in_place(r->plan, buffer, rank, r->turn))
-        buffer = r->plan->buffers.at[buffer].resident;
-    const struct cell *cell = cell_at(r, rank, buffer, at);
+/* terms: those of a finished element of the value. */
+static enum fuse_status check_finished(const struct replay *r, const struct fuse_step *step, int rank,
+                                       const struct window *window, int value, int64_t terms, const int64_t *at) {
+    const struct cell *cell = cell_at(window, at);
     int64_t element = element_number(value_of(r, value), at);
     if (!cell)
         return wrong(r, step, rank, "an element is read that the buffer does not hold");
@@ -120,18 +144,20 @@ static enum fuse_status check_finished(const struct replay *r, const struct fuse
         return wrong(r, step, rank,
                      cell->element < 0 ? "an element is read that was never written"
                                        : "another element is read than was meant");
-    if (element > 0 && cell->terms != complete_terms(r, value))
+    if (element > 0 && cell->terms != terms)
         return wrong(r, step, rank, "an element is read whose terms have not all been summed");
     return FUSE_OK;
 }
 
 static enum fuse_status fill(struct replay *r, const struct fuse_step *step, int rank) {
     struct fuse_box box[FUSE_MAX_RANGE_BOXES];
+    struct window window;
     int64_t at[FUSE_MAX_AXES];
     int boxes = fuse_holding_boxes(box, r->plan, &step->need, rank, r->turn);
+    open_window(&window, r, rank, step->to);
     for (int i = 0; i < boxes; i++)
         EACH(at, &box[i]) {
-            struct cell *cell = cell_at(r, rank, step->to, at);
+            struct cell *cell = cell_at(&window, at);
             if (!cell)
                 return wrong(r, step, rank, "an element is loaded that the buffer does not hold");
             *cell = (struct cell){element_number(value_of(r, step->need.value), at), 1};
@@ -145,11 +171,14 @@ static enum fuse_status fill(struct replay *r, const struct fuse_step *step, int
 static enum fuse_status move_to(struct replay *r, const struct fuse_step *step, int to) {
     int64_t at[FUSE_MAX_AXES], size = (int64_t)fuse_dtype_bytes(value_of(r, step->have.value)->dtype);
     const struct fuse_value *value = value_of(r, step->need.value);
+    int64_t terms_before = complete_terms(r, step->have.value), terms = complete_terms(r, step->need.value);
     struct fuse_box box[FUSE_MAX_RANGE_BOXES];
+    struct window source_window, target_window;
+    open_window(&target_window, r, to, step->to);
     int boxes = step->need.kind == FUSE_HOLDING_NEED ? fuse_holding_boxes(box, r->plan, &step->need, to, r->turn) : 0;
     for (int i = 0; i < boxes; i++)
         EACH(at, &box[i]) {
-            struct cell *cell = cell_at(r, to, step->to, at);
+            struct cell *cell = cell_at(&target_window, at);
             if (!cell)
                 return wrong(r, step, to, "a needed element has no place in the buffer");
             *cell = (struct cell){element_number(value, at) == 0 ? 0 : -1, 1};
@@ -157,20 +186,23 @@ static enum fuse_status move_to(struct replay *r, const struct fuse_step *step, 
     for (int from = 0; from < r->plan->mesh.ranks; from++) {
         struct fuse_pieces walk = {.plan = r->plan, .step = step, .sender = from, .receiver = to, .turn = r->turn};
         struct fuse_piece piece;
+        bool is_open = false;
         while (fuse_pieces_next(&piece, &walk)) {
+            if (!is_open)
+                open_window(&source_window, r, from, step->from);
+            is_open = true;
             if (from != to)
                 r->received[to] += fuse_box_elems(&piece.box) * size;
             if (fuse_box_elems(&piece.box) * size > step->piece_bytes && fuse_box_elems(&piece.box) > 1)
                 return wrong(r, step, to, "a piece is larger than the staging allows");
             EACH(at, &piece.box) {
-                const struct cell *source = cell_at(r, from, step->from, at);
-                struct cell *target = cell_at(r, to, step->to, at);
+                const struct cell *source = cell_at(&source_window, at);
+                struct cell *target = cell_at(&target_window, at);
                 if (!source || !target)
                     return wrong(r, step, to, "a message carries an element that a buffer does not hold");
-                if (source->element != element_number(value, at) ||
-                    source->terms != complete_terms(r, step->have.value))
+                if (source->element != element_number(value, at) || source->terms != terms_before)
                     return wrong(r, step, from, "a message carries an element that is not there yet");
-                *target = (struct cell){source->element, complete_terms(r, step->need.value)};
+                *target = (struct cell){source->element, terms};
             }
         }
     }
@@ -220,15 +252,21 @@ static enum fuse_status reduce(struct replay *r, const struct fuse_step *step) {
     for (int rank = 0; rank < ranks; rank++)
         memcpy(old + (size_t)rank * (size_t)elems, cells_of(r, rank, step->to), (size_t)elems * sizeof *old);
     enum fuse_status status = FUSE_OK;
-    for (int to = 0; to < ranks && status == FUSE_OK; to++)
+    struct window source_window, target_window;
+    for (int to = 0; to < ranks && status == FUSE_OK; to++) {
+        open_window(&target_window, r, to, step->to);
         for (int from = 0; from < ranks && status == FUSE_OK; from++) {
             struct fuse_pieces walk = {.plan = r->plan, .step = step, .sender = from, .receiver = to, .turn = r->turn};
             struct fuse_piece piece;
+            bool is_open = false;
             while (from != to && status == FUSE_OK && fuse_pieces_next(&piece, &walk)) {
+                if (!is_open)
+                    open_window(&source_window, r, from, step->from);
+                is_open = true;
                 r->received[to] += fuse_box_elems(&piece.box) * size;
                 EACH(at, &piece.box) {
-                    int64_t p = position(r, from, step->from, at);
-                    struct cell *target = cell_at(r, to, step->to, at);
+                    int64_t p = position(&source_window, at);
+                    struct cell *target = cell_at(&target_window, at);
                     if (p < 0 || !target || old[(int64_t)from * elems + p].element != target->element) {
                         status = wrong(r, step, to, "partial results of different elements are combined");
                         break;
@@ -237,6 +275,7 @@ static enum fuse_status reduce(struct replay *r, const struct fuse_step *step) {
                 }
             }
         }
+    }
     free(old);
     return status;
 }
@@ -246,17 +285,20 @@ static enum fuse_status compute_half(struct replay *r, const struct fuse_step *s
     const struct fuse_value *out = value_of(r, op->out);
     struct fuse_box iteration =
         fuse_iteration_box(r->plan, step->op, &step->partition, step->loop, step->cut, rank, r->turn, half);
+    struct window window;
     int64_t at[FUSE_MAX_AXES];
     for (int k = 0; k < op->inputs && !fuse_box_is_empty(&iteration); k++) {
         const struct fuse_use *use = &op->input[k];
         if (fuse_is_relation(r->plan->ir, use->value))
             continue; /* its tuples have no element numbers */
+        int64_t finished = complete_terms(r, use->value);
+        open_read_window(&window, r, rank, step->in[k]);
         EACH(at, &iteration) {
             int64_t read[FUSE_MAX_AXES] = {0};
             for (int a = 0; a < use->access.rank; a++)
                 read[a] = fuse_access_coordinate(&use->access.at[a],
                                                  use->access.at[a].index < 0 ? 0 : at[use->access.at[a].index]);
-            FUSE_TRY(check_finished(r, step, rank, step->in[k], use->value, read));
+            FUSE_TRY(check_finished(r, step, rank, &window, use->value, finished, read));
         }
     }
     struct fuse_box out_box = {.rank = out->rank};
@@ -270,8 +312,9 @@ static enum fuse_status compute_half(struct replay *r, const struct fuse_step *s
     for (int i = 0; i < op->indices; i++)
         if (!kept[i])
             terms *= iteration.hi[i] > iteration.lo[i] ? iteration.hi[i] - iteration.lo[i] : 0;
+    open_window(&window, r, rank, step->to);
     EACH(at, &out_box) {
-        struct cell *cell = cell_at(r, rank, step->to, at);
+        struct cell *cell = cell_at(&window, at);
         if (!cell)
             return wrong(r, step, rank, "a result has no place in the buffer");
         if (step->accumulate && r->turn > 0)
@@ -291,22 +334,26 @@ static enum fuse_status compute(struct replay *r, const struct fuse_step *step, 
 /* Rules are fed with what every rank has of a dense value, which must be finished; so must what ends a recursion. */
 static enum fuse_status feed(struct replay *r, const struct fuse_step *step, int rank) {
     struct fuse_box box[FUSE_MAX_RANGE_BOXES];
-    int64_t at[FUSE_MAX_AXES];
+    struct window window;
+    int64_t at[FUSE_MAX_AXES], finished = complete_terms(r, step->have.value);
     int boxes = fuse_holding_boxes(box, r->plan, &step->have, rank, r->turn);
+    open_read_window(&window, r, rank, step->from);
     for (int i = 0; i < boxes; i++)
         EACH(at, &box[i]) {
-            FUSE_TRY(check_finished(r, step, rank, step->from, step->have.value, at));
+            FUSE_TRY(check_finished(r, step, rank, &window, step->have.value, finished, at));
         }
     return FUSE_OK;
 }
 
 static enum fuse_status write_out(struct replay *r, const struct fuse_step *step, int rank) {
     struct fuse_box box[FUSE_MAX_RANGE_BOXES];
-    int64_t at[FUSE_MAX_AXES];
+    struct window window;
+    int64_t at[FUSE_MAX_AXES], finished = complete_terms(r, step->have.value);
     int boxes = fuse_holding_boxes(box, r->plan, &step->have, rank, r->turn);
+    open_read_window(&window, r, rank, step->from);
     for (int i = 0; i < boxes; i++)
         EACH(at, &box[i]) {
-            FUSE_TRY(check_finished(r, step, rank, step->from, step->have.value, at));
+            FUSE_TRY(check_finished(r, step, rank, &window, step->have.value, finished, at));
             int64_t e = element_number(value_of(r, step->have.value), at) - 1;
             if (r->written[step->op][e]++)
                 return wrong(r, step, rank, "an element of a sink is written twice");
