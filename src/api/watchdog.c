@@ -9,6 +9,8 @@
 
 #define TURN_SECONDS 2 /* a rank speaks so much later than the one before it */
 #define MOST_TURNS 15
+#define MOST_GAP \
+    2 /* seconds between two looks, of which there is one a second: after more this rank was stopped itself */
 
 struct fuse_watchdog {
     const struct fuse_comm *comm;
@@ -41,12 +43,18 @@ static void *watch(void *argument) {
     int turns = w->comm->rank < MOST_TURNS ? w->comm->rank : MOST_TURNS;
     int64_t patience = w->seconds + (int64_t)turns * TURN_SECONDS;
     struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    int64_t looked = now.tv_sec, resumed = 0;
     bool told = false;
     pthread_mutex_lock(&w->mutex);
     while (!w->closed) {
         clock_gettime(CLOCK_MONOTONIC, &now);
+        if (now.tv_sec > looked + MOST_GAP)
+            resumed = now.tv_sec;
+        looked = now.tv_sec;
         int64_t since = atomic_load(&w->comm->wait.since_ns);
-        int64_t waited = since > 0 ? now.tv_sec - since / 1000000000 : 0;
+        int64_t began = since / 1000000000 > resumed ? since / 1000000000 : resumed;
+        int64_t waited = since > 0 ? now.tv_sec - began : 0;
         if (waited >= patience && !told) {
             told = true;
             tell(w, waited);

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """A run that is killed, whole or one rank of it, or whose ranks wait for one that was stopped, ends, and leaves no
-temporary file and an older output as it was.
+temporary file and an older output as it was. A run that is suspended as a whole goes on afterwards.
 
 usage: test_killed.py PATH_OF_FUSE_DIST
 """
@@ -24,13 +24,17 @@ C[i,j] = A[i,k] B[k,j]
 """
 
 # Here the ranks exchange something all the time.
-CHATTY = """
+def chatty(products):
+    return """
 axis i = 300
 axis k = 300
 X0[i,k] = uniform(seed=1)
-""" + "\n".join(f"X{n + 1}[i,j] = X{n}[i,k] X{n}[k,j] / 100.0" for n in range(60)) + """
-"c.npy" = X60[i,j]
+""" + "\n".join(f"X{n + 1}[i,j] = X{n}[i,k] X{n}[k,j] / 100.0" for n in range(products)) + f"""
+"c.npy" = X{products}[i,j]
 """
+
+
+CHATTY = chatty(60)
 
 
 def children(pid):
@@ -99,6 +103,30 @@ def attempt(binary, who, how, program):
                 process.kill()
 
 
+def suspend(binary):
+    """All ranks are stopped for longer than the stall timeout, as batch systems do it: nobody was late."""
+    with tempfile.TemporaryDirectory() as folder:
+        with open(os.path.join(folder, "p.fuse"), "w") as file:
+            file.write(chatty(12))
+        command = ["mpirun", "-n", "3", binary, "p.fuse", "--backend", "ref", "--stall-timeout", "3"]
+        process = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        try:
+            if not wait_for(lambda: any(name.endswith(".part") for name in os.listdir(folder))):
+                return "no temporary file appeared"
+            first, *others = ranks_of(process)
+            # The others wait for the first one when they are stopped, and again when they go on.
+            for pids, number, seconds in (([first], signal.SIGSTOP, 2), (others, signal.SIGSTOP, 6),
+                                          (others, signal.SIGCONT, 0.7), ([first], signal.SIGCONT, 0)):
+                for pid in pids:
+                    os.kill(pid, number)
+                time.sleep(seconds)
+            told = process.communicate(timeout=60)[1]
+            return None if process.returncode == 0 else f"exit status {process.returncode}: {told}"
+        finally:
+            if process.poll() is None:
+                process.kill()
+
+
 def main():
     failures = 0
     cases = [(who, signal.SIGTERM, PROGRAM) for who in ("alone", "mpirun")]
@@ -110,6 +138,9 @@ def main():
         wrong = attempt(os.path.abspath(sys.argv[1]), who, how, program)
         print(f"{who} {how.name}: {wrong or 'fine'}")
         failures += wrong is not None
+    wrong = suspend(os.path.abspath(sys.argv[1]))
+    print(f"suspended: {wrong or 'fine'}")
+    failures += wrong is not None
     return failures > 0
 
 
