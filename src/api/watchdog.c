@@ -9,8 +9,8 @@
 
 #define TURN_SECONDS 2 /* a rank speaks so much later than the one before it */
 #define MOST_TURNS 15
-#define MOST_GAP \
-    2 /* seconds between two looks, of which there is one a second: after more this rank was stopped itself */
+/* Seconds between two looks, of which there is one a second: after more this rank was stopped itself. */
+#define MOST_GAP 2
 
 struct fuse_watchdog {
     const struct fuse_comm *comm;

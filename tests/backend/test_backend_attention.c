@@ -103,31 +103,6 @@ static uint32_t bits(int a, int b, int c) {
     return 1u << a | 1u << b | 1u << c;
 }
 
-static void check(const char *what, const struct call *call, const char *image, size_t bytes, bool is_double) {
-    struct fuse_view view = call_result(call);
-    char *expected = malloc(bytes), *got = malloc(bytes), *first = malloc(bytes);
-    struct fuse_error err = {0};
-    memcpy(expected, image, bytes);
-    if (bed_run(&ref, call, expected, bytes, &err) != FUSE_OK)
-        fail_msg("%s: ref: %s", what, err.message);
-    for (int s = 0; s < SUBJECTS; s++) {
-        char name[300];
-        snprintf(name, sizeof name, "%s on %s with %d threads", what, subject_name[s], subject_threads[s]);
-        memcpy(got, image, bytes);
-        if (bed_run(&subject[s], call, got, bytes, &err) != FUSE_OK)
-            fail_msg("%s: %s", name, err.message);
-        /* Values are in [-1, 1], scores up to 20: their rounding is that of the exponents. */
-        compare_images(name, &view, image, expected, got, bytes, is_double ? 2e-14 : 1e-5, is_double ? 2e-14 : 5e-6);
-        if (s == 0)
-            memcpy(first, got, bytes);
-        else if (strncmp(subject_name[s], "cpu:", 4) != 0 && memcmp(first, got, bytes) != 0)
-            fail_msg("%s: other bits than with one thread", name);
-    }
-    free(expected);
-    free(got);
-    free(first);
-}
-
 static void check_shape(struct rng *rng, enum kind kind, enum fuse_dtype type, const int64_t *extent, bool guarded) {
     struct call call = {.kind = CALL_ATTENTION};
     struct scores scores = {0};
@@ -158,7 +133,9 @@ static void check_shape(struct rng *rng, enum kind kind, enum fuse_dtype type, c
     snprintf(what, sizeof what, "scores %d of %s, %d x %d queries, %d keys, depth %d, %d columns", (int)kind,
              fuse_dtype_name(type), (int)extent[BATCH], (int)extent[ROW], (int)extent[KEY], (int)extent[DEPTH],
              (int)extent[COLUMN]);
-    check(what, &call, image, at, type == FUSE_F64);
+    /* Values are in [-1, 1], scores up to 20: their rounding is that of the exponents. */
+    const bool is_double = type == FUSE_F64;
+    beds_compare(what, &call, image, at, is_double ? 2e-14 : 1e-5, is_double ? 2e-14 : 5e-6, BITS_OF_INSTRUCTIONS);
     free(image);
 }
 

@@ -16,27 +16,6 @@ static int open_beds(void **state) {
     return 0;
 }
 
-/* Runs the call on ref and on every subject; they must agree within relative * |value| + absolute. */
-static void check(const char *what, const struct call *call, const char *image, size_t bytes, double relative,
-                  double absolute) {
-    struct fuse_view view = call_result(call);
-    char *expected = malloc(bytes), *got = malloc(bytes);
-    struct fuse_error err = {0};
-    memcpy(expected, image, bytes);
-    if (bed_run(&ref, call, expected, bytes, &err) != FUSE_OK)
-        fail_msg("%s: ref: %s", what, err.message);
-    for (int s = 0; s < SUBJECTS; s++) {
-        char name[200];
-        snprintf(name, sizeof name, "%s on %s with %d threads", what, subject_name[s], subject_threads[s]);
-        memcpy(got, image, bytes);
-        if (bed_run(&subject[s], call, got, bytes, &err) != FUSE_OK)
-            fail_msg("%s: %s", name, err.message);
-        compare_images(name, &view, image, expected, got, bytes, relative, absolute);
-    }
-    free(expected);
-    free(got);
-}
-
 /* One index of a test contraction: who has it. */
 enum { A = 1, B = 2, C = 4 };
 
@@ -99,7 +78,7 @@ static void run_shape(struct rng *rng, const struct shape *shape, const char *wh
     size_t bytes = place(rng, shape, A, &k->a, &k->in_a, image, 64, true);
     bytes = place(rng, shape, B, &k->b, &k->in_b, image, bytes, true);
     bytes = place(rng, shape, C, &k->c, &k->in_c, image, bytes, true) + 64;
-    check(what, &call, image, bytes, 0, 0);
+    beds_compare(what, &call, image, bytes, 0, 0, BITS_MAY_DIFFER);
     free(image);
 }
 
@@ -239,7 +218,8 @@ static void real_products(void **state) {
             char *image = calloc(bytes, 1);
             fill_real(&rng, image, dtype, bytes / size, -1, 1);
             struct call call = matrix_call(dtype, m, n, k, layouts[l], a, b, c);
-            check("product of reals", &call, image, bytes, 0, 4 * (double)k * (d ? 0x1p-53 : 0x1p-24));
+            beds_compare("product of reals", &call, image, bytes, 0, 4 * (double)k * (d ? 0x1p-53 : 0x1p-24),
+                         BITS_MAY_DIFFER);
             free(image);
         }
 }
@@ -262,7 +242,7 @@ static void loops_around_products(void **state) {
         (struct fuse_operand_view){.data = (void *)((size_t)2 << 20), .dtype = FUSE_F32, .stride = {5000, 70, 1}};
     for (int accumulate = 0; accumulate < 2; accumulate++) {
         call.contract.accumulate = accumulate;
-        check("loops around products", &call, image, (size_t)3 << 20, 0, 0);
+        beds_compare("loops around products", &call, image, (size_t)3 << 20, 0, 0, BITS_MAY_DIFFER);
     }
     free(image);
 }
@@ -279,13 +259,13 @@ static void sliding_windows_and_diagonals(void **state) {
     call.contract.a = (struct fuse_operand_view){.data = (void *)4, .dtype = FUSE_F32, .stride = {0, 1, 110, 2}};
     call.contract.b = (struct fuse_operand_view){.data = (void *)40000, .dtype = FUSE_F32, .stride = {15, 0, 3, 1}};
     call.contract.c = (struct fuse_operand_view){.data = (void *)80000, .dtype = FUSE_F32, .stride = {100, 1}};
-    check("a dilated convolution", &call, image, 1 << 20, 0, 0);
+    beds_compare("a dilated convolution", &call, image, 1 << 20, 0, 0, BITS_MAY_DIFFER);
     /* c[i] = sum over k of a[i, i] b[i, k, k] */
     call.contract = (struct fuse_contract){.indices = 2, .extent = {40, 30}, .in_a = 1, .in_b = 3, .in_c = 1};
     call.contract.a = (struct fuse_operand_view){.data = (void *)0, .dtype = FUSE_F32, .stride = {41, 0}};
     call.contract.b = (struct fuse_operand_view){.data = (void *)40000, .dtype = FUSE_F32, .stride = {900, 31}};
     call.contract.c = (struct fuse_operand_view){.data = (void *)400000, .dtype = FUSE_F32, .stride = {3, 0}};
-    check("diagonals", &call, image, 1 << 20, 0, 0);
+    beds_compare("diagonals", &call, image, 1 << 20, 0, 0, BITS_MAY_DIFFER);
     free(image);
 }
 
@@ -322,7 +302,7 @@ static void nan_in_overwritten_results(void **state) {
         for (int64_t x = 0; x < m * n; x++)
             put_real(image + c + 4 * x, FUSE_F32, NAN);
         struct call call = matrix_call(FUSE_F32, m, n, k, strides, a, b, c);
-        check("a result of NaN", &call, image, bytes, 0, 0);
+        beds_compare("a result of NaN", &call, image, bytes, 0, 0, BITS_MAY_DIFFER);
         free(image);
     }
 }
@@ -364,7 +344,7 @@ static void large_integers_are_exact(void **state) {
         ((int64_t *)(image + b))[3 * n + j] = j % 3 - 1;
     ((int64_t *)(image + b))[7] = INT64_MIN / 1024 / 1024 / 1024;
     struct call call = matrix_call(FUSE_I64, m, n, k, strides, 0, b, c);
-    check("large integers", &call, image, bytes, 0, 0);
+    beds_compare("large integers", &call, image, bytes, 0, 0, BITS_MAY_DIFFER);
     free(image);
 }
 

@@ -19,32 +19,6 @@ static int open_beds(void **state) {
     return 0;
 }
 
-static void check(const char *what, const struct call *call, const char *image, size_t bytes, double relative,
-                  double absolute) {
-    struct fuse_view view = call_result(call);
-    char *expected = malloc(bytes), *got = malloc(bytes), *first = malloc(bytes);
-    struct fuse_error err = {0};
-    memcpy(expected, image, bytes);
-    if (bed_run(&ref, call, expected, bytes, &err) != FUSE_OK)
-        fail_msg("%s: ref: %s", what, err.message);
-    for (int s = 0; s < SUBJECTS; s++) {
-        char name[300];
-        snprintf(name, sizeof name, "%s on %s with %d threads", what, subject_name[s], subject_threads[s]);
-        memcpy(got, image, bytes);
-        if (bed_run(&subject[s], call, got, bytes, &err) != FUSE_OK)
-            fail_msg("%s: %s", name, err.message);
-        compare_images(name, &view, image, expected, got, bytes, relative, absolute);
-        /* The number of threads never changes a bit. */
-        if (s == 0)
-            memcpy(first, got, bytes);
-        else if (memcmp(first, got, bytes) != 0)
-            fail_msg("%s: other bits than with one thread", name);
-    }
-    free(expected);
-    free(got);
-    free(first);
-}
-
 /* ---- calls ---- */
 
 static size_t aligned(size_t at) {
@@ -224,7 +198,7 @@ static void run_random(uint64_t seed, bool product, bool whole) {
     double n = 1;
     for (int x = 0; x < m->indices; x++)
         n *= m->in_out >> x & 1 ? 1 : (double)m->extent[x];
-    check(what, &call, image, bytes, 0, whole ? 0 : 15 * (n + 1) * sqrt(n + 1) * 0x1p-53);
+    beds_compare(what, &call, image, bytes, 0, whole ? 0 : 15 * (n + 1) * sqrt(n + 1) * 0x1p-53, BITS_SAME);
     free(image);
     bool own = call.join.relation_indices > 0 && (m->in_out >> call.join.relation_index[0] & 1);
     seen.products += product;
@@ -286,7 +260,7 @@ static void ref_against_cells(void **state) {
         fill_whole(&rng, image + out, FUSE_F32, (size_t)(rows * d), 5);
         call.operand[1] = (struct fuse_operand_view){.data = (void *)a, .dtype = FUSE_F32, .stride = {0, 1, d}};
         call.map.out = (struct fuse_operand_view){.data = (void *)out, .dtype = FUSE_F32, .stride = {d, 1, 0}};
-        check("sparse times dense", &call, image, bytes, 0, 0);
+        beds_compare("sparse times dense", &call, image, bytes, 0, 0, BITS_SAME);
 
         char *got = malloc(bytes);
         struct fuse_error err = {0};
@@ -341,7 +315,7 @@ static void nan_wins(void **state) {
                     poisoned++;
                 }
             call.map.out.data = (void *)out;
-            check("extremes with NaN", &call, image, out + 40 * size, 0, 0);
+            beds_compare("extremes with NaN", &call, image, out + 40 * size, 0, 0, BITS_SAME);
             struct fuse_error err = {0};
             assert_int_equal(bed_run(&subject[0], &call, image, out + 40 * size, &err), FUSE_OK);
             for (int x = 0; x < 40; x++)

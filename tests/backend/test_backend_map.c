@@ -14,32 +14,6 @@ static int open_beds(void **state) {
     return 0;
 }
 
-static void check(const char *what, const struct call *call, const char *image, size_t bytes, double relative,
-                  double absolute) {
-    struct fuse_view view = call_result(call);
-    char *expected = malloc(bytes), *got = malloc(bytes), *first = malloc(bytes);
-    struct fuse_error err = {0};
-    memcpy(expected, image, bytes);
-    if (bed_run(&ref, call, expected, bytes, &err) != FUSE_OK)
-        fail_msg("%s: ref: %s", what, err.message);
-    for (int s = 0; s < SUBJECTS; s++) {
-        char name[300];
-        snprintf(name, sizeof name, "%s on %s with %d threads", what, subject_name[s], subject_threads[s]);
-        memcpy(got, image, bytes);
-        if (bed_run(&subject[s], call, got, bytes, &err) != FUSE_OK)
-            fail_msg("%s: %s", name, err.message);
-        compare_images(name, &view, image, expected, got, bytes, relative, absolute);
-        /* The number of threads never changes a bit; other instructions may. */
-        if (s == 0)
-            memcpy(first, got, bytes);
-        else if (strncmp(subject_name[s], "cpu:", 4) != 0 && memcmp(first, got, bytes) != 0)
-            fail_msg("%s: other bits than with one thread", name);
-    }
-    free(expected);
-    free(got);
-    free(first);
-}
-
 /* Layout of a view over the indices in `mask`, filled with whole numbers up to `limit`. */
 static size_t place(struct rng *rng, int indices, const int64_t *extent, uint32_t mask, struct fuse_operand_view *view,
                     char *image, size_t at, int limit) {
@@ -124,8 +98,8 @@ static void every_operation(void **state) {
             double relative = type == FUSE_F64 ? 8 * 0x1p-53 : 8 * 0x1p-24;
             char what[100];
             snprintf(what, sizeof what, "%s of %s", fuse_scalar_name((enum fuse_scalar_op)op), fuse_dtype_name(type));
-            check(what, &call, image, bytes, t > 1 ? relative : 0,
-                  t > 1 ? (type == FUSE_F64 ? 0x1p-1022 : 0x1p-126) : 0);
+            beds_compare(what, &call, image, bytes, t > 1 ? relative : 0,
+                         t > 1 ? (type == FUSE_F64 ? 0x1p-1022 : 0x1p-126) : 0, BITS_OF_INSTRUCTIONS);
             free(image);
         }
     assert_true(seen > 70);
@@ -162,7 +136,7 @@ static void every_conversion(void **state) {
                     snprintf(what, sizeof what, "%s as %s cast to %s stored as %s",
                              fuse_dtype_name((enum fuse_dtype)from), fuse_dtype_name(compute[first]),
                              fuse_dtype_name(compute[second]), fuse_dtype_name((enum fuse_dtype)to));
-                    check(what, &call, image, sizeof image, 0, 0);
+                    beds_compare(what, &call, image, sizeof image, 0, 0, BITS_OF_INSTRUCTIONS);
                 }
 }
 
@@ -186,7 +160,7 @@ static void narrowing(void **state) {
                 (struct fuse_map_call){.indices = 1, .extent = {(int64_t)n}, .in_out = 1, .operands = 1, .body = &body};
             call.operand[0] = (struct fuse_operand_view){.dtype = type, .stride = {1}};
             call.map.out = (struct fuse_operand_view){.data = (void *)(n * size), .dtype = type, .stride = {1}};
-            check("narrow", &call, image, bytes, 0, 0);
+            beds_compare("narrow", &call, image, bytes, 0, 0, BITS_OF_INSTRUCTIONS);
             free(image);
         }
 }
@@ -292,7 +266,7 @@ static void run_random(uint64_t seed, int64_t most, bool few_kept) {
     snprintf(what, sizeof what, "random map %llu (%s, %s, %d indices, kept %x)", (unsigned long long)seed,
              fuse_dtype_name(type), fuse_reduce_name(m->reduce), m->indices, (unsigned)m->in_out);
     /* Whole numbers below 2^24: sums are exact. */
-    check(what, &call, image, bytes, 0, 0);
+    beds_compare(what, &call, image, bytes, 0, 0, BITS_OF_INSTRUCTIONS);
     free(image);
 }
 
@@ -341,7 +315,7 @@ static void operands_across_the_result(void **state) {
             call.map.out = call.operand[1];
             if (!in_place)
                 call.map.out.data = (void *)(2 * n * size);
-            check("an operand across the result", &call, image, bytes, 0, 0);
+            beds_compare("an operand across the result", &call, image, bytes, 0, 0, BITS_OF_INSTRUCTIONS);
             free(image);
         }
 }
@@ -383,8 +357,8 @@ static void sums_of_reals(void **state) {
                 }
             /* F32: exact in double but for one rounding; F64: n roundings of partial sums below n / 2 at most, of
              * random sign, so sqrt-like in practice. */
-            check("sum of reals", &call, image, bytes, 2 * (d ? 0x1p-53 : 0x1p-24),
-                  d ? 0x1p-53 * (double)points / (double)stride : 1e-12);
+            beds_compare("sum of reals", &call, image, bytes, 2 * (d ? 0x1p-53 : 0x1p-24),
+                         d ? 0x1p-53 * (double)points / (double)stride : 1e-12, BITS_OF_INSTRUCTIONS);
             free(image);
         }
 }
@@ -416,7 +390,7 @@ static void nan_wins(void **state) {
                     (struct fuse_operand_view){.dtype = FUSE_F32, .stride = {outer ? 1 : n, outer ? rows : 1}};
                 call.map.out = (struct fuse_operand_view){
                     .data = (void *)((size_t)(n * rows) * 4), .dtype = FUSE_F32, .stride = {1}};
-                check("extremes with NaN", &call, image, bytes, 0, 0);
+                beds_compare("extremes with NaN", &call, image, bytes, 0, 0, BITS_OF_INSTRUCTIONS);
                 free(image);
             }
 }
@@ -444,7 +418,7 @@ static void empty_reductions(void **state) {
                                                   .accumulate = accumulate};
                 call.operand[0] = (struct fuse_operand_view){.dtype = types[t], .stride = {1, 1}};
                 call.map.out = (struct fuse_operand_view){.dtype = types[t], .stride = {1}};
-                check("empty reduction", &call, image, sizeof image, 0, 0);
+                beds_compare("empty reduction", &call, image, sizeof image, 0, 0, BITS_OF_INSTRUCTIONS);
             }
 }
 
@@ -471,7 +445,8 @@ static void random_numbers(void **state) {
                 .indices = 2, .extent = {97, 103}, .origin = {INT64_C(1) << 40, 7}, .in_out = 3, .body = &body};
             call.map.out = (struct fuse_operand_view){.dtype = type, .stride = {103, 1}};
             double normal = op == FUSE_SCALAR_NORMAL ? (d ? 16 * 0x1p-53 : 2 * 0x1p-24) : 0;
-            check("random numbers", &call, image, bytes, normal, op == FUSE_SCALAR_NORMAL ? 1e-15 : 0);
+            beds_compare("random numbers", &call, image, bytes, normal, op == FUSE_SCALAR_NORMAL ? 1e-15 : 0,
+                         BITS_OF_INSTRUCTIONS);
             free(image);
         }
 }
@@ -531,7 +506,8 @@ static void gelus_are_what_they_are_made_of(void **state) {
                 call.map.out =
                     (struct fuse_operand_view){.data = (void *)(2 * (size_t)n * size), .dtype = type, .stride = {1}};
                 /* 1 + tanh loses what its terms have in common: units of the argument */
-                check("gelu", &call, image, bytes, d ? 2e-15 : 1e-6, d ? 1e-14 : (reduces ? 1e-3 : 4e-6));
+                beds_compare("gelu", &call, image, bytes, d ? 2e-15 : 1e-6, d ? 1e-14 : (reduces ? 1e-3 : 4e-6),
+                             BITS_OF_INSTRUCTIONS);
                 free(image);
             }
 }

@@ -153,6 +153,32 @@ void compare_images(const char *what, const struct fuse_view *view, const char *
     free(written);
 }
 
+void beds_compare(const char *what, const struct call *call, const char *image, size_t bytes, double relative,
+                  double absolute, enum bits bits) {
+    struct fuse_view view = call_result(call);
+    char *expected = malloc(bytes), *got = malloc(bytes), *first = malloc(bytes);
+    struct fuse_error err = {0};
+    memcpy(expected, image, bytes);
+    if (bed_run(&ref, call, expected, bytes, &err) != FUSE_OK)
+        fail_msg("%s: ref: %s", what, err.message);
+    for (int s = 0; s < SUBJECTS; s++) {
+        char name[300];
+        bool other = strncmp(subject_name[s], "cpu:", 4) == 0;
+        snprintf(name, sizeof name, "%s on %s with %d threads", what, subject_name[s], subject_threads[s]);
+        memcpy(got, image, bytes);
+        if (bed_run(&subject[s], call, got, bytes, &err) != FUSE_OK)
+            fail_msg("%s: %s", name, err.message);
+        compare_images(name, &view, image, expected, got, bytes, relative, absolute);
+        if (s == 0)
+            memcpy(first, got, bytes);
+        else if (bits != BITS_MAY_DIFFER && (bits == BITS_SAME || !other) && memcmp(first, got, bytes) != 0)
+            fail_msg("%s: other bits than %s with %d threads", name, subject_name[0], subject_threads[0]);
+    }
+    free(expected);
+    free(got);
+    free(first);
+}
+
 uint64_t rng_next(struct rng *rng) {
     rng->state += 0x9e3779b97f4a7c15u;
     uint64_t z = rng->state;

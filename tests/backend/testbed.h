@@ -58,6 +58,11 @@ struct fuse_view call_result(const struct call *call);
 void compare_images(const char *what, const struct fuse_view *view, const char *before, const char *expected,
                     const char *got, size_t bytes, double relative, double absolute);
 
+/* Runs the call on ref and on every subject: they must agree as images do, and their bits as it is said. */
+enum bits { BITS_MAY_DIFFER, BITS_OF_INSTRUCTIONS, BITS_SAME }; /* the second: the number of threads changes none */
+void beds_compare(const char *what, const struct call *call, const char *image, size_t bytes, double relative,
+                  double absolute, enum bits bits);
+
 /* Random numbers from a seed, the same on every run. */
 struct rng {
     uint64_t state;
