@@ -61,7 +61,7 @@ bool fuse_access_compose(struct fuse_access *out, const struct fuse_op *user, co
     return true;
 }
 
-static bool is_copy(const struct fuse_ir *ir, const struct fuse_op *op) {
+bool fuse_op_is_copy(const struct fuse_ir *ir, const struct fuse_op *op) {
     return op->kind == FUSE_OP_MAP && op->reduce == FUSE_REDUCE_NONE && op->inputs == 1 && op->body->n == 1 &&
            op->body->node[0].op == FUSE_SCALAR_LOAD &&
            ir->values.at[op->input[0].value].dtype == ir->values.at[op->out].dtype && fuse_use_in_bounds(ir, op, 0);
@@ -127,6 +127,6 @@ void fuse_ir_forward(struct fuse_ir *ir) {
             use->access = composed;
         }
         if (op->out >= 0)
-            copied[op->out] = is_copy(ir, op) && ir->values.at[op->out].pin == 0;
+            copied[op->out] = fuse_op_is_copy(ir, op) && ir->values.at[op->out].pin == 0;
     }
 }

@@ -168,6 +168,8 @@ int64_t fuse_value_bytes(const struct fuse_value *value);
 bool fuse_source_is_whole(const struct fuse_ir *ir, const struct fuse_op *source);
 /* true when every element that the operation reads through the input lies inside the operand. */
 bool fuse_use_in_bounds(const struct fuse_ir *ir, const struct fuse_op *op, int input);
+/* true for a map whose result consists of elements of its one operand, unchanged. */
+bool fuse_op_is_copy(const struct fuse_ir *ir, const struct fuse_op *op);
 
 /* BUG with a description when a rule of this header is broken. */
 enum fuse_status fuse_ir_verify(const struct fuse_ir *ir, struct fuse_error *err) FUSE_CHECKED;

@@ -351,7 +351,7 @@ static bool reads_identically(const struct fuse_op *op, const struct fuse_use *u
     bool same = use->access.rank == rank;
     for (int a = 0; same && a < rank; a++)
         same = use->access.at[a].index == op->out_index[a] && use->access.at[a].stride == 1 &&
-               use->access.at[a].offset == 0;
+               use->access.at[a].offset == 0 && !fuse_access_is_paired(&use->access.at[a]);
     return same;
 }
 
@@ -427,10 +427,42 @@ void fuse_build_finish(struct build *b, int number, int to) {
     fuse_build_add_step(b, &move);
 }
 
+/* A copy that lies otherwise than its operand, as policies ask for it: moving is all there is to do. */
+static bool only_moves(const struct build *b, int number) {
+    const struct fuse_plan *plan = b->plan;
+    const struct fuse_op *op = plan->ir->ops.at[number];
+    if (!fuse_op_is_copy(plan->ir, op) || b->loop >= 0)
+        return false;
+    const struct fuse_use *use = &op->input[0];
+    const struct fuse_value *from = &plan->ir->values.at[use->value], *to = &plan->ir->values.at[op->out];
+    bool same = from->rank == to->rank;
+    for (int a = 0; a < to->rank && same; a++)
+        same = from->extent[a] == to->extent[a];
+    return same && reads_identically(op, use, to->rank) && !fuse_is_relation(plan->ir, use->value) &&
+           !plan->streamed[use->value] && !plan->inner[use->value] && !plan->inner[op->out] &&
+           !fuse_layout_equal(&plan->layout[use->value], &plan->layout[op->out]);
+}
+
+static void relocate(struct build *b, int number) {
+    struct fuse_plan *plan = b->plan;
+    const struct fuse_op *op = plan->ir->ops.at[number];
+    int from = op->input[0].value;
+    struct fuse_step move = fuse_build_new_step(b, FUSE_STEP_MOVE, FUSE_PHASE_RUN, number);
+    move.from = b->value_buffer[from];
+    move.have = fuse_build_layout_holding(from, &plan->layout[from]);
+    move.need = fuse_build_layout_holding(op->out, &plan->layout[op->out]);
+    move.to = b->value_buffer[op->out] = fuse_build_add_buffer(b, 'v', &move.need);
+    fuse_build_add_step(b, &move);
+}
+
 void fuse_build_emit_operation(struct build *b, int number) {
     const struct fuse_op *op = b->plan->ir->ops.at[number];
     for (int k = 0; k < op->inputs; k++)
         fuse_build_load_value(b, op->input[k].value);
+    if (only_moves(b, number)) {
+        relocate(b, number);
+        return;
+    }
     int to = fuse_build_add_result_buffer(b, number);
     compute(b, number, to, b->plan->buffers.at[to].bytes);
     fuse_build_finish(b, number, to);

@@ -107,6 +107,23 @@ class Policies(unittest.TestCase):
             if ranks > 1:
                 self.assertGreater(self.received(times), self.received(free))
 
+    def test_a_copy_that_lies_otherwise_is_one_move(self):
+        x = numpy.random.default_rng(6).standard_normal((23, 4, 37)).astype(numpy.float32)
+        numpy.save(self.path("x.npy"), x)
+        self.write("copy.fuse", 'X[i,j,k] = "x.npy"\nY[i,j,k] = X[i,j,k]\nZ[k,j,i] = X[i,j,k]\n"y.npy" = Y[i,j,k]\n"z.npy" = Z[k,j,i]\n')
+        for layout in ({"k": "*"}, {"j": "*"}, "replicated"):
+            self.write("copy.json", {"sharding": {"X": {"i": "*"}, "Y": layout, "Z": {"k": "*"}}})
+            for ranks in RANKS:
+                with self.subTest(layout=layout, ranks=ranks):
+                    ran = self.run_on(ranks, "copy.fuse", "--policy", "copy.json", "--times=json")
+                    times = json.loads([line for line in ran.out.splitlines() if line.startswith("{")][0])
+                    self.assertEqual(times["received_bytes_total"], times["planned_received_bytes_total"])
+                    numpy.testing.assert_array_equal(numpy.load(self.path("y.npy")), x)
+                    numpy.testing.assert_array_equal(numpy.load(self.path("z.npy")), x.transpose())
+            plan = self.run_on(0, "plan", "copy.fuse", "--ranks", "4", "--policy", "copy.json").out
+            self.assertRegex(plan, r"(?m)^  move     X .*")
+            self.assertNotRegex(plan, r"(?m)^  map      Y")
+
     def test_a_mesh_of_two_dimensions(self):
         expected = self.layer([1])
         self.write("p.json", {"mesh": {"data": "*", "model": 2},
