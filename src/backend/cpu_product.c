@@ -141,10 +141,12 @@ struct product {
     int64_t points, sum_points;
 };
 
+/* Adds the elements of a position below the product of the extents. */
 static void point_of(int n, const struct fuse_group_axis *axis, int64_t position, int64_t *a, int64_t *b, int64_t *c) {
     for (int x = n - 1; x >= 0; x--) {
-        int64_t at = position % axis[x].extent;
-        position /= axis[x].extent;
+        const int64_t at = x > 0 ? position % axis[x].extent : position; /* a division takes as long as 16 terms */
+        if (x > 0)
+            position /= axis[x].extent;
         *a += at * axis[x].a;
         *b += at * axis[x].b;
         *c += at * axis[x].c;
@@ -434,9 +436,17 @@ bool fuse_cpu_run_direct(struct fuse_cpu_backend *cpu, struct fuse_grouped *g, s
 #define DOT_PARTS 64
 #define DOT_LONG ((int64_t)1 << 16)
 
+/* Short runs often follow one another in memory: what comes is fetched early, which the processor does not do over pages. */
+#define DOT_AHEAD 2048 /* bytes */
+#define DOT_SHORT 4096
+
 static double dot_run(enum fuse_dtype type, const char *a, const char *b, int64_t n) {
     double sum = 0;
     const int64_t bytes = (int64_t)fuse_dtype_bytes(type);
+    for (int64_t at = 0; n * bytes <= DOT_SHORT && at < n * bytes; at += 64) {
+        __builtin_prefetch(a + at + DOT_AHEAD);
+        __builtin_prefetch(b + at + DOT_AHEAD);
+    }
     for (int64_t i = 0; i < n; i += DOT_TERMS) {
         const int terms = (int)(n - i < DOT_TERMS ? n - i : DOT_TERMS);
         if (type == FUSE_F32)
@@ -452,6 +462,8 @@ static double dot_runs(const struct fuse_grouped *g, int64_t a0, int64_t b0, int
     const int outers = g->axes[FUSE_GROUP_K] - 1;
     const int64_t extent = g->axis[FUSE_GROUP_K][outers].extent, bytes = (int64_t)fuse_dtype_bytes(g->type);
     double sum = 0;
+    if (outers == 0)
+        return dot_run(g->type, g->a + (a0 + begin) * bytes, g->b + (b0 + begin) * bytes, end - begin);
     while (begin < end) {
         const int64_t at = begin % extent, n = extent - at < end - begin ? extent - at : end - begin;
         int64_t a = a0 + at, b = b0 + at, none = 0;
@@ -484,9 +496,10 @@ bool fuse_cpu_run_dots(struct fuse_cpu_backend *cpu, const struct fuse_grouped *
 #pragma omp parallel for num_threads(threads) schedule(static) reduction(+ : calls)
     for (int64_t t = 0; t < points * parts; t++) {
         int64_t a = 0, b = 0, c = 0;
-        point_of(g->axes[FUSE_GROUP_BATCH], g->axis[FUSE_GROUP_BATCH], t / parts, &a, &b, &c);
-        const double sum =
-            dot_runs(g, a, b, fuse_split_begin(terms, parts, t % parts), fuse_split_begin(terms, parts, t % parts + 1));
+        point_of(g->axes[FUSE_GROUP_BATCH], g->axis[FUSE_GROUP_BATCH], parts == 1 ? t : t / parts, &a, &b, &c);
+        const double sum = parts == 1 ? dot_runs(g, a, b, 0, terms)
+                                      : dot_runs(g, a, b, fuse_split_begin(terms, parts, t % parts),
+                                                 fuse_split_begin(terms, parts, t % parts + 1));
         calls++;
         if (parts > 1)
             partial[t] = sum;
