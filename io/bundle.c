@@ -1,6 +1,7 @@
 #include "io/bundle.h"
 
 #include "core/hash.h"
+#include "io/output_file.h"
 #include "io/rawfile.h"
 
 #include <errno.h>
@@ -20,6 +21,11 @@ enum fuse_status fuse_bundle_create(struct fuse_bundle_writer *out, struct fuse_
                                     struct fuse_error *err) {
     *out = (struct fuse_bundle_writer){.arena = arena, .path = path};
     out->temporary = fuse_arena_printf(arena, "%s.XXXXXX", path);
+    out->fd = -1;
+    if (fuse_output_file_check(path, err) != FUSE_OK) {
+        fuse_hint(err, "choose another name for the pack");
+        return err->status;
+    }
     out->fd = mkstemp(out->temporary);
     if (out->fd >= 0)
         return FUSE_OK;

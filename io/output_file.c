@@ -58,8 +58,7 @@ static void name_temporary(struct fuse_output_file *file, uint64_t token) {
              NAME_BYTES, file->path + folder, (unsigned long long)token);
 }
 
-/* What may not be replaced. */
-static enum fuse_status check_target(const char *path, struct fuse_error *err) {
+enum fuse_status fuse_output_file_check(const char *path, struct fuse_error *err) {
     struct stat info;
     enum fuse_status st = FUSE_OK;
     if (!path[folder_length(path)])
@@ -73,9 +72,22 @@ static enum fuse_status check_target(const char *path, struct fuse_error *err) {
     } else if (!S_ISREG(info.st_mode)) {
         st = fuse_fail(err, FUSE_EOUTPUT, "cannot write %s: it is not a regular file", path);
     }
+    return st;
+}
+
+static enum fuse_status check_sink(const char *path, struct fuse_error *err) {
+    enum fuse_status st = fuse_output_file_check(path, err);
     if (st != FUSE_OK)
         fuse_hint(err, "choose another name for the sink");
     return st;
+}
+
+static bool is_folder(const char *name, int length) {
+    struct stat info;
+    char *path = strndup(name, (size_t)length);
+    bool is = path && stat(path, &info) == 0 && S_ISDIR(info.st_mode);
+    free(path);
+    return is;
 }
 
 static enum fuse_status fail_create(const struct fuse_output_file *file, struct fuse_error *err) {
@@ -84,7 +96,7 @@ static enum fuse_status fail_create(const struct fuse_output_file *file, struct 
     int shown = folder > 1 ? (int)folder - 1 : (int)folder;
     const char *name = folder > 0 ? file->path : ".";
     shown = folder > 0 ? shown : 1;
-    if (code == ENOENT) {
+    if (code == ENOENT && !is_folder(name, shown)) { /* /proc is one, and says the same */
         enum fuse_status st =
             fuse_fail(err, FUSE_EOUTPUT, "cannot write %s: the folder '%.*s' does not exist", file->path, shown, name);
         fuse_hint(err, "create it first: mkdir -p '%.*s'", shown, name);
@@ -174,7 +186,7 @@ enum fuse_status fuse_output_file_open(struct fuse_output_file **out, struct fus
     if (local == FUSE_OK)
         local = new_file(&file, path, comm->rank == 0, err);
     if (local == FUSE_OK && comm->rank == 0)
-        local = check_target(path, err);
+        local = check_sink(path, err);
     uint64_t token = draw_token(); /* rank 0's counts */
     enum fuse_status sent = comm->ops->broadcast(comm, &token, sizeof token, 0, err);
     local = fuse_agree(comm, local == FUSE_OK ? sent : local, err);

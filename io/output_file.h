@@ -24,6 +24,9 @@ struct fuse_output_file {
  * remove it. NULL: nobody is told. Local, and one for the process, as signals are. */
 void fuse_output_file_announce(void (*told)(void *context, const char *temporary), void *context);
 
+/* Local. OUTPUT when the path names no file, or something that a file may not replace: a folder, a device, a pipe. */
+enum fuse_status fuse_output_file_check(const char *path, struct fuse_error *err) FUSE_CHECKED;
+
 /* Collective. `local` is what this rank did before: a failure becomes everybody's here. head[0 .. head_bytes) is written
  * at the start of the file and `bytes` is its full size. On failure nothing is left and all ranks return the same status:
  * OUTPUT when the file cannot be created. */

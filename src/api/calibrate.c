@@ -1,6 +1,7 @@
 /* Measures what the cost model wants to know (plan/machine.def), with the kernels and messages that a run uses. Every rank
  * does the same at the same time, as in a run; a figure is the median of several repeats of the slowest rank's time. */
 #include "api/program.h"
+#include "io/output_file.h"
 #include "io/rawfile.h"
 
 #include <errno.h>
@@ -251,6 +252,14 @@ static void close_bench(struct bench *b) {
         b->backend->ops->close(b->backend);
 }
 
+/* Before anything is measured. */
+static enum fuse_status check_target(struct bench *b, const char *path, struct fuse_error *err) {
+    enum fuse_status st = b->comm->rank == 0 ? fuse_output_file_check(path, err) : FUSE_OK;
+    if (st != FUSE_OK)
+        fuse_hint(err, "choose another name for the machine file");
+    return fuse_agree(b->comm, st, err);
+}
+
 static enum fuse_status write_file(struct bench *b, const char *path, const struct fuse_machine *machine,
                                    struct fuse_error *err) {
     struct fuse_text text = {.arena = b->job->arena};
@@ -294,7 +303,9 @@ int fuse_dist_calibrate(const char **out, fuse_dist_job *job, const char *path,
 #define FUSE_MACHINE(field, standard, meaning) machine.field = -1;
 #include "plan/machine.def"
 #undef FUSE_MACHINE
-    enum fuse_status st = open_bench(&b, options ? options : &none, &err);
+    enum fuse_status st = check_target(&b, path, &err);
+    if (st == FUSE_OK)
+        st = open_bench(&b, options ? options : &none, &err);
     if (st == FUSE_OK)
         st = measure(&machine, &b);
     close_bench(&b);

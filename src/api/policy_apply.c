@@ -145,6 +145,21 @@ static bool pin_split(struct fuse_dist_program *program, struct fuse_plan_pin *p
     return true;
 }
 
+/* An axis may be called by its name and by its number; the order of the two would decide. */
+static bool is_first(struct fuse_dist_program *program, const struct fuse_policy_sharding *rule, int number,
+                     const struct fuse_policy_tensor *tensor) {
+    const struct fuse_policy_text *axis = &rule->split[number].axis;
+    for (int k = 0; k < number; k++)
+        if (fuse_policy_axis(tensor, rule->split[k].axis.at) == fuse_policy_axis(tensor, axis->at)) {
+            advise(fuse_report(&program->diagnostics, FUSE_SEVERITY_ERROR, axis->span,
+                               "'%s' and '%s' are the same axis of tensor '%s'", rule->split[k].axis.at, axis->at,
+                               tensor->name),
+                   "give all dimensions of an axis in one list");
+            return false;
+        }
+    return true;
+}
+
 static bool make_pin(struct fuse_dist_program *program, struct fuse_plan_pin *pin,
                      const struct fuse_policy_sharding *rule, const struct fuse_policy_tensor *tensor) {
     *pin = (struct fuse_plan_pin){.all = -1};
@@ -164,7 +179,7 @@ static bool make_pin(struct fuse_dist_program *program, struct fuse_plan_pin *pi
     case FUSE_POLICY_AXES: break;
     }
     for (int k = 0; k < rule->splits; k++)
-        if (!pin_split(program, pin, tensor, &rule->split[k]))
+        if (!pin_split(program, pin, tensor, &rule->split[k]) || !is_first(program, rule, k, tensor))
             return false;
     return true;
 }

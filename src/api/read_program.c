@@ -20,6 +20,8 @@ static const struct kind {
 } kinds[] = {
     {"policy", (size_t)64 << 20, "64 MiB", "a policy is a JSON document"},
     {"weight manifest", (size_t)64 << 20, "64 MiB", "a weight manifest is a JSON document"},
+    {"machine file", (size_t)64 << 20, "64 MiB",
+     "a machine file is a JSON document; fuse-dist calibrate FILE makes one"},
     /* Places in a program are 32 bits wide; a program beyond this is a mistaken file name. */
     {"program", (size_t)1 << 30, "1 GiB", "a program is a text file of equations"},
 };
