@@ -23,8 +23,11 @@ static enum fuse_status write_elements(struct fuse_bytes *self, const void *from
     for (int64_t i = 0; i < count; i++) {
         const char *element = (const char *)from + (size_t)i * size;
         bool is_set;
+        double real = 0;
         if (!fuse_dtype_convert(&is_set, FUSE_BOOL, element, runs->dtype, 1))
             return fuse_fail(err, FUSE_EBUG, "%s: a type that no tensor has", runs->array.name);
+        if (runs->absent != 0)
+            is_set = fuse_dtype_convert(&real, FUSE_F64, element, runs->dtype, 1) && real != runs->absent;
         if (is_set)
             FUSE_TRY(append_tuple(runs, first + i, element, err));
     }
@@ -33,8 +36,11 @@ static enum fuse_status write_elements(struct fuse_bytes *self, const void *from
 
 enum fuse_status fuse_coo_runs_open(struct fuse_coo_runs *runs, const struct fuse_sink_member *member, const char *path,
                                     struct fuse_error *err) {
-    *runs =
-        (struct fuse_coo_runs){.bytes.write = write_elements, .dtype = member->dtype, .rank = member->rank, .elems = 1};
+    *runs = (struct fuse_coo_runs){.bytes.write = write_elements,
+                                   .dtype = member->dtype,
+                                   .rank = member->rank,
+                                   .elems = 1,
+                                   .absent = member->absent};
     if (member->rank == 0) {
         fuse_fail(err, FUSE_EOUTPUT, "cannot write %s: what has no index has no ids to write", path);
         fuse_hint(err, "leave ':coo' out");

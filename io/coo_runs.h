@@ -15,6 +15,7 @@ struct fuse_coo_runs {
     int rank;
     int64_t elems, inner[FUSE_MAX_AXES]; /* elements at one position of axis a and those before */
     int64_t rows;                        /* of this rank */
+    double absent;                       /* as in struct fuse_sink_member */
 };
 
 /* Local. May not be moved; `path` is the target's and outlives it. Close it also after a failure. OUTPUT for a tensor without an

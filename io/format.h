@@ -43,6 +43,7 @@ struct fuse_sink_member {
     int table[FUSE_MAX_AXES];
     struct fuse_sink_storage storage;
     bool is_tuples; /* it comes as tuples, by sink_tuples; for formats that have it */
+    double absent;  /* of a dense tensor of reals: cells that lists of tuples leave out, an infinity or 0 */
 };
 
 /* Tuples, column by column. */

@@ -32,13 +32,13 @@ static int64_t skip_clear(const unsigned char *from, int64_t i, int64_t count, s
 }
 
 /* The value of an element, with its length; 0 where there is none to write. */
-static size_t write_value(char to[FUSE_DECIMAL_BYTES], enum fuse_dtype dtype, const void *from) {
+static size_t write_value(char to[FUSE_DECIMAL_BYTES], enum fuse_dtype dtype, const void *from, double absent) {
     double real;
     const char *word;
     if (fuse_dtype_class(dtype) != FUSE_CLASS_REAL)
         return fuse_text_number(to, dtype, dtype, from);
     fuse_dtype_convert(&real, FUSE_F64, from, dtype, 1);
-    if (real == 0) /* of either sign */
+    if (real == absent) /* 0 of either sign */
         return 0;
     if (isfinite(real))
         return fuse_text_number(to, dtype, dtype, from);
@@ -81,10 +81,11 @@ static enum fuse_status write_rows(struct fuse_text_runs *text, const struct fus
     size_t size = fuse_dtype_bytes(dtype), digits = 0;
     bool has_value = dtype != FUSE_BOOL;
     const unsigned char *element = from;
-    for (int64_t i = 0; (i = skip_clear(element, i, count, size)) < count; i++) {
+    const double absent = shape->member->absent;
+    for (int64_t i = 0; (i = absent == 0 ? skip_clear(element, i, count, size) : i) < count; i++) {
         char value[FUSE_DECIMAL_BYTES];
         int64_t id[FUSE_MAX_AXES];
-        if (has_value && (digits = write_value(value, dtype, element + (size_t)i * size)) == 0)
+        if (has_value && (digits = write_value(value, dtype, element + (size_t)i * size, absent)) == 0)
             continue;
         find_position(id, shape, first + i);
         FUSE_TRY(append_line(text, form, id, shape->member->rank, value, digits, err));
@@ -104,7 +105,7 @@ static enum fuse_status write_tuples(struct fuse_text_runs *text, const struct f
             id[a] = rows->id[a][i];
         if (rows->value) {
             const char *at = (const char *)rows->value + (size_t)i * fuse_dtype_bytes(dtype);
-            digits = write_value(value, dtype, at);
+            digits = write_value(value, dtype, at, 0);
             if (digits == 0)
                 digits = fuse_text_number(value, dtype, dtype, at);
         }

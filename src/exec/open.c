@@ -3,6 +3,7 @@
 #include "io/output_file.h"
 #include "io/shards.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -130,6 +131,8 @@ static int list_members(const struct fuse_exec *exec, struct fuse_sink_member *o
         member->symbols = exec->request->symbols;
         memcpy(member->table, ir->ops.at[o]->table, sizeof member->table);
         member->is_tuples = fuse_is_relation(ir, ir->ops.at[o]->input[0].value);
+        if (ir->ops.at[o]->reduce != FUSE_REDUCE_NONE)
+            member->absent = ir->ops.at[o]->reduce == FUSE_REDUCE_MIN ? INFINITY : -INFINITY;
         if (exec->request->storage)
             member->storage = exec->request->storage[o];
         exec->place[o].member = members++;

@@ -102,13 +102,15 @@ struct fuse_op {
     int64_t extent[FUSE_MAX_AXES];
     const char *index_name[FUSE_MAX_AXES]; /* for printing; unique within the operation */
     int out_index[FUSE_MAX_AXES];          /* per axis of out */
-    enum fuse_reduce reduce;               /* MAP, JOIN; EINSUM has SUM, of truths OR; NONE when nothing is projected */
-    const struct fuse_scalar *body;        /* MAP, JOIN, CARRY, ATTENTION */
-    bool guarded;                          /* ATTENTION */
-    const char *owner;                     /* the tensor whose equation it is from; NULL: a sink. For messages */
-    const char *overflow, *overflow_hint;  /* MAP: what an integer overflow in it stands for; NULL: itself */
-    const char *path, *part;               /* SOURCE, SINK: as the program says it (not resolved) */
-    bool mean;                             /* SOURCE of rows */
+    /* MAP, JOIN; EINSUM has SUM, of truths OR; NONE when nothing is projected. SINK of reals: MIN or MAX when the cells that no tuple
+     * has reached hold what that begins with: lists of cells leave out these, and no others; NONE: those that are 0. */
+    enum fuse_reduce reduce;
+    const struct fuse_scalar *body;       /* MAP, JOIN, CARRY, ATTENTION */
+    bool guarded;                         /* ATTENTION */
+    const char *owner;                    /* the tensor whose equation it is from; NULL: a sink. For messages */
+    const char *overflow, *overflow_hint; /* MAP: what an integer overflow in it stands for; NULL: itself */
+    const char *path, *part;              /* SOURCE, SINK: as the program says it (not resolved) */
+    bool mean;                            /* SOURCE of rows */
     int table
         [FUSE_MAX_AXES];    /* SINK: one more than the number of the symbols of an axis, 0: its positions are numbers */
     bool counts;            /* SINK without path: of its tuples only the number */

@@ -151,6 +151,8 @@ void fuse_ir_print_op(struct fuse_text *text, const struct fuse_ir *ir, int numb
         add_path(text, op);
         fuse_text_add(text, " ");
         add_value_name(text, ir, op->input[0].value);
+        if (op->reduce != FUSE_REDUCE_NONE)
+            fuse_text_add(text, " where %s reached", fuse_reduce_name(op->reduce));
         return;
     }
 

@@ -277,6 +277,9 @@ static enum fuse_status verify_sink(struct verifier *v) {
     if (op->ranking && (value->rank < 2 || value->extent[value->rank - 1] != 2 ||
                         (value->dtype != FUSE_F64 && value->dtype != FUSE_I64)))
         return broken(v, "a ranking that is no list of pairs");
+    if (op->reduce != FUSE_REDUCE_NONE && ((op->reduce != FUSE_REDUCE_MIN && op->reduce != FUSE_REDUCE_MAX) ||
+                                           fuse_dtype_class(value->dtype) != FUSE_CLASS_REAL))
+        return broken(v, "cells that are absent in a type without infinities, or of another reduction");
     return is_identity(op, value) ? FUSE_OK : broken(v, "it does not read its input through the identity");
 }
 

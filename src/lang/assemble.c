@@ -367,6 +367,10 @@ static void lower_sink(struct fuse_checker *c, struct fuse_equation *eq) {
                                           eq->item->query ? eq->item->text : NULL, axes);
     for (int a = 0; a < rank; a++)
         sink->table[a] = 1 + fuse_domain_of(c, eq->index[axes[a]].domain)->table;
+    const struct fuse_tensor *tensor = eq->root->kind == FUSE_NODE_REF ? c->tensors.at[eq->root->tensor] : NULL;
+    if (tensor && type.dtype == tensor->type.dtype && fuse_dtype_class(type.dtype) == FUSE_CLASS_REAL &&
+        fuse_is_best_of_tuples(c, tensor))
+        sink->reduce = tensor->assign == FUSE_ASSIGN_MIN ? FUSE_REDUCE_MIN : FUSE_REDUCE_MAX;
 }
 
 static void lower_exports(struct fuse_checker *c, bool query) {

@@ -437,6 +437,8 @@ void fuse_choose_rules(struct fuse_checker *c);
 /* When extents are known: sums, bests and means over joined relations that are relations, too. */
 void fuse_choose_sums(struct fuse_checker *c);
 bool fuse_is_better_tuples(struct fuse_checker *c, const struct fuse_tensor *tensor);
+/* true for a dense tensor of bests that might be such a relation: what no tuple reaches holds what min or max begins with. */
+bool fuse_is_best_of_tuples(struct fuse_checker *c, const struct fuse_tensor *tensor);
 /* true for a sum that rules derive: cells that are no tuples are 0. */
 bool fuse_is_sum_of_tuples(const struct fuse_tensor *tensor);
 /* questions.c, in the order of the passes: names; which tensors are relations; ids, when domains have their extents. */

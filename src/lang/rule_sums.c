@@ -148,16 +148,30 @@ static bool look_at_equation(struct look *look, const struct fuse_equation *eq, 
     return fine;
 }
 
-bool fuse_is_better_tuples(struct fuse_checker *c, const struct fuse_tensor *tensor) {
-    struct look look = {.c = c, .tensor = tensor};
-    int most = 0;
+/* Whether relations reach all of its cells that anything reaches. *most: relations in an equation. */
+static bool may_be_tuples(struct look *look, const struct fuse_tensor *tensor, int *most) {
+    struct fuse_checker *c = look->c;
     if (tensor->derived || tensor->boolean || tensor->recursive || tensor->rank == 0 || tensor->carried > 0 ||
         tensor->contributions.n == 0)
         return false;
     for (int k = 0; k < tensor->contributions.n; k++) {
         const struct fuse_equation *eq = c->equations.at[tensor->contributions.at[k]];
-        if (eq->bad || eq->kind != FUSE_EQUATION_EXPR || !look_at_equation(&look, eq, &most))
+        if (eq->bad || eq->kind != FUSE_EQUATION_EXPR || !look_at_equation(look, eq, most))
             return false;
     }
-    return most > 1 && (look.second > MANY_CELLS || cells_of(c, tensor) > MANY_CELLS);
+    return true;
+}
+
+bool fuse_is_better_tuples(struct fuse_checker *c, const struct fuse_tensor *tensor) {
+    struct look look = {.c = c, .tensor = tensor};
+    int most = 0;
+    return may_be_tuples(&look, tensor, &most) && most > 1 &&
+           (look.second > MANY_CELLS || cells_of(c, tensor) > MANY_CELLS);
+}
+
+bool fuse_is_best_of_tuples(struct fuse_checker *c, const struct fuse_tensor *tensor) {
+    struct look look = {.c = c, .tensor = tensor};
+    int most = 0;
+    return (tensor->assign == FUSE_ASSIGN_MIN || tensor->assign == FUSE_ASSIGN_MAX) &&
+           may_be_tuples(&look, tensor, &most);
 }

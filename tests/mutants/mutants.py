@@ -172,7 +172,7 @@ MUTANTS = [
     ("row-number-of-part", "io", "io/tally_join.c",
      "part->largest_row[c] + rows_before", "part->largest_row[c]", "the row of the largest id is another rank's"),
     ("negative-zero-written", "io", "io/tsv_sink.c",
-     "if (real == 0)", "if (real == 0 && !signbit(real))", "a cell that is -0 is no row of a table"),
+     "if (real == absent)", "if (real == absent && !signbit(real))", "a cell that is -0 is no row of a table"),
     # ---- launcher
     ("wrong-unit", "launcher", "launcher/options.c",
      "shift = 10 * (i + 1);", "shift = 10 * (i + (i > 1));", "2M means 2K"),

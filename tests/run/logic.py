@@ -283,7 +283,39 @@ Far(y) = Start(x) Guarded(x,y) !Near(x,y)
     }, ["--mem-per-rank", "300M"], []
 
 
-PROGRAMS = [paths, symbols, distances, long_chain, dense_parts, asked, two_numberings]
+def bests(folder, rng, largest=0):
+    """Bests of tuples, 0 and negative ones among them: what no tuple reaches is in no list, however many cells there are."""
+    weights = {(rng.randrange(9), rng.randrange(9)): float(rng.randrange(-2, 3)) for _ in range(30)}
+    if largest:
+        weights[largest, largest] = 1.0
+    write(folder, "w.tsv", lines((a, b, w) for (a, b), w in sorted(weights.items())))
+    pairs, least, most = {}, {}, {}
+    for (a, b), v in weights.items():
+        least[a] = min(v, least.get(a, math.inf))
+        most[b] = max(v, most.get(b, -math.inf))
+        for (c, d), w in weights.items():
+            if b == c:
+                pairs[a, d] = min(v + w, pairs.get((a, d), math.inf))
+    return """
+W[x,y] = "w.tsv"
+Pairs[x,z] min= W[x,y] + W[y,z]
+Least[x] min= W[x,y]
+Most[y] max= W[x,y]
+"pairs.tsv" = Pairs[x,z]
+"least.tsv" = Least[x]
+"most.tsv" = Most[y]
+""", {
+        "pairs.tsv": [(float(a), float(b), v) for (a, b), v in sorted(pairs.items())],
+        "least.tsv": [(float(a), v) for a, v in sorted(least.items())],
+        "most.tsv": [(float(b), v) for b, v in sorted(most.items())],
+    }, [], []
+
+
+def bests_of_many(folder, rng):
+    return bests(folder, rng, 1500)
+
+
+PROGRAMS = [paths, symbols, distances, long_chain, dense_parts, asked, two_numberings, bests, bests_of_many]
 ONLY_SEMI_NAIVE = [asked]
 
 
