@@ -146,8 +146,8 @@ static bool pin_split(struct fuse_dist_program *program, struct fuse_plan_pin *p
 }
 
 /* An axis may be called by its name and by its number; the order of the two would decide. */
-static bool is_first(struct fuse_dist_program *program, const struct fuse_policy_sharding *rule, int number,
-                     const struct fuse_policy_tensor *tensor) {
+static bool check_named_once(struct fuse_dist_program *program, const struct fuse_policy_sharding *rule, int number,
+                             const struct fuse_policy_tensor *tensor) {
     const struct fuse_policy_text *axis = &rule->split[number].axis;
     for (int k = 0; k < number; k++)
         if (fuse_policy_axis(tensor, rule->split[k].axis.at) == fuse_policy_axis(tensor, axis->at)) {
@@ -179,7 +179,7 @@ static bool make_pin(struct fuse_dist_program *program, struct fuse_plan_pin *pi
     case FUSE_POLICY_AXES: break;
     }
     for (int k = 0; k < rule->splits; k++)
-        if (!pin_split(program, pin, tensor, &rule->split[k]) || !is_first(program, rule, k, tensor))
+        if (!pin_split(program, pin, tensor, &rule->split[k]) || !check_named_once(program, rule, k, tensor))
             return false;
     return true;
 }

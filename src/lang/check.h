@@ -437,7 +437,7 @@ void fuse_choose_rules(struct fuse_checker *c);
 /* When extents are known: sums, bests and means over joined relations that are relations, too. */
 void fuse_choose_sums(struct fuse_checker *c);
 bool fuse_is_better_tuples(struct fuse_checker *c, const struct fuse_tensor *tensor);
-/* true for a dense tensor of bests that might be such a relation: what no tuple reaches holds what min or max begins with. */
+/* true for bests that rules derive, or might: cells that no tuple reaches hold what min or max begins with. */
 bool fuse_is_best_of_tuples(struct fuse_checker *c, const struct fuse_tensor *tensor);
 /* true for a sum that rules derive: cells that are no tuples are 0. */
 bool fuse_is_sum_of_tuples(const struct fuse_tensor *tensor);

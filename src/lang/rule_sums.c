@@ -172,6 +172,6 @@ bool fuse_is_better_tuples(struct fuse_checker *c, const struct fuse_tensor *ten
 bool fuse_is_best_of_tuples(struct fuse_checker *c, const struct fuse_tensor *tensor) {
     struct look look = {.c = c, .tensor = tensor};
     int most = 0;
-    return (tensor->assign == FUSE_ASSIGN_MIN || tensor->assign == FUSE_ASSIGN_MAX) &&
-           may_be_tuples(&look, tensor, &most);
+    return !tensor->boolean && (tensor->assign == FUSE_ASSIGN_MIN || tensor->assign == FUSE_ASSIGN_MAX) &&
+           (tensor->derived || may_be_tuples(&look, tensor, &most));
 }

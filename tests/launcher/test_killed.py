@@ -23,8 +23,8 @@ C[i,j] = A[i,k] B[k,j]
 "c.npy" = C[i,j]
 """
 
-# Here the ranks exchange something all the time.
 def chatty(products):
+    """A program whose ranks exchange something all the time."""
     return """
 axis i = 300
 axis k = 300

@@ -304,7 +304,11 @@ Most[y] max= W[x,y]
 "pairs.tsv" = Pairs[x,z]
 "least.tsv" = Least[x]
 "most.tsv" = Most[y]
+"shifted.tsv" = Least[x + 2000]
+"row.tsv" = Pairs[0,z]
 """, {
+        "shifted.tsv": "",
+        "row.tsv": [(float(b), v) for (a, b), v in sorted(pairs.items()) if a == 0],
         "pairs.tsv": [(float(a), float(b), v) for (a, b), v in sorted(pairs.items())],
         "least.tsv": [(float(a), v) for a, v in sorted(least.items())],
         "most.tsv": [(float(b), v) for b, v in sorted(most.items())],
