@@ -333,14 +333,6 @@ static void lower_relation_sink(struct fuse_checker *c, struct fuse_equation *eq
         sink->table[a] = 1 + fuse_domain_of(c, eq->index[axes[a]].domain)->table;
 }
 
-/* A tensor whose indices are not shifted, which might reach beyond it and read 0 there. */
-static bool reads_cells_alone(const struct fuse_node *node) {
-    bool alone = node->kind == FUSE_NODE_REF;
-    for (int a = 0; alone && a < node->positions; a++)
-        alone = !node->at[a].slice && (node->at[a].index < 0 || node->at[a].offset == 0);
-    return alone;
-}
-
 static void lower_sink(struct fuse_checker *c, struct fuse_equation *eq) {
     struct fuse_lowering l;
     if (eq->whole) {
@@ -375,7 +367,7 @@ static void lower_sink(struct fuse_checker *c, struct fuse_equation *eq) {
                                           eq->item->query ? eq->item->text : NULL, axes);
     for (int a = 0; a < rank; a++)
         sink->table[a] = 1 + fuse_domain_of(c, eq->index[axes[a]].domain)->table;
-    const struct fuse_tensor *tensor = reads_cells_alone(eq->root) ? c->tensors.at[eq->root->tensor] : NULL;
+    const struct fuse_tensor *tensor = fuse_reads_cells_alone(eq->root) ? c->tensors.at[eq->root->tensor] : NULL;
     if (tensor && fuse_dtype_class(tensor->type.dtype) == FUSE_CLASS_REAL && fuse_is_best_of_tuples(c, tensor))
         sink->reduce = tensor->assign == FUSE_ASSIGN_MIN ? FUSE_REDUCE_MIN : FUSE_REDUCE_MAX;
 }

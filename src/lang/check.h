@@ -434,9 +434,14 @@ void fuse_order_tensors(struct fuse_checker *c);
 void fuse_check_recursion(struct fuse_checker *c);
 /* Finds the tensors that rules derive, and makes tensors of sinks that rules derive. */
 void fuse_choose_rules(struct fuse_checker *c);
-/* When extents are known: sums, bests and means over joined relations that are relations, too. */
+/* When extents are known: sums, bests and means over relations that are relations, too. */
 void fuse_choose_sums(struct fuse_checker *c);
-bool fuse_is_better_tuples(struct fuse_checker *c, const struct fuse_tensor *tensor);
+/* listed: a list of its tuples, or their number, is wanted. */
+bool fuse_is_better_tuples(struct fuse_checker *c, const struct fuse_tensor *tensor, bool listed);
+/* A copy that is not summed: of the terms that a mean is of. */
+struct fuse_node *fuse_open_sum(struct fuse_checker *c, const struct fuse_node *root);
+/* A tensor whose indices are not shifted, which might reach beyond it and read 0 there. */
+bool fuse_reads_cells_alone(const struct fuse_node *node);
 /* true for bests that rules derive, or might: cells that no tuple reaches hold what min or max begins with. */
 bool fuse_is_best_of_tuples(struct fuse_checker *c, const struct fuse_tensor *tensor);
 /* true for a sum that rules derive: cells that are no tuples are 0. */

@@ -73,15 +73,19 @@ static struct fuse_term *average(struct fuse_lowering *l, struct fuse_term *guar
     return choose(l, some, fuse_term_op(l, FUSE_SCALAR_DIV, sum, count, NULL), zero);
 }
 
-/* The relation that the equation runs over. A mean counts its tuples, so that a product below it is no sum of its own then. */
-static const struct fuse_node *take_driver(struct fuse_lowering *l) {
-    struct fuse_node *open = FUSE_NEW(l->c->arena, struct fuse_node);
-    struct fuse_equation *eq = FUSE_NEW(l->c->arena, struct fuse_equation);
-    *open = *l->eq->root;
-    *eq = *l->eq;
+struct fuse_node *fuse_open_sum(struct fuse_checker *c, const struct fuse_node *root) {
+    struct fuse_node *open = FUSE_NEW(c->arena, struct fuse_node);
+    *open = *root;
     open->axes |= open->sum;
     open->sum = 0;
-    eq->root = open;
+    return open;
+}
+
+/* The relation that the equation runs over. A mean counts its tuples, so that a product below it is no sum of its own then. */
+static const struct fuse_node *take_driver(struct fuse_lowering *l) {
+    struct fuse_equation *eq = FUSE_NEW(l->c->arena, struct fuse_equation);
+    *eq = *l->eq;
+    eq->root = fuse_open_sum(l->c, eq->root);
     const struct fuse_node *driver = fuse_find_driver(l, eq);
     if (driver)
         l->eq = eq;

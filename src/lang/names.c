@@ -524,14 +524,12 @@ static void collect_counts(struct fuse_checker *c) {
         const char *name = c->settings.count[k];
         struct fuse_symbol *symbol = fuse_find_symbol(c, 0, name);
         struct fuse_diagnostic *d = NULL;
-        if (symbol && symbol->kind == FUSE_SYMBOL_TENSOR &&
-            (c->tensors.at[symbol->tensor]->boolean ||
-             fuse_tensor_relation(c, c->tensors.at[symbol->tensor]) != FUSE_NO_RELATION)) {
+        if (symbol && symbol->kind == FUSE_SYMBOL_TENSOR) {
             c->tensors.at[symbol->tensor]->mentioned = true;
             fuse_vec_push(c->arena, &c->counts, symbol->tensor);
         } else if (symbol) {
-            d = fuse_complain(c, FUSE_NO_SPAN, "--count %s: only relations and Boolean tensors are counted", name);
-            fuse_advise(c, d, "write a Boolean tensor of what is to be counted: Large(x) = X[x] > 3");
+            d = fuse_complain(c, FUSE_NO_SPAN, "--count %s: it is no tensor", name);
+            fuse_advise(c, d, "count what a left side of the program writes");
         } else {
             d = fuse_complain(c, FUSE_NO_SPAN, "--count %s: there is no tensor of that name", name);
             fuse_advise(c, d, "count what a left side of the program writes");

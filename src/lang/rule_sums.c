@@ -133,15 +133,16 @@ static bool look_at_joint(struct look *look, const struct fuse_node *node) {
 
 static bool look_at_equation(struct look *look, const struct fuse_equation *eq, int *most) {
     const bool joint = fuse_is_joint(look->c, eq), many = !joint && eq->root->kind == FUSE_NODE_SUM;
-    bool fine = joint || !eq->root->logical;
-    for (int k = 0; k < (many ? eq->root->n : 1) && fine; k++) {
+    const struct fuse_node *root = joint ? fuse_open_sum(look->c, eq->root) : eq->root;
+    bool fine = joint || !root->logical;
+    for (int k = 0; k < (many ? root->n : 1) && fine; k++) {
         look->bound = 0;
         look->needed = eq->left_set;
         look->relations = 0;
         if (joint)
-            fine = look_at_joint(look, eq->root) && (!eq->guard || look_at_guard(look, eq->guard));
+            fine = look_at_joint(look, root) && (!eq->guard || look_at_guard(look, eq->guard));
         else
-            fine = look_at_term(look, many ? eq->root->arg[k] : eq->root, eq->left_set);
+            fine = look_at_term(look, many ? root->arg[k] : root, eq->left_set);
         fine = fine && look->relations > 0 && !(look->needed & ~look->bound);
         *most = look->relations > *most ? look->relations : *most;
     }
@@ -162,11 +163,12 @@ static bool may_be_tuples(struct look *look, const struct fuse_tensor *tensor, i
     return true;
 }
 
-bool fuse_is_better_tuples(struct fuse_checker *c, const struct fuse_tensor *tensor) {
+bool fuse_is_better_tuples(struct fuse_checker *c, const struct fuse_tensor *tensor, bool listed) {
     struct look look = {.c = c, .tensor = tensor};
     int most = 0;
-    return may_be_tuples(&look, tensor, &most) && most > 1 &&
-           (look.second > MANY_CELLS || cells_of(c, tensor) > MANY_CELLS);
+    if (!may_be_tuples(&look, tensor, &most))
+        return false;
+    return listed || (most > 1 && (look.second > MANY_CELLS || cells_of(c, tensor) > MANY_CELLS));
 }
 
 bool fuse_is_best_of_tuples(struct fuse_checker *c, const struct fuse_tensor *tensor) {

@@ -143,19 +143,27 @@ static bool is_whole(const struct fuse_node *root) {
     return whole;
 }
 
-/* Some of the tuples with values that a recursion has got. */
+bool fuse_reads_cells_alone(const struct fuse_node *node) {
+    bool alone = node->kind == FUSE_NODE_REF;
+    for (int a = 0; alone && a < node->positions; a++)
+        alone = !node->at[a].slice && (node->at[a].index < 0 || node->at[a].offset == 0);
+    return alone;
+}
+
+/* Some of the tuples with values that rules have got. */
 static bool is_part_of_values(const struct fuse_checker *c, const struct fuse_node *root) {
-    if (root->kind != FUSE_NODE_REF || !c->tensors.at[root->tensor]->derived || c->tensors.at[root->tensor]->boolean)
-        return false;
-    for (int a = 0; a < root->positions; a++)
-        if (root->at[a].slice || (root->at[a].index >= 0 && root->at[a].offset != 0))
-            return false;
-    return true;
+    return fuse_reads_cells_alone(root) && c->tensors.at[root->tensor]->derived &&
+           !c->tensors.at[root->tensor]->boolean;
+}
+
+static bool is_list(const struct fuse_equation *eq) {
+    return eq->kind == FUSE_EQUATION_SINK && !eq->bad && eq->whole == 0 && !eq->item->query &&
+           holds_tuples(eq->item->text) && eq->root->axes != 0;
 }
 
 static void look_at_sink(struct fuse_checker *c, struct fuse_equation *eq) {
     int most = 0;
-    if (eq->bad || eq->item->query || !holds_tuples(eq->item->text) || eq->root->axes == 0)
+    if (!is_list(eq))
         return;
     if (is_whole(eq->root) && c->tensors.at[eq->root->tensor]->derived) {
         eq->whole = 1 + eq->root->tensor;
@@ -259,22 +267,53 @@ static void sort_by_level(struct fuse_checker *c) {
         c->order.at[k] = sorted.at[k];
 }
 
+/* Those whose tuples are counted, or listed where a cell that no tuple reaches holds what a tuple might bring. */
+static bool *find_listed(struct fuse_checker *c) {
+    bool *listed = FUSE_NEW_ARRAY(c->arena, bool, c->tensors.n + 1);
+    for (int k = 0; k < c->counts.n; k++)
+        listed[c->counts.at[k]] = true;
+    for (int e = 0; e < c->equations.n; e++) {
+        const struct fuse_equation *eq = c->equations.at[e];
+        if (!is_list(eq) || !fuse_reads_cells_alone(eq->root))
+            continue;
+        const enum fuse_assign assign = c->tensors.at[eq->root->tensor]->assign;
+        listed[eq->root->tensor] |= assign == FUSE_ASSIGN_PROD || assign == FUSE_ASSIGN_AVG;
+    }
+    return listed;
+}
+
+static void check_counts(struct fuse_checker *c) {
+    for (int k = 0; k < c->counts.n; k++) {
+        const struct fuse_tensor *tensor = c->tensors.at[c->counts.at[k]];
+        if (tensor->bad || tensor->boolean || fuse_is_sparse(c, c->counts.at[k]))
+            continue;
+        struct fuse_diagnostic *d =
+            fuse_complain(c, FUSE_NO_SPAN, "--count %s: it is dense, and only tuples are counted", tensor->name);
+        fuse_advise(c, d, "write a Boolean tensor of what is to be counted: Large(x) = X[x] > 3");
+        d->status = FUSE_EUSAGE;
+    }
+}
+
 void fuse_choose_sums(struct fuse_checker *c) {
+    const bool *listed = find_listed(c);
+    const int equations = c->equations.n;
     bool any = false;
     for (int k = 0; k < c->order.n; k++) { /* what they are made of comes before */
         struct fuse_tensor *tensor = c->tensors.at[c->order.at[k]];
-        if (tensor->bad || !fuse_is_better_tuples(c, tensor))
+        if (tensor->bad || !fuse_is_better_tuples(c, tensor, listed[c->order.at[k]]))
             continue;
         tensor->derived = any = true;
+        for (int e = 0; e < tensor->contributions.n && tensor->assign == FUSE_ASSIGN_AVG; e++) {
+            struct fuse_equation *eq = c->equations.at[tensor->contributions.at[e]];
+            eq->root = fuse_open_sum(c, eq->root); /* tuples are counted, where a dense product would be summed */
+        }
     }
-    for (int e = 0; e < c->equations.n; e++) {
-        struct fuse_equation *eq = c->equations.at[e];
-        if (any && eq->kind == FUSE_EQUATION_SINK && !eq->bad && !eq->whole && !eq->item->query &&
-            holds_tuples(eq->item->text) && is_whole(eq->root) && c->tensors.at[eq->root->tensor]->derived)
-            eq->whole = 1 + eq->root->tensor;
-    }
+    check_counts(c);
     if (!any)
         return;
+    for (int e = 0; e < equations; e++)
+        if (c->equations.at[e]->kind == FUSE_EQUATION_SINK && !c->equations.at[e]->logical)
+            look_at_sink(c, c->equations.at[e]);
     find_levels(c);
     sort_by_level(c);
 }

@@ -284,18 +284,21 @@ Far(y) = Start(x) Guarded(x,y) !Near(x,y)
 
 
 def bests(folder, rng, largest=0):
-    """Bests of tuples, 0 and negative ones among them: what no tuple reaches is in no list, however many cells there are."""
+    """Bests, means and products of tuples, 0 and negative ones among them: what no tuple reaches is in no list, however many cells
+    there are."""
     weights = {(rng.randrange(9), rng.randrange(9)): float(rng.randrange(-2, 3)) for _ in range(30)}
     if largest:
         weights[largest, largest] = 1.0
     write(folder, "w.tsv", lines((a, b, w) for (a, b), w in sorted(weights.items())))
-    pairs, least, most = {}, {}, {}
+    pairs, products, least, most, rows = {}, {}, {}, {}, {}
     for (a, b), v in weights.items():
+        rows.setdefault(a, []).append(v)
         least[a] = min(v, least.get(a, math.inf))
         most[b] = max(v, most.get(b, -math.inf))
         for (c, d), w in weights.items():
             if b == c:
                 pairs[a, d] = min(v + w, pairs.get((a, d), math.inf))
+                products[a, d] = (v + w) * products.get((a, d), 1)
     return """
 W[x,y] = "w.tsv"
 Pairs[x,z] min= W[x,y] + W[y,z]
@@ -306,13 +309,27 @@ Most[y] max= W[x,y]
 "most.tsv" = Most[y]
 "shifted.tsv" = Least[x + 2000]
 "row.tsv" = Pairs[0,z]
+Usual[x] avg= W[x,y]
+Products[x,z] prod= W[x,y] + W[y,z]
+"usual.tsv" = Usual[x]
+Twice[x] avg= 2 W[x,y]
+"twice.tsv" = Twice[x]
+"products.tsv" = Products[x,z]
+"products_row.tsv" = Products[0,z]
+Number[x] = W[x,y]
 """, {
+        "usual.tsv": [(float(a), sum(v) / len(v)) for a, v in sorted(rows.items())],
+        "twice.tsv": [(float(a), 2 * sum(v) / len(v)) for a, v in sorted(rows.items())],
+        "products.tsv": [(float(a), float(b), v) for (a, b), v in sorted(products.items())],
+        "products_row.tsv": [(float(b), v) for (a, b), v in sorted(products.items()) if a == 0],
         "shifted.tsv": "",
         "row.tsv": [(float(b), v) for (a, b), v in sorted(pairs.items()) if a == 0],
         "pairs.tsv": [(float(a), float(b), v) for (a, b), v in sorted(pairs.items())],
         "least.tsv": [(float(a), v) for a, v in sorted(least.items())],
         "most.tsv": [(float(b), v) for b, v in sorted(most.items())],
-    }, [], []
+    }, ["--count", "Pairs", "--count", "Least", "--count", "Usual", "--count", "Number"], [
+        f"Pairs: {len(pairs)} tuples", f"Least: {len(least)} tuples", f"Usual: {len(rows)} tuples",
+        f"Number: {sum(sum(v) != 0 for v in rows.values())} tuples"]
 
 
 def bests_of_many(folder, rng):
