@@ -83,6 +83,8 @@ static void explain(struct fuse_text *text, const struct fuse_dist_program *prog
     add_size(text, "planned buffers", plan->peak_bytes);
     add_size(text, "mapped for them", report->arena_bytes);
     add_size(text, "base: libraries, MPI, the program", FUSE_PLAN_BASE_BYTES);
+    if (fuse_plan_rules_bytes(plan->ir, &plan->request) > 0)
+        add_size(text, "rules, to begin with", fuse_plan_rules_bytes(plan->ir, &plan->request));
     add_size(text, "resident, high-water", report->resident_bytes);
     if (plan->request.memory_bytes > 0)
         add_size(text, "limit", plan->request.memory_bytes);

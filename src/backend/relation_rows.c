@@ -52,8 +52,10 @@ bool fuse_block_resize(struct fuse_block *block, struct fuse_ledger *ledger, siz
     if (bytes > INT64_MAX / 4)
         return false;
     int64_t used = ledger->used + (int64_t)bytes - (int64_t)block->bytes;
-    if (bytes > block->bytes && ledger->most > 0 && used > ledger->most)
+    if (bytes > block->bytes && ledger->most > 0 && used > ledger->most) {
+        ledger->refused = (int64_t)bytes - (int64_t)block->bytes;
         return false;
+    }
     void *at = NULL;
     if (bytes >= LARGE && block->bytes >= LARGE && bytes > block->bytes) {
         at = mapped_bytes(bytes) == mapped_bytes(block->bytes) ? block->at : grow_large(block, bytes);

@@ -17,7 +17,8 @@
 
 struct fuse_ledger {
     int64_t used, peak;
-    int64_t most; /* 0: no limit */
+    int64_t most;    /* 0: no limit */
+    int64_t refused; /* how much more was asked for when the limit last stood in the way */
 };
 
 /* Memory that grows in place where it can; large blocks are of huge pages. Starts zeroed, as the structure does. */

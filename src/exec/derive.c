@@ -84,7 +84,11 @@ int64_t fuse_exec_relation_room(const struct fuse_exec *exec) {
     int64_t bytes = fuse_plan_relation_bytes(exec->plan);
     if (bytes == 0)
         return INT64_MAX;
-    return bytes > exec->relation_bytes ? bytes - exec->relation_bytes : 1;
+    bytes -= exec->relation_bytes;
+    for (int o = 0; o < exec->plan->ir->ops.n; o++)
+        if (exec->logic[o].rules)
+            bytes -= fuse_logic_bytes(exec->logic[o].rules);
+    return bytes > 1 ? bytes : 1;
 }
 
 /* ---- feeding ---- */

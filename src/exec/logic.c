@@ -22,10 +22,14 @@ void fuse_logic_refuse(struct fuse_logic *logic, int relation) {
         fuse_text_add(&text, " of ");
         fuse_text_add_size(&text, logic->ledger.most);
     }
+    if (logic->ledger.refused > 0) {
+        fuse_text_add(&text, " and needs ");
+        fuse_text_add_size(&text, logic->ledger.refused);
+        fuse_text_add(&text, " more");
+    }
     const int64_t held = r->is_finished ? r->rows.n : r->set.n + r->collected.n + r->given.n;
-    fuse_fail(&err, FUSE_EMEMORY,
-              "not enough memory for relation '%s': a rank has %" PRId64 " of its tuples, and %s in use", r->rule->name,
-              held, text.at);
+    fuse_fail(&err, FUSE_EMEMORY, "not enough memory for relation '%s': a rank has %" PRId64 " of its tuples, uses %s",
+              r->rule->name, held, text.at);
     fuse_hint(&err, "run on more ranks, or give each rank more memory");
     fuse_logic_fail(logic, FUSE_EMEMORY, &err);
 }
@@ -141,6 +145,10 @@ static void close_buffers(struct fuse_logic *logic) {
 
 void fuse_logic_drop(struct fuse_logic *logic, int relation) {
     fuse_logic_close_relation(logic, &logic->relation[relation]);
+}
+
+int64_t fuse_logic_bytes(const struct fuse_logic *logic) {
+    return logic->ledger.used;
 }
 
 void fuse_logic_close(struct fuse_logic *logic) {

@@ -92,6 +92,8 @@ int64_t fuse_logic_held(const struct fuse_logic *logic, int relation);
  * stage[0 .. n) unless NULL. */
 void fuse_logic_read(const struct fuse_logic *logic, int relation, int64_t begin, int64_t n, int64_t *const id[],
                      void *value, int64_t *stage);
+/* Local. What relations, indexes and messages hold on this rank. */
+int64_t fuse_logic_bytes(const struct fuse_logic *logic);
 /* Local. Gives back the memory of a relation that is not read any more. */
 void fuse_logic_drop(struct fuse_logic *logic, int relation);
 void fuse_logic_close(struct fuse_logic *logic);

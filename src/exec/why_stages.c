@@ -327,13 +327,8 @@ static enum fuse_status give_all(struct staging *s, struct fuse_logic *logic, st
 
 /* What relations leave of this rank's memory; 0: there is no limit. */
 static int64_t room_of(const struct fuse_exec *exec) {
-    int64_t room = fuse_exec_relation_room(exec);
-    if (room == INT64_MAX)
-        return 0;
-    for (int o = 0; o < exec->plan->ir->ops.n; o++)
-        if (exec->logic[o].rules)
-            room -= exec->logic[o].rules->ledger.used;
-    return room > 1 ? room : 1;
+    const int64_t room = fuse_exec_relation_room(exec);
+    return room == INT64_MAX ? 0 : room;
 }
 
 /* ---- all of it ---- */

@@ -305,6 +305,11 @@ static void note_whole(struct fuse_error *err, struct fuse_arena *arena, const s
     err->has_span = op->span.file >= 0;
 }
 
+/* Of relations tuples are kept, not cells. */
+static int64_t dense_bytes(const struct fuse_ir *ir, int value) {
+    return value < 0 || fuse_is_relation(ir, value) ? 0 : fuse_value_bytes(&ir->values.at[value]);
+}
+
 static void note_largest(struct fuse_error *err, struct fuse_arena *arena, const struct fuse_ir *ir) {
     bool *told = FUSE_NEW_ARRAY(arena, bool, ir->values.n + 1);
     struct fuse_text text = {.arena = arena};
@@ -320,15 +325,15 @@ static void note_largest(struct fuse_error *err, struct fuse_arena *arena, const
         fuse_text_add(&text, "%s%s ", i ? ", " : "", value_name(&text, ir, largest));
         fuse_text_add_size(&text, fuse_value_bytes(&ir->values.at[largest]));
     }
-    fuse_note(err, "the largest tensors are %s", text.at ? text.at : "none");
+    if (text.at)
+        fuse_note(err, "the largest tensors are %s", text.at);
     int heavy = -1;
-    int64_t most = -1;
+    int64_t most = 0;
     for (int o = 0; o < ir->ops.n; o++) {
         const struct fuse_op *op = ir->ops.at[o];
-        int64_t bytes = op->out >= 0 ? fuse_value_bytes(&ir->values.at[op->out]) : 0;
+        int64_t bytes = dense_bytes(ir, op->out);
         for (int k = 0; k < op->inputs; k++)
-            if (!fuse_is_relation(ir, op->input[k].value))
-                bytes = fuse_sat_add(bytes, fuse_value_bytes(&ir->values.at[op->input[k].value]));
+            bytes = fuse_sat_add(bytes, dense_bytes(ir, op->input[k].value));
         if (bytes > most && op->inputs > 0) {
             most = bytes;
             heavy = o;
@@ -377,8 +382,7 @@ static int ranks_that_fit(struct fuse_arena *arena, const struct fuse_ir *ir, st
     return high;
 }
 
-/* What is not for planned buffers: rules need some memory to begin with, what they are fed with, and more by their data. */
-static int64_t kept_bytes(const struct fuse_ir *ir, const struct fuse_plan_request *request) {
+int64_t fuse_plan_rules_bytes(const struct fuse_ir *ir, const struct fuse_plan_request *request) {
     int64_t given = -1;
     for (int o = 0; o < ir->ops.n; o++)
         if (ir->ops.at[o]->kind == FUSE_OP_RULES) {
@@ -387,7 +391,22 @@ static int64_t kept_bytes(const struct fuse_ir *ir, const struct fuse_plan_reque
                 request->keeps_stages ? fuse_sat_mul(2, bytes) : bytes; /* stages are counted from them */
             given = twice > given ? twice : given;
         }
-    return given < 0 ? FUSE_PLAN_BASE_BYTES : fuse_sat_add(FUSE_PLAN_BASE_BYTES + FUSE_PLAN_RULES_BYTES, given);
+    return given < 0 ? 0 : fuse_sat_add(FUSE_PLAN_RULES_BYTES, given);
+}
+
+/* What is not for planned buffers. */
+static int64_t kept_bytes(const struct fuse_ir *ir, const struct fuse_plan_request *request) {
+    return fuse_sat_add(FUSE_PLAN_BASE_BYTES, fuse_plan_rules_bytes(ir, request));
+}
+
+static void note_rules(struct fuse_error *err, struct fuse_arena *arena, const struct fuse_ir *ir,
+                       const struct fuse_plan_request *request) {
+    struct fuse_text bytes = {.arena = arena};
+    const int64_t rules = fuse_plan_rules_bytes(ir, request);
+    if (rules == 0)
+        return;
+    fuse_text_add_size(&bytes, rules);
+    fuse_note(err, "rules need %s of it to begin with, and more for what they derive", bytes.at);
 }
 
 static enum fuse_status refuse(struct fuse_arena *arena, const struct fuse_ir *ir,
@@ -401,6 +420,7 @@ static enum fuse_status refuse(struct fuse_arena *arena, const struct fuse_ir *i
         fuse_fail(err, FUSE_EMEMORY, "the program does not fit in %s per rank on %d rank%s: it needs at least %s",
                   given.at, request->ranks, request->ranks == 1 ? "" : "s", need.at);
     note_largest(err, arena, ir);
+    note_rules(err, arena, ir, request);
     note_whole(err, arena, climb);
     int ranks = ir->ops.n <= 80 && room > 0 && request->mesh_sizes == 0 ? ranks_that_fit(arena, ir, *request, room) : 0;
     int64_t mib = (whole + ((int64_t)1 << 20) - 1) >> 20;

@@ -349,6 +349,9 @@ void fuse_tuples_place(struct fuse_tuples *tuples);
 int64_t fuse_plan_relation_bytes(const struct fuse_plan *plan);
 /* What some rank holds at least of the tuples that rules are fed with from files. */
 int64_t fuse_plan_given_bytes(const struct fuse_ir *ir, const struct fuse_op *op, int ranks);
+/* What rules need of a rank's memory to begin with, beside planned buffers and the base; 0 without rules. What they derive comes on
+ * top of it. */
+int64_t fuse_plan_rules_bytes(const struct fuse_ir *ir, const struct fuse_plan_request *request);
 
 /* Plans the whole program. MEMORY (71) when nothing fits: the message names the smallest memory and the smallest number
  * of ranks that would do, the note the largest tensors and the operations that need them. */

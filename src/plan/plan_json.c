@@ -121,6 +121,7 @@ void fuse_plan_print_json(struct fuse_text *text, const struct fuse_plan *plan) 
     add_number(text, "time_ps", plan->time_ps);
     add_number(text, "peak_bytes", plan->peak_bytes);
     add_number(text, "base_bytes", FUSE_PLAN_BASE_BYTES);
+    add_number(text, "rules_bytes", fuse_plan_rules_bytes(plan->ir, &plan->request));
     add_number(text, "flops_max", plan->flops_max);
     add_number(text, "received_bytes_max", received);
     add_number(text, "received_bytes_total", total);

@@ -264,6 +264,12 @@ void fuse_plan_print(struct fuse_text *text, const struct fuse_plan *plan) {
     print_total(text, "peak", plan->peak_bytes);
     fuse_text_add(text, " of planned buffers, and a base of ");
     fuse_text_add_size(text, FUSE_PLAN_BASE_BYTES);
+    const int64_t rules = fuse_plan_rules_bytes(ir, &plan->request);
+    if (rules > 0) {
+        fuse_text_add(text, "\n  rules need ");
+        fuse_text_add_size(text, rules);
+        fuse_text_add(text, " more to begin with, and memory and messages for what they derive, which the data decide");
+    }
     fuse_text_add(text, "\n  modelled time %lld.%06lld s\n", (long long)(plan->time_ps / 1000000000000),
                   (long long)(plan->time_ps / 1000000 % 1000000));
 }
