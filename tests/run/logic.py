@@ -397,6 +397,35 @@ def check_endless(binary, ranks):
         assert numbers(read(folder, "d.tsv")) == [(0, 0), (1, 0), (2, -3e38), (3, -math.inf)], read(folder, "d.tsv")
 
 
+LIMITED = """
+E(x,y) = "e.tsv"
+Path(x,y) = E(x,y)
+Path(x,z) = Path(x,y) E(y,z)
+Turned(x,y) when x != y = Path(x,y) E(y,x)
+Degree[x] = Path(x,y)
+"degree.npy" = Degree[x]
+"turned.tsv" = Turned(x,y)
+"""
+MIB = 1 << 20
+
+
+def check_limits(binary):
+    """What rules hold and what joins make of it count together against the limit: a run ends within it, or with status 71."""
+    with tempfile.TemporaryDirectory() as folder:
+        write(folder, "e.tsv", lines((i, i + 1) for i in range(4500)))
+        write(folder, "p.fuse", LIMITED)
+        statuses = []
+        for limit in (80, 165, 190, 230, 320):
+            command = [binary, "p.fuse", "--times=json", "--mem-per-rank", f"{limit}M"]
+            result = launch.run(launch.on_ranks(1, command), folder, 100)
+            statuses.append(result.status)
+            assert result.status in (0, 71), (limit, result.tail())
+            if result.status == 0:
+                resident = json.loads(result.out)["resident_bytes"]
+                assert resident < (limit + 48) * MIB, (limit, resident)  # libraries are resident in part
+        assert statuses[0] == 71 and statuses[-1] == 0, statuses
+
+
 PLANNED = """
 E(x,y) = "e.tsv"
 F(x,y) = "f.tsv"
@@ -450,6 +479,7 @@ def main():
     binary = os.path.abspath(arguments.binary)
     counts = [int(n) for n in arguments.ranks.split(",")]
     check_plan(binary)
+    check_limits(binary)
     for ranks in counts:
         check_endless(binary, ranks)
         for program in PROGRAMS:
