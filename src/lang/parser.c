@@ -441,6 +441,7 @@ static void open_text(struct fuse_parser *p, struct fuse_arena *arena, const str
     fuse_lexer_open(&p->lexer, arena, text->text, text->bytes);
     fuse_lexer_next(&p->lexer, &p->token);
     p->token.newline_before = false;
+    p->is_argument = true;
 }
 
 bool fuse_parse_query(struct fuse_ast *ast, struct fuse_arena *arena, const struct fuse_files *files, int file,

@@ -35,7 +35,8 @@ struct fuse_parser {
     struct fuse_diagnostics *diagnostics;
     struct fuse_ast *ast;
     int file;
-    bool failed; /* something was reported, last at last_error */
+    bool is_argument; /* the text is one of the command line, no file */
+    bool failed;      /* something was reported, last at last_error */
     uint32_t last_error;
     bool cut_short; /* the file ended too early, and that was reported */
 

@@ -271,6 +271,8 @@ bool fuse_expected(struct fuse_parser *p, const char *what, const char *hint) {
         return fuse_syntax_error(p, span, hint, "expected %s, found '%.*s%s'", what, length > 60 ? 57 : length,
                                  p->lexer.text + span.begin, length > 60 ? "..." : "");
     }
+    if (found == FUSE_TOKEN_FILE_END && p->is_argument)
+        return fuse_syntax_error(p, span, hint, "expected %s, found its end", what);
     return fuse_syntax_error(p, span, hint, "expected %s, found %s%s", what,
                              fuse_token_is_reserved(found) ? "the reserved word " : "", fuse_token_text(found));
 }

@@ -111,7 +111,7 @@ static void check_integers(struct survey *s, const struct fuse_fact *fact) {
         d = fuse_complain(c, item->text_span, "%s", tally->refused[fact->axis]);
     if (d)
         d->status = FUSE_EINPUT;
-    fuse_advise(c, d, "ids are integers from 0 on; with one index fewer, the last column is the value");
+    fuse_advise(c, d, "ids are integers from 0 to 2^60 - 1; with one index fewer, the last column is the value");
     blame(c, fact);
 }
 
