@@ -1,5 +1,7 @@
 #include "api/plan_page.h"
 
+#include "api/plan_graph.h"
+
 #include <string.h>
 
 /* ---- text in a page ---- */
@@ -30,78 +32,10 @@ static void add_seconds(struct fuse_text *text, int64_t ps) {
         fuse_text_add(text, "%lld.%03lld \xc2\xb5s", (long long)(ps / 1000000), (long long)(ps / 1000 % 1000));
 }
 
-/* ---- where operations stand in the graph ---- */
-
-enum { NODE_WIDTH = 210, NODE_HEIGHT = 92, GAP_X = 26, GAP_Y = 46, MARGIN = 12 };
-
-struct graph {
-    const struct fuse_plan *plan;
-    struct fuse_arena *arena;
-    int *layer, *column, *width; /* [ops] [ops] [layers] */
-    int64_t *own_ps, *path_ps;   /* [ops] of its steps; of the longest way that ends with it */
-    int *before;                 /* [ops] the operation before it on that way, or -1 */
-    bool *critical;              /* [ops] */
-    int layers, widest;
-};
-
-static int producer(const struct graph *g, int op, int input) {
-    return g->plan->ir->values.at[g->plan->ir->ops.at[op]->input[input].value].op;
-}
-
-/* Operations come behind those that make their inputs. */
-static void lay_out(struct graph *g) {
-    const struct fuse_ir *ir = g->plan->ir;
-    int last = -1;
-    for (int s = 0; s < g->plan->steps.n; s++)
-        g->own_ps[g->plan->steps.at[s].op] =
-            fuse_sat_add(g->own_ps[g->plan->steps.at[s].op], g->plan->steps.at[s].time_ps);
-    for (int o = 0; o < ir->ops.n; o++) {
-        g->before[o] = -1;
-        for (int k = 0; k < ir->ops.at[o]->inputs; k++) {
-            int from = producer(g, o, k);
-            if (g->layer[from] >= g->layer[o])
-                g->layer[o] = g->layer[from] + 1;
-            if (g->before[o] < 0 || g->path_ps[from] > g->path_ps[g->before[o]])
-                g->before[o] = from;
-        }
-        g->path_ps[o] = fuse_sat_add(g->own_ps[o], g->before[o] >= 0 ? g->path_ps[g->before[o]] : 0);
-        if (last < 0 || g->path_ps[o] > g->path_ps[last])
-            last = o;
-    }
-    for (int o = 0; o < ir->ops.n; o++) {
-        g->column[o] = g->width[g->layer[o]]++;
-        g->widest = g->widest > g->width[g->layer[o]] ? g->widest : g->width[g->layer[o]];
-        g->layers = g->layers > g->layer[o] + 1 ? g->layers : g->layer[o] + 1;
-    }
-    for (; last >= 0; last = g->before[last])
-        g->critical[last] = true;
-}
-
-static struct graph make_graph(struct fuse_arena *arena, const struct fuse_plan *plan) {
-    int n = plan->ir->ops.n + 1;
-    struct graph g = {.plan = plan, .arena = arena};
-    g.layer = FUSE_NEW_ARRAY(arena, int, n);
-    g.column = FUSE_NEW_ARRAY(arena, int, n);
-    g.width = FUSE_NEW_ARRAY(arena, int, n);
-    g.before = FUSE_NEW_ARRAY(arena, int, n);
-    g.own_ps = FUSE_NEW_ARRAY(arena, int64_t, n);
-    g.path_ps = FUSE_NEW_ARRAY(arena, int64_t, n);
-    g.critical = FUSE_NEW_ARRAY(arena, bool, n);
-    lay_out(&g);
-    return g;
-}
-
-static int left_of(const struct graph *g, int op) {
-    int all = g->widest * (NODE_WIDTH + GAP_X), mine = g->width[g->layer[op]] * (NODE_WIDTH + GAP_X);
-    return MARGIN + (all - mine) / 2 + g->column[op] * (NODE_WIDTH + GAP_X);
-}
-
-static int top_of(const struct graph *g, int op) {
-    return MARGIN + g->layer[op] * (NODE_HEIGHT + GAP_Y);
-}
+/* ---- what travels along an edge ---- */
 
 /* What all ranks receive of an input, for an operation. */
-static int64_t edge_bytes(const struct graph *g, int op, int input) {
+static int64_t edge_bytes(const struct fuse_plan_graph *g, int op, int input) {
     int64_t bytes = 0;
     for (int s = 0; s < g->plan->steps.n; s++) {
         const struct fuse_step *step = &g->plan->steps.at[s];
@@ -112,19 +46,39 @@ static int64_t edge_bytes(const struct graph *g, int op, int input) {
     return bytes;
 }
 
-static void add_edge(struct fuse_text *text, const struct graph *g, int op, int input) {
-    int from = producer(g, op, input), inputs = g->plan->ir->ops.at[op]->inputs;
-    int x0 = left_of(g, from) + NODE_WIDTH / 2, y0 = top_of(g, from) + NODE_HEIGHT;
-    int x1 = left_of(g, op) + NODE_WIDTH * (input + 1) / (inputs + 1), y1 = top_of(g, op);
-    int64_t bytes = edge_bytes(g, op, input);
-    fuse_text_add(text, "<path class=\"%s\" d=\"M%d %d C%d %d %d %d %d %d\"/>",
-                  g->critical[op] && g->critical[from] && g->before[op] == from ? "edge hot" : "edge", x0, y0, x0,
-                  y0 + GAP_Y / 2, x1, y1 - GAP_Y / 2, x1, y1);
+/* Where an edge meets the box of the operation that reads it. */
+static int end_of(const struct fuse_plan_graph *g, int op, int input) {
+    return g->left[op] + FUSE_GRAPH_WIDTH * (input + 1) / (g->plan->ir->ops.at[op]->inputs + 1);
+}
+
+/* From the producer's box through its lanes to the box that reads it. */
+static void add_edge(struct fuse_text *text, const struct fuse_plan_graph *g, int op, int input) {
+    const int from = fuse_plan_graph_producer(g, op, input), bend = FUSE_GRAPH_GAP / 2;
+    int x = fuse_plan_graph_middle(g, from, g->layer[from]),
+        y = fuse_plan_graph_top(g->layer[from]) + FUSE_GRAPH_HEIGHT;
+    fuse_text_add(text, "<path class=\"%s\" d=\"M%d %d",
+                  g->critical[op] && g->critical[from] && g->before[op] == from ? "edge hot" : "edge", x, y);
+    for (int layer = g->layer[from] + 1; layer <= g->layer[op]; layer++) {
+        const bool is_end = layer == g->layer[op];
+        const int to = is_end ? end_of(g, op, input) : fuse_plan_graph_middle(g, from, layer);
+        const int top = fuse_plan_graph_top(layer);
+        fuse_text_add(text, "C%d %d %d %d %d %d", x, y + bend, to, top - bend, to, top);
+        if (!is_end)
+            fuse_text_add(text, "V%d", top + FUSE_GRAPH_HEIGHT);
+        x = to;
+        y = top + FUSE_GRAPH_HEIGHT;
+    }
+    fuse_text_add(text, "\"/>\n");
+}
+
+/* Just above the box that receives it. */
+static void add_bytes(struct fuse_text *text, const struct fuse_plan_graph *g, int op, int input) {
+    const int64_t bytes = edge_bytes(g, op, input);
     if (bytes == 0)
         return;
     struct fuse_text size = {.arena = g->arena};
     fuse_text_add_size(&size, bytes);
-    int width = 7 * (int)size.bytes, x = (x0 + x1) / 2, y = (y0 + y1) / 2;
+    const int width = 7 * (int)size.bytes, x = end_of(g, op, input), y = fuse_plan_graph_top(g->layer[op]) - 12;
     fuse_text_add(text,
                   "<rect x=\"%d\" y=\"%d\" width=\"%d\" height=\"14\" fill=\"#fff\"/>"
                   "<text class=\"bytes\" x=\"%d\" y=\"%d\">%s</text>\n",
@@ -133,7 +87,7 @@ static void add_edge(struct fuse_text *text, const struct graph *g, int op, int 
 
 /* ---- a layout on the mesh ---- */
 
-enum { TILE = 44, MOST_PARTS = 16 };
+enum { TILE = 44, MOST_PARTS = 16, MOST_RANKS = 64 };
 
 /* Light colours around the circle of hues, in degrees: red at 0, green at 120, blue at 240. */
 static unsigned colour(int64_t hue) {
@@ -144,41 +98,72 @@ static unsigned colour(int64_t hue) {
     return (unsigned)(rgb[h / 60][0] << 16 | rgb[h / 60][1] << 8 | rgb[h / 60][2]);
 }
 
-/* The two axes with the most parts as rows and columns of a small board, a colour a part. */
-static void add_board(struct fuse_text *text, const struct fuse_plan *plan, const struct fuse_layout *layout, int rank,
-                      int x, int y) {
-    int rows = -1, columns = -1;
-    int64_t part[2] = {1, 1};
+/* The axis with the most parts but for one; -1: none is cut. */
+static int most_cut(const struct fuse_plan *plan, const struct fuse_layout *layout, int rank, int other) {
+    int64_t most = 1;
+    int axis = -1;
     for (int a = 0; a < rank; a++) {
-        int64_t parts = fuse_layout_parts(layout, &plan->mesh, a);
-        if (parts <= 1)
-            continue;
-        if (rows < 0 || parts > part[0]) {
-            columns = rows;
-            part[1] = part[0];
-            rows = a;
-            part[0] = parts;
-        } else if (columns < 0 || parts > part[1]) {
-            columns = a;
-            part[1] = parts;
+        const int64_t parts = a == other ? 1 : fuse_layout_parts(layout, &plan->mesh, a);
+        if (parts > most) {
+            most = parts;
+            axis = a;
         }
     }
-    if (columns >= 0 && columns < rows) { /* axes from top to bottom, then from left to right */
-        int64_t swap = part[0];
-        part[0] = part[1];
-        part[1] = swap;
+    return axis;
+}
+
+/* What is cut from top to bottom and what from left to right, -1: nothing: the two axes with the most parts, in their order. One alone
+ * is cut from left to right unless it is the first one. */
+static void find_axes(int axis[2], const struct fuse_plan *plan, const struct fuse_layout *layout, int rank) {
+    const int first = most_cut(plan, layout, rank, -1), second = first < 0 ? -1 : most_cut(plan, layout, rank, first);
+    const bool swapped = second >= 0 ? second < first : first > 0;
+    axis[swapped] = first;
+    axis[!swapped] = second;
+}
+
+/* The ranks that hold a part. */
+static void add_holders(struct fuse_text *text, const struct fuse_plan *plan, const struct fuse_layout *layout,
+                        const int axis[2], int64_t row, int64_t column) {
+    enum { MOST_TOLD = 8 };
+    int told = 0;
+    fuse_text_add(text, "<title>rank");
+    for (int rank = 0; rank < plan->mesh.used; rank++) {
+        int coordinate[FUSE_MESH_MAX];
+        fuse_mesh_coordinates(coordinate, &plan->mesh, rank);
+        if ((axis[0] >= 0 && fuse_layout_part(layout, &plan->mesh, axis[0], coordinate) != row) ||
+            (axis[1] >= 0 && fuse_layout_part(layout, &plan->mesh, axis[1], coordinate) != column))
+            continue;
+        if (told < MOST_TOLD)
+            fuse_text_add(text, "%s%d", told > 0 ? ", " : " ", rank);
+        told++;
     }
-    int64_t shown[2] = {part[0] < MOST_PARTS ? part[0] : MOST_PARTS, part[1] < MOST_PARTS ? part[1] : MOST_PARTS};
-    int64_t cells = shown[0] * shown[1];
+    fuse_text_add(text, "%s</title>", told > MOST_TOLD ? ", .." : "");
+}
+
+/* A small board, a colour a part. */
+static void add_board(struct fuse_text *text, const struct fuse_plan *plan, const struct fuse_layout *layout, int rank,
+                      int x, int y) {
+    int axis[2];
+    int64_t part[2];
+    find_axes(axis, plan, layout, rank);
+    for (int k = 0; k < 2; k++)
+        part[k] = axis[k] < 0 ? 1 : fuse_layout_parts(layout, &plan->mesh, axis[k]);
+    const int64_t shown[2] = {part[0] < MOST_PARTS ? part[0] : MOST_PARTS, part[1] < MOST_PARTS ? part[1] : MOST_PARTS};
+    const int64_t cells = shown[0] * shown[1];
+    const bool is_whole = shown[0] == part[0] && shown[1] == part[1];
     for (int64_t r = 0; r < shown[0]; r++)
-        for (int64_t c = 0; c < shown[1]; c++)
+        for (int64_t c = 0; c < shown[1]; c++) {
             fuse_text_add(text,
                           "<rect x=\"%lld\" y=\"%lld\" width=\"%lld\" height=\"%lld\" fill=\"#%06x\" stroke=\"#fff\" "
-                          "stroke-width=\".6\"/>",
+                          "stroke-width=\".6\">",
                           (long long)(x + c * TILE / shown[1]), (long long)(y + r * TILE / shown[0]),
                           (long long)((c + 1) * TILE / shown[1] - c * TILE / shown[1]),
                           (long long)((r + 1) * TILE / shown[0] - r * TILE / shown[0]),
                           colour((r * shown[1] + c) * 300 / cells + 200));
+            if (is_whole && plan->mesh.used <= MOST_RANKS)
+                add_holders(text, plan, layout, axis, r, c);
+            fuse_text_add(text, "</rect>");
+        }
     fuse_text_add(text, "<rect x=\"%d\" y=\"%d\" width=\"%d\" height=\"%d\" fill=\"none\" stroke=\"#555\"/>\n", x, y,
                   TILE, TILE);
 }
@@ -198,7 +183,7 @@ static const char *op_word(const struct fuse_op *op) {
     }
 }
 
-static void add_lines(struct fuse_text *text, const struct graph *g, int o, int x, int y) {
+static void add_lines(struct fuse_text *text, const struct fuse_plan_graph *g, int o, int x, int y) {
     const struct fuse_plan *plan = g->plan;
     const struct fuse_op *op = plan->ir->ops.at[o];
     int value = op->out >= 0 ? op->out : op->input[0].value;
@@ -223,16 +208,16 @@ static void add_lines(struct fuse_text *text, const struct graph *g, int o, int 
     fuse_text_add(text, "</text>\n");
 }
 
-static void add_node(struct fuse_text *text, const struct graph *g, int o) {
+static void add_node(struct fuse_text *text, const struct fuse_plan_graph *g, int o) {
     const struct fuse_plan *plan = g->plan;
     const struct fuse_op *op = plan->ir->ops.at[o];
-    int x = left_of(g, o), y = top_of(g, o), value = op->out >= 0 ? op->out : op->input[0].value;
+    int x = g->left[o], y = fuse_plan_graph_top(g->layer[o]), value = op->out >= 0 ? op->out : op->input[0].value;
     struct fuse_text print = {.arena = g->arena};
     fuse_ir_print_op(&print, plan->ir, o);
     fuse_text_add(text, "<g><title>");
     add_escaped(text, print.at);
     fuse_text_add(text, "</title><rect class=\"%s\" x=\"%d\" y=\"%d\" width=\"%d\" height=\"%d\" rx=\"5\"/>",
-                  g->critical[o] ? "node hot" : "node", x, y, NODE_WIDTH, NODE_HEIGHT);
+                  g->critical[o] ? "node hot" : "node", x, y, FUSE_GRAPH_WIDTH, FUSE_GRAPH_HEIGHT);
     bool has_board = !fuse_is_relation(plan->ir, value);
     if (has_board)
         add_board(text, plan, &plan->layout[value], plan->ir->values.at[value].rank, x + 8, y + 24);
@@ -240,9 +225,8 @@ static void add_node(struct fuse_text *text, const struct graph *g, int o) {
     fuse_text_add(text, "</g>\n");
 }
 
-static void add_graph(struct fuse_text *text, const struct graph *g) {
+static void add_graph(struct fuse_text *text, const struct fuse_plan_graph *g) {
     const struct fuse_ir *ir = g->plan->ir;
-    int width = 2 * MARGIN + g->widest * (NODE_WIDTH + GAP_X), height = 2 * MARGIN + g->layers * (NODE_HEIGHT + GAP_Y);
     fuse_text_add(
         text,
         "<svg id=\"graph\" xmlns=\"http://www.w3.org/2000/svg\" width=\"%d\" height=\"%d\" viewBox=\"0 0 %d %d\">"
@@ -253,10 +237,13 @@ static void add_graph(struct fuse_text *text, const struct graph *g) {
         ".edge{fill:none;stroke:#999} .edge.hot{stroke:#c33;stroke-width:2}\n"
         "#graph .bytes{fill:#06c;text-anchor:middle}\n"
         "</style>\n",
-        width, height, width, height);
+        g->width, g->height, g->width, g->height);
     for (int o = 0; o < ir->ops.n; o++)
         for (int k = 0; k < ir->ops.at[o]->inputs; k++)
             add_edge(text, g, o, k);
+    for (int o = 0; o < ir->ops.n; o++)
+        for (int k = 0; k < ir->ops.at[o]->inputs; k++)
+            add_bytes(text, g, o, k);
     for (int o = 0; o < ir->ops.n; o++)
         add_node(text, g, o);
     fuse_text_add(text, "</svg>\n");
@@ -331,7 +318,7 @@ static void add_steps(struct fuse_text *text, const struct fuse_plan *plan, stru
     fuse_text_add(text, "</table>\n");
 }
 
-static void add_summary(struct fuse_text *text, const struct fuse_plan *plan, const struct graph *g) {
+static void add_summary(struct fuse_text *text, const struct fuse_plan *plan, const struct fuse_plan_graph *g) {
     int64_t received = 0, longest = 0;
     for (int p = 0; p < FUSE_PHASES; p++)
         received = fuse_sat_add(received, plan->received_bytes_max[p]);
@@ -354,7 +341,7 @@ static void add_summary(struct fuse_text *text, const struct fuse_plan *plan, co
 }
 
 void fuse_api_plan_page(struct fuse_text *text, const struct fuse_plan *plan, const char *title) {
-    struct graph g = make_graph(text->arena, plan);
+    struct fuse_plan_graph g = fuse_plan_graph_make(text->arena, plan);
     fuse_text_add(text, "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"/><title>plan of ");
     add_escaped(text, title);
     fuse_text_add(
@@ -386,6 +373,6 @@ void fuse_api_plan_page(struct fuse_text *text, const struct fuse_plan *plan, co
 }
 
 void fuse_api_plan_picture(struct fuse_text *text, const struct fuse_plan *plan) {
-    struct graph g = make_graph(text->arena, plan);
+    struct fuse_plan_graph g = fuse_plan_graph_make(text->arena, plan);
     add_graph(text, &g);
 }
