@@ -181,7 +181,9 @@ static void add_rows(struct traffic *t, const uint64_t *row, int64_t n) {
     struct fuse_error err = {0};
     if (t->exec->status == FUSE_OK && !fuse_tuple_sort_add(&t->sort, row, n))
         keep(t->exec,
-             fuse_fail(&err, FUSE_EINPUT, "%s changed after it was probed", t->exec->request->path[t->step->op]), &err);
+             fuse_fail(&err, FUSE_EINPUT, "a source of '%s' changed after it was probed",
+                       t->exec->plan->ir->values.at[t->exec->plan->ir->ops.at[t->step->op]->input[0].value].name),
+             &err);
 }
 
 /* Sends the rows of the round and takes in those of the others. *more: in, whether this rank has more; out, whether any. */
@@ -322,7 +324,7 @@ static void store_tuples(struct fuse_exec *exec, const struct fuse_step *step, s
     struct fuse_error err = {0};
     const struct fuse_ir *ir = exec->plan->ir;
     struct fuse_box box = fuse_iteration_box(exec->plan, step->op, &step->partition, -1, -1, exec->comm->rank, 0, 0);
-    bool empty = exec->comm->rank >= exec->plan->mesh.used || fuse_box_is_empty(&box);
+    bool empty = exec->comm->rank >= exec->plan->mesh.used;
     for (int k = 0; k < r->tuples.indices; k++)
         if (!empty && box.hi[r->tuples.index[k]] - box.lo[r->tuples.index[k]] > UINT32_MAX) {
             fuse_fail_at(&err, FUSE_EFAILED, r->op->span,

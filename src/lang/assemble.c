@@ -106,7 +106,7 @@ static struct fuse_term *lower_rows(struct fuse_lowering *l, const struct fuse_t
     if (fuse_source_relation(l->eq) == FUSE_FACTS)
         tensor->type.dtype = FUSE_BOOL;
     fuse_lower_files(l->c, tensor);
-    return fuse_term_load(l, fuse_lower_cells(l, tensor), &access);
+    return fuse_term_load(l, fuse_lower_contributed_cells(l, tensor), &access);
 }
 
 int fuse_lower_source(struct fuse_lowering *l, const struct fuse_tensor *tensor, bool alone) {

@@ -117,8 +117,9 @@ enum fuse_fact_kind {
     FUSE_FACT_INSIDE, /* the fixed position lies in domain a */
     FUSE_FACT_ID,     /* the same on a left side, where it also stretches an open domain */
     FUSE_FACT_ROWS, /* domain a holds the ids of column `axis` of a source's rows, and is open if nothing else fixes it */
-    FUSE_FACT_SYMBOL, /* domain a holds the id of the position's string; as ID from when its number is known */
-    FUSE_FACT_NAMES   /* domain a has the symbols of a list, and that number of them */
+    FUSE_FACT_SYMBOL,  /* domain a holds the id of the position's string; as ID from when its number is known */
+    FUSE_FACT_NAMES,   /* domain a has the symbols of a list, and that number of them */
+    FUSE_FACT_COMPARED /* indices over domains a and b are compared: with symbols, they are one */
 };
 
 struct fuse_fact {
@@ -426,6 +427,9 @@ void fuse_spell_out_names(struct fuse_checker *c);
 /* Warns of axes along which a tensor only repeats itself. */
 void fuse_warn_of_broadcasts(struct fuse_checker *c);
 
+/* Domains a and b of the fact become one; an error where their extents are known and differ. */
+void fuse_unite_domains(struct fuse_checker *c, const struct fuse_fact *fact);
+
 /* Marks what a bad equation makes bad. */
 void fuse_spread_bad(struct fuse_checker *c);
 /* Fills c->order, and finds components. */
@@ -436,6 +440,8 @@ void fuse_check_recursion(struct fuse_checker *c);
 void fuse_choose_rules(struct fuse_checker *c);
 /* When extents are known: sums, bests and means over relations that are relations, too. */
 void fuse_choose_sums(struct fuse_checker *c);
+/* A numeric tensor whose cells are truths: Booleans are kept. */
+bool fuse_is_copy_of_facts(const struct fuse_checker *c, const struct fuse_tensor *tensor);
 /* listed: a list of its tuples, or their number, is wanted. */
 bool fuse_is_better_tuples(struct fuse_checker *c, const struct fuse_tensor *tensor, bool listed);
 /* A copy that is not summed: of the terms that a mean is of. */
@@ -481,6 +487,8 @@ void fuse_mark_needed(struct fuse_checker *c);
 /* Types of a tensor's contributions and of the tensor; those that it depends on have theirs. */
 void fuse_type_equation(struct fuse_checker *c, struct fuse_equation *eq);
 void fuse_type_tensor(struct fuse_checker *c, struct fuse_tensor *tensor);
+/* The same of the tensors of a recursion of rules: values are real, F64 when everything in it is integer. */
+void fuse_type_component(struct fuse_checker *c, const int *member, int members);
 struct fuse_type fuse_join(struct fuse_type a, struct fuse_type b);
 /* The type in which a result of this type is kept: --precision sets that of reals. */
 struct fuse_type fuse_kept_type(const struct fuse_checker *c, struct fuse_type type);

@@ -77,7 +77,7 @@ static void set_extent(struct fuse_checker *c, const struct fuse_fact *fact, int
     }
 }
 
-static void unite(struct fuse_checker *c, const struct fuse_fact *fact) {
+void fuse_unite_domains(struct fuse_checker *c, const struct fuse_fact *fact) {
     int ra = fuse_domain_root(c, fact->a), rb = fuse_domain_root(c, fact->b);
     struct fuse_domain *a = &c->domains.at[ra], *b = &c->domains.at[rb];
     if (ra == rb)
@@ -278,7 +278,7 @@ void fuse_solve_domains(struct fuse_checker *c) {
     }
     for (int f = 0; f < c->facts.n; f++)
         if (c->facts.at[f].kind == FUSE_FACT_SAME && !c->equations.at[c->facts.at[f].equation]->bad)
-            unite(c, &c->facts.at[f]);
+            fuse_unite_domains(c, &c->facts.at[f]);
     fuse_name_domains(c);
     for (int f = 0; f < c->facts.n; f++) {
         const struct fuse_fact *fact = &c->facts.at[f];

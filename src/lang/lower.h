@@ -92,6 +92,8 @@ int fuse_lower_file(struct fuse_checker *c, const struct fuse_tensor *tensor, co
                     enum fuse_dtype dtype);
 /* The dense value of a relation's cells, absent ones 0; made once. */
 int fuse_lower_cells(struct fuse_lowering *l, struct fuse_tensor *tensor);
+/* The same where the relation is one contribution of several: absent cells hold what the tensor's operator begins with. */
+int fuse_lower_contributed_cells(struct fuse_lowering *l, const struct fuse_tensor *tensor);
 /* true for a reference to a relation whose absent cells are 0 or false. */
 bool fuse_reads_relation(const struct fuse_lowering *l, const struct fuse_node *node);
 /* .. or of a sum that rules derive, which is 0 where it has no tuple, too. */

@@ -73,8 +73,18 @@ static void tell_cells(struct fuse_lowering *l, const struct fuse_tensor *tensor
     fuse_advise(l->c, d, "it stays sparse as one factor of a product or a sum, and in max= min= prod= avg= and guards");
 }
 
-/* All cells of a relation as a dense value. */
-static int emit_cells(struct fuse_lowering *l, const struct fuse_tensor *tensor, int relation) {
+/* What a tensor's operator begins with, as the reduction that has it; NONE: 0. */
+static enum fuse_reduce begin_of(const struct fuse_tensor *tensor) {
+    switch (tensor->boolean ? FUSE_ASSIGN_SUM : tensor->assign) {
+    case FUSE_ASSIGN_MIN: return FUSE_REDUCE_MIN;
+    case FUSE_ASSIGN_MAX: return FUSE_REDUCE_MAX;
+    case FUSE_ASSIGN_PROD: return FUSE_REDUCE_PROD;
+    default: return FUSE_REDUCE_NONE;
+    }
+}
+
+/* All cells of a relation as a dense value; those that are absent hold what `begin` does. */
+static int emit_cells(struct fuse_lowering *l, const struct fuse_tensor *tensor, int relation, enum fuse_reduce begin) {
     const struct fuse_value *value = &l->c->ir->values.at[relation];
     struct fuse_lowering whole = {.c = l->c, .span = tensor->span, .here = l->here, .owner = tensor->name};
     int axes[FUSE_MAX_AXES];
@@ -85,13 +95,7 @@ static int emit_cells(struct fuse_lowering *l, const struct fuse_tensor *tensor,
     tell_cells(l, tensor, fuse_value_elems(value));
     struct fuse_access access = fuse_access_identity(value->rank);
     enum fuse_dtype dtype = value->dtype;
-    /* An absent cell of a file is 0, one that rules have not reached what its operator begins with. */
-    enum fuse_reduce reduce = !tensor->derived || tensor->boolean  ? FUSE_REDUCE_NONE
-                              : tensor->assign == FUSE_ASSIGN_MIN  ? FUSE_REDUCE_MIN
-                              : tensor->assign == FUSE_ASSIGN_MAX  ? FUSE_REDUCE_MAX
-                              : tensor->assign == FUSE_ASSIGN_PROD ? FUSE_REDUCE_PROD
-                                                                   : FUSE_REDUCE_NONE;
-    int cells = fuse_emit_map(&whole, fuse_term_load(&whole, relation, &access), axes, value->rank, 0, reduce, dtype,
+    int cells = fuse_emit_map(&whole, fuse_term_load(&whole, relation, &access), axes, value->rank, 0, begin, dtype,
                               fuse_arena_printf(l->c->arena, "%s[..]", l->c->ir->values.at[relation].name));
     l->failed |= whole.failed;
     return cells;
@@ -99,8 +103,13 @@ static int emit_cells(struct fuse_lowering *l, const struct fuse_tensor *tensor,
 
 int fuse_lower_cells(struct fuse_lowering *l, struct fuse_tensor *tensor) {
     if (!tensor->cells)
-        tensor->cells = 1 + emit_cells(l, tensor, tensor->value);
+        tensor->cells = 1 + emit_cells(l, tensor, tensor->value, tensor->derived ? begin_of(tensor) : FUSE_REDUCE_NONE);
     return tensor->cells - 1;
+}
+
+int fuse_lower_contributed_cells(struct fuse_lowering *l, const struct fuse_tensor *tensor) {
+    const bool is_facts = l->c->ir->values.at[tensor->value].dtype == FUSE_BOOL;
+    return emit_cells(l, tensor, tensor->value, is_facts ? FUSE_REDUCE_NONE : begin_of(tensor));
 }
 
 static int lower_support_cells(struct fuse_lowering *l, struct fuse_tensor *tensor) {
@@ -108,7 +117,7 @@ static int lower_support_cells(struct fuse_lowering *l, struct fuse_tensor *tens
     if (support == tensor->value)
         return fuse_lower_cells(l, tensor);
     if (!tensor->support_cells)
-        tensor->support_cells = 1 + emit_cells(l, tensor, support);
+        tensor->support_cells = 1 + emit_cells(l, tensor, support, FUSE_REDUCE_NONE);
     return tensor->support_cells - 1;
 }
 

@@ -369,13 +369,14 @@ static bool is_numeric_relation(const struct fuse_lowering *l, const struct fuse
     return fuse_reads_numbers(l, node) && l->c->ir->values.at[l->c->tensors.at[node->tensor]->value].dtype != FUSE_BOOL;
 }
 
-/* false when some relation that the node mentions is not known to have its tuple. */
-static bool all_present(const struct draft *d, const struct fuse_node *node) {
-    bool all = !fuse_reads_numbers(d->l, node) || (is_numeric_relation(d->l, node) && is_present(&d->clause, node));
+/* false when some relation that the node mentions has no values, or is not known to have its tuple. */
+static bool all_present(const struct draft *d, const struct fuse_node *node, bool known) {
+    bool all =
+        !fuse_reads_numbers(d->l, node) || (is_numeric_relation(d->l, node) && (known || is_present(&d->clause, node)));
     if (fuse_hides_driver(node) || node->kind == FUSE_NODE_TRUTH)
         return false;
     for (int k = 0; k < node->n && all; k++)
-        all = !node->arg[k] || all_present(d, node->arg[k]);
+        all = !node->arg[k] || all_present(d, node->arg[k], known);
     return all;
 }
 
@@ -409,8 +410,10 @@ static bool needs_tuple(const struct fuse_lowering *l, const struct fuse_node *n
  * cells of a dense value. */
 static void add_other(struct draft *d, const struct fuse_literal *literal) {
     struct fuse_lowering *l = d->l;
-    bool of_tuples = mentions_relation(l, literal->node) &&
-                     (all_present(d, literal->node) || (!literal->negated && needs_tuple(l, literal->node)));
+    /* max= and its kin leave a cell out where a relation that the guard mentions is absent. */
+    const bool leaves_out = !literal->negated && l->eq->tensor >= 0 && fuse_is_joint(l->c, l->eq);
+    bool of_tuples = mentions_relation(l, literal->node) && (all_present(d, literal->node, leaves_out) ||
+                                                             (!literal->negated && needs_tuple(l, literal->node)));
     l->clause = of_tuples ? &d->clause : NULL;
     struct fuse_term *term = fuse_lower_truth(l, literal->node, FUSE_F32);
     l->clause = NULL;
@@ -661,30 +664,6 @@ static void add_tensor(struct logic *logic, struct fuse_tensor *tensor, int head
     }
 }
 
-/* ---- types ---- */
-
-/* Values of a recursion are real, F64 when everything in it is integer. */
-static void type_component(struct fuse_checker *c, const int *member, int members) {
-    for (int k = 0; k < members; k++)
-        c->tensors.at[member[k]]->type =
-            (struct fuse_type){c->tensors.at[member[k]]->boolean ? FUSE_BOOL : FUSE_I64, true};
-    /* What one has, all that depend on it get. */
-    for (int sweep = 0; sweep <= members; sweep++)
-        for (int k = 0; k < members; k++)
-            fuse_type_tensor(c, c->tensors.at[member[k]]);
-    for (int k = 0; k < members; k++) {
-        struct fuse_tensor *tensor = c->tensors.at[member[k]];
-        if (!tensor->boolean && fuse_dtype_class(tensor->type.dtype) != FUSE_CLASS_REAL)
-            tensor->type = fuse_kept_type(c, (struct fuse_type){FUSE_F64, false});
-    }
-    for (int k = 0; k < members; k++)
-        for (int e = 0; e < c->tensors.at[member[k]]->contributions.n; e++) {
-            struct fuse_equation *eq = c->equations.at[c->tensors.at[member[k]]->contributions.at[e]];
-            if (eq->kind == FUSE_EQUATION_EXPR)
-                fuse_type_equation(c, eq);
-        }
-}
-
 /* ---- the rules of a level ---- */
 
 static int add_head(struct logic *logic, struct fuse_tensor *tensor) {
@@ -787,7 +766,7 @@ void fuse_lower_rules(struct fuse_checker *c, int level, bool needed) {
         if (fuse_is_sum_of_tuples(first))
             fuse_type_tensor(c, c->tensors.at[member.at[k]]);
         else
-            type_component(c, member.at + k, end - k);
+            fuse_type_component(c, member.at + k, end - k);
         for (int m = k; m < end; m++)
             head[m] = add_head(&logic, c->tensors.at[member.at[m]]);
         for (int m = k; m < end; m++)

@@ -596,6 +596,19 @@ static void refuse_number(struct fuse_resolver *r, struct fuse_span span, const 
     fail(r);
 }
 
+/* x != y: symbols of different tables could not be told apart by their positions. */
+static void note_comparison(struct fuse_resolver *r, const struct fuse_node *node) {
+    const struct fuse_node *a = node->arg[0], *b = node->arg[1];
+    if (node->kind != FUSE_NODE_COMPARE || !a || !b || a->kind != FUSE_NODE_INDEX || b->kind != FUSE_NODE_INDEX)
+        return;
+    fuse_add_fact(r, (struct fuse_fact){.kind = FUSE_FACT_COMPARED,
+                                        .a = r->eq->index[a->index].domain,
+                                        .b = r->eq->index[b->index].domain,
+                                        .span = node->span,
+                                        .tensor = -1,
+                                        .axis = -1});
+}
+
 static struct fuse_node *resolve_binary(struct fuse_resolver *r, const struct fuse_expr *expr,
                                         const struct fuse_scope *scope) {
     static const enum fuse_node_kind kinds[] = {
@@ -610,6 +623,7 @@ static struct fuse_node *resolve_binary(struct fuse_resolver *r, const struct fu
             refuse_number(r, expr->binary.op_span, "**");
         node->arg[0] = fuse_resolve_number(r, expr->binary.left, scope);
         node->arg[1] = fuse_resolve_number(r, expr->binary.right, scope);
+        note_comparison(r, node);
         return fuse_finish_node(r, node);
     }
     struct chain chain = {0};

@@ -54,31 +54,67 @@ static void note(struct look *look, const struct fuse_node *ref) {
         look->second = cells;
 }
 
-static bool mentions_tensor(const struct fuse_node *node) {
-    bool mentions = node->kind == FUSE_NODE_REF;
-    for (int k = 0; k < node->n && !mentions; k++)
-        mentions = node->arg[k] && mentions_tensor(node->arg[k]);
-    return mentions;
+static bool look_at_dense(struct look *look, const struct fuse_node *ref);
+
+/* The clause has the tuple that a numeric relation's value is read from. */
+static bool is_read(const struct fuse_clause *clause, const struct fuse_node *ref) {
+    bool read = false;
+    for (int k = 0; k < clause->literals.n && !read; k++) {
+        const struct fuse_node *other = fuse_literal_reference(&clause->literals.at[k]);
+        read = other && !clause->literals.at[k].negated && fuse_is_same_place(other, ref);
+    }
+    return read;
 }
 
-/* One conjunction of relations, negated ones, and comparisons of indices. */
-static bool look_at_guard(struct look *look, const struct fuse_node *guard) {
-    struct fuse_clauses clauses = fuse_find_clauses(look->c, guard, false);
-    if (clauses.too_many || clauses.list.n != 1)
-        return false;
-    for (int k = 0; k < clauses.list.at[0].literals.n; k++) {
-        const struct fuse_literal *literal = &clauses.list.at[0].literals.at[k];
+/* A condition on indices, on dense tensors, and on values of tuples that are there, or without which the cell is left out. */
+static bool look_at_condition(struct look *look, const struct fuse_clause *clause, bool leaves_out,
+                              const struct fuse_node *node) {
+    if (node->kind == FUSE_NODE_REF) {
+        const struct fuse_tensor *tensor = look->c->tensors.at[node->tensor];
+        if (!is_tuple(look, tensor, leaves_out))
+            return look_at_dense(look, node);
+        if (leaves_out)
+            note(look, node);
+        return !is_facts(look, tensor) && is_plain(node) && (leaves_out || is_read(clause, node));
+    }
+    bool fine = !fuse_hides_driver(node) && node->kind != FUSE_NODE_TRUTH;
+    for (int k = 0; k < node->n && fine; k++)
+        fine = !node->arg[k] || look_at_condition(look, clause, leaves_out, node->arg[k]);
+    return fine;
+}
+
+/* A conjunction of relations, negated ones, and conditions. */
+static bool look_at_clause(struct look *look, const struct fuse_clause *clause, bool joint) {
+    for (int k = 0; k < clause->literals.n; k++) {
+        const struct fuse_literal *literal = &clause->literals.at[k];
         const struct fuse_node *ref = fuse_literal_reference(literal);
         const struct fuse_tensor *tensor = ref ? look->c->tensors.at[ref->tensor] : NULL;
         const bool is_fact = tensor && is_tuple(look, tensor, false) && is_plain(ref) &&
                              (is_facts(look, tensor) || literal->node->kind == FUSE_NODE_TRUTH);
-        if (literal->node->sum || (!is_fact && mentions_tensor(literal->node)))
+        if (literal->node->sum ||
+            (!is_fact && !look_at_condition(look, clause, joint && !literal->negated, literal->node)))
             return false;
         look->needed |= literal->node->axes;
         if (is_fact && !literal->negated)
             note(look, ref);
     }
     return true;
+}
+
+/* Several clauses may make it true at once where that changes nothing. */
+static bool look_at_guard(struct look *look, const struct fuse_node *guard, bool joint) {
+    const bool may_repeat = look->tensor->assign == FUSE_ASSIGN_MIN || look->tensor->assign == FUSE_ASSIGN_MAX;
+    struct fuse_clauses clauses = fuse_find_clauses(look->c, guard, false);
+    const uint64_t outside = look->bound;
+    uint64_t bound = ~(uint64_t)0; /* by every clause */
+    bool fine = !clauses.too_many && clauses.list.n > 0 && (clauses.list.n == 1 || may_repeat);
+    for (int k = 0; k < clauses.list.n && fine; k++) {
+        look->bound = outside;
+        fine = look_at_clause(look, &clauses.list.at[k], joint);
+        bound &= look->bound;
+    }
+    look->bound = bound;
+    return fine;
 }
 
 static bool look_at_dense(struct look *look, const struct fuse_node *ref) {
@@ -92,7 +128,7 @@ static bool look_at_factor(struct look *look, const struct fuse_node *node) {
     switch (node->kind) {
     case FUSE_NODE_NUMBER:
     case FUSE_NODE_INDEX: return true;
-    case FUSE_NODE_GUARD: return look_at_guard(look, node);
+    case FUSE_NODE_GUARD: return look_at_guard(look, node, false);
     case FUSE_NODE_REF:
     case FUSE_NODE_TRUTH:
         if (ref->kind != FUSE_NODE_REF || !is_plain(ref))
@@ -140,13 +176,18 @@ static bool look_at_equation(struct look *look, const struct fuse_equation *eq, 
         look->needed = eq->left_set;
         look->relations = 0;
         if (joint)
-            fine = look_at_joint(look, root) && (!eq->guard || look_at_guard(look, eq->guard));
+            fine = look_at_joint(look, root) && (!eq->guard || look_at_guard(look, eq->guard, true));
         else
             fine = look_at_term(look, many ? root->arg[k] : root, eq->left_set);
         fine = fine && look->relations > 0 && !(look->needed & ~look->bound);
         *most = look->relations > *most ? look->relations : *most;
     }
     return fine;
+}
+
+/* Rows with values beside the equations of max= and its kin. */
+static bool is_joint_source(const struct fuse_equation *eq, const struct fuse_tensor *tensor) {
+    return tensor->assign != FUSE_ASSIGN_SUM && eq->source->probe.tally && fuse_source_relation(eq) != FUSE_FACTS;
 }
 
 /* Whether relations reach all of its cells that anything reaches. *most: relations in an equation. */
@@ -157,16 +198,28 @@ static bool may_be_tuples(struct look *look, const struct fuse_tensor *tensor, i
         return false;
     for (int k = 0; k < tensor->contributions.n; k++) {
         const struct fuse_equation *eq = c->equations.at[tensor->contributions.at[k]];
-        if (eq->bad || eq->kind != FUSE_EQUATION_EXPR || !look_at_equation(look, eq, most))
+        if (eq->bad ||
+            (eq->kind == FUSE_EQUATION_SOURCE ? !is_joint_source(eq, tensor)
+                                              : eq->kind != FUSE_EQUATION_EXPR || !look_at_equation(look, eq, most)))
             return false;
     }
     return true;
 }
 
+bool fuse_is_copy_of_facts(const struct fuse_checker *c, const struct fuse_tensor *tensor) {
+    if (tensor->assign != FUSE_ASSIGN_SUM || tensor->contributions.n != 1)
+        return false;
+    const struct fuse_equation *eq = c->equations.at[tensor->contributions.at[0]];
+    const struct fuse_node *root = eq->kind == FUSE_EQUATION_EXPR ? eq->root : NULL;
+    if (!root || root->sum || root->any)
+        return false;
+    return root->kind == FUSE_NODE_TRUTH || (root->kind == FUSE_NODE_REF && c->tensors.at[root->tensor]->boolean);
+}
+
 bool fuse_is_better_tuples(struct fuse_checker *c, const struct fuse_tensor *tensor, bool listed) {
     struct look look = {.c = c, .tensor = tensor};
     int most = 0;
-    if (!may_be_tuples(&look, tensor, &most))
+    if (fuse_is_copy_of_facts(c, tensor) || !may_be_tuples(&look, tensor, &most))
         return false;
     return listed || (most > 1 && (look.second > MANY_CELLS || cells_of(c, tensor) > MANY_CELLS));
 }

@@ -285,7 +285,7 @@ static bool *find_listed(struct fuse_checker *c) {
 static void check_counts(struct fuse_checker *c) {
     for (int k = 0; k < c->counts.n; k++) {
         const struct fuse_tensor *tensor = c->tensors.at[c->counts.at[k]];
-        if (tensor->bad || tensor->boolean || fuse_is_sparse(c, c->counts.at[k]))
+        if (tensor->bad || tensor->boolean || fuse_is_sparse(c, c->counts.at[k]) || fuse_is_copy_of_facts(c, tensor))
             continue;
         struct fuse_diagnostic *d =
             fuse_complain(c, FUSE_NO_SPAN, "--count %s: it is dense, and only tuples are counted", tensor->name);

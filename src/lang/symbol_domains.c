@@ -275,14 +275,36 @@ static void give_up(struct survey *s) {
             blame(s->c, &s->c->facts.at[f]);
 }
 
+static void look_at_facts(struct survey *s) {
+    const struct evidence none = {-1, -1, -1, -1, -1, false};
+    for (int k = 0; k < s->c->domains.n; k++)
+        s->of[k] = none;
+    for (int f = 0; f < s->c->facts.n; f++)
+        if (is_live(s->c, &s->c->facts.at[f]))
+            look(s, f);
+}
+
+/* Where symbols are compared their domains become one, unless one has a list. true: two have become one. */
+static bool unite_compared(struct survey *s) {
+    struct fuse_checker *c = s->c;
+    for (int f = 0; f < c->facts.n; f++) {
+        const struct fuse_fact *fact = &c->facts.at[f];
+        if (fact->kind != FUSE_FACT_COMPARED || !is_live(c, fact))
+            continue;
+        const struct evidence *a = &s->of[fuse_domain_root(c, fact->a)], *b = &s->of[fuse_domain_root(c, fact->b)];
+        if (a == b || !is_symbolic(a) || !is_symbolic(b) || a->names >= 0 || b->names >= 0)
+            continue;
+        fuse_unite_domains(c, fact);
+        return true;
+    }
+    return false;
+}
+
 void fuse_name_domains(struct fuse_checker *c) {
     struct survey s = {.c = c, .of = FUSE_NEW_ARRAY(c->arena, struct evidence, c->domains.n)};
-    const struct evidence none = {-1, -1, -1, -1, -1, false};
-    for (int k = 0; k < c->domains.n; k++)
-        s.of[k] = none;
-    for (int f = 0; f < c->facts.n; f++)
-        if (is_live(c, &c->facts.at[f]))
-            look(&s, f);
+    do
+        look_at_facts(&s);
+    while (unite_compared(&s));
     check_facts(&s);
     s.string_of = FUSE_NEW_ARRAY(c->arena, int, c->facts.n);
     add_demand(&s);

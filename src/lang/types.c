@@ -180,3 +180,24 @@ void fuse_type_tensor(struct fuse_checker *c, struct fuse_tensor *tensor) {
     tensor->type = fuse_kept_type(c, tensor->type);
     tensor->type.weak = false;
 }
+
+void fuse_type_component(struct fuse_checker *c, const int *member, int members) {
+    for (int k = 0; k < members; k++)
+        c->tensors.at[member[k]]->type =
+            (struct fuse_type){c->tensors.at[member[k]]->boolean ? FUSE_BOOL : FUSE_I64, true};
+    /* What one has, all that depend on it get. */
+    for (int sweep = 0; sweep <= members; sweep++)
+        for (int k = 0; k < members; k++)
+            fuse_type_tensor(c, c->tensors.at[member[k]]);
+    for (int k = 0; k < members; k++) {
+        struct fuse_tensor *tensor = c->tensors.at[member[k]];
+        if (!tensor->boolean && fuse_dtype_class(tensor->type.dtype) != FUSE_CLASS_REAL)
+            tensor->type = fuse_kept_type(c, (struct fuse_type){FUSE_F64, false});
+    }
+    for (int k = 0; k < members; k++)
+        for (int e = 0; e < c->tensors.at[member[k]]->contributions.n; e++) {
+            struct fuse_equation *eq = c->equations.at[c->tensors.at[member[k]]->contributions.at[e]];
+            if (eq->kind == FUSE_EQUATION_EXPR)
+                fuse_type_equation(c, eq);
+        }
+}

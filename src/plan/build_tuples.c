@@ -69,10 +69,17 @@ struct fuse_tuples fuse_plan_tuples(const struct fuse_plan *plan, int number, co
     int64_t extent[FUSE_MAX_AXES] = {0};
     t.indices = relation_indices(t.index, op);
     for (int rank = 0; rank < plan->mesh.used; rank++) {
-        struct fuse_box box = fuse_iteration_box(plan, number, partition, -1, -1, rank, 0, 0);
-        if (fuse_box_is_empty(&box))
-            continue;
-        struct fuse_box read = fuse_access_box(&op->input[0].access, &box);
+        /* Tuples and rows are there also where an index that is not the relation's has no positions. */
+        struct fuse_box box = fuse_iteration_box(plan, number, partition, -1, -1, rank, 0, 0), own = box;
+        for (int i = 0, k = 0; i < op->indices; i++) {
+            for (k = 0; k < t.indices && t.index[k] != i;)
+                k++;
+            if (k == t.indices) {
+                own.lo[i] = 0;
+                own.hi[i] = 1;
+            }
+        }
+        struct fuse_box read = fuse_access_box(&op->input[0].access, &own);
         int64_t most =
             fuse_box_intersect(&read, &read, &whole) ? fuse_relation_most(plan->ir, op->input[0].value, &read) : 0;
         int64_t rows = t.indices > 0 ? box.hi[t.index[0]] - box.lo[t.index[0]] : 1;

@@ -336,7 +336,80 @@ def bests_of_many(folder, rng):
     return bests(folder, rng, 1500)
 
 
-PROGRAMS = [paths, symbols, distances, long_chain, dense_parts, asked, two_numberings, bests, bests_of_many]
+def nothing(folder, rng):
+    """Relations without rows beside others: their indices have no positions, and the others' rows are there all the same."""
+    write(folder, "z.tsv", "4\t1\n0\t3\n")
+    write(folder, "empty.tsv", "")
+    return """
+Z[a] = "z.tsv"
+V[a,b] = "empty.tsv"
+D[a] = const([1, 2, 3, 4, 5])
+First[z] = Z[z]
+Second[y] = V[y,z] D[y]
+Third[y] max= Z[y] + V[y,z]
+Fourth[y] = Z[y] V[y,z]
+"first.tsv" = First[z]
+"second.tsv" = Second[y]
+"third.tsv" = Third[y]
+"fourth.tsv" = Fourth[y]
+export Second
+export Fourth
+""", {"first.tsv": [(0.0, 3.0), (4.0, 1.0)], "second.tsv": "", "third.tsv": "", "fourth.tsv": ""}, [], [
+        "Second = [0, 0, 0, 0, 0]", "Fourth = [0, 0, 0, 0, 0]"]
+
+
+def guarded(folder, rng):
+    """Files beside equations of min=, and guards that look at values: what is absent makes no contribution."""
+    size = 12
+    w = {(rng.randrange(size), rng.randrange(size)): float(rng.randrange(-3, 4)) for _ in range(40)}
+    v = {(rng.randrange(size), rng.randrange(size)): float(rng.randrange(-3, 4)) for _ in range(15)}
+    z = {x: float(rng.randrange(-2, 3)) for x in rng.sample(range(size), 6)}
+    w[size - 1, size - 1] = v[size - 1, 0] = 1.0
+    for name, rows in (("w.tsv", w), ("v.tsv", v)):
+        write(folder, name, lines((a, b, x) for (a, b), x in sorted(rows.items())))
+    write(folder, "z.tsv", lines(sorted(z.items())))
+    write(folder, "pairs.tsv", "ann\tcid\ncid\tbob\nbob\tbob\ndora\tann\n")
+    both = {at: min(rows[at] for rows in (w, v) if at in rows) for at in sorted({*w, *v})}
+    near = {}
+    for (a, b), x in w.items():
+        if b in z and z[b] < 2:
+            near[a] = max(near.get(a, -math.inf), x)
+    mean = {}
+    for (a, b), x in w.items():
+        if x + z.get(a, math.nan) < 2:
+            mean.setdefault(a, []).append(x)
+    return """
+W[x,y] = "w.tsv"
+V[x,y] = "v.tsv"
+Z[x] = "z.tsv"
+Both[x,y] min= W[x,y]
+Both[x,y] min= "v.tsv"
+Large[x,y] when W[x,y] > 0 max= W[x,y]
+Near[x] when Z[y] < 2 max= W[x,y]
+Mean[x] when W[x,y] + Z[x] < 2 avg= W[x,y]
+Either[x,y] when W(x,y) || V(y,x) max= 3.0
+Pairs(x,y) = "pairs.tsv"
+Apart(x,y) when x != y = Pairs(x,y)
+Alone(x) when x == y = Pairs(x,y)
+"both.tsv" = Both[x,y]
+"large.tsv" = Large[x,y]
+"near.tsv" = Near[x]
+"mean.tsv" = Mean[x]
+"either.tsv" = Either[x,y]
+"apart.tsv" = Apart(x,y)
+"alone.tsv" = Alone(x)
+""", {
+        "both.tsv": [(float(a), float(b), x) for (a, b), x in both.items()],
+        "large.tsv": [(float(a), float(b), x) for (a, b), x in sorted(w.items()) if x > 0],
+        "near.tsv": [(float(a), x) for a, x in sorted(near.items())],
+        "mean.tsv": [(float(a), sum(x) / len(x)) for a, x in sorted(mean.items())],
+        "either.tsv": [(float(a), float(b), 3.0) for a, b in sorted({*w, *((b, a) for a, b in v)})],
+        "apart.tsv": "ann\tcid\ncid\tbob\ndora\tann\n",
+        "alone.tsv": "bob\n",
+    }, ["--count", "Both", "--count", "Mean"], [f"Both: {len(both)} tuples", f"Mean: {len(mean)} tuples"]
+
+
+PROGRAMS = [nothing, guarded, paths, symbols, distances, long_chain, dense_parts, asked, two_numberings, bests, bests_of_many]
 ONLY_SEMI_NAIVE = [asked]
 
 
