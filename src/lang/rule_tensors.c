@@ -169,6 +169,10 @@ static void look_at_sink(struct fuse_checker *c, struct fuse_equation *eq) {
         eq->whole = 1 + eq->root->tensor;
         return;
     }
+    /* Rules that look into a recursion make rows of it; questions are answered faster from what it was computed as. */
+    if (c->questions.n > 0 && eq->logical && fuse_reads_cells_alone(eq->root) &&
+        c->tensors.at[eq->root->tensor]->derived && c->tensors.at[eq->root->tensor]->recursive)
+        return;
     const bool is_bound = eq->logical ? are_bound(c, eq, eq->root->axes, &most) : is_part_of_values(c, eq->root);
     if (is_bound && __builtin_popcountll(eq->root->axes) <= FUSE_MAX_AXES)
         make_whole(c, eq);

@@ -409,8 +409,21 @@ Alone(x) when x == y = Pairs(x,y)
     }, ["--count", "Both", "--count", "Mean"], [f"Both: {len(both)} tuples", f"Mean: {len(mean)} tuples"]
 
 
-PROGRAMS = [nothing, guarded, paths, symbols, distances, long_chain, dense_parts, asked, two_numberings, bests, bests_of_many]
-ONLY_SEMI_NAIVE = [asked]
+def asked_row(folder, rng):
+    """A row of a recursion that a question is about is read from what it was computed as."""
+    write(folder, "e.tsv", lines((i, i + 1) for i in range(60)))
+    return """
+E(x,y) = "e.tsv"
+Path(x,y) = E(x,y)
+Path(x,z) = Path(x,y) E(y,z)
+"row.tsv" = Path(40,y)
+"column.tsv" = Path(x,9)
+""", {"row.tsv": "".join(f"{k}\n" for k in range(41, 61)), "column.tsv": "".join(f"{k}\n" for k in range(9))}, [
+        "--why", "Path(0,60)"], []
+
+
+PROGRAMS = [nothing, guarded, asked_row, paths, symbols, distances, long_chain, dense_parts, asked, two_numberings, bests, bests_of_many]
+ONLY_SEMI_NAIVE = [asked, asked_row]
 
 
 # ---- comparison ----
