@@ -23,9 +23,7 @@ static int64_t points_of(const struct fuse_boxes *b, enum fuse_group group) {
     return points;
 }
 
-/* The axis with the operand's smallest stride; false when it has none. */
-static bool find_densest(const struct fuse_grouped *g, enum fuse_box_operand operand, enum fuse_group *group,
-                         int *axis) {
+bool fuse_box_densest(const struct fuse_grouped *g, enum fuse_box_operand operand, enum fuse_group *group, int *axis) {
     int64_t smallest = INT64_MAX;
     for (int at = 0; at < FUSE_GROUPS; at++)
         for (int x = 0; x < g->axes[at]; x++) {
@@ -44,8 +42,9 @@ static void grow(struct fuse_boxes *b, enum fuse_group group, int x, int64_t mos
     const int64_t extent = b->g->axis[group][x].extent, room = most / (points_of(b, group) / b->block[group][x]);
     if (room <= b->block[group][x])
         return;
-    const int64_t parts = (extent + room - 1) / room;
-    b->block[group][x] = (extent + parts - 1) / parts;
+    const int64_t parts = (extent + room - 1) / room, even = (extent + parts - 1) / parts,
+                  rounded = (even + b->unit - 1) / b->unit * b->unit;
+    b->block[group][x] = parts > 1 && rounded <= room ? rounded : even;
 }
 
 /* Dense axes first, then from the innermost outwards. */
@@ -55,7 +54,7 @@ static void grow_group(struct fuse_boxes *b, enum fuse_group group, int64_t most
         int axis = 0;
         /* The result's runs of M and N are the last that may be cut. */
         enum fuse_box_operand o = (enum fuse_box_operand)(FUSE_BOX_OPERANDS - 1 - operand);
-        if (find_densest(b->g, o, &dense, &axis) && dense == group)
+        if (fuse_box_densest(b->g, o, &dense, &axis) && dense == group)
             grow(b, group, axis, most);
     }
     for (int x = b->g->axes[group] - 1; x >= 0; x--)
@@ -70,7 +69,7 @@ static void take_lines(struct fuse_boxes *b, int64_t line) {
     for (int operand = 0; operand < FUSE_BOX_OPERANDS; operand++) {
         enum fuse_group group = FUSE_GROUP_BATCH;
         int axis = 0;
-        if (!find_densest(b->g, (enum fuse_box_operand)operand, &group, &axis))
+        if (!fuse_box_densest(b->g, (enum fuse_box_operand)operand, &group, &axis))
             continue;
         const int64_t extent = b->g->axis[group][axis].extent,
                       most = group == FUSE_GROUP_BATCH && points_of(b, group) == 1 ? BATCH_LINES * line : line,
@@ -81,8 +80,27 @@ static void take_lines(struct fuse_boxes *b, int64_t line) {
     }
 }
 
+static void count_boxes(struct fuse_boxes *b) {
+    const struct fuse_grouped *g = b->g;
+    for (int group = 0; group < FUSE_GROUPS; group++) {
+        b->points[group] = points_of(b, (enum fuse_group)group);
+        b->boxes[group] = 1;
+        for (int x = 0; x < g->axes[group]; x++)
+            b->boxes[group] *= (g->axis[group][x].extent + b->block[group][x] - 1) / b->block[group][x];
+    }
+}
+
+void fuse_boxes_cut(struct fuse_boxes *out, const struct fuse_grouped *g, const int64_t most[FUSE_GROUPS],
+                    int64_t line) {
+    *out = (struct fuse_boxes){.g = g, .unit = line};
+    take_lines(out, line);
+    for (int group = 0; group < FUSE_GROUPS; group++)
+        grow_group(out, (enum fuse_group)group, most[group]);
+    count_boxes(out);
+}
+
 void fuse_boxes_choose(struct fuse_boxes *out, const struct fuse_grouped *g, const struct fuse_box_limits *limits) {
-    *out = (struct fuse_boxes){.g = g};
+    *out = (struct fuse_boxes){.g = g, .unit = 1};
     take_lines(out, limits->line);
     const int64_t batch = points_of(out, FUSE_GROUP_BATCH);
     const double room = (double)(batch > 1 ? limits->batch_room / batch : limits->room);
@@ -106,12 +124,7 @@ void fuse_boxes_choose(struct fuse_boxes *out, const struct fuse_grouped *g, con
     const double n = (double)points_of(out, FUSE_GROUP_N), per_m = with_a * k + with_c * n;
     const int64_t most_m = per_m > 0 ? (int64_t)((room - n * k) / per_m) : limits->mn;
     grow_group(out, FUSE_GROUP_M, least(most_m < 16 ? 16 : most_m, limits->mn));
-    for (int group = 0; group < FUSE_GROUPS; group++) {
-        out->points[group] = points_of(out, (enum fuse_group)group);
-        out->boxes[group] = 1;
-        for (int x = 0; x < g->axes[group]; x++)
-            out->boxes[group] *= (g->axis[group][x].extent + out->block[group][x] - 1) / out->block[group][x];
-    }
+    count_boxes(out);
 }
 
 void fuse_box_seek(struct fuse_box_range *range, const struct fuse_boxes *boxes, enum fuse_group group,
@@ -165,6 +178,6 @@ int64_t fuse_box_run(const struct fuse_boxes *boxes, const struct fuse_box_range
 }
 
 bool fuse_box_dense(const struct fuse_boxes *boxes, enum fuse_box_operand operand, enum fuse_group *group, int *axis) {
-    return find_densest(boxes->g, operand, group, axis) && boxes->block[*group][*axis] > 1 &&
+    return fuse_box_densest(boxes->g, operand, group, axis) && boxes->block[*group][*axis] > 1 &&
            fuse_box_stride(&boxes->g->axis[*group][*axis], operand) == 1;
 }

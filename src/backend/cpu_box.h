@@ -13,6 +13,7 @@ enum fuse_box_operand { FUSE_BOX_A, FUSE_BOX_B, FUSE_BOX_C, FUSE_BOX_OPERANDS };
 /* How the axes of the groups are cut. block: most positions of an axis in a box; boxes: how many boxes that makes of a group. */
 struct fuse_boxes {
     const struct fuse_grouped *g;
+    int64_t unit; /* of which a larger block is a multiple */
     int64_t block[FUSE_GROUPS][FUSE_MAX_AXES];
     int64_t points[FUSE_GROUPS], boxes[FUSE_GROUPS]; /* positions of a group in a full box; boxes of a group */
 };
@@ -31,6 +32,9 @@ struct fuse_box_limits {
     bool a_in_place, c_in_place; /* these need no panel */
 };
 
+/* Boxes of most[group] positions of each group, or less, but of a line along every operand's densest axis. */
+void fuse_boxes_cut(struct fuse_boxes *out, const struct fuse_grouped *g, const int64_t most[FUSE_GROUPS],
+                    int64_t line);
 void fuse_boxes_choose(struct fuse_boxes *out, const struct fuse_grouped *g, const struct fuse_box_limits *limits);
 void fuse_box_seek(struct fuse_box_range *range, const struct fuse_boxes *boxes, enum fuse_group group, int64_t number);
 
@@ -39,6 +43,8 @@ int64_t fuse_box_stride(const struct fuse_group_axis *axis, enum fuse_box_operan
  * points. range NULL: of every range, where it is all of them, and of a full one, where it is less. */
 int64_t fuse_box_run(const struct fuse_boxes *boxes, const struct fuse_box_range *range, enum fuse_group group,
                      enum fuse_box_operand operand, int64_t *stride);
+/* The operand's axis with the smallest stride; false when it has none. */
+bool fuse_box_densest(const struct fuse_grouped *g, enum fuse_box_operand operand, enum fuse_group *group, int *axis);
 /* The axis along which the operand is dense, in the boxes; false when there is none. */
 bool fuse_box_dense(const struct fuse_boxes *boxes, enum fuse_box_operand operand, enum fuse_group *group, int *axis);
 

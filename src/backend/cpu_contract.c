@@ -168,7 +168,12 @@ enum fuse_status fuse_cpu_run_contract(struct fuse_cpu_backend *cpu, const struc
         return FUSE_OK;
     if (is_elementwise(&g))
         return run_as_map(cpu, &g, counts, err);
-    if (!fuse_cpu_run_narrow(cpu, &g, counts) && !fuse_cpu_run_direct(cpu, &g, counts))
+    if (fuse_cpu_run_narrow(cpu, &g, counts))
+        return FUSE_OK;
+    const bool direct_first = fuse_cpu_direct_first(cpu, &g);
+    if (direct_first && fuse_cpu_run_direct(cpu, &g, counts))
+        return FUSE_OK;
+    if (!fuse_cpu_run_blocked(cpu, &g, counts) && (direct_first || !fuse_cpu_run_direct(cpu, &g, counts)))
         fuse_cpu_run_packed(cpu, &g, counts, NULL);
     return FUSE_OK;
 }

@@ -54,8 +54,12 @@ int64_t fuse_cpu_product(const struct fuse_tile_table *tile, enum fuse_dtype typ
 /* cpu_product.c: operands that BLAS, or a plain loop, reads where they lie. false when these cannot be read so, or
  * packing is the better way. */
 bool fuse_cpu_run_direct(struct fuse_cpu_backend *cpu, struct fuse_grouped *g, struct fuse_cpu_counts *counts);
+/* Whether it is to be asked before the product in blocks. */
+bool fuse_cpu_direct_first(const struct fuse_cpu_backend *cpu, const struct fuse_grouped *g);
 /* Scalar products, M and N being empty, of operands that are dense along the innermost summed index. false when they are not. */
 bool fuse_cpu_run_dots(struct fuse_cpu_backend *cpu, const struct fuse_grouped *g, struct fuse_cpu_counts *counts);
+/* cpu_blocked.c: F32 and F64 by own micro-kernels. false when there are none for this processor, or other ways are better. */
+bool fuse_cpu_run_blocked(struct fuse_cpu_backend *cpu, struct fuse_grouped *g, struct fuse_cpu_counts *counts);
 /* cpu_narrow.c: operands of BOOL, bytes or BF16. false when there is no kernel for their types or it is not worth it. */
 bool fuse_cpu_run_narrow(struct fuse_cpu_backend *cpu, struct fuse_grouped *g, struct fuse_cpu_counts *counts);
 /* cpu_pack.c: any strides and dtypes, through panels in the threads' scratch memory. Over another semiring than the sum of

@@ -40,9 +40,9 @@ struct worker {
 
 static void make_panels(struct pack_plan *p) {
     const int64_t width = p->in_strips ? p->tile->strip_bytes / p->bytes : 0;
-    fuse_panel_make(&p->a, &p->boxes, FUSE_BOX_A, 0, p->tile);
-    fuse_panel_make(&p->b, &p->boxes, FUSE_BOX_B, width, p->tile);
-    fuse_panel_make(&p->c, &p->boxes, FUSE_BOX_C, 0, p->tile);
+    fuse_panel_make(&p->a, &p->boxes, FUSE_BOX_A, FUSE_GROUP_M, 0, p->tile);
+    fuse_panel_make(&p->b, &p->boxes, FUSE_BOX_B, FUSE_GROUP_N, width, p->tile);
+    fuse_panel_make(&p->c, &p->boxes, FUSE_BOX_C, FUSE_GROUP_N, 0, p->tile);
     const int64_t *points = p->boxes.points;
     const struct fuse_panel *panel[] = {&p->a, &p->b, &p->c};
     const bool in_place[] = {p->a_in_place, false, p->c_in_place};

@@ -4,27 +4,25 @@
 
 enum { TURN = FUSE_TILE_TURN };
 
-static const enum fuse_group lane_of[] = {FUSE_GROUP_M, FUSE_GROUP_N, FUSE_GROUP_N};
-static const enum fuse_group other_of[] = {FUSE_GROUP_K, FUSE_GROUP_K, FUSE_GROUP_M};
-
 static int64_t least(int64_t a, int64_t b) {
     return a < b ? a : b;
 }
 
 void fuse_panel_make(struct fuse_panel *panel, const struct fuse_boxes *boxes, enum fuse_box_operand operand,
-                     int64_t width, const struct fuse_tile_table *tile) {
+                     enum fuse_group lane, int64_t width, const struct fuse_tile_table *tile) {
     const struct fuse_grouped *g = boxes->g;
     const enum fuse_dtype stored = operand == FUSE_BOX_A ? g->a_dtype : operand == FUSE_BOX_B ? g->b_dtype : g->type;
     *panel = (struct fuse_panel){.boxes = boxes,
                                  .operand = operand,
-                                 .lane = lane_of[operand],
-                                 .other = other_of[operand],
+                                 .lane = lane,
+                                 .other = operand == FUSE_BOX_C || lane == FUSE_GROUP_K ? FUSE_GROUP_M : FUSE_GROUP_K,
                                  .width = width,
                                  .bytes = (int64_t)fuse_dtype_bytes(g->type),
                                  .stored_bytes = (int64_t)fuse_dtype_bytes(stored),
                                  .converts = stored != g->type,
                                  .load = tile->load[stored][fuse_tile_class(g->type)]};
     panel->turn = panel->bytes == 4 ? tile->turn_32 : tile->turn_64;
+    panel->deal = tile->deal;
     int64_t stride;
     if (!fuse_box_dense(boxes, operand, &panel->dense, &panel->dense_axis))
         return;
@@ -53,15 +51,11 @@ static inline void copy_run(char *to, const char *from, int64_t bytes) {
 }
 
 /* n lanes from position p on, of one other position q, from memory. */
-static inline void pack_row(const struct fuse_panel *panel, int64_t width, int64_t others, char *point, int64_t p,
-                            int64_t q, const char *from, int64_t stride, int64_t n) {
+static void pack_row(const struct fuse_panel *panel, int64_t width, int64_t others, char *point, int64_t p, int64_t q,
+                     const char *from, int64_t stride, int64_t n) {
     while (n > 0) {
         const int64_t lane = p % width, run = least(n, width - lane);
-        char *to = point + (p / width * width * others + q * width + lane) * panel->bytes;
-        if (panel->converts || stride != 1)
-            panel->load(to, from, stride, run);
-        else
-            copy_run(to, from, run * panel->bytes);
+        panel->load(point + (p / width * width * others + q * width + lane) * panel->bytes, from, stride, run);
         from += run * stride * panel->stored_bytes;
         p += run;
         n -= run;
@@ -78,10 +72,21 @@ static void pack_rows(const struct fuse_panel *panel, const struct fuse_box_rang
     int64_t stride;
     const int64_t run = fuse_box_run(panel->boxes, lanes, panel->lane, panel->operand, &stride);
     for (int64_t b = 0; b < batch->points; b++)
-        for (int64_t q = 0; q < others->points; q++) {
-            const char *from = memory + (batch->offset[panel->operand][b] + other[q]) * panel->stored_bytes;
-            for (int64_t p = 0; p < lanes->points; p += run)
-                pack_row(panel, width, others->points, to + b * step, p, q, from + lane[p] * panel->stored_bytes,
+        for (int64_t p = 0; p < lanes->points; p += run) {
+            const char *from = memory + (batch->offset[panel->operand][b] + lane[p]) * panel->stored_bytes;
+            if (!panel->converts && stride == 1) {
+                panel->deal(&(struct fuse_tile_deal){.to = to + b * step,
+                                                     .from = from,
+                                                     .offset = other,
+                                                     .width = width,
+                                                     .others = others->points,
+                                                     .first = p,
+                                                     .n = run,
+                                                     .bytes = panel->bytes});
+                continue;
+            }
+            for (int64_t q = 0; q < others->points; q++)
+                pack_row(panel, width, others->points, to + b * step, p, q, from + other[q] * panel->stored_bytes,
                          stride, run);
         }
 }
@@ -112,7 +117,7 @@ static int64_t position(const struct fixed *f, int64_t i) {
  * dense axis is one of the lanes: then rows are cut at the strips' borders. */
 struct block {
     const struct fuse_panel *panel;
-    int64_t width, others, step;
+    int64_t width, lanes, others, step;
     const int64_t *offset; /* of the lanes in memory */
 };
 
@@ -128,6 +133,8 @@ static void pack_block(const struct block *k, char *to, const char *from, int64_
     int64_t source[TURN], target[TURN];
     const char *in = from;
     for (int64_t i = 0; i < n; i++) {
+        if (d[0] == 0 && p + n + i < k->lanes)
+            __builtin_prefetch(from + k->offset[p + n + i] * panel->stored_bytes);
         source[i] = k->offset[p + i];
         if (panel->converts) {
             panel->load(spare + i * TURN * panel->bytes, from + source[i] * panel->stored_bytes, 1, dense);
@@ -162,6 +169,7 @@ static void pack_blocks(const struct fuse_panel *panel, const struct fuse_box_ra
                        b = fix(panel, range, FUSE_GROUP_BATCH);
     const struct block k = {.panel = panel,
                             .width = panel->width > 0 ? panel->width : lanes->points,
+                            .lanes = lanes->points,
                             .others = others->points,
                             .step = fuse_panel_step(panel, lanes->points, others->points),
                             .offset = lanes->offset[panel->operand]};

@@ -1,8 +1,8 @@
 /* Panels: the part of an operand or of a result that belongs to a box (cpu_box.h), dense in scratch memory.
  *
  *   a panel, for each batch position of the box:       strips of `width` lanes, K x width each:
- *     lanes: positions of M (a) or N (b, c)                +-----+-----+--
- *     others: positions of K (a, b) or M (c)             K |     |     |
+ *     lanes: positions of M or K (a) or N (b, c)           +-----+-----+--
+ *     others: positions of K or M (a), K (b) or M (c)    K |     |     |
  *                                                          +-----+-----+--
  *
  * Elements of memory and panel may have different dtypes; they are converted as cpu_tile.h says. Local. */
@@ -23,11 +23,12 @@ struct fuse_panel {
     int dense_axis;
     fuse_tile_load *load;
     fuse_tile_turn *turn;
+    fuse_tile_deal_rows *deal;
 };
 
-/* width: lanes of a strip, 0: all. */
+/* lane: M or K of a, N of the others; width: lanes of a strip, 0: all. */
 void fuse_panel_make(struct fuse_panel *panel, const struct fuse_boxes *boxes, enum fuse_box_operand operand,
-                     int64_t width, const struct fuse_tile_table *tile);
+                     enum fuse_group lane, int64_t width, const struct fuse_tile_table *tile);
 /* Elements of the panel of one batch position, given how many lanes and others there are. */
 int64_t fuse_panel_step(const struct fuse_panel *panel, int64_t lanes, int64_t others);
 /* Fills the panel from memory; range: [FUSE_GROUPS]. Returns how many elements were packed. */

@@ -390,6 +390,14 @@ static void run_split_sum(struct fuse_cpu_backend *cpu, const struct fuse_groupe
     }
 }
 
+/* Where BLAS is faster than own kernels; sums of few terms; and small results of sums that are so long that threads share them out. */
+bool fuse_cpu_direct_first(const struct fuse_cpu_backend *cpu, const struct fuse_grouped *g) {
+    const int64_t m = fuse_group_points(g, FUSE_GROUP_M), n = fuse_group_points(g, FUSE_GROUP_N),
+                  k = fuse_group_points(g, FUSE_GROUP_K);
+    return !cpu->tile->block_first || k < THIN ||
+           (cpu->threads > 1 && fuse_sat_mul(m, n) <= SMALL_RESULT && k / LONG_SUM > 1 && k / 4 >= m + n);
+}
+
 bool fuse_cpu_run_direct(struct fuse_cpu_backend *cpu, struct fuse_grouped *g, struct fuse_cpu_counts *counts) {
     if (!is_real(g->type) || g->a_dtype != g->type || g->b_dtype != g->type)
         return false;

@@ -62,6 +62,25 @@ typedef void fuse_tile_product(int64_t m, int64_t n, int64_t depth, const void *
                                const void *b, int64_t b_row, int64_t b_column, void *c, int64_t ldc, bool add,
                                void *room);
 
+/* A few rows of a matrix product: c[c_row[i] + c_column[j]] (+)= sum over k of a[i * a_row + k * a_column] * b(k, j). b comes in
+ * strips of the table's strip_bytes; b(k, j) is element k * b_row + j % width of the strip of column j, which begins at
+ * b[j / width * b_strip], or at b[b_column[j]] where that is not NULL. Of the last strip as many whole vectors, of strip_bytes / 2,
+ * are read as have a column. Offsets and strides in elements. */
+struct fuse_tile_block {
+    int64_t rows, first, end,
+        depth; /* rows: at most the table's block_rows; columns first .. end - 1, from a strip's first on */
+    const void *a, *b;
+    int64_t a_row, a_column, b_row, b_strip;
+    const int64_t *b_column; /* [end] */
+    void *c;
+    const int64_t *c_row, *c_column; /* [rows + rows_ahead], [end] */
+    int64_t c_run;                   /* so many columns are dense in c, from each multiple of it on */
+    int64_t rows_ahead;              /* of c, which are needed next and fetched early; of a too, if */
+    bool a_ahead;                    /* they follow with the same stride */
+    bool add;
+};
+typedef void fuse_tile_block_product(const struct fuse_tile_block *x);
+
 /* c[i * c_row + j * c_column] (+)= sum over k of a[i * a_row + k] * b[j * b_row + k], i < m, j < n, k < depth, all >= 1. Sums are of
  * vectors, whose lanes are added at the end. For few rows of a or of b. */
 typedef void fuse_tile_dots(int64_t m, int64_t n, int64_t depth, const void *a, int64_t a_row, const void *b,
@@ -76,6 +95,16 @@ typedef void fuse_tile_turn(void *to, const int64_t *target, const void *from, c
 /* to[r * row_to + c] = from[r + c * column_from], c < FUSE_TILE_TURN, r < rows, a multiple of it; elements of 32 bits. Every row of
  * the target is an aligned line, written past the caches: fuse_stream_fence before others read it. */
 typedef void fuse_tile_turn_lines(void *to, int64_t row_to, const void *from, int64_t column_from, int64_t rows);
+
+/* Rows of n elements, row q at from[offset[q] ..], dealt out to strips of `width` lanes, from lane `first` of all on: lane p of row
+ * q comes to to[p / width * width * others + q * width + p % width]. Elements of 4 or 8 bytes. */
+struct fuse_tile_deal {
+    void *to;
+    const void *from;
+    const int64_t *offset; /* [others] */
+    int64_t width, others, first, n, bytes;
+};
+typedef void fuse_tile_deal_rows(const struct fuse_tile_deal *x);
 
 /* What stands for the sum and the product in a matrix product. */
 enum fuse_semiring {
@@ -107,11 +136,14 @@ typedef double fuse_tile_add_min(int64_t rounds, double *operations);
 FUSE_STRIPS(base)
 extern fuse_tile_turn fuse_turn_base_32, fuse_turn_base_64;
 extern fuse_tile_turn_lines fuse_turn_base_lines;
+extern fuse_tile_deal_rows fuse_turn_base_deal;
 #if defined(__x86_64__)
 FUSE_STRIPS(avx2)
 FUSE_STRIPS(avx512)
+extern fuse_tile_block_product fuse_micro_avx2_f32, fuse_micro_avx2_f64, fuse_micro_avx512_f32, fuse_micro_avx512_f64;
 extern fuse_tile_turn fuse_turn_avx2_32, fuse_turn_avx2_64, fuse_turn_avx512_32, fuse_turn_avx512_64;
 extern fuse_tile_turn_lines fuse_turn_avx2_lines, fuse_turn_avx512_lines;
+extern fuse_tile_deal_rows fuse_turn_avx2_deal, fuse_turn_avx512_deal;
 #endif
 
 struct fuse_tile_table {
@@ -139,11 +171,15 @@ struct fuse_tile_table {
     bool has_fma; /* else BLAS is always faster on packed operands */
     /* [semiring][F32 or F64]. Other semirings than the first want numbers only, and sums and products of them that are numbers. */
     fuse_tile_product *product[FUSE_SEMIRINGS][2];
+    fuse_tile_block_product *block[2]; /* F32, F64; NULL: BLAS is faster */
+    int64_t block_rows;
+    bool block_first;                /* they are faster than BLAS also where it reads operands as they lie */
     fuse_tile_dots *dots[2];         /* F32, F64 */
     fuse_tile_specials *specials[2]; /* F32, F64 */
     fuse_tile_add_min *add_min;
     fuse_tile_turn *turn_32, *turn_64;
     fuse_tile_turn_lines *turn_lines;
+    fuse_tile_deal_rows *deal;
     fuse_tile_add_rows *add_rows_f32, *add_rows_f64; /* by the type of x and value */
     const struct fuse_math_rows *rows[2];            /* F32, F64 */
     fuse_math_stream *stream;
