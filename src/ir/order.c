@@ -209,15 +209,28 @@ static int add_axes(int *axis, int rank, const struct fuse_op *op, uint32_t mask
     return rank;
 }
 
+/* Whether both operands have one of `shared` as their last axis: their element-wise product is then read and written along it. */
+static bool end_in(const struct operand *a, const struct operand *b, uint32_t shared) {
+    if (a->access.rank == 0 || b->access.rank == 0)
+        return false;
+    const int at = a->access.at[a->access.rank - 1].index, bt = b->access.at[b->access.rank - 1].index;
+    return at >= 0 && bt >= 0 && (shared >> at & 1) && (shared >> bt & 1);
+}
+
 /* Multiplies two operands and keeps the indices `keep`, of which the next step keeps `later`. Axes: shared ones, then those of a,
- * then those of b, which is what a batched matrix product writes without a transpose, or rows of what the next step sums. */
+ * then those of b, which is what a batched matrix product writes without a transpose, or rows of what the next step sums. Where
+ * nothing is summed (a Khatri-Rao product) the shared ones come last if they do so in both. */
 static struct operand add_pair(struct product *p, const struct operand *a, const struct operand *b, uint32_t keep,
                                uint32_t later) {
     const struct operand pair[2] = {*a, *b};
-    int axis[FUSE_MAX_AXES], rank = add_axes(axis, 0, p->op, a->mask & b->mask & keep);
+    const uint32_t shared = a->mask & b->mask & keep;
+    const bool last = keep == (a->mask | b->mask) && end_in(a, b, shared);
+    int axis[FUSE_MAX_AXES], rank = last ? 0 : add_axes(axis, 0, p->op, shared);
     rank = add_axes(axis, rank, p->op, a->mask & ~b->mask & keep);
     rank = add_axes(axis, rank, p->op, b->mask & ~a->mask & keep);
-    if (wants_rows(p, axis, rank, keep & ~later, later))
+    if (last)
+        rank = add_axes(axis, rank, p->op, shared);
+    if (!last && wants_rows(p, axis, rank, keep & ~later, later))
         rank = add_axes(axis, add_axes(axis, 0, p->op, later), p->op, keep & ~later);
     return add_intermediate(p, pair, 2, axis, rank, a->mask | b->mask, 1);
 }

@@ -93,6 +93,17 @@ static void short_sums_come_in_rows(void **state) {
     fuse_arena_close(arena);
 }
 
+/* Rows of both factors are multiplied element by element, and the last step finds rows of its result's last axis. */
+static void khatri_rao_products_keep_rows(void **state) {
+    (void)state;
+    struct fuse_arena *arena = fuse_arena_open(NULL);
+    struct fuse_ir ir = product(arena, "ka", "ijka", (int64_t[]){5, 6, 7, 3}, 3, (const char *[]){"ijk", "ia", "ja"});
+    order_and_compare(&ir);
+    expect_text(&ir, "%3 f64[5,6,3] = map [i:5 j:6 a:3] B[i,a] C[j,a] : mul(load(0), load(1))\n"
+                     "%4 f64[7,3] = einsum [k:7 a:3 | i:5 j:6] A[i,j,k] %3[i,j,a]\n");
+    fuse_arena_close(arena);
+}
+
 static void an_index_of_one_operand_is_summed_there(void **state) {
     (void)state;
     struct fuse_arena *arena = fuse_arena_open(NULL);
@@ -376,6 +387,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_chain_starts_at_its_thin_end),
         cmocka_unit_test(short_sums_come_in_rows),
+        cmocka_unit_test(khatri_rao_products_keep_rows),
         cmocka_unit_test(an_index_of_one_operand_is_summed_there),
         cmocka_unit_test(products_without_contraction_are_maps),
         cmocka_unit_test(a_single_operand_is_a_map),
