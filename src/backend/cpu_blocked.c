@@ -19,9 +19,12 @@
 #define FEW_STRIPS 2
 /* Of a and of b so many bytes each stay in the first-level cache: all rows of a meet some strips before the next. */
 #define NEAR ((int64_t)16 << 10)
-/* Rows of a so many bytes apart fall on one another in the first-level cache; of so few that does not matter. */
+/* Rows of a so many bytes apart fall on one another in the first-level cache, or in the second; for so few that does not matter,
+ * with as many that are fetched early. */
 #define ALIAS 4096
-#define ALIAS_ROWS 8
+#define ALIAS_ROWS 12
+#define FAR_ALIAS (64 << 10)
+#define FAR_ALIAS_ROWS 7
 /* Products that are left to others: small ones, and of rows by few rows. */
 #define LITTLE ((int64_t)40 * 40 * 40)
 #define FEW 16
@@ -76,10 +79,12 @@ static void choose_a(struct blocked *p) {
     p->a_by_rows = fuse_box_densest(g, FUSE_BOX_A, &dense, &axis) && dense == FUSE_GROUP_K;
     const bool even = g->a_dtype == g->type && is_even(p, FUSE_GROUP_M, FUSE_BOX_A, &p->a_row) &&
                       is_even(p, FUSE_GROUP_K, FUSE_BOX_A, &p->a_column),
-               few = fuse_group_points(g, FUSE_GROUP_N) <= FEW_STRIPS * p->width, along = p->a_column == 1,
-               alias = along && p->a_row * p->bytes % ALIAS == 0;
-    p->a_in_place = even && (few || (along && !alias));
-    const int64_t together = p->a_in_place && alias ? least(most, ALIAS_ROWS) : most,
+               few = fuse_group_points(g, FUSE_GROUP_N) <= FEW_STRIPS * p->width, along = p->a_column == 1;
+    const int64_t apart = (along ? p->a_row : p->a_column) * p->bytes;
+    p->a_in_place = even && (few ? along || apart % ALIAS != 0 : along && apart % ALIAS != 0);
+    const int64_t together = !p->a_in_place || apart % ALIAS != 0 ? most
+                             : apart % FAR_ALIAS != 0             ? least(most, ALIAS_ROWS)
+                                                                  : least(most, FAR_ALIAS_ROWS),
                   groups = (points[FUSE_GROUP_M] + together - 1) / together;
     p->rows = (points[FUSE_GROUP_M] + groups - 1) / groups;
     if (!p->a_in_place)
@@ -94,7 +99,8 @@ static void choose_b(struct blocked *p) {
                   run = fuse_box_run(&p->boxes, NULL, FUSE_GROUP_N, FUSE_BOX_B, &step);
     const bool even = g->b_dtype == g->type && step == 1 && is_even(p, FUSE_GROUP_K, FUSE_BOX_B, &p->b_row) &&
                       (run % p->width == 0 || (run == n && run % (p->width / 2) == 0)),
-               near = m * p->boxes.points[FUSE_GROUP_K] * p->bytes <= NEAR && p->b_row * p->bytes % ALIAS != 0;
+               near = (n <= p->width || m * p->boxes.points[FUSE_GROUP_K] * p->bytes <= NEAR) &&
+                      p->b_row * p->bytes % ALIAS != 0;
     p->b_in_place = even && (near || m <= FEW_ROWS * p->tile->block_rows);
     if (!p->b_in_place)
         fuse_panel_make(&p->b, &p->boxes, FUSE_BOX_B, FUSE_GROUP_N, p->width, p->tile);

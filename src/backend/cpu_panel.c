@@ -23,6 +23,7 @@ void fuse_panel_make(struct fuse_panel *panel, const struct fuse_boxes *boxes, e
                                  .load = tile->load[stored][fuse_tile_class(g->type)]};
     panel->turn = panel->bytes == 4 ? tile->turn_32 : tile->turn_64;
     panel->deal = tile->deal;
+    panel->turn_lanes = panel->bytes == 4 ? tile->turn_lanes : NULL;
     int64_t stride;
     if (!fuse_box_dense(boxes, operand, &panel->dense, &panel->dense_axis))
         return;
@@ -133,8 +134,6 @@ static void pack_block(const struct block *k, char *to, const char *from, int64_
     int64_t source[TURN], target[TURN];
     const char *in = from;
     for (int64_t i = 0; i < n; i++) {
-        if (d[0] == 0 && p + n + i < k->lanes)
-            __builtin_prefetch(from + k->offset[p + n + i] * panel->stored_bytes);
         source[i] = k->offset[p + i];
         if (panel->converts) {
             panel->load(spare + i * TURN * panel->bytes, from + source[i] * panel->stored_bytes, 1, dense);
@@ -186,6 +185,12 @@ static void pack_blocks(const struct fuse_panel *panel, const struct fuse_box_ra
                 const int64_t p = position(&l, li);
                 int64_t n = least(TURN, l.points - li);
                 n = lane_dense ? least(n, l.step - li % l.step) : least(n, k.width - p % k.width);
+                if (d[1] != 0 && panel->turn_lanes && !panel->converts) {
+                    panel->turn_lanes(to + (at * k.step + address(&k, p, q)) * panel->bytes, d[1] * k.width, from,
+                                      k.offset + p, p + 2 * n <= k.lanes ? k.offset + p + n : NULL, n, extent);
+                    li += n;
+                    continue;
+                }
                 for (int64_t e = 0; e < extent; e += TURN)
                     pack_block(&k, to + (at * k.step + (d[1] * k.width + d[2] * k.step) * e) * panel->bytes,
                                from + (lane_dense ? 0 : e * panel->stored_bytes), p + d[0] * e, n, q, d,

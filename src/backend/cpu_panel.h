@@ -24,6 +24,7 @@ struct fuse_panel {
     fuse_tile_load *load;
     fuse_tile_turn *turn;
     fuse_tile_deal_rows *deal;
+    fuse_tile_turn_lanes *turn_lanes; /* NULL where elements have not 32 bits */
 };
 
 /* lane: M or K of a, N of the others; width: lanes of a strip, 0: all. */

@@ -390,11 +390,18 @@ static void run_split_sum(struct fuse_cpu_backend *cpu, const struct fuse_groupe
     }
 }
 
-/* Where BLAS is faster than own kernels; sums of few terms; and small results of sums that are so long that threads share them out. */
+/* Whether BLAS reads both as rows along the one summed index. Own kernels would have to turn one of them. */
+static bool is_rows_by_rows(const struct fuse_grouped *g) {
+    return g->axes[FUSE_GROUP_M] == 1 && g->axes[FUSE_GROUP_N] == 1 && g->axes[FUSE_GROUP_K] == 1 &&
+           g->axis[FUSE_GROUP_K][0].a == 1 && g->axis[FUSE_GROUP_K][0].b == 1;
+}
+
+/* Where BLAS is faster than own kernels, sums of few terms, and small results of sums that are so long that threads share them
+ * out. */
 bool fuse_cpu_direct_first(const struct fuse_cpu_backend *cpu, const struct fuse_grouped *g) {
     const int64_t m = fuse_group_points(g, FUSE_GROUP_M), n = fuse_group_points(g, FUSE_GROUP_N),
                   k = fuse_group_points(g, FUSE_GROUP_K);
-    return !cpu->tile->block_first || k < THIN ||
+    return !cpu->tile->block_first || k < THIN || is_rows_by_rows(g) ||
            (cpu->threads > 1 && fuse_sat_mul(m, n) <= SMALL_RESULT && k / LONG_SUM > 1 && k / 4 >= m + n);
 }
 

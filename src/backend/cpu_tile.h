@@ -92,6 +92,11 @@ typedef void fuse_tile_dots(int64_t m, int64_t n, int64_t depth, const void *a, 
 typedef void fuse_tile_turn(void *to, const int64_t *target, const void *from, const int64_t *source, int64_t n,
                             int64_t lanes);
 
+/* to[k * to_step + i] = from[source[i] + k], i < n, at most FUSE_TILE_TURN, k < depth; elements of 32 bits, offsets in elements.
+ * What is at later[i], unless that is NULL, will be turned next. */
+typedef void fuse_tile_turn_lanes(void *to, int64_t to_step, const void *from, const int64_t *source,
+                                  const int64_t *later, int64_t n, int64_t depth);
+
 /* to[r * row_to + c] = from[r + c * column_from], c < FUSE_TILE_TURN, r < rows, a multiple of it; elements of 32 bits. Every row of
  * the target is an aligned line, written past the caches: fuse_stream_fence before others read it. */
 typedef void fuse_tile_turn_lines(void *to, int64_t row_to, const void *from, int64_t column_from, int64_t rows);
@@ -137,6 +142,7 @@ FUSE_STRIPS(base)
 extern fuse_tile_turn fuse_turn_base_32, fuse_turn_base_64;
 extern fuse_tile_turn_lines fuse_turn_base_lines;
 extern fuse_tile_deal_rows fuse_turn_base_deal;
+extern fuse_tile_turn_lanes fuse_turn_base_lanes_32;
 #if defined(__x86_64__)
 FUSE_STRIPS(avx2)
 FUSE_STRIPS(avx512)
@@ -144,6 +150,7 @@ extern fuse_tile_block_product fuse_micro_avx2_f32, fuse_micro_avx2_f64, fuse_mi
 extern fuse_tile_turn fuse_turn_avx2_32, fuse_turn_avx2_64, fuse_turn_avx512_32, fuse_turn_avx512_64;
 extern fuse_tile_turn_lines fuse_turn_avx2_lines, fuse_turn_avx512_lines;
 extern fuse_tile_deal_rows fuse_turn_avx2_deal, fuse_turn_avx512_deal;
+extern fuse_tile_turn_lanes fuse_turn_avx2_lanes_32, fuse_turn_avx512_lanes_32;
 #endif
 
 struct fuse_tile_table {
@@ -180,6 +187,7 @@ struct fuse_tile_table {
     fuse_tile_turn *turn_32, *turn_64;
     fuse_tile_turn_lines *turn_lines;
     fuse_tile_deal_rows *deal;
+    fuse_tile_turn_lanes *turn_lanes;
     fuse_tile_add_rows *add_rows_f32, *add_rows_f64; /* by the type of x and value */
     const struct fuse_math_rows *rows[2];            /* F32, F64 */
     fuse_math_stream *stream;

@@ -1,6 +1,8 @@
 /* Contractions of every shape on cpu (1 and 2 threads) and fakedev against ref. */
 #include "testbed.h"
 
+#include "backend/cpu_tile.h"
+
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -232,6 +234,8 @@ static struct call matrix_call(enum fuse_dtype dtype, int64_t m, int64_t n, int6
 static void real_products(void **state) {
     (void)state;
     const int64_t m = 70, n = 90, k = 500;
+    /* BLAS does not write columns that are apart; own kernels cut a sum in the same parts for any number of threads. */
+    const bool own = fuse_tile_choose(NULL)->block[0] != NULL;
     const int64_t layouts[][6] = {
         {k, 1, n, 1, n, 1}, {1, m, n, 1, n, 1}, {k, 1, 1, k, n, 1},     {1, m, 1, k, n, 1},
         {k, 1, n, 1, 1, m}, {1, m, 1, k, 1, m}, {k, 1, n, 1, 2 * n, 2}, {2 * k, 2, n, 1, n, 1},
@@ -246,7 +250,7 @@ static void real_products(void **state) {
             fill_real(&rng, image, dtype, bytes / size, -1, 1);
             struct call call = matrix_call(dtype, m, n, k, layouts[l], a, b, c);
             beds_compare("product of reals", &call, image, bytes, 0, 4 * (double)k * (d ? 0x1p-53 : 0x1p-24),
-                         BITS_OF_INSTRUCTIONS);
+                         own && layouts[l][5] == 2 ? BITS_OF_INSTRUCTIONS : BITS_MAY_DIFFER);
             free(image);
         }
 }
