@@ -1,13 +1,14 @@
 /* Copies between views: long runs by memcpy, transposes line by line through a small block, clearing as a copy of 0. */
 #include "backend/call_check.h"
 #include "backend/cpu.h"
+#include "backend/cpu_stream.h"
 #include "backend/cpu_transpose.h"
 
 #include <string.h>
 
 /* Bytes of one part of the work: enough to be worth a thread, small enough to share out. */
 #define PART_BYTES ((int64_t)128 << 10)
-/* Transposes from this size on do not fit in the caches that they would displace. */
+/* Copies from this size on do not fit in the caches that they would displace. */
 #define STREAM_BYTES ((int64_t)4 << 20)
 
 /* One axis of the copy: its extent and its strides in elements. */
@@ -106,6 +107,10 @@ static bool is_transpose(const struct copy_plan *plan) {
 static void copy_plane(const struct copy_plan *plan, char *to, const char *from, int64_t rows, int64_t columns,
                        bool stream) {
     const struct axis *row = &plan->row, *column = &plan->column;
+    if (stream && !is_transpose(plan)) {
+        fuse_stream_rows(to, from, rows, columns * plan->bytes, row->to * plan->bytes, row->from * plan->bytes);
+        return;
+    }
     if (column->to == 1 && column->from == 1) {
         for (int64_t r = 0; r < rows; r++)
             memcpy(to + r * row->to * plan->bytes, from + r * row->from * plan->bytes, (size_t)(columns * plan->bytes));
@@ -127,6 +132,13 @@ static int64_t least(int64_t a, int64_t b) {
     return a < b ? a : b;
 }
 
+/* true when lines of the target are written past the caches. */
+static bool is_streamed(const struct copy_plan *plan, int64_t bytes) {
+    if (bytes < STREAM_BYTES || plan->column.to != 1)
+        return false;
+    return is_transpose(plan) || (plan->column.from == 1 && plan->column.extent * plan->bytes >= FUSE_STREAM_ROW_BYTES);
+}
+
 /* Cuts the plane of every outer point in parts of about PART_BYTES and shares them out. */
 static void run_plan(struct fuse_cpu_backend *cpu, const struct copy_plan *plan) {
     const int64_t part = PART_BYTES / plan->bytes;
@@ -141,7 +153,7 @@ static void run_plan(struct fuse_cpu_backend *cpu, const struct copy_plan *plan)
     for (int o = 0; o < plan->outers; o++)
         points *= plan->outer[o].extent;
     const int64_t parts = points * across * down, elems = points * plan->row.extent * plan->column.extent;
-    const bool stream = is_transpose(plan) && plan->column.to == 1 && elems * plan->bytes >= STREAM_BYTES;
+    const bool stream = is_streamed(plan, elems * plan->bytes);
     const int threads = fuse_cpu_threads(cpu, parts, elems);
 #pragma omp parallel num_threads(threads)
     {

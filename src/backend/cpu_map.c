@@ -1,6 +1,6 @@
 #include "backend/cpu_map.h"
 
-#include "backend/cpu_transpose.h"
+#include "backend/cpu_stream.h"
 
 #include <math.h>
 #include <string.h>

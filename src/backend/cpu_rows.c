@@ -2,7 +2,7 @@
  * or made is still in the cache when the next one reads it. The three maps of a softmax go through each row once. */
 #include "backend/call_check.h"
 #include "backend/cpu_map.h"
-#include "backend/cpu_transpose.h"
+#include "backend/cpu_stream.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -18,12 +18,6 @@ static inline void stream_line(void *to, const void *from) {
 #endif
 }
 
-void fuse_stream_fence(void) {
-#if defined(__SSE2__)
-    _mm_sfence();
-#endif
-}
-
 /* Blocks are as wide as a cache line, so that every line of source and target is used whole, and follow the source, whose
  * lines the processor then fetches ahead. The target's lines, one in each row, it would fetch too late: large transposes
  * write them without reading. A row's lines need not begin where the blocks do, so each row keeps the last two blocks of

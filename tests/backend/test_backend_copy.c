@@ -136,6 +136,35 @@ static void large_transposes(void **state) {
     free(image);
 }
 
+/* Copies from 4 MiB on write whole lines past the caches: long rows in four lanes, short ones four at a time, wherever lines begin,
+ * and what is left over beside them. */
+static void large_copies(void **state) {
+    (void)state;
+    static const struct {
+        int64_t rows, columns, ld_to, ld_from;
+    } shapes[] = {{1, 4500001, 4500001, 4500001}, {5, 1000003, 1000003, 1000010}, {259, 16640, 16640, 16703},
+                  {4099, 1024, 1024, 1291},       {3001, 1501, 1507, 1613},       {4201, 1023, 1029, 1023}};
+    char *image = calloc(IMAGE, 1);
+    struct rng rng = {.state = 5};
+    for (size_t i = 0; i < IMAGE; i++)
+        image[i] = (char)rng_next(&rng);
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+        struct call call = {.kind = CALL_COPY};
+        call.to = (struct fuse_view){.data = (void *)(64 + i % 3 * 29),
+                                     .dtype = FUSE_U8,
+                                     .rank = 2,
+                                     .extent = {shapes[i].rows, shapes[i].columns},
+                                     .stride = {shapes[i].ld_to, 1}};
+        call.from = call.to;
+        call.from.data = (void *)(IMAGE / 2 + i % 2 * 7);
+        call.from.stride[0] = shapes[i].ld_from;
+        assert_true(shapes[i].rows * shapes[i].columns >= 4 << 20 &&
+                    IMAGE / 2 + 7 + (size_t)(shapes[i].rows * shapes[i].ld_from) <= IMAGE);
+        beds_compare("a large copy", &call, image, IMAGE, 0, 0, BITS_MAY_DIFFER);
+    }
+    free(image);
+}
+
 static void combining_reals(void **state) {
     (void)state;
     const int64_t n = 1000;
@@ -230,6 +259,7 @@ int main(void) {
         cmocka_unit_test(random_views),
         cmocka_unit_test(large_views),
         cmocka_unit_test(large_transposes),
+        cmocka_unit_test(large_copies),
         cmocka_unit_test(combining_reals),
         cmocka_unit_test(overflow_of_a_combination),
         cmocka_unit_test(broken_calls_are_refused),
