@@ -19,15 +19,27 @@
 /* Exchanges that can be in flight at once. */
 #define FUSE_COMM_SLOTS 3
 
+/* Instead of sending bytes a rank may let one of its node read them where they are (fuse_comm_lend): the message says that they
+ * are there, and its receiver answers when it has taken them. */
+struct fuse_comm_loan {
+    /* Receiver: called once, by exchange_test or exchange_wait, when the sender's memory may be read, and until it returns. Calls
+     * nothing of the communicator. */
+    void (*take)(struct fuse_comm_loan *loan);
+};
+
 struct fuse_message {
     int peer;
     void *data;   /* host or pinned memory */
     size_t bytes; /* may exceed 2^31: split inside, the same way on both sides */
+    /* NULL: the bytes are sent. Else on both sides, and `data` is not looked at; it stays as it is until the exchange is
+     * complete. */
+    struct fuse_comm_loan *loan;
 };
 
 struct fuse_comm_counters {
     /* Payload, counted when an exchange starts: bytes asked for, bytes sent, messages sent (before any splitting). */
     int64_t received_bytes, sent_bytes, messages;
+    int64_t lent_bytes;    /* of those received: taken from memory of this rank's node */
     int64_t control_bytes; /* broadcast and reduce_int64, as received by this rank */
     int64_t waited_ns;     /* in calls that return when other ranks have done their part */
 };
@@ -45,6 +57,19 @@ struct fuse_comm_shared {
     size_t bytes;                /* as the first rank of the node asked */
     int local_rank, local_ranks; /* among those that share it */
     void *window;                /* the transport's own */
+};
+
+/* What other ranks of this rank's node let it read. */
+#define FUSE_COMM_WHY 120
+struct fuse_comm_peers {
+    int peers; /* 0: nothing, or it is alone */
+    struct fuse_comm_peer {
+        int rank; /* of the job, increasing */
+        size_t bytes;
+        const char *at;
+    } * peer;
+    char why
+        [FUSE_COMM_WHY]; /* the ranks of some node of the job lend nothing, because of this; else empty. The same on all ranks */
 };
 
 struct fuse_comm {
@@ -79,6 +104,9 @@ struct fuse_comm_ops {
     enum fuse_status (*barrier)(struct fuse_comm *comm, struct fuse_error *err);
     /* Collective: see fuse_comm_node. */
     enum fuse_status (*node)(struct fuse_comm *comm, int *local_rank, int *local_size, struct fuse_error *err);
+    /* Collective over the ranks of a node: all[i] = the `bytes` bytes of its i-th rank. */
+    enum fuse_status (*gather_node)(struct fuse_comm *comm, const void *mine, void *all, size_t bytes,
+                                    struct fuse_error *err);
     /* Collective: see fuse_comm_share and fuse_comm_unshare. */
     enum fuse_status (*share)(struct fuse_comm *comm, struct fuse_comm_shared *out, size_t bytes,
                               struct fuse_error *err);
@@ -115,6 +143,19 @@ enum fuse_status fuse_comm_share(struct fuse_comm_shared *out, struct fuse_comm 
 enum fuse_status fuse_comm_sync(struct fuse_comm *comm, struct fuse_error *err) FUSE_CHECKED;
 /* Collective. Nothing happens to one that is zeroed, or closed already, on every rank. */
 void fuse_comm_unshare(struct fuse_comm_shared *shared, struct fuse_comm *comm);
+
+/* Collective; every rank's status is the same. file: a memfd that begins with this rank's memory, at least `bytes` of it, mapped
+ * shared, and not to be made shorter; it may be closed afterwards. -1: this rank has none, because of `why`. The ranks of a node
+ * read each other's memory from then on, or none of them does and out->why says why not, as where a rank is in another name space
+ * of processes. To be returned, also when nothing was lent. */
+enum fuse_status fuse_comm_lend(struct fuse_comm_peers *out, struct fuse_comm *comm, int file, size_t bytes,
+                                const char *why, struct fuse_error *err) FUSE_CHECKED;
+/* Local. Nothing happens to what is zeroed. */
+void fuse_comm_return(struct fuse_comm_peers *peers);
+/* Local. Where this rank sees the memory of another one; NULL: it does not. */
+const char *fuse_comm_lender(const struct fuse_comm_peers *peers, int rank);
+/* Local. These bytes of a peer will not be read again soon: they no longer count as resident in this process. */
+void fuse_comm_let_go(const char *at, size_t bytes);
 
 /* Collective: makes one rank's failure everybody's. Each rank gives its own status (and its error when that is not OK);
  * all return the same status, that of the lowest rank that failed, with that rank's error (message, note, hint, place) in

@@ -9,19 +9,21 @@
 #include <time.h>
 
 /* A tag for each slot: MPI keeps the order of messages of one tag between two ranks, which is what pairs them, and ranks
- * need not agree on the order between slots. */
-enum { FIRST_TAG = 1 };
+ * need not agree on the order between slots. Answers to what was lent have tags of their own. */
+enum { FIRST_TAG = 1, FIRST_TAKEN_TAG = FIRST_TAG + FUSE_COMM_SLOTS };
 
 /* Counts of MPI-3 are ints. */
 static const size_t default_piece_bytes = (size_t)1 << 30;
 
-/* The pieces of one slot's exchange: receives first, then sends. Finished requests are MPI_REQUEST_NULL. */
+/* The pieces of one slot's exchange: receives first, then sends. Finished requests are MPI_REQUEST_NULL. Of what is lent only empty
+ * messages travel: one from its owner, and one back when it has been taken. */
 struct slot {
     MPI_Request *requests;
     MPI_Status *statuses;
     int *indices; /* scratch of MPI_Testsome */
     struct piece {
         int peer, bytes;
+        struct fuse_comm_loan *loan; /* to be taken when this piece is there; then it becomes the answer */
     } * pieces;
     int receives, count; /* pieces, 0 when idle */
     int unfinished;
@@ -31,6 +33,7 @@ struct slot {
 struct mpi_comm {
     struct fuse_comm base;
     MPI_Comm handle;
+    MPI_Comm here; /* the ranks of this one's node */
     size_t piece_bytes;
     bool is_crowded;  /* a node has more ranks than processors: one that waits takes another one's time. The same
                        * everywhere: a collective that is started does not match one that blocks. */
@@ -74,21 +77,22 @@ static void end_wait(struct fuse_comm *comm) {
 
 /* MPI looks for what it waits for without end, and yielding helps little: who yields is still one of those that take turns, and a
  * message takes as many turns as it passes ranks. A rank that sleeps is woken at once when there is work for it. */
-static int wait_crowded(MPI_Request *request, MPI_Status *status) {
+static void pause_crowded(const struct mpi_comm *mpi, int looks) {
     enum { LOOKS = 20 };
     const struct timespec shortest = {.tv_nsec = 1};
-    for (int looks = 0;; looks++) {
-        int done = 0, code = MPI_Test(request, &done, status);
-        if (code != MPI_SUCCESS || done)
-            return code;
-        if (looks >= LOOKS)
-            nanosleep(&shortest, NULL);
-    }
+    if (mpi->is_crowded && looks >= LOOKS)
+        nanosleep(&shortest, NULL);
 }
 
 /* A collective that has been started, with this code. */
-static int wait_started(MPI_Request *request, int code) {
-    return code == MPI_SUCCESS ? wait_crowded(request, MPI_STATUS_IGNORE) : code;
+static int wait_started(const struct mpi_comm *mpi, MPI_Request *request, int code) {
+    int done = 0;
+    for (int looks = 0; code == MPI_SUCCESS && !done; looks++) {
+        code = MPI_Test(request, &done, MPI_STATUS_IGNORE);
+        if (!done)
+            pause_crowded(mpi, looks);
+    }
+    return code;
 }
 
 /* ---- exchanges ---- */
@@ -96,7 +100,7 @@ static int wait_started(MPI_Request *request, int code) {
 static size_t count_pieces(const struct mpi_comm *mpi, const struct fuse_message *message, int messages) {
     size_t pieces = 0;
     for (int i = 0; i < messages; i++)
-        pieces += (message[i].bytes + mpi->piece_bytes - 1) / mpi->piece_bytes;
+        pieces += message[i].loan ? 2 : (message[i].bytes + mpi->piece_bytes - 1) / mpi->piece_bytes;
     return pieces;
 }
 
@@ -121,24 +125,44 @@ static enum fuse_status grow_slot(struct slot *slot, size_t needed, struct fuse_
     return FUSE_OK;
 }
 
+static enum fuse_status start_piece(struct mpi_comm *mpi, struct slot *slot, int index, void *at, int tag, bool is_send,
+                                    struct fuse_error *err) {
+    const struct piece *piece = &slot->pieces[index];
+    MPI_Request *request = &slot->requests[index];
+    *request = MPI_REQUEST_NULL;
+    int code = is_send ? MPI_Isend(at, piece->bytes, MPI_BYTE, piece->peer, tag, mpi->handle, request)
+                       : MPI_Irecv(at, piece->bytes, MPI_BYTE, piece->peer, tag, mpi->handle, request);
+    const enum fuse_status st = check_mpi(code, is_send ? "MPI_Isend" : "MPI_Irecv", err);
+    if (st == FUSE_OK)
+        slot->unfinished++;
+    else
+        *request = MPI_REQUEST_NULL;
+    return st;
+}
+
 /* Both sides cut a message in the same way, because both know its length. */
-static void start_pieces(struct mpi_comm *mpi, struct slot *slot, const struct fuse_message *message, bool is_send,
-                         struct fuse_error *err) {
-    int tag = FIRST_TAG + (int)(slot - mpi->slots);
+static enum fuse_status start_pieces(struct mpi_comm *mpi, struct slot *slot, const struct fuse_message *message,
+                                     bool is_send, struct fuse_error *err) {
+    const int number = (int)(slot - mpi->slots);
+    if (message->loan && message->bytes > 0) {
+        slot->pieces[slot->count] = (struct piece){.peer = message->peer, .loan = is_send ? NULL : message->loan};
+        enum fuse_status st = start_piece(mpi, slot, slot->count++, NULL, FIRST_TAG + number, is_send, err);
+        if (!is_send)
+            return st;
+        slot->pieces[slot->count] = (struct piece){.peer = message->peer};
+        enum fuse_status answer = start_piece(mpi, slot, slot->count++, NULL, FIRST_TAKEN_TAG + number, false, err);
+        return st == FUSE_OK ? answer : st;
+    }
+    enum fuse_status st = FUSE_OK;
     for (size_t done = 0; done < message->bytes; slot->count++) {
         size_t bytes = message->bytes - done < mpi->piece_bytes ? message->bytes - done : mpi->piece_bytes;
-        char *at = (char *)message->data + done;
-        MPI_Request *request = &slot->requests[slot->count];
         slot->pieces[slot->count] = (struct piece){.peer = message->peer, .bytes = (int)bytes};
-        *request = MPI_REQUEST_NULL;
-        int code = is_send ? MPI_Isend(at, (int)bytes, MPI_BYTE, message->peer, tag, mpi->handle, request)
-                           : MPI_Irecv(at, (int)bytes, MPI_BYTE, message->peer, tag, mpi->handle, request);
-        if (check_mpi(code, is_send ? "MPI_Isend" : "MPI_Irecv", err) == FUSE_OK)
-            slot->unfinished++;
-        else
-            *request = MPI_REQUEST_NULL;
+        enum fuse_status piece =
+            start_piece(mpi, slot, slot->count, (char *)message->data + done, FIRST_TAG + number, is_send, err);
+        st = st == FUSE_OK ? piece : st;
         done += bytes;
     }
+    return st;
 }
 
 static enum fuse_status start(struct fuse_comm *comm, int number, struct fuse_queue *queue,
@@ -153,29 +177,31 @@ static enum fuse_status start(struct fuse_comm *comm, int number, struct fuse_qu
     FUSE_TRY(grow_slot(slot, count_pieces(mpi, send, sends) + count_pieces(mpi, receive, receives), err));
 
     struct fuse_error failure = {0};
+    enum fuse_status started = FUSE_OK, piece;
     slot->count = 0;
     for (int i = 0; i < receives; i++) {
-        start_pieces(mpi, slot, &receive[i], false, &failure);
+        piece = start_pieces(mpi, slot, &receive[i], false, &failure);
+        started = started == FUSE_OK ? piece : started;
         comm->counters.received_bytes += (int64_t)receive[i].bytes;
+        comm->counters.lent_bytes += receive[i].loan ? (int64_t)receive[i].bytes : 0;
     }
     slot->receives = slot->count;
     enum fuse_status drained = fuse_comm_drain(queue, err);
     for (int i = 0; i < sends; i++) {
-        start_pieces(mpi, slot, &send[i], true, &failure);
+        piece = start_pieces(mpi, slot, &send[i], true, &failure);
+        started = started == FUSE_OK ? piece : started;
         comm->counters.sent_bytes += (int64_t)send[i].bytes;
         comm->counters.messages += send[i].bytes > 0;
     }
     if (drained != FUSE_OK)
         return drained;
-    if (failure.status != FUSE_OK)
-        return fuse_fail(err, failure.status, "%s", failure.message);
-    return FUSE_OK;
+    return started == FUSE_OK ? FUSE_OK : fuse_fail(err, started, "%s", failure.message);
 }
 
 /* One piece is over: did it bring what was asked for? */
-static enum fuse_status finish_piece(struct slot *slot, int index, MPI_Status *status, int code,
+static enum fuse_status finish_piece(struct mpi_comm *mpi, struct slot *slot, int index, MPI_Status *status, int code,
                                      struct fuse_error *err) {
-    const struct piece *piece = &slot->pieces[index];
+    struct piece *piece = &slot->pieces[index];
     bool is_receive = index < slot->receives;
     slot->requests[index] = MPI_REQUEST_NULL;
     slot->unfinished--;
@@ -183,8 +209,15 @@ static enum fuse_status finish_piece(struct slot *slot, int index, MPI_Status *s
         fuse_note(err, "message of %d bytes %s rank %d", piece->bytes, is_receive ? "from" : "to", piece->peer);
         return err->status;
     }
+    if (piece->loan) {
+        atomic_thread_fence(memory_order_seq_cst);
+        piece->loan->take(piece->loan);
+        atomic_thread_fence(memory_order_seq_cst);
+        piece->loan = NULL;
+        return start_piece(mpi, slot, index, NULL, FIRST_TAKEN_TAG + (int)(slot - mpi->slots), true, err);
+    }
     int bytes = piece->bytes;
-    if (is_receive)
+    if (is_receive && bytes > 0)
         MPI_Get_count(status, MPI_BYTE, &bytes);
     if (bytes != piece->bytes)
         return fuse_fail(err, FUSE_EFAILED, "rank %d sent %d bytes where %d were expected", piece->peer, bytes,
@@ -192,43 +225,69 @@ static enum fuse_status finish_piece(struct slot *slot, int index, MPI_Status *s
     return FUSE_OK;
 }
 
-static enum fuse_status test(struct fuse_comm *comm, int number, bool *done, struct fuse_error *err) {
-    struct mpi_comm *mpi = mpi_of(comm);
-    struct slot *slot = &mpi->slots[number];
+/* Pieces that are over since the last look; there may be none. */
+static int look(struct slot *slot, int *finished) {
+    *finished = 0;
+    const int code = MPI_Testsome(slot->count, slot->requests, finished, slot->indices, slot->statuses);
+    if (*finished == MPI_UNDEFINED)
+        slot->unfinished = *finished = 0;
+    return code;
+}
+
+/* What a look has found. */
+static enum fuse_status finish_pieces(struct mpi_comm *mpi, struct slot *slot, int finished, int code,
+                                      struct fuse_error *err) {
     enum fuse_status st = FUSE_OK;
+    if (code != MPI_ERR_IN_STATUS)
+        FUSE_TRY(check_mpi(code, "MPI_Testsome", err));
+    for (int i = 0; i < finished; i++) {
+        int piece_code = code == MPI_ERR_IN_STATUS ? slot->statuses[i].MPI_ERROR : MPI_SUCCESS;
+        enum fuse_status piece = finish_piece(mpi, slot, slot->indices[i], &slot->statuses[i], piece_code, err);
+        st = st == FUSE_OK ? piece : st;
+    }
+    return st;
+}
+
+static enum fuse_status test(struct fuse_comm *comm, int number, bool *done, struct fuse_error *err) {
+    struct slot *slot = &mpi_of(comm)->slots[number];
+    enum fuse_status st = FUSE_OK;
+    int finished;
     if (slot->unfinished > 0) {
-        int finished = 0;
-        int code = MPI_Testsome(slot->count, slot->requests, &finished, slot->indices, slot->statuses);
-        if (code != MPI_ERR_IN_STATUS)
-            FUSE_TRY(check_mpi(code, "MPI_Testsome", err));
-        if (finished == MPI_UNDEFINED)
-            slot->unfinished = finished = 0;
-        for (int i = 0; i < finished; i++) {
-            int piece_code = code == MPI_ERR_IN_STATUS ? slot->statuses[i].MPI_ERROR : MPI_SUCCESS;
-            enum fuse_status piece = finish_piece(slot, slot->indices[i], &slot->statuses[i], piece_code, err);
-            st = st == FUSE_OK ? piece : st;
-        }
+        const int code = look(slot, &finished);
+        st = finish_pieces(mpi_of(comm), slot, finished, code, err);
     }
     *done = slot->unfinished == 0;
     return st;
 }
 
-/* One MPI_Wait a piece costs no more than MPI_Waitall, which in Open MPI 4.1 spins for ever when a piece is truncated.
- * After a failure the others are still waited for: they write into their buffers. */
+static int first_unfinished(const struct slot *slot) {
+    int index = 0;
+    while (index + 1 < slot->count && slot->requests[index] == MPI_REQUEST_NULL)
+        index++;
+    return index;
+}
+
+/* Pieces in any order: what is lent is taken when it is there, for its owner may wait for that before it does anything else. After
+ * a failure the others are still waited for: they write into their buffers. */
 static enum fuse_status wait(struct fuse_comm *comm, int number, struct fuse_error *err) {
-    struct slot *slot = &mpi_of(comm)->slots[number];
+    struct mpi_comm *mpi = mpi_of(comm);
+    struct slot *slot = &mpi->slots[number];
     enum fuse_status st = FUSE_OK;
-    for (int i = 0; i < slot->count && slot->unfinished > 0; i++) {
-        if (slot->requests[i] == MPI_REQUEST_NULL)
-            continue;
-        begin_wait(comm, slot->pieces[i].peer);
-        int code = mpi_of(comm)->is_crowded ? wait_crowded(&slot->requests[i], &slot->statuses[i])
-                                            : MPI_Wait(&slot->requests[i], &slot->statuses[i]);
+    while (slot->unfinished > 0) {
+        int finished = 0, code = MPI_SUCCESS;
+        begin_wait(comm, slot->pieces[first_unfinished(slot)].peer);
+        for (int looks = 0; slot->unfinished > 0; looks++) {
+            code = look(slot, &finished);
+            if (finished > 0 || code != MPI_SUCCESS)
+                break;
+            pause_crowded(mpi, looks);
+        }
         end_wait(comm);
-        enum fuse_status piece = finish_piece(slot, i, &slot->statuses[i], code, err);
-        st = st == FUSE_OK ? piece : st;
+        enum fuse_status some = finish_pieces(mpi, slot, finished, code, err);
+        st = st == FUSE_OK ? some : st;
+        if (code != MPI_SUCCESS && code != MPI_ERR_IN_STATUS)
+            slot->unfinished = 0;
     }
-    slot->unfinished = 0;
     return st;
 }
 
@@ -240,21 +299,22 @@ static int broadcast_piece(const struct mpi_comm *mpi, void *data, int bytes, in
     MPI_Request request;
     if (!mpi->is_crowded)
         return MPI_Bcast(data, bytes, MPI_BYTE, root, mpi->handle);
-    return wait_started(&request, MPI_Ibcast(data, bytes, MPI_BYTE, root, mpi->handle, &request));
+    return wait_started(mpi, &request, MPI_Ibcast(data, bytes, MPI_BYTE, root, mpi->handle, &request));
 }
 
 static int reduce_everywhere(const struct mpi_comm *mpi, int64_t *values, int count, MPI_Op op) {
     MPI_Request request;
     if (!mpi->is_crowded)
         return MPI_Allreduce(MPI_IN_PLACE, values, count, MPI_INT64_T, op, mpi->handle);
-    return wait_started(&request, MPI_Iallreduce(MPI_IN_PLACE, values, count, MPI_INT64_T, op, mpi->handle, &request));
+    return wait_started(mpi, &request,
+                        MPI_Iallreduce(MPI_IN_PLACE, values, count, MPI_INT64_T, op, mpi->handle, &request));
 }
 
 static int meet(const struct mpi_comm *mpi) {
     MPI_Request request;
     if (!mpi->is_crowded)
         return MPI_Barrier(mpi->handle);
-    return wait_started(&request, MPI_Ibarrier(mpi->handle, &request));
+    return wait_started(mpi, &request, MPI_Ibarrier(mpi->handle, &request));
 }
 
 static enum fuse_status broadcast(struct fuse_comm *comm, void *data, size_t bytes, int root, struct fuse_error *err) {
@@ -300,12 +360,24 @@ static enum fuse_status barrier(struct fuse_comm *comm, struct fuse_error *err) 
 }
 
 static enum fuse_status node(struct fuse_comm *comm, int *local_rank, int *local_size, struct fuse_error *err) {
-    MPI_Comm here;
-    int code = MPI_Comm_split_type(mpi_of(comm)->handle, MPI_COMM_TYPE_SHARED, comm->rank, MPI_INFO_NULL, &here);
-    FUSE_TRY(check_mpi(code, "MPI_Comm_split_type", err));
-    MPI_Comm_rank(here, local_rank);
-    MPI_Comm_size(here, local_size);
-    return check_mpi(MPI_Comm_free(&here), "MPI_Comm_free", err);
+    FUSE_TRY(check_mpi(MPI_Comm_rank(mpi_of(comm)->here, local_rank), "MPI_Comm_rank", err));
+    return check_mpi(MPI_Comm_size(mpi_of(comm)->here, local_size), "MPI_Comm_size", err);
+}
+
+static enum fuse_status gather_node(struct fuse_comm *comm, const void *mine, void *all, size_t bytes,
+                                    struct fuse_error *err) {
+    const struct mpi_comm *mpi = mpi_of(comm);
+    const int n = (int)bytes;
+    int ranks;
+    MPI_Request request;
+    MPI_Comm_size(mpi->here, &ranks);
+    comm->counters.control_bytes += (int64_t)bytes * (ranks - 1);
+    begin_wait(comm, -1);
+    int code = mpi->is_crowded ? wait_started(mpi, &request,
+                                              MPI_Iallgather(mine, n, MPI_BYTE, all, n, MPI_BYTE, mpi->here, &request))
+                               : MPI_Allgather(mine, n, MPI_BYTE, all, n, MPI_BYTE, mpi->here);
+    end_wait(comm);
+    return check_mpi(code, "MPI_Allgather", err);
 }
 
 /* ---- memory of a node ---- */
@@ -364,17 +436,15 @@ static enum fuse_status share_window(struct fuse_comm *comm, struct fuse_comm_sh
     struct fuse_comm_shared shared = {.window = window};
     FUSE_TRY(fuse_agree(comm, window != NULL ? FUSE_OK : fuse_fail(err, FUSE_EMEMORY, "no memory for a window"), err));
     window->handle = MPI_WIN_NULL;
-    int code =
-        MPI_Comm_split_type(mpi_of(comm)->handle, MPI_COMM_TYPE_SHARED, comm->rank, MPI_INFO_NULL, &window->here);
-    if (code == MPI_SUCCESS && mpi_of(comm)->window_ranks > 0) {
-        MPI_Comm all = window->here;
-        MPI_Comm_rank(all, &shared.local_rank);
-        code = MPI_Comm_split(all, shared.local_rank / mpi_of(comm)->window_ranks, comm->rank, &window->here);
-        MPI_Comm_free(&all);
+    int group = 0;
+    if (mpi_of(comm)->window_ranks > 0) {
+        MPI_Comm_rank(mpi_of(comm)->here, &group);
+        group /= mpi_of(comm)->window_ranks;
     }
+    int code = MPI_Comm_split(mpi_of(comm)->here, group, comm->rank, &window->here);
     if (code != MPI_SUCCESS) {
         free(window);
-        return check_mpi(code, "MPI_Comm_split_type", err);
+        return check_mpi(code, "MPI_Comm_split", err);
     }
     MPI_Comm_rank(window->here, &shared.local_rank);
     MPI_Comm_size(window->here, &shared.local_ranks);
@@ -398,6 +468,7 @@ static void close_mpi(struct fuse_comm *comm) {
         free(mpi->slots[i].indices);
         free(mpi->slots[i].pieces);
     }
+    MPI_Comm_free(&mpi->here);
     MPI_Comm_free(&mpi->handle);
     free(mpi);
 }
@@ -411,6 +482,7 @@ static const struct fuse_comm_ops mpi_ops = {
     .reduce_int64 = reduce_int64,
     .barrier = barrier,
     .node = node,
+    .gather_node = gather_node,
     .share = share_window,
     .unshare = unshare_window,
     .abort = abort_job,
@@ -456,19 +528,15 @@ static enum fuse_status start_mpi(struct fuse_error *err) {
 }
 
 /* Collective. Whether on any node there are more ranks than processors that any of them may run on. */
-static enum fuse_status find_crowded(bool *is_crowded, MPI_Comm handle, struct fuse_error *err) {
-    MPI_Comm here;
+static enum fuse_status find_crowded(bool *is_crowded, MPI_Comm handle, MPI_Comm here, struct fuse_error *err) {
     cpu_set_t set;
     int ranks;
-    FUSE_TRY(check_mpi(MPI_Comm_split_type(handle, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &here),
-                       "MPI_Comm_split_type", err));
     MPI_Comm_size(here, &ranks);
     const bool is_known = sched_getaffinity(0, sizeof set, &set) == 0;
     if (!is_known)
         memset(&set, 0xff, sizeof set);
-    int code = MPI_Allreduce(MPI_IN_PLACE, &set, (int)sizeof set, MPI_BYTE, MPI_BOR, here);
-    MPI_Comm_free(&here);
-    FUSE_TRY(check_mpi(code, "MPI_Allreduce", err));
+    FUSE_TRY(
+        check_mpi(MPI_Allreduce(MPI_IN_PLACE, &set, (int)sizeof set, MPI_BYTE, MPI_BOR, here), "MPI_Allreduce", err));
     *is_crowded = ranks > CPU_COUNT(&set);
     return check_mpi(MPI_Allreduce(MPI_IN_PLACE, is_crowded, 1, MPI_C_BOOL, MPI_LOR, handle), "MPI_Allreduce", err);
 }
@@ -483,17 +551,22 @@ static enum fuse_status adopt(struct fuse_comm **out, MPI_Comm handle, struct fu
     }
     mpi->base.ops = &mpi_ops;
     mpi->handle = handle;
+    mpi->here = MPI_COMM_NULL;
     mpi->piece_bytes = default_piece_bytes;
     mpi->window_bytes = SIZE_MAX;
     FUSE_TRY_GOTO(st, check_mpi(MPI_Comm_set_errhandler(handle, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler", err),
                   free_handle);
     FUSE_TRY_GOTO(st, check_mpi(MPI_Comm_size(handle, &mpi->base.size), "MPI_Comm_size", err), free_handle);
-    FUSE_TRY_GOTO(st, find_crowded(&mpi->is_crowded, handle, err), free_handle);
     FUSE_TRY_GOTO(st, check_mpi(MPI_Comm_rank(handle, &mpi->base.rank), "MPI_Comm_rank", err), free_handle);
+    int code = MPI_Comm_split_type(handle, MPI_COMM_TYPE_SHARED, mpi->base.rank, MPI_INFO_NULL, &mpi->here);
+    FUSE_TRY_GOTO(st, check_mpi(code, "MPI_Comm_split_type", err), free_handle);
+    FUSE_TRY_GOTO(st, find_crowded(&mpi->is_crowded, handle, mpi->here, err), free_handle);
     *out = &mpi->base;
     return FUSE_OK;
 
 free_handle:
+    if (mpi->here != MPI_COMM_NULL)
+        MPI_Comm_free(&mpi->here);
     MPI_Comm_free(&mpi->handle);
     free(mpi);
     return st;

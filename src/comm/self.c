@@ -49,6 +49,13 @@ static enum fuse_status node(struct fuse_comm *comm, int *local_rank, int *local
     return FUSE_OK;
 }
 
+static enum fuse_status gather_node(struct fuse_comm *comm, const void *mine, void *all, size_t bytes,
+                                    struct fuse_error *err) {
+    (void)comm, (void)err;
+    memcpy(all, mine, bytes);
+    return FUSE_OK;
+}
+
 static enum fuse_status share(struct fuse_comm *comm, struct fuse_comm_shared *out, size_t bytes,
                               struct fuse_error *err) {
     (void)comm;
@@ -84,6 +91,7 @@ static const struct fuse_comm_ops self_ops = {
     .reduce_int64 = reduce_int64,
     .barrier = barrier,
     .node = node,
+    .gather_node = gather_node,
     .share = share,
     .unshare = unshare,
     .abort = abort_job,

@@ -167,8 +167,10 @@ static struct news swap_headers(struct fuse_logic *logic, int64_t state) {
         mine[r * HEADER + HEADER_STATE] = state;
         if (r == me)
             continue;
-        logic->message[n] = (struct fuse_message){r, mine + r * HEADER, HEADER * sizeof(int64_t)};
-        logic->message[ranks + n] = (struct fuse_message){r, theirs + r * HEADER, HEADER * sizeof(int64_t)};
+        logic->message[n] =
+            (struct fuse_message){.peer = r, .data = mine + r * HEADER, .bytes = HEADER * sizeof(int64_t)};
+        logic->message[ranks + n] =
+            (struct fuse_message){.peer = r, .data = theirs + r * HEADER, .bytes = HEADER * sizeof(int64_t)};
         n++;
     }
     memcpy(theirs + me * HEADER, mine + me * HEADER, HEADER * sizeof(int64_t));
@@ -197,9 +199,11 @@ static int64_t swap_rows(struct fuse_logic *logic, int depth) {
             memcpy(area + words, send + r * logic->piece, (size_t)out * 8);
         else {
             if (out > 0)
-                logic->message[sends++] = (struct fuse_message){r, send + r * logic->piece, (size_t)out * 8};
+                logic->message[sends++] =
+                    (struct fuse_message){.peer = r, .data = send + r * logic->piece, .bytes = (size_t)out * 8};
             if (in > 0)
-                logic->message[ranks + receives++] = (struct fuse_message){r, area + words, (size_t)in * 8};
+                logic->message[ranks + receives++] =
+                    (struct fuse_message){.peer = r, .data = area + words, .bytes = (size_t)in * 8};
         }
         words += in;
         logic->filled[r] = 0;

@@ -48,8 +48,9 @@ static enum fuse_status choose_splitters(struct fuse_logic *logic, int relation,
     for (int p = 0; p < ranks; p++) {
         if (p == me)
             continue;
-        logic->message[n] = (struct fuse_message){p, sample + me * part, (size_t)part * 8};
-        logic->message[ranks + n] = (struct fuse_message){p, sample + p * part, (size_t)part * 8};
+        logic->message[n] = (struct fuse_message){.peer = p, .data = sample + me * part, .bytes = (size_t)part * 8};
+        logic->message[ranks + n] =
+            (struct fuse_message){.peer = p, .data = sample + p * part, .bytes = (size_t)part * 8};
         n++;
     }
     enum fuse_status status =

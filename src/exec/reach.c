@@ -25,10 +25,11 @@ static enum fuse_status gather_column(struct fuse_comm *comm, int64_t *all, cons
         if (r == comm->rank)
             continue;
         if (is_taker(takes, r))
-            message[sends++] = (struct fuse_message){r, (void *)mine, (size_t)n * sizeof *mine};
+            message[sends++] =
+                (struct fuse_message){.peer = r, .data = (void *)mine, .bytes = (size_t)n * sizeof *mine};
         if (is_taker(takes, comm->rank))
-            receive[receives++] =
-                (struct fuse_message){r, all + begin[r], (size_t)(begin[r + 1] - begin[r]) * sizeof *all};
+            receive[receives++] = (struct fuse_message){
+                .peer = r, .data = all + begin[r], .bytes = (size_t)(begin[r + 1] - begin[r]) * sizeof *all};
     }
     enum fuse_status status = comm->ops->exchange_start(comm, 0, NULL, message, sends, receive, receives, err);
     if (status == FUSE_EMEMORY || status == FUSE_EBUG)

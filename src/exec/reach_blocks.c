@@ -121,9 +121,9 @@ static enum fuse_status send_closure(struct fuse_reach *reach, const struct node
     if (is_first)
         fuse_closure_pack(*packed, reach->closure);
     for (int k = 1; k < nodes->members && is_first; k++)
-        message[k] = (struct fuse_message){nodes->member[k], *packed, (size_t)bytes};
+        message[k] = (struct fuse_message){.peer = nodes->member[k], .data = *packed, .bytes = (size_t)bytes};
     if (!is_first)
-        message[0] = (struct fuse_message){nodes->member[0], *packed, (size_t)bytes};
+        message[0] = (struct fuse_message){.peer = nodes->member[0], .data = *packed, .bytes = (size_t)bytes};
     enum fuse_status status = comm->ops->exchange_start(comm, 0, NULL, message + 1, is_first ? nodes->members - 1 : 0,
                                                         message, is_first ? 0 : 1, err);
     if (status == FUSE_EMEMORY || status == FUSE_EBUG)

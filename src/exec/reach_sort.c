@@ -86,8 +86,8 @@ static enum fuse_status exchange_rows(struct fuse_reach *reach, bool *marked, in
                 fuse_fail(err, FUSE_EMEMORY, "not enough memory to sort %" PRId64 " pairs of a closure", reach->count);
         status = fuse_agree(comm, status, err);
         if (status == FUSE_OK) {
-            const struct fuse_message out = {to, packed, (size_t)send},
-                                      in = {from, reach->arrived[from], (size_t)receive};
+            const struct fuse_message out = {.peer = to, .data = packed, .bytes = (size_t)send},
+                                      in = {.peer = from, .data = reach->arrived[from], .bytes = (size_t)receive};
             status = comm->ops->exchange_start(comm, 0, NULL, &out, 1, &in, 1, err);
             if (status == FUSE_EMEMORY || status == FUSE_EBUG)
                 fuse_comm_abort(comm, (int)status);

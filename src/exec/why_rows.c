@@ -212,9 +212,10 @@ void fuse_why_gather(struct fuse_why *why, struct fuse_run *rows) {
             if (p == me)
                 memcpy(fuse_run_row(&all, first), rows->block.at, (size_t)rows->n * (size_t)rows->words * 8);
             else {
-                message[n] = (struct fuse_message){p, rows->block.at, (size_t)(rows->n * rows->words) * 8};
-                message[ranks + n] =
-                    (struct fuse_message){p, fuse_run_row(&all, first), (size_t)(count[p] * rows->words) * 8};
+                message[n] = (struct fuse_message){
+                    .peer = p, .data = rows->block.at, .bytes = (size_t)(rows->n * rows->words) * 8};
+                message[ranks + n] = (struct fuse_message){
+                    .peer = p, .data = fuse_run_row(&all, first), .bytes = (size_t)(count[p] * rows->words) * 8};
                 n++;
             }
             first += count[p];
