@@ -5,7 +5,7 @@ _fuse_dist() {
     local commands="run plan check policies pack convert calibrate info bench help"
     local options="
         --dump --explain --count --why --why-not --why-format --explain-all --tol --rtol --max-iters --allow-nonconverged --fixpoint --times --repeat --warmup --strong --weak --causal --threshold --ranks --mem-per-rank --threads --backend --isa --panel --deterministic -D --define --input --weights --adapter -o --out --dtype --mode --query --progress --projection --samples --seed --precision --validate --cache --pack-below --werror
-        -I --include --policy --machine --format --root --output-root --weights-cache --weights-cache-size --weights-timeout --weights-anywhere --stall-timeout --replicate-below --slabs-above --stream-above --workspace --file-unit
+        -I --include --policy --machine --format --root --output-root --weights-cache --weights-cache-size --weights-timeout --weights-anywhere --stall-timeout --replicate-below --slabs-above --stream-above --workspace --share-above --file-unit
         -h --help --version --json"
 
     # bash splits words at '=': --dump=a is the three words --dump = a
@@ -37,7 +37,7 @@ _fuse_dist() {
             mapfile -t COMPREPLY < <(compgen -d -- "$current")
             ;;
         --repeat | --warmup | --threshold | --count | --why | --why-not | --tol | --rtol | --max-iters | --ranks | --mem-per-rank | --threads | --panel | -D | --define | --input | --adapter | --weights-cache-size | --weights-timeout | --query | --samples | --seed | --stall-timeout | --replicate-below | \
-            --slabs-above | --stream-above | --pack-below | --workspace | --file-unit) ;;
+            --slabs-above | --stream-above | --pack-below | --workspace | --share-above | --file-unit) ;;
         *)
             if [[ $current == -* ]]; then
                 mapfile -t COMPREPLY < <(compgen -W "$options" -- "$current")

@@ -298,6 +298,7 @@ static bool take_value(struct launch *out, enum launch_option option, char *text
     case LAUNCH_OPTION_STREAM_ABOVE: out->options.stream_bytes = number > 0 ? number : -1; break;
     case LAUNCH_OPTION_REPLICATE_BELOW: out->options.replicate_below = number > 0 ? number : -1; break;
     case LAUNCH_OPTION_WORKSPACE: out->options.workspace_bytes = number; break;
+    case LAUNCH_OPTION_SHARE_ABOVE: out->options.share_bytes = number > 0 ? number : -1; break;
     case LAUNCH_OPTION_FILE_UNIT: out->options.file_unit_bytes = number; break;
     case LAUNCH_OPTION_INCLUDE: out->includes[out->options.includes++] = text; break;
     case LAUNCH_OPTION_POLICY: out->options.policy = text; break;

@@ -9,7 +9,8 @@ system. In every round the peers and fuse-dist run one after the other; medians 
   warm      fuse-dist bench, the run phase: median of 5 after one
   cold      the first and only run of a process: mapping and touching of memory, and the run phase
   received  by the busiest rank, as its run counted it; and what Open MPI's monitoring component counted on the wire of the whole
-            job, moves between files and layouts and control words included, as a share of what the job's phases received
+            job, moves between files and layouts and control words included, as a share of what the job's phases received, in a
+            run of its own that sends everything (--share-above 0): what ranks read in each other's memory no monitor sees
   resident  high water of the busiest rank's process, from the system
 Every result is checked: those of bench by its own loops, those of the cold run against NumPy, those of the peers in
 bare_mpi.c. FILE keeps rows of earlier calls that were not measured in this one. Exit status 1 when a check failed.
@@ -198,7 +199,7 @@ def measure_row(options, row, ranks, folder, program_folder):
         times, error = measure_cold(options, row, ranks, program_folder)
         cold.append(times)
         errors.append(error)
-    wire, out = wire_bytes(ranks, [options.binary, "--threads", "1", "--times=json", "p.fuse"], program_folder)
+    wire, out = wire_bytes(ranks, [options.binary, "--threads", "1", "--share-above", "0", "--times=json", "p.fuse"], program_folder)
     counted = json.loads(out)
     counted = sum(counted[key] for key in ("received_bytes_total", "load_received_bytes_total", "store_received_bytes_total"))
     middle = statistics.median
@@ -338,7 +339,8 @@ Written by `scripts/bench/distributed.py --page`; what it says was measured by `
 their time divided by fuse-dist's; above 1 fuse-dist is faster. `cpu s` is what the busiest rank took of a processor, waiting in calls of MPI
 included, which other work on the machine disturbs less, and the `x limit` behind it compares that. `cold` is the first product of a process: mapping and touching the memory and the
 `run`; ScaLAPACK's is its first call on matrices that are there. `MiB in`: received by the busiest rank, as planned and counted;
-`wire`: what Open MPI's monitoring component saw of the whole job, as a share of what its phases counted. `MiB`: resident high water of
+`wire`: what Open MPI's monitoring component saw of the whole job, as a share of what its phases counted, in a run in which ranks read
+nothing in each other's memory. `MiB`: resident high water of
 the busiest rank's process, that of ScaLAPACK beside it. `bars`: which of those that the project sets itself are missed.
 
 ```

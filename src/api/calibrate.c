@@ -24,14 +24,17 @@ enum {
 };
 
 struct bench {
+    struct fuse_comm_loan loan; /* the first, so that it leads here: of the message that is received */
     struct fuse_dist_job *job;
     struct fuse_comm *comm;
     struct fuse_backend *backend;
     struct fuse_queue *queue;
     unsigned char *memory; /* of the back end's kind */
     size_t bytes;
-    int peer_to, peer_from; /* of messages; -1: none */
-    const char *path;       /* a file beside the result */
+    int file;                     /* of the memory, until others have mapped it; -1: in none */
+    struct fuse_comm_peers peers; /* whose memory this rank reads */
+    int peer_to, peer_from;       /* of messages; -1: none */
+    const char *path;             /* a file beside the result */
     int fd;
     struct fuse_error *err;
 };
@@ -95,9 +98,22 @@ static enum fuse_status map(struct bench *b) {
     return drain(b);
 }
 
+/* A message of a rank of this node whose memory is read. */
+static void take(struct fuse_comm_loan *loan) {
+    struct bench *b = (struct bench *)loan;
+    struct fuse_view to = {
+        .data = b->memory + MESSAGE_BYTES, .dtype = FUSE_U8, .rank = 1, .extent = {MESSAGE_BYTES}, .stride = {1}};
+    struct fuse_view from = to;
+    from.data = (void *)(uintptr_t)fuse_comm_lender(&b->peers, b->peer_from);
+    if (b->backend->ops->copy(b->queue, &to, &from, b->err) == FUSE_OK)
+        (void)!drain(b);
+}
+
 static enum fuse_status exchange(struct bench *b, size_t bytes) {
     struct fuse_message send = {.peer = b->peer_to, .data = b->memory, .bytes = bytes};
     struct fuse_message receive = {.peer = b->peer_from, .data = b->memory + bytes, .bytes = bytes};
+    send.loan = bytes == MESSAGE_BYTES && fuse_comm_lender(&b->peers, b->peer_to) ? &b->loan : NULL;
+    receive.loan = bytes == MESSAGE_BYTES && fuse_comm_lender(&b->peers, b->peer_from) ? &b->loan : NULL;
     FUSE_TRY(
         b->comm->ops->exchange_start(b->comm, 0, NULL, &send, b->peer_to >= 0, &receive, b->peer_from >= 0, b->err));
     return b->comm->ops->exchange_wait(b->comm, 0, b->err);
@@ -234,14 +250,21 @@ static enum fuse_status open_bench(struct bench *b, const struct fuse_dist_optio
         FUSE_TRY(fuse_api_cores(&with.threads, b->job, err));
     b->bytes = (size_t)3 * ELEMENTS * sizeof(float);
     enum fuse_status st = ops->open(&b->backend, &with, err);
+    const char *why = "";
     if (st == FUSE_OK)
+        why = ops->memory_open_shared(b->backend, (void **)&b->memory, &b->file, b->bytes);
+    if (st == FUSE_OK && why)
         st = ops->memory_open(b->backend, (void **)&b->memory, ops->kind, b->bytes, err);
     if (st == FUSE_OK)
         st = ops->queue_open(b->backend, &b->queue, err);
-    return fuse_agree(b->comm, st, err);
+    FUSE_TRY(fuse_agree(b->comm, st, err));
+    return fuse_comm_lend(&b->peers, b->comm, b->file, b->bytes, why, err);
 }
 
 static void close_bench(struct bench *b) {
+    fuse_comm_return(&b->peers);
+    if (b->file >= 0)
+        close(b->file);
     if (b->fd >= 0)
         close(b->fd);
     if (b->queue)
@@ -298,7 +321,14 @@ int fuse_dist_calibrate(const char **out, fuse_dist_job *job, const char *path,
     if (!job->arena)
         job->arena = fuse_arena_open(fuse_api_out_of_memory);
     FUSE_TRY(fuse_agree(job->comm, job->arena ? FUSE_OK : FUSE_EMEMORY, &err));
-    struct bench b = {.job = job, .comm = job->comm, .peer_to = -1, .peer_from = -1, .fd = -1, .err = &err};
+    struct bench b = {.loan = {.take = take},
+                      .job = job,
+                      .comm = job->comm,
+                      .file = -1,
+                      .peer_to = -1,
+                      .peer_from = -1,
+                      .fd = -1,
+                      .err = &err};
     b.path = fuse_arena_printf(job->arena, "%s.%d.part", path, job->comm->rank);
 #define FUSE_MACHINE(field, standard, meaning) machine.field = -1;
 #include "plan/machine.def"

@@ -79,6 +79,7 @@ static void explain(struct fuse_text *text, const struct fuse_dist_program *prog
     if (report->rounds > 0)
         fuse_text_add(text, "  recursions of tensors: %" PRId64 " turns; planned are the bytes of one of each\n",
                       report->rounds);
+    fuse_text_add(text, "  memory that ranks of a node move data in: %s\n", report->node_memory);
     fuse_text_add(text, "memory of a rank, bytes\n");
     add_size(text, "planned buffers", plan->peak_bytes);
     add_size(text, "mapped for them", report->arena_bytes);
@@ -102,6 +103,8 @@ static void times(struct fuse_text *text, const struct fuse_dist_program *progra
     fuse_text_add(text, "{\"ranks\":%d,\"ranks_per_node\":%d,\"used\":%d,\"threads\":%d,\"backend\":", plan->mesh.ranks,
                   program->job->ranks_per_node, plan->mesh.used, program->threads);
     fuse_text_add_json_string(text, program->backend->name);
+    fuse_text_add(text, ",\"node_memory\":");
+    fuse_text_add_json_string(text, report->node_memory);
     for (int p = 0; p < FUSE_PHASES; p++)
         fuse_text_add(text, ",\"%s\":%.9f", phase_name[p], report->seconds[p]);
     fuse_text_add(text, ",\"memory\":%.9f,\"waiting\":%.9f", report->memory_seconds, report->waiting[FUSE_PHASE_RUN]);

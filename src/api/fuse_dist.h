@@ -83,6 +83,9 @@ struct fuse_dist_options {
         stream_bytes; /* sources of which a rank would hold more are read slab by slab while the program runs, where they
                            * can be; 0: where it does not fit otherwise; negative: never */
     int64_t workspace_bytes; /* staging for messages and pieces of files: at most this much each way */
+    int64_t
+        share_bytes; /* pieces of at least so many bytes are copied between the memories of two ranks of a node instead of being
+                          * sent, where the system lets ranks map each other's; 0: 16 KiB; negative: none are */
     int64_t file_unit_bytes; /* ranks read and write ranges of files that begin at multiples of this */
     /* A rank that has waited so long for another calls `stalled` from a thread of its own, once; it should end the
      * process. 0 seconds: 1,800; negative, or without a function: ranks wait for ever. */

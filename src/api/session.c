@@ -747,6 +747,9 @@ static enum fuse_status run(struct fuse_dist_program *program, struct fuse_error
         .progress = program->options.progress ? fuse_progress_step : NULL,
         .temporary = program->options.temporary,
         .context = program->options.context,
+        .share_bytes = options->share_bytes > 0    ? options->share_bytes
+                       : options->share_bytes == 0 ? FUSE_SHARE_BYTES
+                                                   : 0,
         .fault = program->fault,
     };
     if (request.progress)

@@ -108,6 +108,9 @@ struct fuse_backend_ops {
      * zeros. bytes may be 0 (then *base may be NULL). MEMORY when it cannot be had. */
     enum fuse_status (*memory_open)(struct fuse_backend *backend, void **base, enum fuse_memkind kind, size_t bytes,
                                     struct fuse_error *err);
+    /* The same of HOST memory, in a file that other processes can map: *file, the caller's to close. NULL, or why not, in words for a
+     * report; memory_open may do then. No such function where tensors live in other memory. */
+    const char *(*memory_open_shared)(struct fuse_backend *backend, void **base, int *file, size_t bytes);
     void (*memory_close)(struct fuse_backend *backend, void *base, enum fuse_memkind kind, size_t bytes);
 
     enum fuse_status (*queue_open)(struct fuse_backend *backend, struct fuse_queue **out, struct fuse_error *err);

@@ -61,6 +61,10 @@ static enum fuse_status open_memory(struct fuse_backend *backend, void **base, e
     return fuse_host_map(base, bytes, ((struct fuse_cpu_backend *)backend)->threads, err);
 }
 
+static const char *open_shared_memory(struct fuse_backend *backend, void **base, int *file, size_t bytes) {
+    return fuse_host_map_shared(base, file, bytes, ((struct fuse_cpu_backend *)backend)->threads);
+}
+
 static void close_memory(struct fuse_backend *backend, void *base, enum fuse_memkind kind, size_t bytes) {
     (void)backend;
     (void)kind;
@@ -169,6 +173,7 @@ const struct fuse_backend_ops fuse_backend_cpu = {
     .open = open_backend,
     .close = close_backend,
     .memory_open = open_memory,
+    .memory_open_shared = open_shared_memory,
     .memory_close = close_memory,
     .queue_open = fuse_host_queue_open,
     .contract = contract,

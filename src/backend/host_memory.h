@@ -9,6 +9,9 @@
 /* A zeroed mapping of at least `bytes`, 2 MiB aligned, huge pages asked for, every page touched by `threads` threads in
  * equal contiguous parts. NULL in *base when bytes is 0. MEMORY when it cannot be had. */
 enum fuse_status fuse_host_map(void **base, size_t bytes, int threads, struct fuse_error *err) FUSE_CHECKED;
+/* The same in a file, a memfd of random name, that other processes may map; *file is the caller's to close. NULL, or why not, in words
+ * for a report: also where it would be worse than memory of one's own. */
+const char *fuse_host_map_shared(void **base, int *file, size_t bytes, int threads);
 void fuse_host_unmap(void *base, size_t bytes);
 /* Bytes that fuse_host_map reserves for a request. */
 size_t fuse_host_mapped_bytes(size_t bytes);

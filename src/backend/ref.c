@@ -32,6 +32,11 @@ static enum fuse_status open_memory(struct fuse_backend *backend, void **base, e
     return fuse_host_map(base, bytes, 1, err);
 }
 
+static const char *open_shared_memory(struct fuse_backend *backend, void **base, int *file, size_t bytes) {
+    (void)backend;
+    return fuse_host_map_shared(base, file, bytes, 1);
+}
+
 static void close_memory(struct fuse_backend *backend, void *base, enum fuse_memkind kind, size_t bytes) {
     (void)backend;
     (void)kind;
@@ -458,6 +463,7 @@ const struct fuse_backend_ops fuse_backend_ref = {
     .open = open_backend,
     .close = close_backend,
     .memory_open = open_memory,
+    .memory_open_shared = open_shared_memory,
     .memory_close = close_memory,
     .queue_open = fuse_host_queue_open,
     .contract = contract,

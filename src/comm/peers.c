@@ -69,7 +69,7 @@ static size_t mapped_bytes(size_t bytes) {
 /* At a multiple of the page, so that large ones can be mapped; to be read only. */
 static const char *map_file(int file, size_t bytes) {
     const size_t rounded = mapped_bytes(bytes);
-    char *map = mmap(NULL, rounded + PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    char *map = mmap(NULL, rounded + PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (map == MAP_FAILED)
         return NULL;
     const size_t head = (PAGE - (uintptr_t)map % PAGE) % PAGE;

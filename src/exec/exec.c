@@ -109,7 +109,9 @@ static enum fuse_status open_local(struct fuse_exec *exec, struct fuse_exec_repo
     FUSE_TRY(fuse_exec_open_sources(exec, err));
     double start = now();
     for (int kind = 0; kind < FUSE_MEM_KINDS; kind++)
-        if (plan->arena_bytes[kind] > 0)
+        if (kind == FUSE_MEM_HOST && plan->arena_bytes[kind] > 0)
+            FUSE_TRY(fuse_exec_map_arena(exec, err));
+        else if (plan->arena_bytes[kind] > 0)
             FUSE_TRY(request->backend->memory_open(exec->backend, &exec->base[kind], (enum fuse_memkind)kind,
                                                    (size_t)plan->arena_bytes[kind], err));
     report->memory_seconds = now() - start;
@@ -117,6 +119,7 @@ static enum fuse_status open_local(struct fuse_exec *exec, struct fuse_exec_repo
 }
 
 static void close_all(struct fuse_exec *exec) {
+    fuse_exec_return(exec);
     fuse_exec_background_close(exec);
     fuse_exec_why_close(exec);
     if (exec->source && exec->sink && exec->format && exec->place)
@@ -345,7 +348,7 @@ static enum fuse_status share_report(struct fuse_exec *exec, struct fuse_exec_re
 
 enum fuse_status fuse_execute(const struct fuse_exec_request *request, struct fuse_exec_report *report,
                               struct fuse_error *err) {
-    struct fuse_exec exec = {.request = request, .plan = request->plan, .comm = request->comm};
+    struct fuse_exec exec = {.request = request, .plan = request->plan, .comm = request->comm, .arena_file = -1};
     size_t ops = (size_t)request->plan->ir->ops.n + 1;
     *report = (struct fuse_exec_report){0};
     exec.source = calloc(ops, sizeof *exec.source);
@@ -361,6 +364,7 @@ enum fuse_status fuse_execute(const struct fuse_exec_request *request, struct fu
     if (status == FUSE_OK)
         status = open_local(&exec, report, err);
     FUSE_TRY_GOTO(status, fuse_agree(exec.comm, status, err), close_everything);
+    FUSE_TRY_GOTO(status, fuse_exec_lend(&exec, report, err), close_everything);
     FUSE_TRY_GOTO(status, fuse_exec_open_sinks(&exec, err), close_everything);
     int64_t read_before = fuse_rawfile_bytes_read();
     FUSE_TRY_GOTO(status, walk(&exec, report, err), close_everything);

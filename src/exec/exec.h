@@ -39,6 +39,9 @@ struct fuse_cited {
     int line;
 };
 
+/* Smaller messages take less time than a copy and its answer. */
+#define FUSE_SHARE_BYTES ((int64_t)16 << 10)
+
 struct fuse_exec_request {
     const struct fuse_plan *plan;
     struct fuse_comm *comm; /* size == plan->mesh.ranks */
@@ -74,6 +77,9 @@ struct fuse_exec_request {
      * that whoever catches signals can remove it. NULL: nobody is told. */
     void (*temporary)(void *context, const char *path, int exists);
     void *context;
+    /* What ranks of a node move to each other in pieces of at least so many bytes, or that does not fit in a message, is copied from one
+     * rank's memory to the other's, where tensors live in host memory and the system lets ranks map each other's; 0: never. */
+    int64_t share_bytes;
     struct fuse_fault fault;
 };
 
@@ -85,8 +91,9 @@ struct fuse_exec_report {
     double waiting[FUSE_PHASES];     /* seconds of waiting for other ranks and their messages: the mean of all ranks */
     int64_t received_bytes_max[FUSE_PHASES], received_bytes_total[FUSE_PHASES]; /* as counted by the transport */
     int64_t messages_max, control_bytes_max;
-    int64_t arena_bytes;    /* planned buffers mapped per rank */
-    int64_t resident_bytes; /* high-water of the busiest rank's resident set, from the system */
+    int64_t arena_bytes;                  /* planned buffers mapped per rank */
+    char node_memory[FUSE_COMM_WHY + 16]; /* "shared": ranks of a node read each other's; else "own: " and why */
+    int64_t resident_bytes;               /* high-water of the busiest rank's resident set, from the system */
     int64_t rule_turns, derived,
         rule_sent_bytes;                      /* turns of rules, contributions derived, bytes between ranks for it */
     int64_t rounds;                           /* turns of recursions of tensors */

@@ -14,6 +14,14 @@ struct fuse_exec {
     struct fuse_queue *queue;
     struct fuse_queue *mover; /* of panels that are brought while `queue` computes */
     void *base[FUSE_MEM_KINDS];
+    int arena_file; /* of HOST memory, until others have mapped it; -1: in none, because of: */
+    char why_own[FUSE_COMM_WHY];
+    struct fuse_comm_peers peers; /* whose memory of kind HOST this rank reads */
+    struct fuse_exec_near {
+        const char *at;
+        size_t bytes;
+    } near[4]; /* parts of it that were read last, while they are few and small */
+    int nears;
     struct fuse_source **source; /* [ops] */
     struct fuse_sink **sink;     /* [ops] where `place` says that the file is, NULL elsewhere */
     const struct fuse_format **format;
@@ -188,6 +196,27 @@ void fuse_exec_panels_turn(struct fuse_exec *exec, const struct fuse_step *step)
 /* Lets messages move; between the slices of a kernel. */
 void fuse_exec_panels_progress(struct fuse_exec *exec);
 void fuse_exec_panels_close(struct fuse_exec *exec);
+
+/* ---- lent.c: memory of ranks of this node ---- */
+
+/* Local: maps the arena of HOST memory, so that others can map it where that is of use. */
+enum fuse_status fuse_exec_map_arena(struct fuse_exec *exec, struct fuse_error *err) FUSE_CHECKED;
+/* Collective: ranks of a node lend each other their arenas where all of them can. */
+enum fuse_status fuse_exec_lend(struct fuse_exec *exec, struct fuse_exec_report *report,
+                                struct fuse_error *err) FUSE_CHECKED;
+void fuse_exec_return(struct fuse_exec *exec); /* local */
+/* Whether a peer and this rank leave what they exchange in a step where its sender has it. The same on both sides. */
+bool fuse_exec_is_lent(const struct fuse_exec *exec, const struct fuse_step *step, int peer, size_t bytes);
+/* .. and whether they may, whatever it is. */
+bool fuse_exec_may_lend(const struct fuse_exec *exec, const struct fuse_step *step, int peer);
+/* fuse_exec_view_at of the peer's buffer. */
+struct fuse_view fuse_exec_view_of_peer(const struct fuse_exec *exec, int peer, int buffer, const struct fuse_box *part,
+                                        int64_t turn);
+/* Cuts a view of a peer's memory, and one of the same extents with it, in parts that lie near together, and calls `part` for each:
+ * what has been read does not stay resident. */
+void fuse_exec_read_peer(struct fuse_exec *exec, const struct fuse_view *to, const struct fuse_view *from,
+                         void (*part)(void *context, const struct fuse_view *to, const struct fuse_view *from),
+                         void *context);
 
 /* messages.c: the MOVE of one turn in parts, on a slot of its own. */
 struct fuse_exec_walk *fuse_exec_walk_new(void); /* NULL without memory */

@@ -1,6 +1,11 @@
 /* Exchanges. A rank deals with its peers in ring order (distance 1, 2, ..), pieces in plan order, as many at a time as the
  * staging holds. Both sides of a message meet it at the same place (distance, piece) of that order, so the earliest
- * unfinished place always has both its messages posted: there is no deadlock however small the staging is. */
+ * unfinished place always has both its messages posted: there is no deadlock however small the staging is.
+ *
+ * Ranks of a node that read each other's memory send no elements: the message says that the piece is there, its receiver copies it
+ * when it comes, to its place or, where it is a term of a sum, to staging, and answers. Pieces of a MOVE are then not cut. A batch
+ * waits for answers, too; each is given as soon as its own message is there, whatever else the batch of its receiver waits for, so
+ * that what is said above holds. */
 #include "exec/internal.h"
 #include "plan/ordered.h"
 
@@ -10,7 +15,10 @@
 #define LINE_BYTES 64
 
 struct incoming {
+    struct fuse_comm_loan loan; /* the first, so that it leads here */
+    struct batch *batch;
     struct fuse_view to, staged; /* staged.data NULL: received in place */
+    struct fuse_view lent;       /* where the sender has it, until it is taken */
     size_t staging_offset;
 };
 
@@ -21,6 +29,7 @@ struct batch {
     int slot;                 /* of the transport */
     struct fuse_message send[BATCH], receive[BATCH];
     struct incoming incoming[BATCH];
+    struct fuse_comm_loan lending;
     int sends, receives;
     size_t send_used, receive_used, half; /* bytes of staging */
 };
@@ -93,17 +102,21 @@ static bool in_place(const struct batch *batch, const struct fuse_view *view) {
     return batch->step->pinned < 0 && is_dense(view);
 }
 
-/* true when both messages of a place still fit. */
-static bool has_room(const struct batch *batch, const struct fuse_view *from, const struct fuse_view *to) {
-    if (from && (batch->sends == BATCH ||
-                 (!in_place(batch, from) && batch->send_used + line_up(view_bytes(from)) > batch->half)))
-        return false;
-    return !to || (batch->receives < BATCH &&
-                   (in_place(batch, to) || batch->receive_used + line_up(view_bytes(to)) <= batch->half));
+static bool is_lent(const struct batch *batch, int peer, const struct fuse_view *view) {
+    return fuse_exec_is_lent(batch->exec, batch->step, peer, view_bytes(view));
+}
+
+static bool fits(const struct batch *batch, int peer, const struct fuse_view *view, int messages, size_t used) {
+    return messages < BATCH &&
+           (is_lent(batch, peer, view) || in_place(batch, view) || used + line_up(view_bytes(view)) <= batch->half);
 }
 
 static void add_send(struct batch *batch, int peer, const struct fuse_view *from) {
     size_t bytes = view_bytes(from);
+    if (is_lent(batch, peer, from)) {
+        batch->send[batch->sends++] = (struct fuse_message){.peer = peer, .bytes = bytes, .loan = &batch->lending};
+        return;
+    }
     if (in_place(batch, from)) {
         batch->send[batch->sends++] = (struct fuse_message){.peer = peer, .data = from->data, .bytes = bytes};
         return;
@@ -117,20 +130,42 @@ static void add_send(struct batch *batch, int peer, const struct fuse_view *from
     batch->send_used += line_up(bytes);
 }
 
-static void add_receive(struct batch *batch, int peer, const struct fuse_view *to, bool staged_only) {
-    size_t bytes = view_bytes(to);
+static void copy_part(void *context, const struct fuse_view *to, const struct fuse_view *from) {
+    copy(context, to, from);
+}
+
+static void take(struct fuse_comm_loan *loan) {
+    struct incoming *in = (struct incoming *)loan;
+    fuse_exec_read_peer(in->batch->exec, in->staged.data ? &in->staged : &in->to, &in->lent, copy_part, in->batch);
+}
+
+/* lent: where the sender has it, from where it is taken when the message comes; NULL: the elements are sent. */
+static void add_receive(struct batch *batch, int peer, const struct fuse_view *to, const struct fuse_view *lent,
+                        bool staged_only) {
     struct incoming *in = &batch->incoming[batch->receives];
-    in->to = *to;
-    in->staged.data = NULL;
-    if (!staged_only && in_place(batch, to)) {
-        batch->receive[batch->receives++] = (struct fuse_message){.peer = peer, .data = to->data, .bytes = bytes};
-        return;
+    struct fuse_message *message = &batch->receive[batch->receives++];
+    *in = (struct incoming){.loan = {.take = take}, .batch = batch, .to = *to};
+    *message = (struct fuse_message){.peer = peer, .data = to->data, .bytes = view_bytes(to)};
+    if (lent) {
+        in->lent = *lent;
+        message->loan = &in->loan;
     }
+    if (!staged_only && (lent || in_place(batch, to)))
+        return;
     in->staging_offset = batch->half + batch->receive_used;
     in->staged = dense_view(to, fuse_exec_data(batch->exec, batch->step->staging) + in->staging_offset);
-    batch->receive[batch->receives++] =
-        (struct fuse_message){.peer = peer, .data = wire(batch, in->staging_offset), .bytes = bytes};
-    batch->receive_used += line_up(bytes);
+    message->data = wire(batch, in->staging_offset);
+    batch->receive_used += line_up(message->bytes);
+}
+
+/* What a peer sends, or lends, of a step's `from`. */
+static void add_receive_from(struct batch *batch, int peer, const struct fuse_view *to, const struct fuse_box *part,
+                             int64_t turn, bool staged_only) {
+    struct fuse_view lent;
+    const bool is_loan = is_lent(batch, peer, to);
+    if (is_loan)
+        lent = fuse_exec_view_of_peer(batch->exec, peer, batch->step->from, part, turn);
+    add_receive(batch, peer, to, is_loan ? &lent : NULL, staged_only);
 }
 
 static void start(struct batch *batch) {
@@ -197,6 +232,7 @@ struct fuse_exec_walk {
     struct fuse_pieces out, in;
     struct fuse_piece sent, received;
     bool sending, receiving;
+    struct fuse_step whole; /* the step, of pieces that are not cut */
 };
 
 static struct fuse_view view_of_needed(const struct fuse_exec_walk *walk, const struct fuse_box *part) {
@@ -229,25 +265,33 @@ static void clear_outside(const struct fuse_exec_walk *walk) {
 static void copy_own(const struct fuse_exec_walk *walk) {
     const struct fuse_exec *exec = walk->batch.exec;
     int rank = exec->comm->rank;
-    struct fuse_step local = *walk->batch.step;
-    local.piece_bytes = INT64_MAX;
-    struct fuse_pieces own = {.plan = exec->plan, .step = &local, .sender = rank, .receiver = rank, .turn = walk->turn};
+    struct fuse_pieces own = {
+        .plan = exec->plan, .step = &walk->whole, .sender = rank, .receiver = rank, .turn = walk->turn};
     struct fuse_piece piece;
     while (fuse_pieces_next(&piece, &own)) {
-        struct fuse_view from = fuse_exec_view_at(exec, local.from, &piece.box, walk->turn);
+        struct fuse_view from = fuse_exec_view_at(exec, walk->whole.from, &piece.box, walk->turn);
         struct fuse_view to = view_of_needed(walk, &piece.box);
         copy(&walk->batch, &to, &from);
     }
 }
 
+/* Pieces between this rank and a peer, the same on both. */
+static struct fuse_pieces pieces_between(const struct fuse_exec_walk *walk, int sender, int receiver, int peer) {
+    const struct fuse_exec *exec = walk->batch.exec;
+    const struct fuse_step *step = walk->batch.step;
+    return (struct fuse_pieces){.plan = exec->plan,
+                                .step = fuse_exec_may_lend(exec, step, peer) ? &walk->whole : step,
+                                .sender = sender,
+                                .receiver = receiver,
+                                .turn = walk->turn};
+}
+
 static void meet(struct fuse_exec_walk *walk) {
     const struct fuse_exec *exec = walk->batch.exec;
-    int rank = exec->comm->rank, ranks = exec->comm->size;
-    struct fuse_pieces pieces = {.plan = exec->plan, .step = walk->batch.step, .turn = walk->turn};
-    walk->out = walk->in = pieces;
-    walk->out.sender = walk->in.receiver = rank;
-    walk->out.receiver = (rank + walk->distance) % ranks;
-    walk->in.sender = (rank - walk->distance + ranks) % ranks;
+    const int rank = exec->comm->rank, ranks = exec->comm->size, to = (rank + walk->distance) % ranks,
+              from = (rank - walk->distance + ranks) % ranks;
+    walk->out = pieces_between(walk, rank, to, to);
+    walk->in = pieces_between(walk, from, rank, from);
     walk->sending = fuse_pieces_next(&walk->sent, &walk->out);
     walk->receiving = fuse_pieces_next(&walk->received, &walk->in);
     walk->meets = true;
@@ -257,6 +301,7 @@ static void meet(struct fuse_exec_walk *walk) {
 static bool fill(struct fuse_exec_walk *walk) {
     struct fuse_exec *exec = walk->batch.exec;
     const struct fuse_step *step = walk->batch.step;
+    struct batch *batch = &walk->batch;
     for (; walk->distance < exec->comm->size; walk->distance++) {
         if (!walk->meets)
             meet(walk);
@@ -268,18 +313,19 @@ static bool fill(struct fuse_exec_walk *walk) {
                 to = view_of_needed(walk, &walk->received.box);
             /* Both messages of a place enter the same batch: a send whose receive waits for the next batch could close
              * a circle of ranks that all wait to be received. */
-            if (!has_room(&walk->batch, walk->sending ? &from : NULL, walk->receiving ? &to : NULL))
+            if ((walk->sending && !fits(batch, walk->out.receiver, &from, batch->sends, batch->send_used)) ||
+                (walk->receiving && !fits(batch, walk->in.sender, &to, batch->receives, batch->receive_used)))
                 return true;
             if (walk->sending)
-                add_send(&walk->batch, walk->out.receiver, &from);
+                add_send(batch, walk->out.receiver, &from);
             if (walk->receiving)
-                add_receive(&walk->batch, walk->in.sender, &to, false);
+                add_receive_from(batch, walk->in.sender, &to, &walk->received.box, walk->turn, false);
             walk->sending = walk->sending && fuse_pieces_next(&walk->sent, &walk->out);
             walk->receiving = walk->receiving && fuse_pieces_next(&walk->received, &walk->in);
         }
         walk->meets = false;
     }
-    return walk->batch.sends > 0 || walk->batch.receives > 0;
+    return batch->sends > 0 || batch->receives > 0;
 }
 
 static void open_walk(struct fuse_exec_walk *walk, struct fuse_exec *exec, const struct fuse_step *step, int64_t turn) {
@@ -289,6 +335,8 @@ static void open_walk(struct fuse_exec_walk *walk, struct fuse_exec *exec, const
     walk->batch.slot = 0;
     walk->batch.half = step->staging >= 0 ? (size_t)exec->plan->buffers.at[step->staging].bytes / 2 : 0;
     empty(&walk->batch);
+    walk->whole = *step;
+    walk->whole.piece_bytes = INT64_MAX;
     walk->turn = turn;
     walk->to = NULL;
     walk->distance = 1;
@@ -427,9 +475,10 @@ void fuse_exec_reduce(struct fuse_exec *exec, const struct fuse_step *step) {
     struct batch batch = new_batch(exec, step);
     for (int64_t p = 0; p < most; p++) {
         struct fuse_view mine = {0};
+        struct fuse_box own_part = {0};
         if (p < own_pieces) {
-            struct fuse_box part = fuse_box_piece(&own, max_elems, p);
-            mine = fuse_exec_view(exec, step->to, &part);
+            own_part = fuse_box_piece(&own, max_elems, p);
+            mine = fuse_exec_view(exec, step->to, &own_part);
         }
         for (int m = 0; m < size; m++) {
             int peer = first + m * stride;
@@ -441,7 +490,7 @@ void fuse_exec_reduce(struct fuse_exec *exec, const struct fuse_step *step) {
                 add_send(&batch, peer, &theirs);
             }
             if (p < own_pieces)
-                add_receive(&batch, peer, &mine, true);
+                add_receive_from(&batch, peer, &mine, &own_part, exec->turn, true);
         }
         start(&batch);
         has_arrived(&batch, true);

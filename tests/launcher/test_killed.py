@@ -62,13 +62,13 @@ def wait_for(condition, seconds=20):
     return False
 
 
-def attempt(binary, who, how, program):
+def attempt(binary, who, how, program, words):
     with tempfile.TemporaryDirectory() as folder:
         with open(os.path.join(folder, "p.fuse"), "w") as file:
             file.write(program)
         with open(os.path.join(folder, "c.npy"), "w") as file:
             file.write("older")
-        command = [binary, "p.fuse", "--backend", "ref"]
+        command = [binary, "p.fuse", "--backend", "ref", *words]
         if who != "alone":
             command = ["mpirun", "-n", "3", *command]
         if how == signal.SIGSTOP:
@@ -130,13 +130,16 @@ def suspend(binary):
 def main():
     failures = 0
     cases = [(who, signal.SIGTERM, PROGRAM) for who in ("alone", "mpirun")]
+    # Ranks read each other's memory, unless they are told not to.
     cases += [(rank, signal.SIGKILL, PROGRAM) for rank in range(3)]
+    cases += [(1, signal.SIGKILL, PROGRAM, "--share-above", "0")]
     # What batch systems send before the time limit reaches all ranks at once, through mpirun.
     cases += [("alone", signal.SIGUSR1, PROGRAM), ("mpirun", signal.SIGUSR1, PROGRAM), ("alone", signal.SIGXCPU, PROGRAM)]
     cases += [(who, signal.SIGSTOP, CHATTY) for who in (0, 2)]
-    for who, how, program in cases:
-        wrong = attempt(os.path.abspath(sys.argv[1]), who, how, program)
-        print(f"{who} {how.name}: {wrong or 'fine'}")
+    cases += [(2, signal.SIGSTOP, CHATTY, "--share-above", "0")]
+    for who, how, program, *words in cases:
+        wrong = attempt(os.path.abspath(sys.argv[1]), who, how, program, words)
+        print(f"{who} {how.name} {' '.join(words)}: {wrong or 'fine'}")
         failures += wrong is not None
     wrong = suspend(os.path.abspath(sys.argv[1]))
     print(f"suspended: {wrong or 'fine'}")

@@ -6,6 +6,7 @@ usage: mappings.py --binary FUSE_DIST --shim MAP_SHIM [--ranks 1,2,4]
 Two witnesses: the calls that MAP_SHIM (tests/run/map_shim.c, preloaded) sees, and /proc/self/maps at the two ends of the run, where
 memory that the C library took for itself would show. What may be there, by name:
   arena      one mapping of the plan's bytes, and nothing by the program from then to the end of the run
+  peers      the arenas of the other ranks, which are on one node: to be read, in files of theirs
   scratch    of kernels: one mapping before, of at most 12 MiB a thread and 6 MiB, however large the tensors are
   BLAS       the packing buffers of OpenBLAS, one a thread, 128 MiB of address space that is not reserved
   MPI        whatever the libraries of Open MPI map for their messages, of fixed sizes: at most 64 MiB in all
@@ -30,7 +31,7 @@ import numpy  # noqa: E402
 
 MIB = 1 << 20
 MPI = re.compile(r"^(libmpi|libopen-|libpmix|libevent|libhwloc|libuc[tpsm]|mca_)")
-MAP_NORESERVE = 0x4000
+MAP_SHARED, MAP_NORESERVE = 0x1, 0x4000
 CONTRACTIONS = """\
 A[i,k] = "a.npy"
 B[k,j] = "b.npy"
@@ -85,16 +86,20 @@ def read_calls(path):
         return [(call, int(size), module, int(flags)) for call, size, module, flags in (line.split() for line in file)]
 
 
-def judge_calls(calls, arena, threads):
+def judge_calls(calls, arena, threads, ranks):
     """What is wrong with the calls of a rank."""
+    places = files = 0  # where arenas are mapped, its own and those of others, and the mappings if they are files
     mapped = -(-arena // (2 * MIB)) * 2 * MIB
     blas = scratch = library = 0
     in_run, seen, problems = False, False, []
     for call, size, module, flags in calls:
         if call == "munmap":
             in_run = in_run and not (module == "program" and size == mapped)
-        elif module == "program" and call == "mmap" and size == mapped + 2 * MIB and not seen:
+        elif module == "program" and call == "mmap" and size == mapped + 2 * MIB and places < ranks:
             in_run = seen = True
+            places += 1
+        elif module == "program" and call == "mmap" and flags & MAP_SHARED and size in (arena, mapped) and files < places and ranks > 1:
+            files += 1
         elif MPI.match(module):
             library += size
         elif not in_run and call == "malloc" and size <= MIB + 64:
@@ -105,6 +110,8 @@ def judge_calls(calls, arena, threads):
             scratch = size
         elif size > MIB:
             problems.append(f"{module} calls {call} for {size} bytes {'in' if in_run else 'outside'} the run")
+    if files not in (0, ranks) or places not in (1, ranks):
+        problems.append(f"{places} arenas are mapped, {files} of them files")
     if not seen or in_run:
         problems.append(f"no mapping of the {arena} bytes that were planned was made and given back")
     if library > 64 * MIB:
@@ -146,7 +153,7 @@ def judge_maps(begin, end, threads, files):
     return problems
 
 
-def sees_what_is_planted(log, arena, threads, files):
+def sees_what_is_planted(log, arena, threads, files, ranks):
     """Of a run that is fine: one call more in it, or one piece more after it, and it is not."""
     path = os.path.join(log, "rank.0")
     calls = read_calls(path)
@@ -154,7 +161,7 @@ def sees_what_is_planted(log, arena, threads, files):
     grown = os.path.join(log, "grown")
     with open(path + ".end", encoding="utf-8") as file, open(grown, "w", encoding="utf-8") as out:
         out.write("100000000-100600000 rw-p 00000000 00:00 0 \n" + file.read())
-    return all(judge_calls(calls[:inside] + [planted] + calls[inside:], arena, threads)
+    return all(judge_calls(calls[:inside] + [planted] + calls[inside:], arena, threads, ranks)
                for planted in (("malloc", 2 * MIB, "program", 0), ("mmap", 8 * MIB, "program", 0x22), ("calloc", 2 * MIB, "libgomp.so.1", 0))) \
         and judge_maps(path + ".begin", grown, threads, files)
 
@@ -172,9 +179,9 @@ def run_one(options, folder, name, text, ranks, extra, threads):
         problems, files = [] if check_values(folder, name) else ["wrong values"], text.count('"') // 2
         for rank in range(ranks):
             path = os.path.join(log, f"rank.{rank}")
-            found = judge_calls(read_calls(path), arena, threads) + judge_maps(path + ".begin", path + ".end", threads, files)
+            found = judge_calls(read_calls(path), arena, threads, ranks) + judge_maps(path + ".begin", path + ".end", threads, files)
             problems += [f"rank {rank}: {problem}" for problem in found]
-        if not problems and not sees_what_is_planted(log, arena, threads, files):
+        if not problems and not sees_what_is_planted(log, arena, threads, files, ranks):
             problems.append("what is planted is not seen")
     print(f"{'ok' if not problems else 'FAIL'} {name} {' '.join(extra)} on {ranks} ranks, {threads} threads: arena {arena / MIB:.1f} MiB")
     for problem in problems[:8]:
