@@ -72,7 +72,7 @@ static enum fuse_status copy(struct bench *b) {
     struct fuse_view from = {.data = b->memory, .dtype = FUSE_F32, .rank = 1, .extent = {ELEMENTS}, .stride = {1}};
     struct fuse_view to = from;
     to.data = b->memory + bytes;
-    FUSE_TRY(b->backend->ops->copy(b->queue, &to, &from, b->err));
+    FUSE_TRY(b->backend->ops->copy(b->queue, &to, &from, 0, b->err));
     return drain(b);
 }
 
@@ -105,7 +105,7 @@ static void take(struct fuse_comm_loan *loan) {
         .data = b->memory + MESSAGE_BYTES, .dtype = FUSE_U8, .rank = 1, .extent = {MESSAGE_BYTES}, .stride = {1}};
     struct fuse_view from = to;
     from.data = (void *)(uintptr_t)fuse_comm_lender(&b->peers, b->peer_from);
-    if (b->backend->ops->copy(b->queue, &to, &from, b->err) == FUSE_OK)
+    if (b->backend->ops->copy(b->queue, &to, &from, 0, b->err) == FUSE_OK)
         (void)!drain(b);
 }
 

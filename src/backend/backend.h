@@ -120,9 +120,10 @@ struct fuse_backend_ops {
     enum fuse_status (*join)(struct fuse_queue *queue, const struct fuse_join_call *call, struct fuse_error *err);
     enum fuse_status (*attention)(struct fuse_queue *queue, const struct fuse_attention_call *call,
                                   struct fuse_error *err);
-    /* to = from; equal extents and dtypes, any strides (packing, unpacking, transposes). */
+    /* to = from; equal extents and dtypes, any strides (packing, unpacking, transposes). whole_bytes: of the copy that this is a
+     * part of, 0 when it is all: what is larger than the caches is copied past them. */
     enum fuse_status (*copy)(struct fuse_queue *queue, const struct fuse_view *to, const struct fuse_view *from,
-                             struct fuse_error *err);
+                             int64_t whole_bytes, struct fuse_error *err);
     /* to = op(to, from) element by element; the combination of partial results. dtypes equal, BOOL with OR and AND. */
     enum fuse_status (*combine)(struct fuse_queue *queue, enum fuse_reduce op, const struct fuse_view *to,
                                 const struct fuse_view *from, struct fuse_error *err);

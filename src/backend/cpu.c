@@ -146,9 +146,9 @@ static enum fuse_status attention(struct fuse_queue *queue, const struct fuse_at
 }
 
 static enum fuse_status copy(struct fuse_queue *queue, const struct fuse_view *to, const struct fuse_view *from,
-                             struct fuse_error *err) {
+                             int64_t whole_bytes, struct fuse_error *err) {
     FUSE_TRY(fuse_view_check(to, from, err));
-    fuse_cpu_run_copy(begin_call(queue), to, from);
+    fuse_cpu_run_copy(begin_call(queue), to, from, whole_bytes);
     return FUSE_OK;
 }
 

@@ -55,7 +55,8 @@ enum fuse_status fuse_cpu_run_join(struct fuse_cpu_backend *cpu, const struct fu
                                    struct fuse_cpu_counts *counts, struct fuse_error *err) FUSE_CHECKED;
 enum fuse_status fuse_cpu_run_attention(struct fuse_cpu_backend *cpu, const struct fuse_attention_call *call,
                                         struct fuse_error *err) FUSE_CHECKED;
-void fuse_cpu_run_copy(struct fuse_cpu_backend *cpu, const struct fuse_view *to, const struct fuse_view *from);
+void fuse_cpu_run_copy(struct fuse_cpu_backend *cpu, const struct fuse_view *to, const struct fuse_view *from,
+                       int64_t whole_bytes);
 void fuse_cpu_run_clear(struct fuse_cpu_backend *cpu, const struct fuse_view *to);
 enum fuse_status fuse_cpu_run_combine(struct fuse_cpu_backend *cpu, enum fuse_reduce op, const struct fuse_view *to,
                                       const struct fuse_view *from, struct fuse_cpu_counts *counts,

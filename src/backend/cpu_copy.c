@@ -140,7 +140,7 @@ static bool is_streamed(const struct copy_plan *plan, int64_t bytes) {
 }
 
 /* Cuts the plane of every outer point in parts of about PART_BYTES and shares them out. */
-static void run_plan(struct fuse_cpu_backend *cpu, const struct copy_plan *plan) {
+static void run_plan(struct fuse_cpu_backend *cpu, const struct copy_plan *plan, int64_t whole_bytes) {
     const int64_t part = PART_BYTES / plan->bytes;
     int64_t columns = least(plan->column.extent, part);
     int64_t rows = least(plan->row.extent, part / columns);
@@ -153,7 +153,7 @@ static void run_plan(struct fuse_cpu_backend *cpu, const struct copy_plan *plan)
     for (int o = 0; o < plan->outers; o++)
         points *= plan->outer[o].extent;
     const int64_t parts = points * across * down, elems = points * plan->row.extent * plan->column.extent;
-    const bool stream = is_streamed(plan, elems * plan->bytes);
+    const bool stream = is_streamed(plan, whole_bytes);
     const int threads = fuse_cpu_threads(cpu, parts, elems);
 #pragma omp parallel num_threads(threads)
     {
@@ -240,15 +240,17 @@ static void run_in_lines(struct fuse_cpu_backend *cpu, const struct copy_plan *p
     }
 }
 
-void fuse_cpu_run_copy(struct fuse_cpu_backend *cpu, const struct fuse_view *to, const struct fuse_view *from) {
+void fuse_cpu_run_copy(struct fuse_cpu_backend *cpu, const struct fuse_view *to, const struct fuse_view *from,
+                       int64_t whole_bytes) {
     if (fuse_points(to->rank, to->extent, UINT32_MAX) == 0)
         return;
     struct copy_plan plan = make_plan(to, from);
-    const int64_t bytes = plan.bytes * fuse_points(to->rank, to->extent, UINT32_MAX);
+    int64_t bytes = plan.bytes * fuse_points(to->rank, to->extent, UINT32_MAX);
+    bytes = bytes > whole_bytes ? bytes : whole_bytes;
     if (bytes >= STREAM_BYTES && is_in_lines(&plan))
         run_in_lines(cpu, &plan);
     else
-        run_plan(cpu, &plan);
+        run_plan(cpu, &plan, bytes);
 }
 
 void fuse_cpu_run_clear(struct fuse_cpu_backend *cpu, const struct fuse_view *to) {
@@ -256,7 +258,7 @@ void fuse_cpu_run_clear(struct fuse_cpu_backend *cpu, const struct fuse_view *to
     struct fuse_view from = *to;
     from.data = (void *)&zero;
     memset(from.stride, 0, sizeof from.stride);
-    fuse_cpu_run_copy(cpu, to, &from);
+    fuse_cpu_run_copy(cpu, to, &from, 0);
 }
 
 enum fuse_status fuse_cpu_run_combine(struct fuse_cpu_backend *cpu, enum fuse_reduce op, const struct fuse_view *to,

@@ -473,7 +473,7 @@ static bool run_as_copy(struct fuse_cpu_backend *cpu, const struct fuse_map_call
         to.stride[x] = call->out.stride[x];
         from.stride[x] = operand->stride[x];
     }
-    fuse_cpu_run_copy(cpu, &to, &from);
+    fuse_cpu_run_copy(cpu, &to, &from, 0);
     return true;
 }
 

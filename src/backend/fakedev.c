@@ -160,7 +160,7 @@ static enum fuse_status run_work(struct fuse_queue *queue, const struct work *wo
     case WORK_MAP: return run_map(queue, work, err);
     case WORK_JOIN: return run_join(queue, work, err);
     case WORK_ATTENTION: return run_attention(queue, work, err);
-    case WORK_COPY: return fuse_backend_cpu.copy(queue, &work->as.view.to, &work->as.view.from, err);
+    case WORK_COPY: return fuse_backend_cpu.copy(queue, &work->as.view.to, &work->as.view.from, 0, err);
     case WORK_COMBINE:
         return fuse_backend_cpu.combine(queue, work->as.view.op, &work->as.view.to, &work->as.view.from, err);
     case WORK_CLEAR: return fuse_backend_cpu.clear(queue, &work->as.view.to, err);
@@ -360,7 +360,8 @@ static enum fuse_status attention(struct fuse_queue *queue, const struct fuse_at
 }
 
 static enum fuse_status copy(struct fuse_queue *queue, const struct fuse_view *to, const struct fuse_view *from,
-                             struct fuse_error *err) {
+                             int64_t whole_bytes, struct fuse_error *err) {
+    (void)whole_bytes;
     FUSE_TRY(fuse_view_check(to, from, err));
     FUSE_TRY(check_view(queue, "copy", to, err));
     FUSE_TRY(check_view(queue, "copy", from, err));

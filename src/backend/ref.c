@@ -412,7 +412,8 @@ static enum fuse_status attention(struct fuse_queue *queue, const struct fuse_at
 }
 
 static enum fuse_status copy(struct fuse_queue *queue, const struct fuse_view *to, const struct fuse_view *from,
-                             struct fuse_error *err) {
+                             int64_t whole_bytes, struct fuse_error *err) {
+    (void)whole_bytes;
     FUSE_TRY(fuse_view_check(to, from, err));
     count_call(queue);
     int64_t at[FUSE_MAX_AXES] = {0};

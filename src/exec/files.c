@@ -27,9 +27,9 @@ static enum fuse_status pass_device_piece(const struct fuse_exec_pass *pass, con
         FUSE_TRY(exec->queue->ops->wait(exec->queue, FUSE_QUEUE_ALL, err));
         FUSE_TRY(pass->host(pass, box, &host, err));
         FUSE_TRY(ops->transfer(exec->queue, device, FUSE_MEM_DEVICE, pinned, FUSE_MEM_PINNED, bytes, err));
-        return ops->copy(exec->queue, &in_buffer, &staged, err);
+        return ops->copy(exec->queue, &in_buffer, &staged, 0, err);
     }
-    FUSE_TRY(ops->copy(exec->queue, &staged, &in_buffer, err));
+    FUSE_TRY(ops->copy(exec->queue, &staged, &in_buffer, 0, err));
     FUSE_TRY(ops->transfer(exec->queue, pinned, FUSE_MEM_PINNED, device, FUSE_MEM_DEVICE, bytes, err));
     FUSE_TRY(exec->queue->ops->wait(exec->queue, FUSE_QUEUE_ALL, err));
     return pass->host(pass, box, &host, err);

@@ -20,8 +20,7 @@ struct fuse_exec {
     struct fuse_exec_near {
         const char *at;
         size_t bytes;
-    } near[4]; /* parts of it that were read last, while they are few and small */
-    int nears;
+    } near;                      /* the pages of it that were read last */
     struct fuse_source **source; /* [ops] */
     struct fuse_sink **sink;     /* [ops] where `place` says that the file is, NULL elsewhere */
     const struct fuse_format **format;

@@ -4,11 +4,8 @@
 #include <string.h>
 #include <unistd.h>
 
-/* What is read of peers at a time, from the first byte to the last: it counts as resident here as well. */
-#define NEAR_BYTES ((int64_t)16 << 20)
-/* Parts of fewer bytes stay until some more have been read. */
-#define SMALL_BYTES ((int64_t)1 << 20)
-#define NEARS ((int)(sizeof((struct fuse_exec *)0)->near / sizeof(struct fuse_exec_near)))
+/* What a thread reads of a peer at a time, from the first byte to the last: it counts as resident here as well, whole huge pages. */
+#define NEAR_BYTES ((int64_t)2 << 20)
 
 /* NULL, or why nothing is to be lent; the same on every rank. */
 static const char *reason_to_keep(const struct fuse_exec *exec) {
@@ -89,32 +86,32 @@ static int64_t span_bytes(const struct fuse_view *view) {
     return elems * (int64_t)fuse_dtype_bytes(view->dtype);
 }
 
-static void let_go(struct fuse_exec *exec, const char *at, int64_t bytes) {
-    if (bytes >= SMALL_BYTES) {
-        fuse_comm_let_go(at, (size_t)bytes);
+/* Before bytes of a peer are read: what was read last goes, unless they are among it. */
+static void come_near(struct fuse_exec *exec, const char *at, int64_t bytes) {
+    struct fuse_exec_near *near = &exec->near;
+    const char *begin = at - (uintptr_t)at % NEAR_BYTES, *end = at + bytes;
+    end += (NEAR_BYTES - (intptr_t)((uintptr_t)end % NEAR_BYTES)) % NEAR_BYTES;
+    if (near->at && begin >= near->at && end <= near->at + near->bytes)
         return;
-    }
-    exec->near[exec->nears++] = (struct fuse_exec_near){.at = at, .bytes = (size_t)bytes};
-    for (; exec->nears == NEARS; exec->nears = 0)
-        for (int i = 0; i < NEARS; i++)
-            fuse_comm_let_go(exec->near[i].at, exec->near[i].bytes);
+    if (near->at)
+        fuse_comm_let_go(near->at, near->bytes);
+    *near = (struct fuse_exec_near){.at = begin, .bytes = (size_t)(end - begin)};
 }
 
 void fuse_exec_read_peer(struct fuse_exec *exec, const struct fuse_view *to, const struct fuse_view *from,
                          void (*part)(void *context, const struct fuse_view *to, const struct fuse_view *from),
                          void *context) {
-    const int64_t span = span_bytes(from);
+    const int64_t span = span_bytes(from), most = NEAR_BYTES * exec->request->threads;
     int axis = -1;
     for (int a = 0; a < from->rank; a++)
         if (from->extent[a] > 1 && (axis < 0 || from->stride[a] > from->stride[axis]))
             axis = a;
-    if (span <= NEAR_BYTES || axis < 0) {
+    if (span <= most || axis < 0) {
+        come_near(exec, from->data, span);
         part(context, to, from);
-        let_go(exec, from->data, span);
         return;
     }
-    const int64_t n = from->extent[axis], wanted = (span + NEAR_BYTES - 1) / NEAR_BYTES,
-                  parts = wanted < n ? wanted : n;
+    const int64_t n = from->extent[axis], wanted = (span + most - 1) / most, parts = wanted < n ? wanted : n;
     for (int64_t p = 0; p < parts; p++) {
         struct fuse_view sub_to = *to, sub_from = *from;
         const int64_t begin = n * p / parts, size = (int64_t)fuse_dtype_bytes(from->dtype);

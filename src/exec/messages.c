@@ -71,11 +71,16 @@ static void keep(struct fuse_exec *exec, enum fuse_status status, const struct f
         fuse_exec_fail(exec, status, err);
 }
 
-static void copy(const struct batch *batch, const struct fuse_view *to, const struct fuse_view *from) {
+static void copy_part(const struct batch *batch, const struct fuse_view *to, const struct fuse_view *from,
+                      size_t whole_bytes) {
     struct fuse_exec *exec = batch->exec;
     struct fuse_error err = {0};
     if (exec->status == FUSE_OK && to->data != from->data)
-        keep(exec, exec->backend->ops->copy(batch->queue, to, from, &err), &err);
+        keep(exec, exec->backend->ops->copy(batch->queue, to, from, (int64_t)whole_bytes, &err), &err);
+}
+
+static void copy(const struct batch *batch, const struct fuse_view *to, const struct fuse_view *from) {
+    copy_part(batch, to, from, 0);
 }
 
 static void transfer(const struct batch *batch, void *to, enum fuse_memkind to_kind, const void *from,
@@ -130,13 +135,14 @@ static void add_send(struct batch *batch, int peer, const struct fuse_view *from
     batch->send_used += line_up(bytes);
 }
 
-static void copy_part(void *context, const struct fuse_view *to, const struct fuse_view *from) {
-    copy(context, to, from);
+static void take_part(void *context, const struct fuse_view *to, const struct fuse_view *from) {
+    const struct incoming *in = context;
+    copy_part(in->batch, to, from, view_bytes(&in->to));
 }
 
 static void take(struct fuse_comm_loan *loan) {
     struct incoming *in = (struct incoming *)loan;
-    fuse_exec_read_peer(in->batch->exec, in->staged.data ? &in->staged : &in->to, &in->lent, copy_part, in->batch);
+    fuse_exec_read_peer(in->batch->exec, in->staged.data ? &in->staged : &in->to, &in->lent, take_part, in);
 }
 
 /* lent: where the sender has it, from where it is taken when the message comes; NULL: the elements are sent. */

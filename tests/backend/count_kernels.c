@@ -118,7 +118,7 @@ enum fuse_status fuse_counted_case(const struct fuse_backend_ops *ops, struct fu
                                    const struct prepared *p, struct fuse_error *err) {
     switch (kind) {
     case CONTRACT: return ops->contract(queue, &p->contract, err);
-    case COPY: return ops->copy(queue, &p->to, &p->from, err);
+    case COPY: return ops->copy(queue, &p->to, &p->from, 0, err);
     default: return ops->map(queue, &p->map, err);
     }
 }

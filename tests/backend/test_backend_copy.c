@@ -216,11 +216,11 @@ static void broken_calls_are_refused(void **state) {
         struct fuse_view from = to;
         struct fuse_error err = {0};
         from.extent[0] = 5;
-        assert_int_equal(ops->copy(bed->queue, &to, &from, &err), FUSE_EBUG);
+        assert_int_equal(ops->copy(bed->queue, &to, &from, 0, &err), FUSE_EBUG);
         from = to;
         from.dtype = FUSE_F64;
         err = (struct fuse_error){0};
-        assert_int_equal(ops->copy(bed->queue, &to, &from, &err), FUSE_EBUG);
+        assert_int_equal(ops->copy(bed->queue, &to, &from, 0, &err), FUSE_EBUG);
         from = to;
         err = (struct fuse_error){0};
         assert_int_equal(ops->combine(bed->queue, FUSE_REDUCE_OR, &to, &from, &err), FUSE_EBUG);

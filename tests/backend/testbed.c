@@ -87,7 +87,7 @@ static enum fuse_status make_call(struct bed *bed, const struct call *call, stru
     moved.to.data = rebase(bed, call->to.data);
     moved.from.data = rebase(bed, call->from.data);
     if (call->kind == CALL_COPY)
-        return ops->copy(bed->queue, &moved.to, &moved.from, err);
+        return ops->copy(bed->queue, &moved.to, &moved.from, 0, err);
     if (call->kind == CALL_COMBINE)
         return ops->combine(bed->queue, call->op, &moved.to, &moved.from, err);
     return ops->clear(bed->queue, &moved.to, err);

@@ -68,7 +68,7 @@ def check_ranks(binary, folder, shared):
         apart, problem = measure([*start, "--share-above", "0"], folder)
         failed += check(f"{ranks} ranks, sent", apart, problem, "own: the run wants no shared memory", due(ranks))
         together, problem = measure(start, folder)
-        if problem is None and apart and together["resident_bytes"] > apart["resident_bytes"] + 24 * MIB:
+        if problem is None and apart and together["resident_bytes"] > apart["resident_bytes"] + 6 * MIB:
             problem = f"{together['resident_bytes']} bytes resident instead of {apart['resident_bytes']}"
         failed += check(f"{ranks} ranks", together, problem, shared, due(ranks))
         failed += check(f"{ranks} ranks, large pieces", *measure([*start, "--share-above", "1G"], folder),
