@@ -1,5 +1,7 @@
 #include "api/plan_graph.h"
 
+#include "plan/again.h"
+
 enum { GAP_X = 26, LANE = 18 };
 
 int fuse_plan_graph_producer(const struct fuse_plan_graph *g, int op, int input) {
@@ -158,6 +160,7 @@ struct fuse_plan_graph fuse_plan_graph_make(struct fuse_arena *arena, const stru
     g.own_ps = FUSE_NEW_ARRAY(arena, int64_t, n);
     g.path_ps = FUSE_NEW_ARRAY(arena, int64_t, n);
     g.critical = FUSE_NEW_ARRAY(arena, bool, n);
+    g.nowhere = fuse_again_only(plan, arena);
     find_layers(&g);
     find_critical(&g);
     find_places(&g);

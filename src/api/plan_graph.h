@@ -23,6 +23,7 @@ struct fuse_plan_graph {
     int64_t *own_ps, *path_ps; /* [ops] of its steps; of the longest way that ends with it */
     int *before;               /* [ops] the operation before it on that way, or -1 */
     bool *critical;            /* [ops] */
+    const bool *nowhere;       /* [values] computed where it is needed */
     int layers, width, height;
 };
 

@@ -198,6 +198,8 @@ static void add_lines(struct fuse_text *text, const struct fuse_plan_graph *g, i
     fuse_text_add(text, "]</text><text x=\"%d\" y=\"%d\">", x, y + 51);
     if (op->path)
         add_escaped(text, op->path);
+    else if (g->nowhere[value])
+        fuse_text_add(text, "where it is needed");
     else if (!fuse_is_relation(plan->ir, value)) {
         fuse_layout_print(&layout, &plan->layout[value], &plan->mesh, v->rank, NULL);
         add_escaped(text, layout.at);
@@ -218,7 +220,7 @@ static void add_node(struct fuse_text *text, const struct fuse_plan_graph *g, in
     add_escaped(text, print.at);
     fuse_text_add(text, "</title><rect class=\"%s\" x=\"%d\" y=\"%d\" width=\"%d\" height=\"%d\" rx=\"5\"/>",
                   g->critical[o] ? "node hot" : "node", x, y, FUSE_GRAPH_WIDTH, FUSE_GRAPH_HEIGHT);
-    bool has_board = !fuse_is_relation(plan->ir, value);
+    bool has_board = !fuse_is_relation(plan->ir, value) && !g->nowhere[value];
     if (has_board)
         add_board(text, plan, &plan->layout[value], plan->ir->values.at[value].rank, x + 8, y + 24);
     add_lines(text, g, o, x + (has_board ? TILE + 18 : 10), y);

@@ -200,7 +200,7 @@ static int open_slabs(struct build *b, const struct fuse_holding *ranges) {
 
 void fuse_build_load_value(struct build *b, int value) {
     struct fuse_plan *plan = b->plan;
-    if (b->value_buffer[value] >= 0 || plan->streamed[value] || fuse_is_relation(plan->ir, value))
+    if (b->value_buffer[value] >= 0 || b->nowhere[value] || plan->streamed[value] || fuse_is_relation(plan->ir, value))
         return;
     int number = plan->ir->values.at[value].op;
     const struct fuse_op *op = plan->ir->ops.at[number];
@@ -295,6 +295,7 @@ void fuse_plan_build(struct fuse_plan *plan, const struct fuse_plan_effort *effo
     for (int o = 0; o < ir->ops.n; o++)
         for (int k = 0; ir->ops.at[o]->kind == FUSE_OP_SINK && k < ir->ops.at[o]->inputs; k++)
             b.stored[ir->ops.at[o]->input[k].value] = true;
+    fuse_build_mark_again(&b);
     for (int v = 0; v < ir->values.n; v++)
         b.value_buffer[v] = -1;
     for (int p = 0; p < FUSE_PHASES; p++)

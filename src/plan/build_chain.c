@@ -113,6 +113,8 @@ static void prepare(struct build *b, struct members *m) {
             if (!fuse_build_reads_index(&op->input[k], plan->slab_index[number]) &&
                 fuse_build_needs_gather(b, number, k))
                 *to = fuse_build_gather_input(b, number, k, -1, -1);
+            else if (fuse_build_is_again(b, number, k))
+                fuse_build_prepare_again(b, number, k);
         }
         bool summed = op->out >= 0 && plan->slab_axis[op->out] < 0;
         m->result[at - m->first] = summed ? fuse_build_add_result_buffer(b, number) : -1;

@@ -4,6 +4,12 @@
 
 #include "plan/build.h"
 
+/* The step that computes an input of an operation again in a loop, with its operands brought. */
+struct build_again {
+    int op, input;
+    struct fuse_step step;
+};
+
 struct build {
     struct fuse_plan *plan;
     const struct fuse_plan_effort *effort;
@@ -22,7 +28,9 @@ struct build {
     int other_position;             /* in them while steps go before them, and the reverse */
     FUSE_VEC(int) turn;             /* regions of a turn */
     bool hoists;                    /* steps go before the turns */
-    FUSE_VEC(int) gathered;         /* MOVE steps whose results may serve later operations too */
+    FUSE_VEC(int) gathered;         /* steps that bring what may serve later operations too */
+    bool *nowhere;                  /* [values] all who need it compute it again, and it is not kept */
+    FUSE_VEC(struct build_again) again;
 };
 
 /* ---- build.c: buffers, steps, regions, files ---- */
@@ -54,7 +62,7 @@ struct fuse_holding fuse_build_layout_holding(int value, const struct fuse_layou
 struct fuse_holding fuse_build_slab_holding(const struct build *b, int value, const struct fuse_layout *layout);
 /* What its buffer holds: a slab if nobody outside the chain uses the value, else all of it. */
 struct fuse_holding fuse_build_buffer_holding(const struct build *b, int value, const struct fuse_layout *layout);
-/* Loads a source or literal unless it is there. */
+/* Loads a source or literal unless it is there, or is no such thing and computed where it is needed. */
 void fuse_build_load_value(struct build *b, int value);
 
 /* ---- build_operation.c: one operation ---- */
@@ -63,6 +71,8 @@ bool fuse_build_reads_index(const struct fuse_use *use, int index);
 bool fuse_build_needs_gather(const struct build *b, int op, int input);
 /* Brings an input to where the operation needs it; returns the buffer. In a loop that cuts index `cut`, or loop -1. */
 int fuse_build_gather_input(struct build *b, int op, int input, int loop, int cut);
+/* The same with another partition, for an input that is not computed again. */
+int fuse_build_bring_input(struct build *b, int op, int input, const struct fuse_layout *partition, int loop, int cut);
 /* The CONTRACT or MAP step of an operation, with all inputs read where they lie. */
 struct fuse_step fuse_build_compute_step(const struct build *b, int op, int to);
 /* The result needs no buffer but the one that the operation writes to. */
@@ -74,6 +84,16 @@ int fuse_build_add_result_buffer(struct build *b, int op);
 /* Reduces partial results, and moves them to the value's layout if that is another. */
 void fuse_build_finish(struct build *b, int op, int to);
 void fuse_build_emit_operation(struct build *b, int op);
+
+/* ---- build_again.c ---- */
+
+/* Before anything else: what is not kept, and what is read longer. */
+void fuse_build_mark_again(struct build *b);
+bool fuse_build_is_again(const struct build *b, int op, int input);
+/* Before the loop in which an input is computed again: brings what it is computed from. */
+void fuse_build_prepare_again(struct build *b, int op, int input);
+/* Computes an input again where it is needed; returns the buffer. */
+int fuse_build_compute_again(struct build *b, int op, int input, const struct fuse_holding *need);
 
 /* ---- build_tuples.c ---- */
 

@@ -10,6 +10,7 @@
 
 struct gather {
     bool needed;
+    bool again;    /* it is computed, and not moved */
     bool looped;   /* the box shrinks with the turn of the panel loop */
     int64_t bytes; /* of the whole box */
 };
@@ -123,11 +124,11 @@ static int choose_skew(const struct fuse_plan *plan, int number, const struct ga
     for (int k = 0; k < op->inputs && plan->partition[number].zigzag != index + 1; k++) {
         const struct fuse_use *use = &op->input[k];
         bool split = false;
-        for (int a = 0; a < use->access.rank && gather[k].needed; a++)
+        for (int a = 0; a < use->access.rank && gather[k].needed && !gather[k].again; a++)
             split |= use->access.at[a].index == index && use->access.at[a].stride == 1 &&
                      !fuse_access_is_paired(&use->access.at[a]) &&
                      fuse_layout_parts(&plan->layout[use->value], &plan->mesh, a) > 1;
-        if (gather[k].needed && split && (best < 0 || gather[k].bytes > gather[best].bytes))
+        if (split && (best < 0 || gather[k].bytes > gather[best].bytes))
             best = k;
     }
     return best;
@@ -228,33 +229,52 @@ static bool stays_over_turns(const struct build *b, int value) {
     return fuse_build_is_constant(b, value) && b->effort->budget_bytes == INT64_MAX;
 }
 
-int fuse_build_gather_input(struct build *b, int number, int k, int loop, int cut) {
+static int move_input(struct build *b, int number, int k, const struct fuse_holding *need) {
     struct fuse_plan *plan = b->plan;
-    const struct fuse_use *use = &plan->ir->ops.at[number]->input[k];
+    int value = plan->ir->ops.at[number]->input[k].value;
     struct fuse_step move = fuse_build_new_step(b, FUSE_STEP_MOVE, FUSE_PHASE_RUN, number);
-    move.from = b->value_buffer[use->value];
-    move.have = fuse_build_slab_holding(b, use->value, &plan->layout[use->value]);
-    move.need = (struct fuse_holding){.kind = FUSE_HOLDING_NEED,
-                                      .value = use->value,
-                                      .layout = plan->partition[number],
-                                      .op = number,
-                                      .input = k,
-                                      .loop = loop,
-                                      .cut = cut};
-    if (plan->streamed[use->value])
-        move.have = plan->buffers.at[move.from].holding;
-    int before = loop < 0                     ? gathered_before(b, &move.need)
-                 : plan->streamed[use->value] ? gathered_in_turn(b, &move.need)
-                                              : -1;
+    move.from = b->value_buffer[value];
+    move.have = plan->streamed[value] ? plan->buffers.at[move.from].holding
+                                      : fuse_build_slab_holding(b, value, &plan->layout[value]);
+    move.need = *need;
+    move.to = fuse_build_add_buffer(b, 'g', need);
+    fuse_build_add_step(b, &move);
+    return move.to;
+}
+
+static int get_input(struct build *b, int number, int k, const struct fuse_holding *need, bool again) {
+    int before = need->loop < 0                   ? gathered_before(b, need)
+                 : b->plan->streamed[need->value] ? gathered_in_turn(b, need)
+                                                  : -1;
     if (before >= 0)
         return before;
-    bool hoisted = fuse_build_hoist(b, loop < 0 && stays_over_turns(b, use->value));
-    move.to = fuse_build_add_buffer(b, 'g', &move.need);
-    fuse_build_add_step(b, &move);
+    bool hoisted = fuse_build_hoist(b, need->loop < 0 && stays_over_turns(b, need->value));
+    int to = again ? fuse_build_compute_again(b, number, k, need) : move_input(b, number, k, need);
     (void)fuse_build_hoist(b, hoisted);
-    if (loop < 0)
+    if (need->loop < 0)
         fuse_vec_push(b->plan->arena, &b->gathered, b->plan->steps.n - 1);
-    return move.to;
+    return to;
+}
+
+static struct fuse_holding needed(const struct build *b, int number, int k, const struct fuse_layout *partition,
+                                  int loop, int cut) {
+    return (struct fuse_holding){.kind = FUSE_HOLDING_NEED,
+                                 .value = b->plan->ir->ops.at[number]->input[k].value,
+                                 .layout = *partition,
+                                 .op = number,
+                                 .input = k,
+                                 .loop = loop,
+                                 .cut = cut};
+}
+
+int fuse_build_bring_input(struct build *b, int number, int k, const struct fuse_layout *partition, int loop, int cut) {
+    struct fuse_holding need = needed(b, number, k, partition, loop, cut);
+    return get_input(b, number, k, &need, false);
+}
+
+int fuse_build_gather_input(struct build *b, int number, int k, int loop, int cut) {
+    struct fuse_holding need = needed(b, number, k, &b->plan->partition[number], loop, cut);
+    return get_input(b, number, k, &need, fuse_build_is_again(b, number, k));
 }
 
 struct fuse_step fuse_build_compute_step(const struct build *b, int number, int to) {
@@ -274,6 +294,8 @@ struct fuse_step fuse_build_compute_step(const struct build *b, int number, int 
 bool fuse_build_needs_gather(const struct build *b, int number, int k) {
     const struct fuse_plan *plan = b->plan;
     int v = plan->ir->ops.at[number]->input[k].value;
+    if (fuse_build_is_again(b, number, k))
+        return true;
     if (!plan->streamed[v])
         return fuse_cost_needs_gather(plan, number, k, &plan->partition[number], &plan->layout[v]);
     const struct fuse_holding *slab = &plan->buffers.at[b->value_buffer[v]].holding;
@@ -293,6 +315,7 @@ static void compute(struct build *b, int number, int to, int64_t out_bytes) {
         if (fuse_is_relation(plan->ir, v))
             continue;
         gather[k].needed = fuse_build_needs_gather(b, number, k);
+        gather[k].again = fuse_build_is_again(b, number, k);
         if (gather[k].needed && stays_over_turns(b, v)) {
             step.in[k] = fuse_build_gather_input(b, number, k, -1, -1);
             gather[k].needed = false;
@@ -307,6 +330,8 @@ static void compute(struct build *b, int number, int to, int64_t out_bytes) {
         gather[k].looped = gather[k].needed && turns > 1 && fuse_build_reads_index(&op->input[k], index);
         if (gather[k].needed && !gather[k].looped)
             step.in[k] = fuse_build_gather_input(b, number, k, -1, -1);
+        else if (gather[k].needed && gather[k].again)
+            fuse_build_prepare_again(b, number, k);
     }
     if (turns > 1) {
         struct fuse_region loop = panel_loop(plan, number, gather, index, turns);
@@ -316,7 +341,8 @@ static void compute(struct build *b, int number, int to, int64_t out_bytes) {
                 continue;
             int resident = step.in[k];
             step.in[k] = fuse_build_gather_input(b, number, k, region, index);
-            if (halves == 2 && flights < FUSE_PLAN_FLIGHTS && plan->buffers.at[resident].holding.loop < 0) {
+            if (halves == 2 && flights < FUSE_PLAN_FLIGHTS && !gather[k].again &&
+                plan->buffers.at[resident].holding.loop < 0) {
                 fuse_build_double_panels(b, step.in[k], resident);
                 flights++;
             }
@@ -457,6 +483,8 @@ static void relocate(struct build *b, int number) {
 
 void fuse_build_emit_operation(struct build *b, int number) {
     const struct fuse_op *op = b->plan->ir->ops.at[number];
+    if (b->nowhere[op->out])
+        return;
     for (int k = 0; k < op->inputs; k++)
         fuse_build_load_value(b, op->input[k].value);
     if (only_moves(b, number)) {

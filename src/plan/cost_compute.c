@@ -2,6 +2,8 @@
 #include "plan/ordered.h"
 
 #define ATTENTION_WORK 3 /* a score less the largest, its exponential, the sum */
+#define UNIFORM_WORK 16  /* ten rounds of Philox, shared by four numbers */
+#define NORMAL_WORK 40   /* .. and a logarithm, a root and a sine or cosine */
 #define GUESSED_PER_ID 8
 #define ORDERED_PERCENT 150 /* of the time of a product, when its sums are in a fixed order */
 
@@ -9,6 +11,23 @@ static int64_t iteration_elems(const struct fuse_plan *plan, int number, const s
     int64_t n = 1;
     for (int i = 0; i < plan->ir->ops.at[number]->indices; i++)
         n = fuse_sat_mul(n, fuse_index_largest(plan, number, partition, i));
+    return n;
+}
+
+static bool reads(const struct fuse_use *use, int index) {
+    for (int a = 0; a < use->access.rank; a++)
+        if (use->access.at[a].index == index)
+            return true;
+    return false;
+}
+
+/* Points of the indices that an input is read through. */
+static int64_t read_elems(const struct fuse_plan *plan, int number, int input, const struct fuse_layout *partition) {
+    const struct fuse_op *op = plan->ir->ops.at[number];
+    int64_t n = 1;
+    for (int i = 0; i < op->indices; i++)
+        if (reads(&op->input[input], i))
+            n = fuse_sat_mul(n, fuse_index_largest(plan, number, partition, i));
     return n;
 }
 
@@ -66,17 +85,19 @@ int64_t fuse_cost_tuples_ps(const struct fuse_plan *plan, int number, const stru
     return fuse_cost_bring_tuples_ps(plan, n, row_bytes);
 }
 
-static bool reads(const struct fuse_use *use, int index) {
-    for (int a = 0; a < use->access.rank; a++)
-        if (use->access.at[a].index == index)
-            return true;
-    return false;
-}
-
 static int work_of(const struct fuse_op *op) {
     int work = 0;
     for (int i = 0; i < op->body->n; i++)
         work += fuse_scalar_arity(op->body->node[i].op) > 0;
+    return work;
+}
+
+int fuse_cost_body_work(const struct fuse_op *op) {
+    int work = work_of(op);
+    for (int i = 0; i < op->body->n; i++)
+        work += op->body->node[i].op == FUSE_SCALAR_UNIFORM  ? UNIFORM_WORK - 1
+                : op->body->node[i].op == FUSE_SCALAR_NORMAL ? NORMAL_WORK - 1
+                                                             : 0;
     return work;
 }
 
@@ -190,6 +211,10 @@ int64_t fuse_cost_compute_ps(const struct fuse_plan *plan, int number, const str
     }
     /* A map is bound by memory or, with long bodies, by some eight operations per element and tile pass. */
     int64_t elems = iteration_elems(plan, number, partition);
-    int64_t bytes = fuse_sat_mul(elems, 4 * (int64_t)(op->inputs + (op->reduce == FUSE_REDUCE_NONE)));
+    int64_t bytes = fuse_sat_mul(4, op->reduce == FUSE_REDUCE_NONE ? elems : 0);
+    for (int k = 0; k < op->inputs; k++)
+        bytes = fuse_sat_add(bytes, fuse_sat_mul(4, read_elems(plan, number, k, partition)));
+    if (op->kind == FUSE_OP_MAP)
+        flops = fuse_sat_mul(elems, fuse_cost_body_work(op) + (op->reduce != FUSE_REDUCE_NONE));
     return fuse_sat_add(fuse_sat_mul(bytes, m->map_ps_per_kib) / 1024, of_kilo(flops, m->map_ps_per_kflop));
 }

@@ -193,6 +193,12 @@ static bool is_computation(const struct checker *c, const struct fuse_step *s, c
     return true;
 }
 
+/* For an operation that reads the result. */
+static bool is_again(const struct checker *c, const struct fuse_step *s, const struct fuse_op *op) {
+    return s->need.kind == FUSE_HOLDING_NEED && s->need.value == op->out && holds(c, s->to, &s->need) &&
+           c->ir->ops.at[s->need.op]->out >= 0;
+}
+
 static bool is_tuples(const struct checker *c, const struct fuse_step *s, const struct fuse_op *op) {
     if (op->kind != FUSE_OP_JOIN || !is_layout(c, &s->partition, op->indices) || !is_buffer(c, s->to) ||
         !is_buffer(c, s->staging))
@@ -242,7 +248,9 @@ static bool is_step(const struct checker *c, const struct fuse_step *s) {
     case FUSE_STEP_MOVE:
     case FUSE_STEP_REDUCE: return is_exchange(c, s);
     case FUSE_STEP_CONTRACT: return op->kind == FUSE_OP_EINSUM && op->inputs <= 2 && is_computation(c, s, op);
-    case FUSE_STEP_MAP: return (op->kind == FUSE_OP_MAP || op->kind == FUSE_OP_CARRY) && is_computation(c, s, op);
+    case FUSE_STEP_MAP:
+        return (op->kind == FUSE_OP_MAP || op->kind == FUSE_OP_CARRY) && is_computation(c, s, op) &&
+               (s->need.value < 0 || is_again(c, s, op));
     case FUSE_STEP_JOIN: return op->kind == FUSE_OP_JOIN && is_computation(c, s, op);
     case FUSE_STEP_ATTENTION: return op->kind == FUSE_OP_ATTENTION && is_computation(c, s, op);
     case FUSE_STEP_TUPLES: return is_tuples(c, s, op);

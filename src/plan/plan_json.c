@@ -1,5 +1,5 @@
 /* A plan as one JSON object, for other programs. */
-#include "plan/plan.h"
+#include "plan/again.h"
 
 #include <string.h>
 
@@ -41,7 +41,7 @@ static void add_splits(struct fuse_text *text, const struct fuse_plan *plan, con
     add_number(text, "copies", fuse_layout_parts(layout, &plan->mesh, FUSE_REPLICATED));
 }
 
-static void add_tensor(struct fuse_text *text, const struct fuse_plan *plan, int v) {
+static void add_tensor(struct fuse_text *text, const struct fuse_plan *plan, int v, const bool *again_only) {
     const struct fuse_value *value = &plan->ir->values.at[v];
     fuse_text_add(text, "{\"value\":%d", v);
     add_value(text, "name", plan, v);
@@ -50,9 +50,11 @@ static void add_tensor(struct fuse_text *text, const struct fuse_plan *plan, int
     for (int a = 0; a < value->rank; a++)
         fuse_text_add(text, "%s%lld", a ? "," : "", (long long)value->extent[a]);
     fuse_text_add(text, "]");
-    if (fuse_is_relation(plan->ir, v))
+    if (fuse_is_relation(plan->ir, v)) {
         fuse_text_add(text, ",\"tuples\":true}");
-    else {
+    } else if (again_only[v]) {
+        fuse_text_add(text, ",\"again\":true}"); /* computed where it is needed */
+    } else {
         add_splits(text, plan, &plan->layout[v], value->rank);
         fuse_text_add(text, "}");
     }
@@ -125,7 +127,13 @@ void fuse_plan_print_json(struct fuse_text *text, const struct fuse_plan *plan) 
     add_number(text, "flops_max", plan->flops_max);
     add_number(text, "received_bytes_max", received);
     add_number(text, "received_bytes_total", total);
-    ADD_LIST(text, "tensors", plan, plan->ir->values.n, add_tensor);
+    const bool *again_only = fuse_again_only(plan, text->arena);
+    fuse_text_add(text, ",\n\"tensors\":[");
+    for (int v = 0; v < plan->ir->values.n; v++) {
+        fuse_text_add(text, v ? ",\n  " : "\n  ");
+        add_tensor(text, plan, v, again_only);
+    }
+    fuse_text_add(text, "]");
     ADD_LIST(text, "steps", plan, plan->steps.n, add_step);
     ADD_LIST(text, "buffers", plan, plan->buffers.n, add_buffer);
     fuse_text_add(text, "}\n");

@@ -1,3 +1,4 @@
+#include "plan/again.h"
 #include "plan/cost.h"
 
 static void print_value_name(struct fuse_text *text, const struct fuse_plan *plan, int value) {
@@ -103,6 +104,11 @@ static void print_step(struct fuse_text *text, const struct fuse_plan *plan, int
     case FUSE_STEP_MAP:
     case FUSE_STEP_ATTENTION:
         print_value_name(text, plan, op->out);
+        if (step->kind == FUSE_STEP_MAP && step->need.value >= 0) {
+            fuse_text_add(text, " again, for ");
+            print_value_name(text, plan, plan->ir->ops.at[step->need.op]->out);
+            fuse_text_add(text, ",");
+        }
         fuse_text_add(text, " over ");
         fuse_layout_print(text, &step->partition, &plan->mesh, op->indices, op->index_name);
         for (int k = 0; k < op->inputs; k++) {
@@ -221,6 +227,7 @@ static void print_total(struct fuse_text *text, const char *name, int64_t bytes)
 
 void fuse_plan_print(struct fuse_text *text, const struct fuse_plan *plan) {
     const struct fuse_ir *ir = plan->ir;
+    const bool *again_only = fuse_again_only(plan, text->arena);
     fuse_text_add(text, "plan for %d rank%s, %d used, mesh", plan->mesh.ranks, plan->mesh.ranks == 1 ? "" : "s",
                   plan->mesh.used);
     for (int d = 0; d < plan->mesh.dims; d++)
@@ -240,7 +247,10 @@ void fuse_plan_print(struct fuse_text *text, const struct fuse_plan *plan) {
             fuse_text_add(text, "tuples\n");
             continue;
         }
-        fuse_layout_print(text, &plan->layout[v], &plan->mesh, value->rank, NULL);
+        if (again_only[v])
+            fuse_text_add(text, "computed where it is needed");
+        else
+            fuse_layout_print(text, &plan->layout[v], &plan->mesh, value->rank, NULL);
         fuse_text_add(text, "\n");
     }
     fuse_text_add(text, "\nsteps\n");

@@ -249,11 +249,39 @@ static int64_t total_ps(const struct fuse_search *s) {
 #define WORTH 100 /* a choice must be faster by one of so many parts, to be worth another plan */
 
 /* Sweeps from nothing; then from the tree's choice, and the faster of the two. */
+static void choose_all(struct fuse_search *s) {
+    struct fuse_plan *plan = s->plan;
+    struct fuse_plan_choice *choice = s->choice;
+    const struct fuse_ir *ir = plan->ir;
+    struct fuse_arena *arena = plan->arena;
+    size_t values = (size_t)ir->values.n, ops = (size_t)ir->ops.n;
+    decide_nothing(s);
+    sweep_all(s, 0);
+    if (s->effort->budget_bytes != INT64_MAX || !fuse_search_has_tree(s))
+        return;
+    struct fuse_layout *layout = FUSE_NEW_ARRAY(arena, struct fuse_layout, ir->values.n + 1),
+                       *partition = FUSE_NEW_ARRAY(arena, struct fuse_layout, ir->ops.n + 1);
+    struct fuse_plan_choice *swept = FUSE_NEW_ARRAY(arena, struct fuse_plan_choice, ir->ops.n + 1);
+    int64_t time = total_ps(s);
+    memcpy(layout, plan->layout, values * sizeof *layout);
+    memcpy(partition, plan->partition, ops * sizeof *partition);
+    memcpy(swept, choice, ops * sizeof *swept);
+    decide_nothing(s);
+    fuse_search_tree(s);
+    place_shared(s);
+    place_rest(s);
+    sweep_all(s, 1);
+    if (total_ps(s) < time - time / WORTH)
+        return;
+    memcpy(plan->layout, layout, values * sizeof *layout);
+    memcpy(plan->partition, partition, ops * sizeof *partition);
+    memcpy(choice, swept, ops * sizeof *swept);
+}
+
 void fuse_plan_search(struct fuse_plan *plan, const struct fuse_plan_effort *effort, struct fuse_plan_choice *choice) {
     const struct fuse_ir *ir = plan->ir;
     struct fuse_arena *arena = plan->arena;
     struct fuse_search s = {.plan = plan, .effort = effort, .choice = choice};
-    size_t values = (size_t)ir->values.n, ops = (size_t)ir->ops.n;
     s.decided = FUSE_NEW_ARRAY(arena, bool, ir->ops.n + 1);
     s.placed = FUSE_NEW_ARRAY(arena, bool, ir->values.n + 1);
     s.first = FUSE_NEW_ARRAY(arena, int, ir->values.n + 1);
@@ -262,25 +290,6 @@ void fuse_plan_search(struct fuse_plan *plan, const struct fuse_plan_effort *eff
     fuse_plan_list_users(plan, &s.user_begin, &s.user);
     fuse_plan_lifetime(plan, s.first, s.last);
     fuse_search_classify(&s, arena);
-    decide_nothing(&s);
-    sweep_all(&s, 0);
-    if (effort->budget_bytes != INT64_MAX || !fuse_search_has_tree(&s))
-        return;
-    struct fuse_layout *layout = FUSE_NEW_ARRAY(arena, struct fuse_layout, ir->values.n + 1),
-                       *partition = FUSE_NEW_ARRAY(arena, struct fuse_layout, ir->ops.n + 1);
-    struct fuse_plan_choice *swept = FUSE_NEW_ARRAY(arena, struct fuse_plan_choice, ir->ops.n + 1);
-    int64_t time = total_ps(&s);
-    memcpy(layout, plan->layout, values * sizeof *layout);
-    memcpy(partition, plan->partition, ops * sizeof *partition);
-    memcpy(swept, choice, ops * sizeof *swept);
-    decide_nothing(&s);
-    fuse_search_tree(&s);
-    place_shared(&s);
-    place_rest(&s);
-    sweep_all(&s, 1);
-    if (total_ps(&s) < time - time / WORTH)
-        return;
-    memcpy(plan->layout, layout, values * sizeof *layout);
-    memcpy(plan->partition, partition, ops * sizeof *partition);
-    memcpy(choice, swept, ops * sizeof *swept);
+    choose_all(&s);
+    fuse_search_decide_again(&s);
 }

@@ -23,6 +23,7 @@ struct fuse_plan_effort {
 struct fuse_plan_choice {
     struct fuse_layout natural; /* of the output as the operation leaves it; may have partial dimensions */
     struct fuse_layout reduced;
+    uint32_t again; /* inputs that are computed again where the operation needs them (plan/again.h), a bit each */
 };
 
 /* Fills plan->layout, plan->partition and choice[op] for every operation. */

@@ -11,6 +11,17 @@ struct fuse_search_price {
 
 struct fuse_search_finish;
 
+/* What classes of results begin with (plan/memo.h). */
+enum {
+    FUSE_SEARCH_GATHER,
+    FUSE_SEARCH_FINISH,
+    FUSE_SEARCH_LOAD,
+    FUSE_SEARCH_STORE,
+    FUSE_SEARCH_SPACE,
+    FUSE_SEARCH_ROW,
+    FUSE_SEARCH_AGAIN
+};
+
 /* The partitions of an operation, or of all that look like it. */
 struct fuse_search_space {
     int number, n;
@@ -43,6 +54,8 @@ struct fuse_search {
     int *user_begin, *user; /* users of value v: user[user_begin[v] .. user_begin[v + 1]) */
     struct fuse_memo *memo;
     int *input_begin, *gather_class; /* class of input k of operation o: gather_class[input_begin[o] + k] */
+    int *again_class;        /* likewise, of what it takes to compute the input again; -1: that is not possible */
+    int64_t *least_again_ps; /* likewise: it takes more than this */
     int *finish_class, *load_class, *store_class; /* [values] */
     struct fuse_search_space **space;             /* [ops] NULL: not listed yet */
     FUSE_VEC(struct fuse_search_space *) spaces;
@@ -54,7 +67,8 @@ struct fuse_search {
 /* What an input costs under a partition of an operation while its value lies in one layout. */
 struct fuse_search_bring {
     bool is_known;
-    int64_t time_ps, held; /* time of once */
+    int64_t time_ps, held;        /* time of once */
+    int64_t again_ps, held_again; /* to compute it again, without bringing what from; INT64_MAX: no better */
 };
 
 /* ---- search_price.c ---- */
@@ -65,6 +79,8 @@ const struct fuse_op *fuse_search_producer(const struct fuse_search *s, int valu
 /* Read or written into the plan, and laid out as its users like it. A relation has no layout. */
 bool fuse_search_is_loaded(const struct fuse_search *s, int value);
 bool fuse_search_follows_users(const struct fuse_search *s, int value);
+/* The indices that an input is read through, a bit each. */
+int64_t fuse_search_indices(const struct fuse_use *use);
 /* How often an operation is carried out: that of a recursion in every turn. */
 int64_t fuse_search_repeats(const struct fuse_search *s, int op);
 /* What a rank holds of a value; of an inner one of a chain, a slab. */
@@ -75,7 +91,8 @@ void fuse_search_classify(struct fuse_search *s, struct fuse_arena *arena);
 const struct fuse_search_space *fuse_search_space_of(struct fuse_search *s, int number);
 /* Time of the value's file, and of the exchange between its ranges and a layout. */
 int64_t fuse_search_file_ps(const struct fuse_search *s, int value, const struct fuse_layout *layout, bool store);
-/* Time to bring an input from `have` to where `partition` needs it; *held is what the gathered copy occupies. */
+/* Time to bring an input from `have` to where `partition` needs it, or to compute it there again if that takes less; *held is what
+ * the copy occupies. */
 int64_t fuse_search_gather_ps(const struct fuse_search *s, int op, int input, const struct fuse_layout *partition,
                               const struct fuse_layout *have, int64_t *held);
 /* The same of all partitions of the operation: row[n], to be filled as it is asked for, and shared by all that is alike. */
@@ -104,6 +121,26 @@ struct fuse_search_candidate {
 struct fuse_search_price fuse_search_price_partition(struct fuse_search *s, int number,
                                                      const struct fuse_search_candidate *candidate,
                                                      struct fuse_search_price limit, struct fuse_search_option *chosen);
+
+/* Time to bring an input from `have`, which is not shortened by computing it again. */
+int64_t fuse_search_move_ps(const struct fuse_search *s, int op, int input, const struct fuse_layout *partition,
+                            const struct fuse_layout *have, int64_t *held);
+
+/* ---- search_again.c ---- */
+/* After everything else has its class. */
+void fuse_search_classify_again(struct fuse_search *s, int uses);
+/* Time to compute an input again where `partition` needs it, when what it is computed from is there; INT64_MAX when that is not
+ * below `limit`. *held is what it then occupies. */
+int64_t fuse_search_compute_again_ps(const struct fuse_search *s, int op, int input,
+                                     const struct fuse_layout *partition, int64_t limit, int64_t *held);
+/* The same with `computing` for that, and what is to be brought first. */
+int64_t fuse_search_again_from_ps(const struct fuse_search *s, int op, int input, const struct fuse_layout *partition,
+                                  int64_t computing, int64_t limit);
+/* Both. */
+int64_t fuse_search_again_ps(const struct fuse_search *s, int op, int input, const struct fuse_layout *partition,
+                             int64_t limit, int64_t *held);
+/* When all layouts and partitions are chosen: what is computed again. */
+void fuse_search_decide_again(struct fuse_search *s);
 
 /* ---- search.c ---- */
 /* Partitions are chosen for operations of this kind. */

@@ -73,6 +73,14 @@ static bool walks(const struct fuse_use *use, int index) {
     return false;
 }
 
+int64_t fuse_search_indices(const struct fuse_use *use) {
+    int64_t indices = 0;
+    for (int a = 0; a < use->access.rank; a++)
+        if (use->access.at[a].index >= 0)
+            indices |= (int64_t)1 << use->access.at[a].index;
+    return indices;
+}
+
 static int64_t copy_ps(const struct fuse_search *s, int64_t bytes) {
     return fuse_sat_mul(bytes, s->plan->request.machine.copy_ps_per_kib) / 1024;
 }
@@ -85,7 +93,6 @@ static int64_t move_ps(const struct fuse_search *s, struct fuse_traffic in, int6
 
 /* ---- what is asked for again and again ---- */
 
-enum { GATHER, FINISH, FILE_LOAD, FILE_STORE, SPACE, ROW };
 #define MAX_WORDS (16 * FUSE_MAX_AXES)
 
 static int add_extents(int64_t *word, int n, int count, const int64_t *extent) {
@@ -99,7 +106,7 @@ static int classify_gather(const struct fuse_search *s, int number, int input) {
     const struct fuse_op *op = s->plan->ir->ops.at[number];
     const struct fuse_use *use = &op->input[input];
     const struct fuse_value *value = &s->plan->ir->values.at[use->value];
-    int64_t word[MAX_WORDS] = {GATHER, (int64_t)fuse_dtype_bytes(value->dtype)};
+    int64_t word[MAX_WORDS] = {FUSE_SEARCH_GATHER, (int64_t)fuse_dtype_bytes(value->dtype)};
     int n = add_extents(word, 2, op->indices, op->extent);
     n = add_extents(word, n, value->rank, value->extent);
     for (int a = 0; a < use->access.rank; a++) {
@@ -119,7 +126,7 @@ static int classify_value(const struct fuse_search *s, int value, int what) {
     const struct fuse_op *op = fuse_search_producer(s, value);
     int64_t word[MAX_WORDS] = {what, (int64_t)fuse_dtype_bytes(v->dtype)};
     int n = add_extents(word, 2, v->rank, v->extent);
-    if (what == FINISH) {
+    if (what == FUSE_SEARCH_FINISH) {
         word[n++] = s->plan->slab_axis[value];
         word[n++] = s->plan->inner[value];
         word[n++] = turns_of(s, v->op);
@@ -135,14 +142,12 @@ static int classify_value(const struct fuse_search *s, int value, int what) {
 static int classify_space(const struct fuse_search *s, int number) {
     const struct fuse_op *op = s->plan->ir->ops.at[number];
     const struct fuse_value *out = &s->plan->ir->values.at[op->out];
-    int chain = s->plan->chain[number], work = 0;
-    for (int i = 0; op->body && i < op->body->n; i++)
-        work += fuse_scalar_arity(op->body->node[i].op) > 0;
-    int64_t word[MAX_WORDS] = {SPACE,
+    int chain = s->plan->chain[number];
+    int64_t word[MAX_WORDS] = {FUSE_SEARCH_SPACE,
                                (int64_t)op->kind,
                                op->inputs,
                                (int64_t)out->dtype,
-                               work,
+                               op->body ? fuse_cost_body_work(op) : 0,
                                op->reduce != FUSE_REDUCE_NONE,
                                s->plan->slab_index[number],
                                chain < 0 ? -1 : s->plan->chains.at[chain].dims};
@@ -153,6 +158,9 @@ static int classify_space(const struct fuse_search *s, int number) {
     int64_t shift = 0;
     word[n++] = fuse_attention_row(s->plan->ir, op, &shift);
     word[n++] = shift;
+    /* A map takes its time for reading, too. */
+    for (int k = 0; k < op->inputs && op->kind == FUSE_OP_MAP; k++)
+        word[n++] = fuse_search_indices(&op->input[k]);
     n = fuse_ordered_words(word, n, s->plan, number);
     return fuse_memo_class(s->memo, word, n);
 }
@@ -174,10 +182,11 @@ void fuse_search_classify(struct fuse_search *s, struct fuse_arena *arena) {
     s->load_class = FUSE_NEW_ARRAY(arena, int, ir->values.n + 1);
     s->store_class = FUSE_NEW_ARRAY(arena, int, ir->values.n + 1);
     for (int v = 0; v < ir->values.n; v++) {
-        s->finish_class[v] = classify_value(s, v, FINISH);
-        s->load_class[v] = classify_value(s, v, FILE_LOAD);
-        s->store_class[v] = classify_value(s, v, FILE_STORE);
+        s->finish_class[v] = classify_value(s, v, FUSE_SEARCH_FINISH);
+        s->load_class[v] = classify_value(s, v, FUSE_SEARCH_LOAD);
+        s->store_class[v] = classify_value(s, v, FUSE_SEARCH_STORE);
     }
+    fuse_search_classify_again(s, uses);
     s->space = FUSE_NEW_ARRAY(arena, struct fuse_search_space *, ir->ops.n + 1);
     s->scratch = FUSE_NEW_ARRAY(arena, struct fuse_layout, MAX_PARTITIONS);
 }
@@ -265,8 +274,8 @@ static int64_t price_gather(const struct fuse_search *s, int op, int input, cons
     return move_ps(s, received, *held, once ? 1 : turns_of(s, op));
 }
 
-static int64_t gather_once_ps(const struct fuse_search *s, int op, int input, const struct fuse_layout *partition,
-                              const struct fuse_layout *have, int64_t *held) {
+int64_t fuse_search_move_ps(const struct fuse_search *s, int op, int input, const struct fuse_layout *partition,
+                            const struct fuse_layout *have, int64_t *held) {
     bool is_there;
     int64_t *result = fuse_memo_find(s->memo, &is_there, s->gather_class[s->input_begin[op] + input], partition, have);
     if (!is_there)
@@ -277,16 +286,22 @@ static int64_t gather_once_ps(const struct fuse_search *s, int op, int input, co
 
 int64_t fuse_search_gather_ps(const struct fuse_search *s, int op, int input, const struct fuse_layout *partition,
                               const struct fuse_layout *have, int64_t *held) {
-    const int64_t once = gather_once_ps(s, op, input, partition, have, held);
+    int64_t once = fuse_search_move_ps(s, op, input, partition, have, held), held_again;
+    int64_t again = fuse_search_again_ps(s, op, input, partition, once, &held_again);
+    if (again < once) {
+        once = again;
+        *held = held_again;
+    }
     return fuse_sat_mul(once, brings(s, op, s->plan->ir->ops.at[op]->input[input].value));
 }
 
 struct fuse_search_bring *fuse_search_row_of(struct fuse_search *s, int op, int input, const struct fuse_layout *have) {
     bool is_there;
     const struct fuse_search_space *space = fuse_search_space_of(s, op);
-    const int64_t word[] = {ROW, s->gather_class[s->input_begin[op] + input], space->number};
+    const int at = s->input_begin[op] + input;
+    const int64_t word[] = {FUSE_SEARCH_ROW, s->gather_class[at], s->again_class[at], space->number};
     struct fuse_search_bring *row;
-    int64_t *result = fuse_memo_find(s->memo, &is_there, fuse_memo_class(s->memo, word, 3), have, NULL);
+    int64_t *result = fuse_memo_find(s->memo, &is_there, fuse_memo_class(s->memo, word, 4), have, NULL);
     if (!is_there) {
         row = FUSE_NEW_ARRAY(s->plan->arena, struct fuse_search_bring, space->n);
         memcpy(result, &row, sizeof row);
@@ -299,11 +314,19 @@ int64_t fuse_search_row_ps(const struct fuse_search *s, struct fuse_search_bring
                            const struct fuse_layout *have, int64_t *held) {
     struct fuse_search_bring *bring = &row[at];
     if (!bring->is_known) {
-        bring->time_ps = gather_once_ps(s, op, input, &s->space[op]->partition[at], have, &bring->held);
+        bring->time_ps = fuse_search_move_ps(s, op, input, &s->space[op]->partition[at], have, &bring->held);
+        bring->again_ps = fuse_search_compute_again_ps(s, op, input, &s->space[op]->partition[at], bring->time_ps,
+                                                       &bring->held_again);
         bring->is_known = true;
     }
+    int64_t time = bring->time_ps;
     *held = bring->held;
-    return fuse_sat_mul(bring->time_ps, brings(s, op, s->plan->ir->ops.at[op]->input[input].value));
+    if (bring->again_ps < time) {
+        int64_t again = fuse_search_again_from_ps(s, op, input, &s->space[op]->partition[at], bring->again_ps, time);
+        *held = again < time ? bring->held_again : bring->held;
+        time = again < time ? again : time;
+    }
+    return fuse_sat_mul(time, brings(s, op, s->plan->ir->ops.at[op]->input[input].value));
 }
 
 int64_t fuse_search_users_ps(const struct fuse_search *s, int value, const struct fuse_layout *layout, int except_op) {

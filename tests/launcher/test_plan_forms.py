@@ -107,6 +107,22 @@ class Forms(unittest.TestCase):
         several = self.objects(self.plan("--ranks", "1,2,4", "--format", "json"))
         self.assertEqual([one["ranks"] for one in several], [1, 2, 4])
 
+    def test_again(self):
+        """A broadcast that two products want in two ways is computed where they are, and lies nowhere."""
+        path = os.path.join(self.folder, "again.fuse")
+        with open(path, "w", encoding="utf-8") as file:
+            file.write("axis i = 8192\naxis j = 8192\naxis k = 4096\nx[i] = uniform(seed=1)\ny[j] = uniform(seed=2)\n"
+                       "A[j,k] = uniform(seed=3)\nB[i,k] = uniform(seed=4)\nN[i,j] = x[i] * y[j]\n"
+                       'C[i,k] = N[i,j] A[j,k]\nD[j,k] = N[i,j] B[i,k]\n"c.npy" = C[i,k]\n"d.npy" = D[j,k]\n')
+        text = self.plan("--ranks", "64", program=path)
+        self.assertRegex(text, r"(?m)^  N f32\[8192,8192\] computed where it is needed$")
+        self.assertEqual(len(re.findall(r"map +N again, for ", text)), 2)
+        self.assertNotRegex(text, r"move +N ")
+        one, = self.objects(self.plan("--ranks", "64", "--format", "json", program=path))
+        self.assertEqual([tensor["name"] for tensor in one["tensors"] if tensor.get("again")], ["N"])
+        self.assertIn("where it is needed", self.plan("--ranks", "64", "--format", "svg", program=path))
+        self.assertIn("again, for", self.plan("--ranks", "64", "--format", "html", program=path))
+
     def test_page(self):
         page = self.plan("--ranks", "8", "--format", "html")
         elements = Elements()
