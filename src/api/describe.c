@@ -229,7 +229,7 @@ int fuse_dist_summarise_plan(struct fuse_dist_plan_summary *out, fuse_dist_progr
     int longest = -1;
     for (int s = 0; s < plan->steps.n; s++) {
         const struct fuse_step *step = &plan->steps.at[s];
-        *part_of(out, step->kind) += 1e-12 * (double)step->time_ps;
+        *part_of(out, step->kind) += 1e-12 * (double)(step->time_ps - step->hidden_ps);
         if (longest < 0 || step->time_ps > plan->steps.at[longest].time_ps)
             longest = s;
     }

@@ -48,8 +48,8 @@ static void find_critical(struct fuse_plan_graph *g) {
     const struct fuse_ir *ir = g->plan->ir;
     int end = -1;
     for (int s = 0; s < g->plan->steps.n; s++)
-        g->own_ps[g->plan->steps.at[s].op] =
-            fuse_sat_add(g->own_ps[g->plan->steps.at[s].op], g->plan->steps.at[s].time_ps);
+        g->own_ps[g->plan->steps.at[s].op] = fuse_sat_add(
+            g->own_ps[g->plan->steps.at[s].op], g->plan->steps.at[s].time_ps - g->plan->steps.at[s].hidden_ps);
     for (int o = 0; o < ir->ops.n; o++) {
         g->before[o] = -1;
         for (int k = 0; k < ir->ops.at[o]->inputs; k++) {

@@ -15,7 +15,7 @@ static void divide(struct fuse_progress *progress, int number, double times) {
     const struct fuse_region *region = &plan->regions.at[number];
     if (region->kind == FUSE_REGION_STEP) {
         /* Nothing is free: a microsecond, so that steps without a price count too. */
-        double step_ps = (double)plan->steps.at[region->step].time_ps + 1e6;
+        double step_ps = (double)(plan->steps.at[region->step].time_ps - plan->steps.at[region->step].hidden_ps) + 1e6;
         progress->turn_ps[region->step] = step_ps / times;
         progress->total_ps += step_ps;
         return;

@@ -155,6 +155,36 @@ int fuse_build_open_loop(struct build *b, struct fuse_region loop) {
     return b->loop;
 }
 
+/* Of a loop's step: panels are brought, and files read and written, while the loop does everything else. */
+static bool is_aside(const struct fuse_plan *plan, const struct fuse_step *step) {
+    const struct fuse_buffer *buffer = &plan->buffers.at[step->kind == FUSE_STEP_WRITE ? step->from : step->to];
+    return buffer->doubled && (step->kind == FUSE_STEP_READ || step->kind == FUSE_STEP_WRITE ||
+                               (step->kind == FUSE_STEP_MOVE && buffer->resident >= 0));
+}
+
+/* Whichever takes longer is what the loop takes: of the other, a part is hidden. */
+static void hide(struct build *b, const struct fuse_region *loop) {
+    const struct fuse_plan *plan = b->plan;
+    struct fuse_cost_aside aside = {0, 0};
+    int64_t computing = 0;
+    for (int i = 0; i < loop->count; i++) {
+        const struct fuse_step *step = &plan->steps.at[plan->regions.at[plan->child.at[loop->first + i]].step];
+        int64_t *sum = is_aside(plan, step) ? &aside.time_ps : &computing;
+        *sum = fuse_sat_add(*sum, step->time_ps);
+        if (is_aside(plan, step) && step->kind == FUSE_STEP_MOVE)
+            aside.processor_ps = fuse_sat_add(aside.processor_ps, fuse_cost_step_processor_ps(plan, step));
+    }
+    const int64_t all = fuse_sat_add(computing, aside.time_ps);
+    const int64_t hidden = all - fuse_cost_beside_ps(loop->turns, computing, aside);
+    const bool hides_aside = aside.time_ps <= computing;
+    const int64_t less = hides_aside ? aside.time_ps : computing;
+    for (int i = 0; i < loop->count && hidden > 0; i++) {
+        struct fuse_step *step = &plan->steps.at[plan->regions.at[plan->child.at[loop->first + i]].step];
+        if (is_aside(plan, step) == hides_aside)
+            step->hidden_ps = (int64_t)((__int128)hidden * step->time_ps / less);
+    }
+}
+
 void fuse_build_close_loop(struct build *b) {
     struct fuse_region *loop = &b->plan->regions.at[b->loop];
     loop->first = b->plan->child.n;
@@ -162,6 +192,7 @@ void fuse_build_close_loop(struct build *b) {
     int number = b->loop;
     for (int i = 0; i < b->body.n; i++)
         fuse_vec_push(b->plan->arena, &b->plan->child, b->body.at[i]);
+    hide(b, loop);
     b->loop = -1;
     fuse_build_add_region(b, number);
 }
@@ -292,6 +323,7 @@ void fuse_plan_build(struct fuse_plan *plan, const struct fuse_plan_effort *effo
     b.last = FUSE_NEW_ARRAY(plan->arena, int, ir->values.n + 1);
     b.stored = FUSE_NEW_ARRAY(plan->arena, bool, ir->values.n + 1);
     fuse_plan_lifetime(plan, b.first, b.last);
+    fuse_plan_list_users(plan, &b.user_begin, &b.user);
     for (int o = 0; o < ir->ops.n; o++)
         for (int k = 0; ir->ops.at[o]->kind == FUSE_OP_SINK && k < ir->ops.at[o]->inputs; k++)
             b.stored[ir->ops.at[o]->input[k].value] = true;
@@ -342,7 +374,7 @@ void fuse_plan_build(struct fuse_plan *plan, const struct fuse_plan_effort *effo
         plan->received_bytes_total[step->phase] =
             fuse_sat_add(plan->received_bytes_total[step->phase], step->received_bytes_total);
         plan->flops_max = fuse_sat_add(plan->flops_max, step->flops_max);
-        plan->time_ps = fuse_sat_add(plan->time_ps, step->time_ps);
+        plan->time_ps = fuse_sat_add(plan->time_ps, step->time_ps - step->hidden_ps);
     }
     for (int p = 0; p < FUSE_PHASES; p++)
         for (int rank = 0; rank < plan->mesh.ranks; rank++)

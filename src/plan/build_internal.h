@@ -17,6 +17,7 @@ struct build {
     int *value_buffer;              /* [values], -1: not there yet */
     int *first, *last;              /* [values] lifetimes, positions in plan->order */
     bool *stored;                   /* [values] a sink reads it, perhaps after everything else */
+    int *user_begin, *user;         /* of value v: user[user_begin[v] .. user_begin[v + 1]) */
     FUSE_VEC(int) top;              /* regions of the root sequence */
     int position;                   /* of the next region in it */
     FUSE_VEC(int) body;             /* regions of the loop being built */

@@ -3,8 +3,6 @@
 #include "plan/cost.h"
 #include "plan/ordered.h"
 
-#define PANEL_MIN 512                  /* contracted positions a panel keeps when memory allows */
-#define PANEL_BYTES ((int64_t)8 << 20) /* gathered bytes of a panel that are worth having at once */
 #define SLICE_PS ((int64_t)5000000000) /* modelled time of a kernel between two looks at messages */
 #define SLICES_MAX 4096
 
@@ -44,10 +42,77 @@ static int64_t alive_bytes(const struct build *b, int number) {
     return bytes;
 }
 
-/* Ranks of one node bring panels by copying them themselves: there is nothing to overlap. */
-static bool is_one_node(const struct fuse_plan *plan) {
-    int ranks_per_node = plan->request.machine.ranks_per_node;
-    return ranks_per_node > 0 && plan->mesh.ranks <= ranks_per_node;
+static void add_move(struct fuse_cost_aside *aside, const struct build *b, int number, int k, int64_t bytes) {
+    const struct fuse_plan *plan = b->plan;
+    const struct fuse_layout *have = &plan->layout[plan->ir->ops.at[number]->input[k].value];
+    bool unused;
+    struct fuse_traffic in = fuse_cost_gather(plan, number, k, &plan->partition[number], have, &unused);
+    aside->time_ps = fuse_sat_add(aside->time_ps, fuse_cost_bring_ps(plan, in, bytes));
+    aside->processor_ps = fuse_sat_add(aside->processor_ps, fuse_cost_processor_ps(plan, in, bytes));
+}
+
+/* true when every rank that is used has a part of the iteration, so that it needs something. */
+static bool all_need(const struct fuse_plan *plan, const struct fuse_holding *need) {
+    const struct fuse_op *op = plan->ir->ops.at[need->op];
+    for (int i = 0; i < op->indices; i++)
+        if (!fuse_index_has_no_empty_part(plan, need->op, &need->layout, i))
+            return false;
+    return true;
+}
+
+/* true when every rank needs the same box of a value for both holdings: they read it alike, along indices that are split
+ * alike. */
+static bool need_the_same(const struct fuse_plan *plan, const struct fuse_holding *x, const struct fuse_holding *y) {
+    const struct fuse_op *p = plan->ir->ops.at[x->op], *q = plan->ir->ops.at[y->op];
+    const struct fuse_access *f = &p->input[x->input].access, *g = &q->input[y->input].access;
+    bool same = x->value == y->value && all_need(plan, x);
+    for (int a = 0; a < f->rank && same; a++) {
+        const struct fuse_access_axis *i = &f->at[a], *j = &g->at[a];
+        same = (i->index < 0) == (j->index < 0) && i->stride == j->stride && i->offset == j->offset &&
+               i->divide == j->divide && i->modulo == j->modulo;
+        if (!same || i->index < 0)
+            continue;
+        same = p->extent[i->index] == q->extent[j->index] && !fuse_index_is_ordered(plan, x->op, i->index) &&
+               !fuse_index_is_ordered(plan, y->op, j->index) &&
+               (x->layout.zigzag == i->index + 1) == (y->layout.zigzag == j->index + 1);
+        for (int d = 0; d < plan->mesh.dims && same; d++)
+            same = (x->layout.axis[d] == i->index) == (y->layout.axis[d] == j->index) &&
+                   (x->layout.axis[d] != i->index || x->layout.level[d] == y->layout.level[d]);
+    }
+    return same;
+}
+
+static struct fuse_holding needed(const struct build *b, int number, int k, const struct fuse_layout *partition,
+                                  int loop, int cut) {
+    return (struct fuse_holding){.kind = FUSE_HOLDING_NEED,
+                                 .value = b->plan->ir->ops.at[number]->input[k].value,
+                                 .layout = *partition,
+                                 .op = number,
+                                 .input = k,
+                                 .loop = loop,
+                                 .cut = cut};
+}
+
+/* An input that is moved for the operation is needed just so by another one. */
+static bool is_shared(const struct build *b, int number, const struct gather *gather) {
+    const struct fuse_plan *plan = b->plan;
+    const struct fuse_op *op = plan->ir->ops.at[number];
+    for (int k = 0; k < op->inputs && b->effort->budget_bytes == INT64_MAX; k++) {
+        if (!gather[k].needed || gather[k].again)
+            continue;
+        struct fuse_holding mine = needed(b, number, k, &plan->partition[number], -1, -1);
+        for (int u = b->user_begin[mine.value]; u < b->user_begin[mine.value + 1]; u++) {
+            const int other = b->user[u];
+            const enum fuse_op_kind kind = plan->ir->ops.at[other]->kind;
+            bool computes = kind == FUSE_OP_EINSUM || kind == FUSE_OP_MAP || kind == FUSE_OP_ATTENTION;
+            for (int i = 0; other != number && computes && i < plan->ir->ops.at[other]->inputs; i++) {
+                struct fuse_holding its = needed(b, other, i, &plan->partition[other], -1, -1);
+                if (need_the_same(plan, &mine, &its))
+                    return true;
+            }
+        }
+    }
+    return false;
 }
 
 /* The index to run a panel loop over, and the turns; turns 1 means no loop. *halves: panels at a time, 2 where one is brought
@@ -58,7 +123,7 @@ static int64_t choose_panels(const struct build *b, int number, const struct gat
     const struct fuse_op *op = plan->ir->ops.at[number];
     int64_t total = 0, best = 0;
     *index = -1;
-    *halves = is_one_node(plan) ? 1 : 2;
+    *halves = fuse_cost_overlaps(plan) ? 2 : 1;
     for (int k = 0; k < op->inputs; k++)
         total = fuse_sat_add(total, gather[k].needed ? gather[k].bytes : 0);
     if (total == 0)
@@ -88,8 +153,16 @@ static int64_t choose_panels(const struct build *b, int number, const struct gat
         return 1;
     int64_t extent = local_extent(plan, number, *index), turns = 1;
     if (op->kind == FUSE_OP_EINSUM && is_projected(plan, op, *index)) {
-        turns = (total + PANEL_BYTES - 1) / PANEL_BYTES;
-        turns = turns < extent / PANEL_MIN ? turns : extent / PANEL_MIN;
+        struct fuse_cost_aside aside = {0, 0};
+        for (int k = 0; k < op->inputs; k++)
+            if (gather[k].needed && !gather[k].again && fuse_build_reads_index(&op->input[k], *index))
+                add_move(&aside, b, number, k, gather[k].bytes);
+        turns = fuse_cost_choose_panels(plan, total, extent,
+                                        fuse_cost_compute_ps(plan, number, &plan->partition[number]), aside)
+                    .turns;
+        /* What is brought once for several operations travels once. */
+        if (total <= FUSE_COST_PANEL_BYTES && is_shared(b, number, gather))
+            turns = 1;
     }
     if (b->effort->budget_bytes != INT64_MAX) {
         int64_t fixed = fuse_sat_add(alive_bytes(b, number), out_bytes), panel = 0;
@@ -170,37 +243,6 @@ static int64_t count_slices(const struct fuse_plan *plan, int number, int64_t tu
     return slices < SLICES_MAX ? slices : SLICES_MAX;
 }
 
-/* true when every rank that is used has a part of the iteration, so that it needs something. */
-static bool all_need(const struct fuse_plan *plan, const struct fuse_holding *need) {
-    const struct fuse_op *op = plan->ir->ops.at[need->op];
-    for (int i = 0; i < op->indices; i++)
-        if (!fuse_index_has_no_empty_part(plan, need->op, &need->layout, i))
-            return false;
-    return true;
-}
-
-/* true when every rank needs the same box of a value for both holdings: they read it alike, along indices that are split
- * alike. */
-static bool need_the_same(const struct fuse_plan *plan, const struct fuse_holding *x, const struct fuse_holding *y) {
-    const struct fuse_op *p = plan->ir->ops.at[x->op], *q = plan->ir->ops.at[y->op];
-    const struct fuse_access *f = &p->input[x->input].access, *g = &q->input[y->input].access;
-    bool same = x->value == y->value && all_need(plan, x);
-    for (int a = 0; a < f->rank && same; a++) {
-        const struct fuse_access_axis *i = &f->at[a], *j = &g->at[a];
-        same = (i->index < 0) == (j->index < 0) && i->stride == j->stride && i->offset == j->offset &&
-               i->divide == j->divide && i->modulo == j->modulo;
-        if (!same || i->index < 0)
-            continue;
-        same = p->extent[i->index] == q->extent[j->index] && !fuse_index_is_ordered(plan, x->op, i->index) &&
-               !fuse_index_is_ordered(plan, y->op, j->index) &&
-               (x->layout.zigzag == i->index + 1) == (y->layout.zigzag == j->index + 1);
-        for (int d = 0; d < plan->mesh.dims && same; d++)
-            same = (x->layout.axis[d] == i->index) == (y->layout.axis[d] == j->index) &&
-                   (x->layout.axis[d] != i->index || x->layout.level[d] == y->layout.level[d]);
-    }
-    return same;
-}
-
 /* What an earlier operation has gathered and this one needs as well, or -1. It costs memory between the two, so it is for
  * programs that have enough. */
 static int gathered_before(const struct build *b, const struct fuse_holding *need) {
@@ -254,17 +296,6 @@ static int get_input(struct build *b, int number, int k, const struct fuse_holdi
     if (need->loop < 0)
         fuse_vec_push(b->plan->arena, &b->gathered, b->plan->steps.n - 1);
     return to;
-}
-
-static struct fuse_holding needed(const struct build *b, int number, int k, const struct fuse_layout *partition,
-                                  int loop, int cut) {
-    return (struct fuse_holding){.kind = FUSE_HOLDING_NEED,
-                                 .value = b->plan->ir->ops.at[number]->input[k].value,
-                                 .layout = *partition,
-                                 .op = number,
-                                 .input = k,
-                                 .loop = loop,
-                                 .cut = cut};
 }
 
 int fuse_build_bring_input(struct build *b, int number, int k, const struct fuse_layout *partition, int loop, int cut) {

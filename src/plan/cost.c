@@ -231,6 +231,19 @@ int64_t fuse_cost_receive_ps(const struct fuse_plan *plan, struct fuse_traffic i
     return fuse_sat_add(fuse_sat_mul(in.messages, m->latency_ps), bytes_ps);
 }
 
+int64_t fuse_cost_bring_ps(const struct fuse_plan *plan, struct fuse_traffic in, int64_t held) {
+    int64_t copied = held > in.bytes ? held - in.bytes : 0;
+    return fuse_sat_add(fuse_cost_receive_ps(plan, in),
+                        fuse_sat_mul(copied, plan->request.machine.copy_ps_per_kib) / 1024);
+}
+
+int64_t fuse_cost_processor_ps(const struct fuse_plan *plan, struct fuse_traffic in, int64_t held) {
+    const struct fuse_machine *m = &plan->request.machine;
+    int64_t near = m->ranks_per_node > 0 ? in.bytes - in.network : 0,
+            copied = (held > in.bytes ? held : in.bytes) - near;
+    return fuse_sat_add(fuse_sat_mul(near, m->node_ps_per_kib) / 1024, fuse_sat_mul(copied, m->copy_ps_per_kib) / 1024);
+}
+
 struct fuse_traffic fuse_cost_from_anywhere(const struct fuse_plan *plan, int64_t bytes, int64_t messages) {
     return (struct fuse_traffic){.bytes = bytes, .messages = messages, .network = node_dim(plan) > 0 ? bytes : 0};
 }
@@ -262,6 +275,16 @@ static struct fuse_traffic traffic_of(const struct fuse_plan *plan, const struct
     return all;
 }
 
+static int64_t held_bytes(const struct fuse_plan *plan, const struct fuse_holding *holding) {
+    return fuse_sat_mul(fuse_holding_max_elems(plan, holding),
+                        (int64_t)fuse_dtype_bytes(plan->ir->values.at[holding->value].dtype));
+}
+
+int64_t fuse_cost_step_processor_ps(const struct fuse_plan *plan, const struct fuse_step *step) {
+    return fuse_cost_processor_ps(plan, traffic_of(plan, step, step->received_bytes_max),
+                                  held_bytes(plan, &step->need));
+}
+
 static int64_t relation_file_bytes(const struct fuse_plan *plan, int value) {
     const struct fuse_op *source = plan->ir->ops.at[plan->ir->values.at[value].op];
     int64_t bytes = source->probe.file_bytes;
@@ -278,7 +301,6 @@ void fuse_cost_step(const struct fuse_plan *plan, struct fuse_step *step, int64_
     switch (step->kind) {
     case FUSE_STEP_MOVE:
     case FUSE_STEP_REDUCE: {
-        int64_t size = (int64_t)fuse_dtype_bytes(plan->ir->values.at[step->have.value].dtype);
         struct fuse_arena_mark mark = fuse_arena_mark(plan->arena);
         struct fuse_cost_received got = fuse_cost_receive(plan, step);
         for (int rank = 0; rank < plan->mesh.ranks; rank++)
@@ -287,10 +309,8 @@ void fuse_cost_step(const struct fuse_plan *plan, struct fuse_step *step, int64_
         step->received_bytes_total = got.total;
         if (!got.is_kept)
             fuse_arena_rewind(plan->arena, mark);
-        int64_t copied = fuse_sat_mul(fuse_holding_max_elems(plan, &step->need), size);
-        copied = copied > step->received_bytes_max ? copied - step->received_bytes_max : 0;
-        step->time_ps = fuse_sat_add(fuse_cost_receive_ps(plan, traffic_of(plan, step, step->received_bytes_max)),
-                                     fuse_sat_mul(copied, m->copy_ps_per_kib) / 1024);
+        step->time_ps =
+            fuse_cost_bring_ps(plan, traffic_of(plan, step, step->received_bytes_max), held_bytes(plan, &step->need));
         break;
     }
     case FUSE_STEP_TUPLES: {
@@ -351,11 +371,6 @@ static struct where sample(const struct fuse_plan *plan, int i) {
     return (struct where){plan->samples.rank[i], 0, plan->samples.coordinate[i]};
 }
 
-/* The part of a split of n into `parts` that holds position x: floor(n k / parts) <= x. */
-static int64_t part_of(int64_t n, int64_t parts, int64_t x) {
-    return (int64_t)((((__int128)x + 1) * parts - 1) / n);
-}
-
 /* Ranks that a rank receives something from in a MOVE between layouts, at most; elsewhere one stands for them. */
 static int64_t senders(const struct fuse_plan *plan, const struct fuse_step *step, const struct where *where) {
     const struct fuse_value *value = &plan->ir->values.at[step->have.value];
@@ -371,8 +386,8 @@ static int64_t senders(const struct fuse_plan *plan, const struct fuse_step *ste
             continue;
         for (int a = 0; a < value->rank; a++) {
             int64_t chunks = fuse_layout_chunks(&step->have.layout, &plan->mesh, a);
-            n = fuse_sat_mul(n, part_of(value->extent[a], chunks, need[a].hi - 1) -
-                                    part_of(value->extent[a], chunks, need[a].lo) + 1);
+            n = fuse_sat_mul(n, fuse_cost_part_of(value->extent[a], chunks, need[a].hi - 1) -
+                                    fuse_cost_part_of(value->extent[a], chunks, need[a].lo) + 1);
         }
         all = fuse_sat_add(all, n);
     }
@@ -413,9 +428,13 @@ static int64_t network_elems(const struct fuse_plan *plan, const struct fuse_ste
 
 static struct fuse_traffic sampled(const struct fuse_plan *plan, const struct fuse_step *step) {
     struct fuse_traffic most = {0};
+    struct fuse_cost_moves moves;
+    const bool is_plain = fuse_cost_open_moves(&moves, plan, step);
     for (int i = 0; i < plan->samples.n; i++) {
         struct where where = sample(plan, i);
-        int64_t elems = received_elems(plan, step, &where), messages = elems > 0 ? senders(plan, step, &where) : 0;
+        int64_t messages, elems = is_plain ? fuse_cost_moved_elems(&moves, where.coordinate, &messages)
+                                           : received_elems(plan, step, &where);
+        messages = elems == 0 ? 0 : is_plain ? messages : senders(plan, step, &where);
         most.bytes = elems > most.bytes ? elems : most.bytes;
         most.messages = messages > most.messages ? messages : most.messages;
         int64_t network = network_elems(plan, step, &where, elems);

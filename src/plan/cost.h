@@ -51,6 +51,33 @@ int64_t fuse_cost_bring_tuples_ps(const struct fuse_plan *plan, int64_t tuples, 
 /* In a chain's loop an exchange also waits for the slowest rank, at every turn: as if for so many messages. */
 #define FUSE_COST_WAITS 10
 
+/* Ranks of one node bring panels by copying them themselves: there is nothing to overlap, and this is false. */
+bool fuse_cost_overlaps(const struct fuse_plan *plan);
+/* Positions of a summed index that a panel keeps when memory allows: with fewer, products are slower. */
+#define FUSE_COST_PANEL_MIN 512
+/* Bytes of a panel that are worth having at once; it is not made smaller than the least to have more of them. */
+#define FUSE_COST_PANEL_BYTES ((int64_t)8 << 20)
+#define FUSE_COST_PANEL_LEAST_BYTES ((int64_t)1 << 20)
+/* What passes while a loop computes, in all turns: messages take time, and of that the processor for what it copies. */
+struct fuse_cost_aside {
+    int64_t time_ps, processor_ps;
+};
+/* What both take: the longer one, and a turn of the other, which comes before or behind. */
+int64_t fuse_cost_beside_ps(int64_t turns, int64_t compute_ps, struct fuse_cost_aside aside);
+/* Turns of a loop over `extent` positions of a summed index, in which panels of `bytes` in all arrive beside kernels that take
+ * compute_ps; and what both take together, 1 turn being one after the other. */
+struct fuse_cost_panels {
+    int64_t turns, time_ps;
+};
+struct fuse_cost_panels fuse_cost_choose_panels(const struct fuse_plan *plan, int64_t bytes, int64_t extent,
+                                                int64_t compute_ps, struct fuse_cost_aside aside);
+/* The processor's part of fuse_cost_bring_ps: what ranks of a node send is copied by the receiver, and of what comes from others
+ * the processor touches every byte once. */
+int64_t fuse_cost_processor_ps(const struct fuse_plan *plan, struct fuse_traffic in, int64_t held);
+/* The same of a MOVE step, over all turns. */
+int64_t fuse_cost_step_processor_ps(const struct fuse_plan *plan, const struct fuse_step *step);
+/* Time to receive this, when a rank ends up holding `held` bytes, of which it copies what it does not receive. */
+int64_t fuse_cost_bring_ps(const struct fuse_plan *plan, struct fuse_traffic in, int64_t held);
 /* Time to receive this. */
 int64_t fuse_cost_receive_ps(const struct fuse_plan *plan, struct fuse_traffic in);
 /* What comes from anywhere: from other nodes, if there are any. */

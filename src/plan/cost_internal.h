@@ -73,6 +73,32 @@ static inline struct interval read_interval(const struct fuse_access_axis *at, s
     return read;
 }
 
+/* The part of a split of n into `parts` that holds position x: floor(n k / parts) <= x. */
+static inline int64_t fuse_cost_part_of(int64_t n, int64_t parts, int64_t x) {
+    if (x < INT32_MAX && parts < INT32_MAX)
+        return ((x + 1) * parts - 1) / n;
+    return (int64_t)((((__int128)x + 1) * parts - 1) / n);
+}
+
+/* ---- cost_moves.c ---- */
+
+struct fuse_cost_splits {
+    int dims, dim[FUSE_MESH_MAX], axis[FUSE_MESH_MAX];
+    int64_t weight[FUSE_MESH_MAX], parts[FUSE_MAX_AXES];
+};
+
+struct fuse_cost_moves {
+    const struct fuse_value *value;
+    const struct fuse_op *op; /* that needs it, NULL: a layout does */
+    const struct fuse_use *use;
+    struct fuse_cost_splits have, need;
+};
+
+/* false: the step is of another kind. */
+bool fuse_cost_open_moves(struct fuse_cost_moves *moves, const struct fuse_plan *plan, const struct fuse_step *step);
+/* Elements that the rank with these coordinates receives, and ranks that it receives them from, at most. */
+int64_t fuse_cost_moved_elems(const struct fuse_cost_moves *moves, const int *coordinate, int64_t *senders);
+
 static inline int64_t step_turns(const struct fuse_plan *plan, const struct fuse_step *step) {
     return step->loop >= 0 ? plan->regions.at[step->loop].turns : 1;
 }

@@ -70,7 +70,7 @@ static int64_t elapsed_ps(const struct fuse_plan *plan) {
         const struct fuse_step *step = &plan->steps.at[i];
         bool moves = step->kind == FUSE_STEP_MOVE;
         int64_t *sum = step->phase == FUSE_PHASE_RUN ? &run : moves ? &exchange[step->phase] : &file[step->phase];
-        *sum = fuse_sat_add(*sum, step->time_ps);
+        *sum = fuse_sat_add(*sum, step->time_ps - step->hidden_ps);
     }
     for (int phase = 0; phase < FUSE_PHASES; phase++)
         run = fuse_sat_add(run, file[phase] > exchange[phase] ? file[phase] : exchange[phase]);
@@ -82,7 +82,7 @@ static int64_t run_ps(const struct fuse_plan *plan) {
     int64_t run = 0;
     for (int i = 0; i < plan->steps.n; i++)
         if (plan->steps.at[i].phase == FUSE_PHASE_RUN)
-            run = fuse_sat_add(run, plan->steps.at[i].time_ps);
+            run = fuse_sat_add(run, plan->steps.at[i].time_ps - plan->steps.at[i].hidden_ps);
     return run;
 }
 

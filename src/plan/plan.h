@@ -226,6 +226,7 @@ struct fuse_step {
     /* Costs over all turns. Bytes that a rank must receive, in the dtype that travels. */
     int64_t received_bytes_max, received_bytes_total;
     int64_t flops_max, time_ps;
+    int64_t hidden_ps; /* of time_ps: while other steps of the loop, which take longer, go on */
 };
 
 enum fuse_region_kind { FUSE_REGION_SEQ, FUSE_REGION_STEP, FUSE_REGION_LOOP };

@@ -236,7 +236,7 @@ static bool is_feed(const struct checker *c, const struct fuse_step *s, const st
 }
 
 static bool is_step(const struct checker *c, const struct fuse_step *s) {
-    if (s->op < 0 || s->op >= c->ir->ops.n || s->loop != c->loop)
+    if (s->op < 0 || s->op >= c->ir->ops.n || s->loop != c->loop || s->hidden_ps > s->time_ps)
         return false;
     const struct fuse_op *op = c->ir->ops.at[s->op];
     bool is_dense_source = op->kind == FUSE_OP_SOURCE && !op->probe.tally;

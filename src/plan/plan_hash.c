@@ -2,8 +2,12 @@
 #include "plan/build.h"
 
 static uint64_t hash_layout(uint64_t h, const struct fuse_layout *layout, int dims) {
-    for (int d = 0; d < dims; d++)
-        h = fuse_hash_int(fuse_hash_int(h, layout->axis[d]), layout->level[d]);
+    for (int d = 0; d < dims;) { /* four dimensions a word */
+        uint64_t word = 0;
+        for (int end = d + 4 < dims ? d + 4 : dims; d < end; d++)
+            word = word << 16 | (uint64_t)(uint8_t)layout->axis[d] << 8 | (uint8_t)layout->level[d];
+        h = fuse_hash_int(h, (int64_t)word);
+    }
     return layout->zigzag > 0 ? fuse_hash_int(h, layout->zigzag) : h;
 }
 
@@ -39,6 +43,7 @@ uint64_t fuse_plan_hash(const struct fuse_plan *plan) {
         h = fuse_hash_int(fuse_hash_int(h, s->staging), s->pinned);
         h = fuse_hash_int(fuse_hash_int(h, s->received_bytes_max), s->received_bytes_total);
         h = fuse_hash_int(fuse_hash_int(h, s->flops_max), s->time_ps);
+        h = s->hidden_ps > 0 ? fuse_hash_int(h, s->hidden_ps) : h;
     }
     for (int i = 0; i < plan->regions.n; i++) {
         const struct fuse_region *r = &plan->regions.at[i];

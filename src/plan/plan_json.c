@@ -79,6 +79,7 @@ static void add_step(struct fuse_text *text, const struct fuse_plan *plan, int n
     add_number(text, "received_bytes_total", step->received_bytes_total);
     add_number(text, "flops_max", step->flops_max);
     add_number(text, "time_ps", step->time_ps);
+    add_number(text, "hidden_ps", step->hidden_ps);
     if (step->kind == FUSE_STEP_RULES) {
         fuse_text_add(text, ",\"rules\":");
         fuse_plan_print_rules_json(text, plan, op);

@@ -100,6 +100,7 @@ static void pack_step(struct fuse_pack *pack, struct fuse_step *step, int dims) 
     pack_amount(pack, &step->received_bytes_total);
     pack_amount(pack, &step->flops_max);
     pack_amount(pack, &step->time_ps);
+    pack_amount(pack, &step->hidden_ps);
 }
 
 static void pack_region(struct fuse_pack *pack, struct fuse_region *region, int dims) {

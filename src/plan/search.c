@@ -227,14 +227,20 @@ static int64_t total_ps(const struct fuse_search *s) {
             total = fuse_sat_add(total, fuse_search_file_ps(s, op->out, &plan->layout[op->out], false));
         if (!fuse_search_divides(op->kind))
             continue;
-        total = fuse_sat_add(total, fuse_cost_compute_ps(plan, o, &plan->partition[o]));
+        const int64_t computing = fuse_cost_compute_ps(plan, o, &plan->partition[o]);
+        const struct fuse_search_panels panels = fuse_search_panels_of(s, o, &plan->partition[o]);
+        struct fuse_search_brought brought = {0, {0, 0}};
+        total = fuse_sat_add(total, computing);
         for (int k = 0; k < op->inputs; k++) {
             int v = op->input[k].value;
-            total =
-                fuse_sat_add(total, fuse_is_relation(plan->ir, v)
-                                        ? fuse_cost_tuples_ps(plan, o, &plan->partition[o], &held)
-                                        : fuse_search_gather_ps(s, o, k, &plan->partition[o], &plan->layout[v], &held));
+            bool is_relation = fuse_is_relation(plan->ir, v);
+            int64_t move = is_relation ? fuse_cost_tuples_ps(plan, o, &plan->partition[o], &held)
+                                       : fuse_search_gather_ps(s, o, k, &plan->partition[o], &plan->layout[v], &held);
+            total = fuse_sat_add(total, move);
+            if (!is_relation)
+                fuse_search_bring_panels(&brought, s, &panels, o, k, &plan->partition[o], &plan->layout[v], move, held);
         }
+        total -= fuse_search_hidden_ps(s, &panels, &brought, computing);
         const struct fuse_search_finish *finish = fuse_search_finish_of(s, op->out, &s->choice[o].natural);
         int64_t finishing = INT64_MAX;
         for (int f = 0; f < finish->options; f++)

@@ -2,6 +2,7 @@
 #ifndef FUSE_PLAN_SEARCH_INTERNAL_H
 #define FUSE_PLAN_SEARCH_INTERNAL_H
 
+#include "plan/cost.h"
 #include "plan/search.h"
 
 /* First keep to the memory budget, then be fast, then be small. */
@@ -22,11 +23,19 @@ enum {
     FUSE_SEARCH_AGAIN
 };
 
+/* The summed index along which operands may come in panels while the operation computes, -1: there is none, and its positions on a
+ * rank. */
+struct fuse_search_panels {
+    int index;
+    int64_t extent;
+};
+
 /* The partitions of an operation, or of all that look like it. */
 struct fuse_search_space {
     int number, n;
     struct fuse_layout *partition, *natural;  /* [n] */
     int64_t *compute_ps;                      /* [n] */
+    struct fuse_search_panels *panels;        /* [n] */
     int finish_class;                         /* of the value that `finish` is for */
     const struct fuse_search_finish **finish; /* [n] NULL: not known yet */
 };
@@ -81,6 +90,10 @@ bool fuse_search_is_loaded(const struct fuse_search *s, int value);
 bool fuse_search_follows_users(const struct fuse_search *s, int value);
 /* The indices that an input is read through, a bit each. */
 int64_t fuse_search_indices(const struct fuse_use *use);
+/* About as many turns as the loop has that an operation is in. */
+int64_t fuse_search_turns_of(const struct fuse_search *s, int op);
+/* Time of an exchange in each of so many turns; of what a rank ends up holding, what is not received is copied. */
+int64_t fuse_search_exchange_ps(const struct fuse_search *s, struct fuse_traffic in, int64_t held, int64_t turns);
 /* How often an operation is carried out: that of a recursion in every turn. */
 int64_t fuse_search_repeats(const struct fuse_search *s, int op);
 /* What a rank holds of a value; of an inner one of a chain, a slab. */
@@ -105,11 +118,6 @@ int64_t fuse_search_users_ps(const struct fuse_search *s, int value, const struc
 /* The best layout for a loaded value that `op` reads as `input` under `partition`, and its price. */
 int64_t fuse_search_place_loaded(const struct fuse_search *s, int op, int input, const struct fuse_layout *partition,
                                  struct fuse_layout *best, int64_t *held, int64_t *block);
-/* The ways to finish an output that lies in layout `natural`. */
-const struct fuse_search_finish *fuse_search_finish_of(const struct fuse_search *s, int value,
-                                                       const struct fuse_layout *natural);
-/* The same of partition number `at` of an operation. */
-const struct fuse_search_finish *fuse_search_finish_at(struct fuse_search *s, int op, int at);
 /* A partition that is to be priced. */
 struct fuse_search_candidate {
     int at;                               /* its number; -1: it is none of the operation's space */
@@ -126,6 +134,10 @@ struct fuse_search_price fuse_search_price_partition(struct fuse_search *s, int 
 int64_t fuse_search_move_ps(const struct fuse_search *s, int op, int input, const struct fuse_layout *partition,
                             const struct fuse_layout *have, int64_t *held);
 
+/* Of that, what the processor takes. */
+int64_t fuse_search_processor_ps(const struct fuse_search *s, int op, int input, const struct fuse_layout *partition,
+                                 const struct fuse_layout *have);
+
 /* ---- search_again.c ---- */
 /* After everything else has its class. */
 void fuse_search_classify_again(struct fuse_search *s, int uses);
@@ -141,6 +153,31 @@ int64_t fuse_search_again_ps(const struct fuse_search *s, int op, int input, con
                              int64_t limit, int64_t *held);
 /* When all layouts and partitions are chosen: what is computed again. */
 void fuse_search_decide_again(struct fuse_search *s);
+
+/* ---- search_finish.c ---- */
+/* The ways to finish an output that lies in layout `natural`. */
+const struct fuse_search_finish *fuse_search_finish_of(const struct fuse_search *s, int value,
+                                                       const struct fuse_layout *natural);
+/* The same of partition number `at` of an operation. */
+const struct fuse_search_finish *fuse_search_finish_at(struct fuse_search *s, int op, int at);
+
+/* ---- search_panels.c ---- */
+/* Panels that a partition of the operation would leave long enough. */
+struct fuse_search_panels fuse_search_panels_of(const struct fuse_search *s, int op,
+                                                const struct fuse_layout *partition);
+/* What is brought to an operation: `bytes` of it, and of these some in panels. */
+struct fuse_search_brought {
+    int64_t bytes;
+    struct fuse_cost_aside aside;
+};
+/* Counts an input in that comes from `have`, where it takes time_ps to move and then occupies `held` bytes. */
+void fuse_search_bring_panels(struct fuse_search_brought *brought, const struct fuse_search *s,
+                              const struct fuse_search_panels *panels, int op, int input,
+                              const struct fuse_layout *partition, const struct fuse_layout *have, int64_t time_ps,
+                              int64_t held);
+/* What of bringing and computing passes at the side of the other and is not to count. */
+int64_t fuse_search_hidden_ps(const struct fuse_search *s, const struct fuse_search_panels *panels,
+                              const struct fuse_search_brought *brought, int64_t compute_ps);
 
 /* ---- search.c ---- */
 /* Partitions are chosen for operations of this kind. */

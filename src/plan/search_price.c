@@ -40,8 +40,7 @@ bool fuse_search_follows_users(const struct fuse_search *s, int value) {
     return fuse_search_is_loaded(s, value) && !fuse_search_is_small(s, value) && !is_pinned(s, value);
 }
 
-/* About as many turns as the loop has that an operation is in. */
-static int64_t turns_of(const struct fuse_search *s, int op) {
+int64_t fuse_search_turns_of(const struct fuse_search *s, int op) {
     int chain = s->plan->chain[op];
     return chain < 0 ? 1 : s->plan->chains.at[chain].turns;
 }
@@ -62,15 +61,8 @@ static int64_t brings(const struct fuse_search *s, int op, int value) {
 int64_t fuse_search_block_bytes(const struct fuse_search *s, int value, const struct fuse_layout *layout) {
     int64_t bytes = fuse_cost_block_bytes(s->plan, value, layout);
     if (s->plan->streamed[value])
-        return bytes / turns_of(s, s->user[s->user_begin[value]]);
-    return s->plan->inner[value] ? bytes / turns_of(s, s->plan->ir->values.at[value].op) : bytes;
-}
-
-static bool walks(const struct fuse_use *use, int index) {
-    for (int a = 0; a < use->access.rank; a++)
-        if (index >= 0 && use->access.at[a].index == index)
-            return true;
-    return false;
+        return bytes / fuse_search_turns_of(s, s->user[s->user_begin[value]]);
+    return s->plan->inner[value] ? bytes / fuse_search_turns_of(s, s->plan->ir->values.at[value].op) : bytes;
 }
 
 int64_t fuse_search_indices(const struct fuse_use *use) {
@@ -81,14 +73,14 @@ int64_t fuse_search_indices(const struct fuse_use *use) {
     return indices;
 }
 
-static int64_t copy_ps(const struct fuse_search *s, int64_t bytes) {
-    return fuse_sat_mul(bytes, s->plan->request.machine.copy_ps_per_kib) / 1024;
+static bool comes_in_slabs(const struct fuse_search *s, int op, int input) {
+    int index = s->plan->slab_index[op];
+    return index >= 0 && fuse_search_indices(&s->plan->ir->ops.at[op]->input[input]) >> index & 1;
 }
 
-/* Of what a rank ends up holding, what is not received is copied. */
-static int64_t move_ps(const struct fuse_search *s, struct fuse_traffic in, int64_t held, int64_t turns) {
+int64_t fuse_search_exchange_ps(const struct fuse_search *s, struct fuse_traffic in, int64_t held, int64_t turns) {
     in.messages = turns > 1 ? fuse_sat_mul(in.messages, turns * FUSE_COST_WAITS) : in.messages;
-    return fuse_sat_add(fuse_cost_receive_ps(s->plan, in), copy_ps(s, held > in.bytes ? held - in.bytes : 0));
+    return fuse_cost_bring_ps(s->plan, in, held);
 }
 
 /* ---- what is asked for again and again ---- */
@@ -116,7 +108,7 @@ static int classify_gather(const struct fuse_search *s, int number, int input) {
             word[n++] = map[i];
     }
     /* In a chain, what changes from slab to slab comes at every turn. */
-    word[n++] = walks(use, s->plan->slab_index[number]) ? turns_of(s, number) : 1;
+    word[n++] = comes_in_slabs(s, number, input) ? fuse_search_turns_of(s, number) : 1;
     n = fuse_ordered_words(word, n, s->plan, number);
     return fuse_memo_class(s->memo, word, n);
 }
@@ -129,7 +121,7 @@ static int classify_value(const struct fuse_search *s, int value, int what) {
     if (what == FUSE_SEARCH_FINISH) {
         word[n++] = s->plan->slab_axis[value];
         word[n++] = s->plan->inner[value];
-        word[n++] = turns_of(s, v->op);
+        word[n++] = fuse_search_turns_of(s, v->op);
         word[n++] = v->pin;
         word[n++] = fuse_sum_is_ordered(s->plan, v->op);
     } else {
@@ -207,9 +199,11 @@ const struct fuse_search_space *fuse_search_space_of(struct fuse_search *s, int 
     memcpy(space->partition, s->scratch, (size_t)space->n * sizeof *s->scratch);
     space->natural = FUSE_NEW_ARRAY(arena, struct fuse_layout, space->n);
     space->compute_ps = FUSE_NEW_ARRAY(arena, int64_t, space->n);
+    space->panels = FUSE_NEW_ARRAY(arena, struct fuse_search_panels, space->n);
     for (int i = 0; i < space->n; i++) {
         space->natural[i] = fuse_plan_natural(plan, number, &space->partition[i]);
         space->compute_ps[i] = fuse_cost_compute_ps(plan, number, &space->partition[i]);
+        space->panels[i] = fuse_search_panels_of(s, number, &space->partition[i]);
     }
     space->finish = FUSE_NEW_ARRAY(arena, const struct fuse_search_finish *, space->n);
     space->finish_class = s->finish_class[plan->ir->ops.at[number]->out];
@@ -258,7 +252,7 @@ int64_t fuse_search_file_ps(const struct fuse_search *s, int value, const struct
 
 /* Time to bring an input from `have` to where `partition` needs it; *held is what the gathered copy occupies. */
 static int64_t price_gather(const struct fuse_search *s, int op, int input, const struct fuse_layout *partition,
-                            const struct fuse_layout *have, int64_t *held) {
+                            const struct fuse_layout *have, int64_t *held, int64_t *processor_ps) {
     bool copied;
     struct fuse_traffic received = fuse_cost_gather(s->plan, op, input, partition, have, &copied);
     *held = 0;
@@ -269,19 +263,31 @@ static int64_t price_gather(const struct fuse_search *s, int op, int input, cons
         *held = fuse_sat_mul(fuse_holding_max_elems(s->plan, &need),
                              (int64_t)fuse_dtype_bytes(s->plan->ir->values.at[need.value].dtype));
     }
+    *processor_ps = fuse_cost_processor_ps(s->plan, received, *held);
     /* In a chain, what changes from slab to slab comes at every turn. */
-    bool once = !walks(&s->plan->ir->ops.at[op]->input[input], s->plan->slab_index[op]);
-    return move_ps(s, received, *held, once ? 1 : turns_of(s, op));
+    return fuse_search_exchange_ps(s, received, *held, comes_in_slabs(s, op, input) ? fuse_search_turns_of(s, op) : 1);
+}
+
+/* Time, bytes held and the processor's part of the time. */
+static const int64_t *gather_of(const struct fuse_search *s, int op, int input, const struct fuse_layout *partition,
+                                const struct fuse_layout *have) {
+    bool is_there;
+    int64_t *result = fuse_memo_find(s->memo, &is_there, s->gather_class[s->input_begin[op] + input], partition, have);
+    if (!is_there)
+        result[0] = price_gather(s, op, input, partition, have, &result[1], &result[2]);
+    return result;
 }
 
 int64_t fuse_search_move_ps(const struct fuse_search *s, int op, int input, const struct fuse_layout *partition,
                             const struct fuse_layout *have, int64_t *held) {
-    bool is_there;
-    int64_t *result = fuse_memo_find(s->memo, &is_there, s->gather_class[s->input_begin[op] + input], partition, have);
-    if (!is_there)
-        result[0] = price_gather(s, op, input, partition, have, &result[1]);
+    const int64_t *result = gather_of(s, op, input, partition, have);
     *held = result[1];
     return result[0];
+}
+
+int64_t fuse_search_processor_ps(const struct fuse_search *s, int op, int input, const struct fuse_layout *partition,
+                                 const struct fuse_layout *have) {
+    return gather_of(s, op, input, partition, have)[2];
 }
 
 int64_t fuse_search_gather_ps(const struct fuse_search *s, int op, int input, const struct fuse_layout *partition,
@@ -391,187 +397,6 @@ int64_t fuse_search_place_loaded(const struct fuse_search *s, int op, int input,
     return lowest.time_ps;
 }
 
-/* ---- finishing ------------------------------------------------------------------------------------------------ */
-
-/* Time to reduce one partial dimension onto an axis (or, with axis -1, everywhere); changes *reduced. */
-static int64_t reduce_dim_ps(const struct fuse_search *s, int value, struct fuse_layout *reduced, int dim, int axis) {
-    const struct fuse_mesh *mesh = &s->plan->mesh;
-    int64_t turns = s->plan->slab_axis[value] < 0 ? 1 : turns_of(s, s->plan->ir->values.at[value].op);
-    if (axis >= 0)
-        fuse_layout_split(reduced, mesh, dim, axis);
-    else
-        reduced->axis[dim] = FUSE_REPLICATED;
-    int64_t bytes = fuse_sat_mul(fuse_cost_block_bytes(s->plan, value, reduced), mesh->dim[dim] - 1);
-    int inner = fuse_mesh_node_dim(mesh, s->plan->request.machine.ranks_per_node);
-    struct fuse_traffic in = {bytes, mesh->dim[dim] - 1, dim < inner ? bytes : 0};
-    return move_ps(s, in, 2 * bytes, turns); /* and combined */
-}
-
-/* The same for all partial dimensions of `natural`; sets *reduced. The dimensions from `first` on come before the others: what is
- * scattered among the ranks of a node first is less between nodes. */
-static int64_t reduce_ps(const struct fuse_search *s, int value, const struct fuse_layout *natural, int axis, int first,
-                         struct fuse_layout *reduced) {
-    int64_t time = 0;
-    int dims = s->plan->mesh.dims;
-    *reduced = *natural;
-    bool is_ordered = fuse_sum_is_ordered(s->plan, s->plan->ir->values.at[value].op);
-    for (int i = 0; i < dims; i++) {
-        int d = is_ordered ? dims - 1 - i : (i + first) % dims; /* a sum's tree is joined from the innermost on */
-        if (natural->axis[d] == FUSE_PARTIAL)
-            time = fuse_sat_add(time, reduce_dim_ps(s, value, reduced, d, axis));
-    }
-    return time;
-}
-
-#define MAX_OPTIONS (4 * FUSE_MAX_AXES + 8)
-
-/* Every partial dimension goes to the axis on which the largest piece stays smallest: 39 x 39 in 9 parts are 13 x 13, and not
- * 5 x 39. In the order of fuse_build_finish, outer levels first. */
-static int64_t reduce_evenly_ps(const struct fuse_search *s, int value, const struct fuse_layout *natural,
-                                int slab_axis, struct fuse_layout *reduced) {
-    const struct fuse_mesh *mesh = &s->plan->mesh;
-    struct fuse_layout even = *natural;
-    for (int d = 0; d < mesh->dims; d++) {
-        int64_t least = INT64_MAX;
-        struct fuse_layout best = even;
-        if (natural->axis[d] != FUSE_PARTIAL)
-            continue;
-        for (int a = 0; a < s->plan->ir->values.at[value].rank; a++) {
-            struct fuse_layout next = even;
-            if (a == slab_axis)
-                continue;
-            fuse_layout_split(&next, mesh, d, a);
-            int64_t bytes = fuse_cost_block_bytes(s->plan, value, &next);
-            if (bytes < least) {
-                least = bytes;
-                best = next;
-            }
-        }
-        even = best;
-    }
-    int64_t time = 0;
-    *reduced = *natural;
-    for (int level = 0; level < mesh->dims; level++)
-        for (int d = 0; d < mesh->dims; d++)
-            if (reduced->axis[d] == FUSE_PARTIAL && even.level[d] <= level)
-                time = fuse_sat_add(time, reduce_dim_ps(s, value, reduced, d, even.axis[d]));
-    return time;
-}
-
-/* However it is reduced, a pinned value ends in its layout; its partials may also be reduced straight to where that has
- * them. */
-static int finish_pinned(const struct fuse_search *s, int value, const struct fuse_layout *natural,
-                         struct fuse_search_option out[MAX_OPTIONS], int n) {
-    const struct fuse_mesh *mesh = &s->plan->mesh;
-    const struct fuse_layout *pinned = &s->plan->layout[value];
-    struct fuse_layout reduced = *natural;
-    bool partial = false, fits = true, is_ordered = fuse_sum_is_ordered(s->plan, s->plan->ir->values.at[value].op);
-    int64_t time = 0;
-    for (int d = 0; d < mesh->dims; d++) {
-        if (natural->axis[d] != FUSE_PARTIAL)
-            continue;
-        fits &= !partial || !is_ordered; /* inner dimensions come first there, which the layout may not allow */
-        partial = true;
-        time = fuse_sat_add(time, reduce_dim_ps(s, value, &reduced, d, pinned->axis[d]));
-    }
-    if (partial && fits)
-        out[n++] = (struct fuse_search_option){reduced, *pinned, time, 0};
-    for (int i = 0; i < n; i++)
-        out[i].final = *pinned;
-    return n;
-}
-
-/* The ways to finish an output: its partials scattered on one axis, or gathered everywhere; a small one also replicated.
- * What a chain makes slab by slab stays split along the slabs as it is. */
-static int finish_options(const struct fuse_search *s, int value, const struct fuse_layout *natural,
-                          struct fuse_search_option out[MAX_OPTIONS]) {
-    const struct fuse_plan *plan = s->plan;
-    const struct fuse_value *v = &plan->ir->values.at[value];
-    int slab_axis = plan->slab_axis[value];
-    int64_t turns = slab_axis < 0 ? 1 : turns_of(s, v->op);
-    struct fuse_layout everywhere = *natural, block = *natural;
-    int partial = 0, n = 0, inner = fuse_mesh_node_dim(&plan->mesh, plan->request.machine.ranks_per_node);
-    for (int d = 0; d < plan->mesh.dims; d++)
-        if (natural->axis[d] == FUSE_PARTIAL) {
-            everywhere.axis[d] = FUSE_REPLICATED;
-            partial++;
-        }
-    block.zigzag = 0; /* which no tensor stays in */
-    if (partial == 0) {
-        out[n++] = (struct fuse_search_option){*natural, block, 0, 0};
-    } else {
-        if (v->rank - (slab_axis >= 0) == 0 ||
-            fuse_cost_block_bytes(plan, value, natural) / turns <= FUSE_PLAN_TINY_BYTES) {
-            out[n].time_ps = reduce_ps(s, value, natural, -1, 0, &out[n].reduced);
-            out[n++].final = everywhere;
-        }
-        int longest = -1;
-        for (int a = 0; a < v->rank; a++)
-            if (a != slab_axis && (longest < 0 || v->extent[a] > v->extent[longest]))
-                longest = a;
-        for (int a = 0; a < v->rank; a++) {
-            if (a == slab_axis || (v->extent[a] <= 1 && a != longest))
-                continue;
-            for (int first = 0; first <= inner; first += inner) {
-                out[n].time_ps = reduce_ps(s, value, natural, a, first, &out[n].reduced);
-                out[n].final = out[n].reduced;
-                n++;
-                if (inner == 0 || inner == plan->mesh.dims)
-                    break;
-            }
-        }
-        if (partial > 1 && v->rank - (slab_axis >= 0) > 1 && !fuse_sum_is_ordered(plan, v->op)) {
-            out[n].time_ps = reduce_evenly_ps(s, value, natural, slab_axis, &out[n].reduced);
-            out[n].final = out[n].reduced;
-            bool is_fastest = true;
-            for (int i = 0; i < n; i++)
-                is_fastest &= out[n].time_ps < out[i].time_ps;
-            n += is_fastest;
-        }
-    }
-    if (is_pinned(s, value))
-        n = finish_pinned(s, value, natural, out, n);
-    for (int i = 0, fewest = n; i < fewest && fuse_search_is_small(s, value) && slab_axis < 0; i++)
-        out[n++] = (struct fuse_search_option){out[i].reduced, fuse_layout_replicated(), out[i].time_ps, 0};
-    for (int i = 0; i < n; i++) {
-        out[i].final_bytes = fuse_search_block_bytes(s, value, &out[i].final);
-        if (!fuse_layout_equal(&out[i].reduced, &out[i].final)) {
-            struct fuse_traffic received = fuse_cost_relayout(plan, value, &out[i].reduced, &out[i].final);
-            int64_t copied = fuse_cost_block_bytes(plan, value, &out[i].final);
-            out[i].time_ps = fuse_sat_add(out[i].time_ps, move_ps(s, received, copied, turns));
-        }
-    }
-    return n;
-}
-
-const struct fuse_search_finish *fuse_search_finish_of(const struct fuse_search *s, int value,
-                                                       const struct fuse_layout *natural) {
-    bool is_there;
-    struct fuse_search_option option[MAX_OPTIONS];
-    int64_t *result = fuse_memo_find(s->memo, &is_there, s->finish_class[value], natural, NULL);
-    if (!is_there) {
-        int n = finish_options(s, value, natural, option);
-        struct fuse_search_finish *made = fuse_arena_alloc(s->plan->arena, sizeof *made + (size_t)n * sizeof *option);
-        made->natural_bytes = fuse_search_block_bytes(s, value, natural);
-        made->options = n;
-        memcpy(made->option, option, (size_t)n * sizeof *option);
-        memcpy(result, &made, sizeof made);
-    }
-    const struct fuse_search_finish *finish;
-    memcpy(&finish, result, sizeof finish);
-    return finish;
-}
-
-const struct fuse_search_finish *fuse_search_finish_at(struct fuse_search *s, int op, int at) {
-    const struct fuse_search_space *space = fuse_search_space_of(s, op);
-    const int out = s->plan->ir->ops.at[op]->out;
-    if (space->finish_class != s->finish_class[out])
-        return fuse_search_finish_of(s, out, &space->natural[at]);
-    if (!space->finish[at])
-        space->finish[at] = fuse_search_finish_of(s, out, &space->natural[at]);
-    return space->finish[at];
-}
-
 /* What it costs in all turns of a recursion, and behind it, that a tensor is carried under a layout. */
 static int64_t carry_ps(const struct fuse_search *s, int carried, const struct fuse_layout *layout) {
     int64_t time = 0, held;
@@ -607,45 +432,77 @@ static int64_t panelled(const struct fuse_search *s, int op_number, int input, c
     return held / (longest > 64 ? longest / 64 : 1);
 }
 
-/* Gives up, with a price above `limit`, as soon as it is clear that the partition is dearer. */
+/* What is brought for a partition, and computed with: its memory, and which of it ends with the operation. */
+struct need {
+    int64_t held, dying;
+};
+
+/* Adds the price of input k of a partition, and what comes of it in panels. */
+static void add_input(struct fuse_search_price *price, struct need *need, struct fuse_search_brought *brought,
+                      const struct fuse_search *s, int number, int k, const struct fuse_search_candidate *candidate,
+                      const struct fuse_search_panels *panels) {
+    const struct fuse_plan *plan = s->plan;
+    const struct fuse_layout *partition = candidate->partition;
+    int v = plan->ir->ops.at[number]->input[k].value;
+    int64_t budget = s->effort->budget_bytes, held = 0, block = 0, move = 0;
+    struct fuse_layout layout;
+    const struct fuse_layout *have = &plan->layout[v];
+    if (fuse_is_relation(plan->ir, v)) {
+        price->time_ps = fuse_sat_add(price->time_ps, fuse_cost_tuples_ps(plan, number, partition, &held));
+        need->held = fuse_sat_add(need->held, held);
+        return;
+    }
+    if (fuse_search_follows_users(s, v) && !s->placed[v]) {
+        price->time_ps =
+            fuse_sat_add(price->time_ps, fuse_search_place_loaded(s, number, k, partition, &layout, &held, &block));
+        if (panels->index >= 0 && held > 0)
+            move = fuse_search_gather_ps(s, number, k, partition, &layout, &held);
+        have = &layout;
+    } else {
+        move = candidate->at < 0 ? fuse_search_gather_ps(s, number, k, partition, have, &held)
+                                 : fuse_search_row_ps(s, candidate->row[k], candidate->at, number, k, have, &held);
+        price->time_ps = fuse_sat_add(price->time_ps, move);
+        block = budget == INT64_MAX ? 0 : fuse_search_block_bytes(s, v, have);
+    }
+    if (s->last[v] == plan->position[number])
+        need->dying = fuse_sat_add(need->dying, block);
+    if (budget != INT64_MAX)
+        need->held = fuse_sat_add(need->held, panelled(s, number, k, partition, held));
+    if (panels->index >= 0)
+        fuse_search_bring_panels(brought, s, panels, number, k, partition, have, move, held);
+}
+
+/* Bytes beyond the budget while the operation computes, and while its result is finished. */
+static int64_t over_bytes(const struct fuse_search *s, int number, const struct need *need, int64_t natural_bytes,
+                          int64_t finished_bytes) {
+    int64_t live = s->live[s->plan->position[number]], work = 2 * s->effort->workspace_bytes;
+    int64_t computing = fuse_sat_add(fuse_sat_add(live, natural_bytes), fuse_sat_add(need->held, work));
+    int64_t rest = live > need->dying ? live - need->dying : 0;
+    int64_t finishing = fuse_sat_add(fuse_sat_add(rest, natural_bytes), fuse_sat_add(finished_bytes, work));
+    int64_t most = computing > finishing ? computing : finishing, budget = s->effort->budget_bytes;
+    return most > budget ? most - budget : 0;
+}
+
 struct fuse_search_price fuse_search_price_partition(struct fuse_search *s, int number,
                                                      const struct fuse_search_candidate *candidate,
                                                      struct fuse_search_price limit,
                                                      struct fuse_search_option *chosen) {
-    const struct fuse_layout *partition = candidate->partition, *natural = candidate->natural;
-    const struct fuse_plan *plan = s->plan;
-    const struct fuse_op *op = plan->ir->ops.at[number];
-    int64_t budget = s->effort->budget_bytes, held_total = 0, dying = 0;
-    int position = plan->position[number];
-    int64_t live = s->live[position], times = fuse_search_repeats(s, number);
+    const struct fuse_layout *natural = candidate->natural;
+    const struct fuse_op *op = s->plan->ir->ops.at[number];
+    int64_t times = fuse_search_repeats(s, number);
+    const struct fuse_search_panels panels = candidate->at < 0 ? fuse_search_panels_of(s, number, candidate->partition)
+                                                               : s->space[number]->panels[candidate->at];
+    struct fuse_search_brought brought = {0, {0, 0}};
     struct fuse_search_price price = {0, fuse_sat_mul(candidate->compute_ps, times), 0};
+    struct need need = {0, 0};
     for (int k = 0; k < op->inputs; k++) {
-        int v = op->input[k].value;
-        int64_t held = 0, block = 0;
-        if (fuse_is_relation(plan->ir, v)) {
-            price.time_ps = fuse_sat_add(price.time_ps, fuse_cost_tuples_ps(plan, number, partition, &held));
-            held_total = fuse_sat_add(held_total, held);
-            continue;
-        }
-        if (fuse_search_follows_users(s, v) && !s->placed[v]) {
-            struct fuse_layout layout;
-            price.time_ps =
-                fuse_sat_add(price.time_ps, fuse_search_place_loaded(s, number, k, partition, &layout, &held, &block));
-        } else {
-            const struct fuse_layout *have = &plan->layout[v];
-            price.time_ps = fuse_sat_add(
-                price.time_ps, candidate->at < 0
-                                   ? fuse_search_gather_ps(s, number, k, partition, have, &held)
-                                   : fuse_search_row_ps(s, candidate->row[k], candidate->at, number, k, have, &held));
-            block = budget == INT64_MAX ? 0 : fuse_search_block_bytes(s, v, &plan->layout[v]);
-        }
-        if (s->last[v] == position)
-            dying = fuse_sat_add(dying, block);
-        if (budget != INT64_MAX)
-            held_total = fuse_sat_add(held_total, panelled(s, number, k, partition, held));
-        if (limit.over_bytes == 0 && price.time_ps > limit.time_ps)
+        add_input(&price, &need, &brought, s, number, k, candidate, &panels);
+        int64_t aside = brought.aside.time_ps;
+        aside = aside < candidate->compute_ps ? aside : candidate->compute_ps;
+        if (limit.over_bytes == 0 && price.time_ps - aside > limit.time_ps)
             return price;
     }
+    price.time_ps -= fuse_search_hidden_ps(s, &panels, &brought, candidate->compute_ps);
     const struct fuse_search_finish *finish = candidate->at < 0 ? fuse_search_finish_of(s, op->out, natural)
                                                                 : fuse_search_finish_at(s, number, candidate->at);
     const struct fuse_search_option *option = finish->option;
@@ -660,17 +517,10 @@ struct fuse_search_price fuse_search_price_partition(struct fuse_search *s, int 
         if (op->kind == FUSE_OP_CARRY)
             p.time_ps = fuse_sat_add(p.time_ps, carry_ps(s, op->out, &option[i].final));
         int64_t final_bytes = option[i].final_bytes;
-        bool two = !fuse_layout_equal(natural, &option[i].final);
         p.bytes = fuse_sat_add(natural_bytes, final_bytes);
-        if (budget != INT64_MAX) {
-            int64_t work = 2 * s->effort->workspace_bytes;
-            int64_t computing = fuse_sat_add(fuse_sat_add(live, natural_bytes), fuse_sat_add(held_total, work));
-            int64_t rest = live > dying ? live - dying : 0;
-            int64_t finishing =
-                fuse_sat_add(fuse_sat_add(rest, natural_bytes), fuse_sat_add(two ? final_bytes : 0, work));
-            int64_t most = computing > finishing ? computing : finishing;
-            p.over_bytes = most > budget ? most - budget : 0;
-        }
+        if (s->effort->budget_bytes != INT64_MAX)
+            p.over_bytes = over_bytes(s, number, &need, natural_bytes,
+                                      fuse_layout_equal(natural, &option[i].final) ? 0 : final_bytes);
         if (fuse_search_cheaper(p, lowest)) {
             lowest = p;
             *chosen = option[i];

@@ -76,7 +76,7 @@ MUTANTS = [
     ("partial-forgotten", "plan", "src/plan/partition.c",
      "layout.axis[d] = FUSE_PARTIAL;", "layout.axis[d] = d == 1 ? FUSE_REPLICATED : FUSE_PARTIAL;",
      "partial sums along one mesh dimension pass for results"),
-    ("scattered-on-slabs", "plan", "src/plan/search_price.c",
+    ("scattered-on-slabs", "plan", "src/plan/search_finish.c",
      "if (a == slab_axis || (v->extent[a] <= 1 && a != longest))", "if (v->extent[a] <= 1 && a != longest)",
      "the result of a chain is scattered along its slabs"),
     ("reduce-dropped", "plan", "src/plan/build_operation.c",

@@ -21,9 +21,11 @@ static void product(struct fuse_ir *ir, struct fuse_arena *arena, int64_t m, int
     build_sink(ir, "c", c);
 }
 
-static struct fuse_plan *plan(struct fuse_arena *arena, const struct fuse_ir *ir, int ranks, int64_t memory) {
+static struct fuse_plan *plan(struct fuse_arena *arena, const struct fuse_ir *ir, int ranks, int64_t memory,
+                              int ranks_per_node) {
     struct fuse_plan_request request = {
         .ranks = ranks, .memory_bytes = memory, .machine = fuse_machine_default(), .replicate_below = -1};
+    request.machine.ranks_per_node = ranks_per_node;
     struct fuse_plan *made;
     struct fuse_error err = {0};
     enum fuse_status status = fuse_plan_make(&made, arena, ir, &request, &err);
@@ -37,21 +39,22 @@ static struct fuse_plan *plan(struct fuse_arena *arena, const struct fuse_ir *ir
     return status == FUSE_OK ? made : NULL;
 }
 
+/* On one node, where all that travels takes time: less memory, more words. */
 static void test_memory_limits(void **unused) {
     (void)unused;
     struct fuse_arena *arena = fuse_arena_open(NULL);
     struct fuse_ir ir;
     product(&ir, arena, 8192, 8192, 8192);
-    assert_non_null(plan(arena, &ir, 8, 0));
-    struct fuse_plan *wide = plan(arena, &ir, 8, 220 * MIB);
+    assert_non_null(plan(arena, &ir, 8, 0, 8));
+    struct fuse_plan *wide = plan(arena, &ir, 8, 220 * MIB, 8);
     assert_non_null(wide);
     assert_true(wide->peak_bytes + FUSE_PLAN_BASE_BYTES <= 220 * MIB);
     assert_true(wide->received_bytes_max[FUSE_PHASE_RUN] <= 96 * MIB);
-    struct fuse_plan *narrow = plan(arena, &ir, 8, 140 * MIB);
+    struct fuse_plan *narrow = plan(arena, &ir, 8, 140 * MIB, 8);
     assert_non_null(narrow);
     assert_true(narrow->peak_bytes + FUSE_PLAN_BASE_BYTES <= 140 * MIB);
     assert_true(narrow->received_bytes_max[FUSE_PHASE_RUN] <= 128 * MIB);
-    assert_null(plan(arena, &ir, 8, 60 * MIB));
+    assert_null(plan(arena, &ir, 8, 60 * MIB, 8));
     fuse_arena_close(arena);
 }
 
@@ -84,7 +87,7 @@ static void test_lower_bound(void **unused) {
             struct fuse_arena *arena = fuse_arena_open(NULL);
             struct fuse_ir ir;
             product(&ir, arena, shape[s][0], shape[s][1], shape[s][2]);
-            struct fuse_plan *made = plan(arena, &ir, ranks[r], 0);
+            struct fuse_plan *made = plan(arena, &ir, ranks[r], 0, 0);
             assert_non_null(made);
             double words = (double)made->received_bytes_max[FUSE_PHASE_RUN] / 4;
             double bound = bound_words((double)shape[s][0], (double)shape[s][1], (double)shape[s][2], ranks[r]);

@@ -94,7 +94,7 @@ static int64_t run_ps(uint32_t number, const struct fuse_plan_pin *pins, const i
     int64_t time = 0;
     for (int i = 0; i < made->steps.n; i++)
         if (made->steps.at[i].phase == FUSE_PHASE_RUN)
-            time += made->steps.at[i].time_ps;
+            time += made->steps.at[i].time_ps - made->steps.at[i].hidden_ps;
     fuse_arena_close(arena);
     return time;
 }
