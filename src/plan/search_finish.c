@@ -113,7 +113,8 @@ static int finish_options(const struct fuse_search *s, int value, const struct f
     if (partial == 0) {
         out[n++] = (struct fuse_search_option){*natural, block, 0, 0};
     } else {
-        if (v->rank - (slab_axis >= 0) == 0 ||
+        /* One all-reduce by halves of the mesh, or a reduce-scatter and an all-gather: fewer messages, or fewer bytes. */
+        if (v->rank - (slab_axis >= 0) == 0 || (slab_axis < 0 && fuse_search_is_small(s, value)) ||
             fuse_cost_block_bytes(plan, value, natural) / turns <= FUSE_PLAN_TINY_BYTES) {
             out[n].time_ps = reduce_ps(s, value, natural, -1, 0, &out[n].reduced);
             out[n++].final = everywhere;

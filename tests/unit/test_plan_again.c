@@ -219,7 +219,7 @@ static void random_shared(struct fuse_ir *ir, struct random_state *state) {
 static void test_random(void **unused) {
     (void)unused;
     int plans = 0, with = 0, looped = 0, chained = 0, refused = 0, from = 0;
-    for (int seed = 0; seed < 200; seed++) {
+    for (int seed = 0; seed < 70; seed++) {
         struct random_state state;
         random_seed(&state, 31000 + seed);
         struct fuse_arena *arena = fuse_arena_open(NULL);
@@ -258,7 +258,7 @@ static void test_random(void **unused) {
     print_message("%d plans, %d compute something again, %d times in a loop, %d in a chain, %d from other tensors; %d "
                   "refused\n",
                   plans, with, looped, chained, from, refused);
-    assert_true(with > plans / 6 && looped > 10 && from > plans / 10 && refused < plans / 2);
+    assert_true(with > plans / 6 && looped > 5 && from > plans / 10 && refused < plans / 2);
 }
 
 int main(void) {
