@@ -326,6 +326,7 @@ const struct fuse_format fuse_format_coo = {
     .rows_open = open_rows,
     .rows_next = next_rows,
     .rows_close = close_rows,
+    .sink_holds = fuse_npy_holds,
     .sink_open = fuse_coo_sink_open,
     .sink_write = fuse_coo_sink_write,
     .sink_tuples = fuse_coo_sink_tuples,

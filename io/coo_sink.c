@@ -24,12 +24,9 @@ static void free_sink(struct coo_sink *sink) {
 }
 
 static enum fuse_status check_member(const struct fuse_sink_file *want, struct fuse_error *err) {
-    char header[FUSE_NPY_WRITE_BYTES];
-    int64_t header_bytes, bytes, none = 0;
     if (want->members != 1)
         return fuse_fail(err, FUSE_EBUG, "%s: one relation a file", want->path);
-    /* Whether npy has the dtype. */
-    return fuse_npy_layout(header, &header_bytes, &bytes, want->member->dtype, 1, &none, want->path, err);
+    return fuse_npy_holds(want->member->dtype, want->path, err);
 }
 
 static enum fuse_status prepare(struct coo_sink **out, const struct fuse_sink_file *want, struct fuse_error *err) {

@@ -90,6 +90,8 @@ struct fuse_format {
     /* Local, pure; only formats with parts. The canonical spelling of a part of a sink (NULL: the default one), equal for
      * two parts that are the same place; NULL with a reason in *err (OUTPUT) when nothing can be written there. */
     const char *(*sink_part)(struct fuse_arena *arena, const char *part, struct fuse_error *err);
+    /* Local, pure; NULL: every one. OUTPUT when a sink at `path` cannot hold the dtype. */
+    enum fuse_status (*sink_holds)(enum fuse_dtype dtype, const char *path, struct fuse_error *err);
 
     /* Local, O(1) in the file's size: header facts, every field bounded and checked against the file's size. */
     enum fuse_status (*probe)(struct fuse_probe *out, const char *path, const char *part, struct fuse_error *err);

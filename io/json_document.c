@@ -209,7 +209,7 @@ enum fuse_status fuse_document_parse(struct fuse_document *out, struct fuse_aren
                                  limits.values ? limits.values : (size_t)DEFAULT_VALUES)) {
         struct fuse_document_value place = {.offset = grammar.offset};
         st = fuse_document_fail(&doc, &place, err, "%s", grammar.reason);
-        fuse_hint(err, "the file must be JSON as in RFC 8259: no comments, no ',' behind the last value");
+        fuse_hint(err, "%s", grammar.hint);
     }
     if (st == FUSE_OK)
         st = parse_checked(&doc, &grammar, err);

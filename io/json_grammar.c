@@ -19,6 +19,14 @@ struct pass {
 static bool fail(struct pass *p, size_t offset, const char *reason) {
     p->out->offset = (uint32_t)offset;
     p->out->reason = reason;
+    p->out->hint = "the file must be JSON as in RFC 8259: no comments, no ',' behind the last value";
+    return false;
+}
+
+/* The same of what is JSON, but not read. */
+static bool fail_as(struct pass *p, size_t offset, const char *reason, const char *hint) {
+    (void)fail(p, offset, reason);
+    p->out->hint = hint;
     return false;
 }
 
@@ -141,9 +149,11 @@ static bool check_number(struct pass *p, bool *is_integer) {
     if (p->at - begin > NUMBER_BYTES)
         return fail(p, begin, "a number of more than 60 characters");
     if (*is_integer && !fuse_decimal_read_i53(&integer, text, p->at - begin))
-        return fail(p, begin, "an integer beyond 2^53, which other programs read as another one");
+        return fail_as(p, begin, "an integer beyond 2^53, which other programs read as another one",
+                       "nothing that is asked for here is as large: is it meant in another unit?");
     if (!*is_integer && isinf(fuse_decimal_read_f64(text, p->at - begin)))
-        return fail(p, begin, "a number beyond the largest f64");
+        return fail_as(p, begin, "a number beyond the largest f64",
+                       "nothing that is asked for here is as large: is it meant in another unit?");
     return true;
 }
 

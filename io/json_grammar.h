@@ -19,6 +19,7 @@ struct fuse_json_spot {
 struct fuse_json_grammar {
     FUSE_VEC(struct fuse_json_spot) spots; /* of all values in the order of their first bytes */
     const char *reason;                    /* what is wrong, at `offset`; NULL: nothing */
+    const char *hint;                      /* with a reason */
     uint32_t offset;
 };
 

@@ -179,6 +179,7 @@ const struct fuse_format fuse_format_npy = {
     .source_open = open_source,
     .source_read = read_source,
     .source_close = close_source,
+    .sink_holds = fuse_npy_holds,
     .sink_open = open_sink,
     .sink_write = write_sink,
     .sink_finish = finish_sink,

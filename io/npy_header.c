@@ -372,16 +372,21 @@ size_t fuse_npy_header_write(char out[FUSE_NPY_WRITE_BYTES], enum fuse_dtype dty
     return START + n;
 }
 
+enum fuse_status fuse_npy_holds(enum fuse_dtype dtype, const char *path, struct fuse_error *err) {
+    char header[FUSE_NPY_WRITE_BYTES];
+    if (fuse_npy_header_write(header, dtype, 0, NULL) > 0)
+        return FUSE_OK;
+    enum fuse_status st =
+        fuse_fail(err, FUSE_EOUTPUT, "cannot write %s: npy cannot hold %s", path, fuse_dtype_name(dtype));
+    fuse_hint(err, "convert it to f32 first");
+    return st;
+}
+
 enum fuse_status fuse_npy_layout(char header[FUSE_NPY_WRITE_BYTES], int64_t *header_bytes, int64_t *file_bytes,
                                  enum fuse_dtype dtype, int rank, const int64_t *extent, const char *path,
                                  struct fuse_error *err) {
+    FUSE_TRY(fuse_npy_holds(dtype, path, err));
     *header_bytes = (int64_t)fuse_npy_header_write(header, dtype, rank, extent);
-    if (*header_bytes == 0) {
-        enum fuse_status st =
-            fuse_fail(err, FUSE_EOUTPUT, "cannot write %s: npy cannot hold %s", path, fuse_dtype_name(dtype));
-        fuse_hint(err, "convert it to f32 first");
-        return st;
-    }
     struct fuse_box full = fuse_box_full(rank, extent);
     int64_t bytes = fuse_sat_mul(fuse_box_elems(&full), (int64_t)fuse_dtype_bytes(dtype));
     *file_bytes = fuse_sat_add(bytes, *header_bytes);

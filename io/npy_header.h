@@ -44,6 +44,9 @@ enum fuse_status fuse_npy_header_read_first(struct fuse_probe *out, int64_t *end
  * 0 when npy has no such dtype (bf16). */
 size_t fuse_npy_header_write(char out[FUSE_NPY_WRITE_BYTES], enum fuse_dtype dtype, int rank, const int64_t *extent);
 
+/* OUTPUT when npy has no such dtype. */
+enum fuse_status fuse_npy_holds(enum fuse_dtype dtype, const char *path, struct fuse_error *err) FUSE_CHECKED;
+
 /* The same with the bytes of header and file. OUTPUT when npy has no such dtype or the file would have 2^63 bytes. */
 enum fuse_status fuse_npy_layout(char header[FUSE_NPY_WRITE_BYTES], int64_t *header_bytes, int64_t *file_bytes,
                                  enum fuse_dtype dtype, int rank, const int64_t *extent, const char *path,

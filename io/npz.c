@@ -505,6 +505,7 @@ const struct fuse_format fuse_format_npz = {
     .source_read = read_source,
     .source_finish = finish_source,
     .source_close = close_source,
+    .sink_holds = fuse_npy_holds,
     .sink_open = open_sink,
     .sink_write = write_sink,
     .sink_finish = finish_sink,

@@ -414,6 +414,26 @@ static enum fuse_status check_items(struct fuse_dist_program *program, struct si
     return FUSE_OK;
 }
 
+void fuse_api_check_sink_types(struct fuse_dist_program *program) {
+    for (int o = 0; o < program->ir.ops.n; o++) {
+        const struct fuse_op *op = program->ir.ops.at[o];
+        const char *path, *part;
+        if (op->kind != FUSE_OP_SINK || !op->path)
+            continue;
+        fuse_api_split_place(&path, &part, program->arena, op->path);
+        const struct fuse_format *format = fuse_format_of(path, part);
+        struct fuse_error failure = {0};
+        if (!format || !format->sink_holds ||
+            format->sink_holds(program->ir.values.at[op->input[0].value].dtype, path, &failure) == FUSE_OK)
+            continue;
+        struct fuse_diagnostic *d =
+            fuse_report(&program->diagnostics, FUSE_SEVERITY_ERROR, op->span, "%s", failure.message);
+        if (d)
+            d->status = failure.status;
+        hint(&program->diagnostics, d, failure.hint);
+    }
+}
+
 enum fuse_status fuse_api_check_sinks(struct fuse_dist_program *program, struct fuse_error *err) {
     struct sinks_seen seen = {0};
     return check_items(program, &seen, program->ast.item, program->ast.items, err);

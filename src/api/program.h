@@ -169,6 +169,8 @@ bool fuse_api_load_symbols(void *program, struct fuse_symbol_demand *demand);
 const char *fuse_api_nearest_symbol(void *program, int table, const char *text);
 /* Collective: formats, places and doubles of the sinks. Reports what is wrong. */
 enum fuse_status fuse_api_check_sinks(struct fuse_dist_program *program, struct fuse_error *err) FUSE_CHECKED;
+/* Local, when types are known: reports sinks whose format cannot hold theirs. */
+void fuse_api_check_sink_types(struct fuse_dist_program *program);
 /* Local: the same verdict on one place, for sinks that come from elsewhere; only rank 0 follows links. */
 bool fuse_api_may_write(struct fuse_dist_program *program, const char *text);
 /* Collective: whether an export may be written to the place. USAGE, OUTPUT. */

@@ -479,6 +479,8 @@ static enum fuse_status open_program(struct fuse_dist_program *program) {
     if (program->symbols_status != FUSE_OK)
         return fuse_api_end_stage(program, program->symbols_status, &program->symbols_error);
     if (program->is_checked)
+        fuse_api_check_sink_types(program);
+    if (program->is_checked)
         fuse_api_pin_values(program);
     if (program->options.warnings_are_errors && program->diagnostics.warnings > 0) {
         promote_warnings(&program->diagnostics);
