@@ -32,9 +32,16 @@ static bool is_buffer(const struct checker *c, int buffer) {
 
 /* Axes of the layout are below `axes`; splits of one axis are numbered. */
 static bool is_layout(const struct checker *c, const struct fuse_layout *layout, int axes) {
-    for (int d = 0; d < c->plan->mesh.dims; d++)
-        if (layout->axis[d] >= axes || layout->level[d] >= FUSE_MESH_MAX)
+    for (int d = 0; d < c->plan->mesh.dims; d++) {
+        int splits = 0, equal = 0;
+        for (int e = 0; e < c->plan->mesh.dims && layout->axis[d] >= 0; e++)
+            if (layout->axis[e] == layout->axis[d]) {
+                splits++;
+                equal += layout->level[e] == layout->level[d];
+            }
+        if (layout->axis[d] >= axes || layout->level[d] < 0 || (splits > 0 && layout->level[d] >= splits) || equal > 1)
             return false;
+    }
     return layout->zigzag >= 0 && layout->zigzag <= axes;
 }
 
