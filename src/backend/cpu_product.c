@@ -25,6 +25,9 @@
 #define FEW 16
 #define DOT_DEPTH 32
 #define BLAS_MOST ((int64_t)1 << 28)
+/* Matrices that BLAS multiplies faster than own kernels do, of multiplications and along each index. */
+#define LARGE ((int64_t)1 << 31)
+#define LARGE_EDGE 256
 /* A summed index is cut between the threads when the result is small and the sum long. */
 #define SMALL_RESULT ((int64_t)1 << 16)
 #define LONG_SUM 4096
@@ -396,12 +399,18 @@ static bool is_rows_by_rows(const struct fuse_grouped *g) {
            g->axis[FUSE_GROUP_K][0].a == 1 && g->axis[FUSE_GROUP_K][0].b == 1;
 }
 
-/* Where BLAS is faster than own kernels, sums of few terms, and small results of sums that are so long that threads share them
+/* One product of matrices that is so large that what BLAS packs it uses often. */
+static bool is_large(const struct fuse_grouped *g, int64_t m, int64_t n, int64_t k) {
+    return g->axes[FUSE_GROUP_M] == 1 && g->axes[FUSE_GROUP_N] == 1 && g->axes[FUSE_GROUP_K] == 1 && m >= LARGE_EDGE &&
+           n >= LARGE_EDGE && k >= LARGE_EDGE && fuse_sat_mul(fuse_sat_mul(m, n), k) > LARGE;
+}
+
+/* Where BLAS is faster than own kernels: large matrices, sums of few terms, and small results of sums that are so long that threads share them
  * out. */
 bool fuse_cpu_direct_first(const struct fuse_cpu_backend *cpu, const struct fuse_grouped *g) {
     const int64_t m = fuse_group_points(g, FUSE_GROUP_M), n = fuse_group_points(g, FUSE_GROUP_N),
                   k = fuse_group_points(g, FUSE_GROUP_K);
-    return !cpu->tile->block_first || k < THIN || is_rows_by_rows(g) ||
+    return !cpu->tile->block_first || k < THIN || is_rows_by_rows(g) || is_large(g, m, n, k) ||
            (cpu->threads > 1 && fuse_sat_mul(m, n) <= SMALL_RESULT && k / LONG_SUM > 1 && k / 4 >= m + n);
 }
 
