@@ -53,19 +53,6 @@ static int64_t least(int64_t a, int64_t b) {
     return a < b ? a : b;
 }
 
-/* Makes the axis along which a is dense the innermost one of its group, so that a has long runs. */
-static void order_axes(struct fuse_grouped *g, enum fuse_group group) {
-    struct fuse_group_axis *axis = g->axis[group];
-    const int n = g->axes[group];
-    for (int x = 0; x < n; x++)
-        if (axis[x].a == 1) {
-            const struct fuse_group_axis dense = axis[x];
-            for (; x < n - 1; x++)
-                axis[x] = axis[x + 1];
-            axis[n - 1] = dense;
-        }
-}
-
 /* Whether every box has one stride along the group. */
 static bool is_even(const struct blocked *p, enum fuse_group group, enum fuse_box_operand operand, int64_t *stride) {
     return fuse_box_run(&p->boxes, NULL, group, operand, stride) == p->boxes.points[group];
@@ -255,8 +242,8 @@ bool fuse_cpu_run_blocked(struct fuse_cpu_backend *cpu, struct fuse_grouped *g, 
     int axis = 0;
     if (fuse_box_densest(g, FUSE_BOX_C, &dense, &axis) && dense == FUSE_GROUP_M)
         fuse_group_swap(g);
-    order_axes(g, FUSE_GROUP_M);
-    order_axes(g, FUSE_GROUP_K);
+    fuse_group_dense_last(g, FUSE_GROUP_M);
+    fuse_group_dense_last(g, FUSE_GROUP_K);
     const double work = (double)fuse_group_points(g, FUSE_GROUP_M) * (double)fuse_group_points(g, FUSE_GROUP_N) *
                         (double)fuse_group_points(g, FUSE_GROUP_K) * (double)fuse_group_points(g, FUSE_GROUP_BATCH);
     const int most = fuse_cpu_threads(cpu, INT64_MAX, work < 1e18 ? (int64_t)(work / 32) : INT64_MAX);

@@ -9,6 +9,18 @@ int64_t fuse_group_points(const struct fuse_grouped *g, enum fuse_group group) {
     return points;
 }
 
+void fuse_group_dense_last(struct fuse_grouped *g, enum fuse_group group) {
+    struct fuse_group_axis *axis = g->axis[group];
+    const int n = g->axes[group];
+    for (int x = 0; x < n; x++)
+        if (axis[x].a == 1) {
+            const struct fuse_group_axis dense = axis[x];
+            for (; x < n - 1; x++)
+                axis[x] = axis[x + 1];
+            axis[n - 1] = dense;
+        }
+}
+
 void fuse_group_swap(struct fuse_grouped *g) {
     struct fuse_grouped old = *g;
     g->a = old.b;

@@ -26,6 +26,8 @@ struct fuse_grouped fuse_group_contract(const struct fuse_contract *call);
 /* Zeros in all of c. */
 void fuse_cpu_clear_result(struct fuse_cpu_backend *cpu, const struct fuse_contract *call);
 int64_t fuse_group_points(const struct fuse_grouped *g, enum fuse_group group);
+/* Makes the index along which a is dense the innermost one of its group, so that a has long runs. */
+void fuse_group_dense_last(struct fuse_grouped *g, enum fuse_group group);
 /* c^T = b^T a^T: exchanges a with b and M with N. */
 void fuse_group_swap(struct fuse_grouped *g);
 

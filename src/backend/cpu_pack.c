@@ -279,19 +279,6 @@ static void run_box(struct worker *w, int64_t task) {
         w->overflow |= fuse_panel_scatter(&p->c, w->range, w->c, how_to_scatter(p->g));
 }
 
-/* Makes the summed index along which a is dense the innermost one, so that a has long runs. */
-static void order_sum(struct fuse_grouped *g) {
-    struct fuse_group_axis *axis = g->axis[FUSE_GROUP_K];
-    const int n = g->axes[FUSE_GROUP_K];
-    for (int x = 0; x < n; x++)
-        if (axis[x].a == 1) {
-            const struct fuse_group_axis dense = axis[x];
-            for (; x < n - 1; x++)
-                axis[x] = axis[x + 1];
-            axis[n - 1] = dense;
-        }
-}
-
 void fuse_cpu_run_packed(struct fuse_cpu_backend *cpu, struct fuse_grouped *g, struct fuse_cpu_counts *counts,
                          int specials[2]) {
     bool swapped = false;
@@ -305,7 +292,7 @@ void fuse_cpu_run_packed(struct fuse_cpu_backend *cpu, struct fuse_grouped *g, s
     }
     if (swapped)
         fuse_group_swap(g);
-    order_sum(g);
+    fuse_group_dense_last(g, FUSE_GROUP_K);
     struct pack_plan p;
     make_plan(&p, g, cpu);
     const int64_t tasks = p.boxes.boxes[FUSE_GROUP_BATCH] * p.boxes.boxes[FUSE_GROUP_M] * p.boxes.boxes[FUSE_GROUP_N];

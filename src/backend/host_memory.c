@@ -21,8 +21,7 @@ size_t fuse_host_mapped_bytes(size_t bytes) {
     return (bytes + FUSE_HUGE_PAGE - 1) / FUSE_HUGE_PAGE * FUSE_HUGE_PAGE;
 }
 
-/* Address space that begins with a huge page. */
-static char *reserve(size_t rounded, int protection) {
+void *fuse_host_reserve(size_t rounded, int protection) {
     char *map = mmap(NULL, rounded + FUSE_HUGE_PAGE, protection, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (map == MAP_FAILED)
         return NULL;
@@ -41,7 +40,7 @@ enum fuse_status fuse_host_map(void **base, size_t bytes, int threads, struct fu
     if (bytes > SIZE_MAX / 2)
         return fuse_fail(err, FUSE_EMEMORY, "cannot map %zu bytes", bytes);
     size_t rounded = fuse_host_mapped_bytes(bytes);
-    char *start = reserve(rounded, PROT_READ | PROT_WRITE);
+    char *start = fuse_host_reserve(rounded, PROT_READ | PROT_WRITE);
     if (start == NULL)
         return fuse_fail(err, FUSE_EMEMORY, "cannot map %zu bytes", bytes);
     madvise(start, rounded, MADV_HUGEPAGE);
@@ -115,7 +114,7 @@ const char *fuse_host_map_shared(void **base, int *file, size_t bytes, int threa
     const int memory = make_file(rounded);
     if (memory < 0)
         return "the system makes no files in memory";
-    char *start = reserve(rounded, PROT_NONE);
+    char *start = fuse_host_reserve(rounded, PROT_NONE);
     int failure = ENOMEM;
     if (start != NULL && mmap(start, rounded, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, memory, 0) != MAP_FAILED)
         failure = populate_all(start, rounded, threads);

@@ -16,6 +16,10 @@ void fuse_host_unmap(void *base, size_t bytes);
 /* Bytes that fuse_host_map reserves for a request. */
 size_t fuse_host_mapped_bytes(size_t bytes);
 
+/* A private mapping that begins with a huge page, untouched; rounded: as of fuse_host_mapped_bytes, protection: as of mmap. NULL when it
+ * cannot be had; to be unmapped by munmap. */
+void *fuse_host_reserve(size_t rounded, int protection);
+
 /* A queue whose work is done when the call returns; it only keeps the first failure for wait, which hands it out once. */
 struct fuse_host_queue {
     struct fuse_queue base;

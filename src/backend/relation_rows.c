@@ -1,34 +1,26 @@
 /* Blocks of memory and arrays of rows. */
 #include "backend/relation_table.h"
 
+#include "backend/host_memory.h"
+
 #include <math.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 
-#define HUGE_PAGE ((size_t)2 << 20)
 #define LARGE ((size_t)1 << 20) /* from here on blocks are mappings of their own */
-
-static size_t mapped_bytes(size_t bytes) {
-    return (bytes + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE;
-}
 
 /* Aligned to huge pages; NULL: refused. */
 static void *map_large(size_t bytes) {
-    size_t rounded = mapped_bytes(bytes);
-    char *map = mmap(NULL, rounded + HUGE_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (map == MAP_FAILED)
-        return NULL;
-    size_t head = (HUGE_PAGE - (uintptr_t)map % HUGE_PAGE) % HUGE_PAGE;
-    if (head > 0)
-        munmap(map, head);
-    munmap(map + head + rounded, HUGE_PAGE - head);
-    madvise(map + head, rounded, MADV_HUGEPAGE);
-    return map + head;
+    const size_t rounded = fuse_host_mapped_bytes(bytes);
+    void *at = fuse_host_reserve(rounded, PROT_READ | PROT_WRITE);
+    if (at)
+        madvise(at, rounded, MADV_HUGEPAGE);
+    return at;
 }
 
 static void give_back(struct fuse_block *block) {
     if (block->bytes >= LARGE)
-        munmap(block->at, mapped_bytes(block->bytes));
+        munmap(block->at, fuse_host_mapped_bytes(block->bytes));
     else
         free(block->at);
 }
@@ -38,9 +30,9 @@ static void *grow_large(const struct fuse_block *block, size_t bytes) {
     if (!at)
         return NULL;
     /* Pages move, bytes do not. */
-    if (mremap(block->at, mapped_bytes(block->bytes), mapped_bytes(block->bytes), MREMAP_MAYMOVE | MREMAP_FIXED, at) ==
-        MAP_FAILED) {
-        munmap(at, mapped_bytes(bytes));
+    if (mremap(block->at, fuse_host_mapped_bytes(block->bytes), fuse_host_mapped_bytes(block->bytes),
+               MREMAP_MAYMOVE | MREMAP_FIXED, at) == MAP_FAILED) {
+        munmap(at, fuse_host_mapped_bytes(bytes));
         return NULL;
     }
     return at;
@@ -58,7 +50,8 @@ bool fuse_block_resize(struct fuse_block *block, struct fuse_ledger *ledger, siz
     }
     void *at = NULL;
     if (bytes >= LARGE && block->bytes >= LARGE && bytes > block->bytes) {
-        at = mapped_bytes(bytes) == mapped_bytes(block->bytes) ? block->at : grow_large(block, bytes);
+        at = fuse_host_mapped_bytes(bytes) == fuse_host_mapped_bytes(block->bytes) ? block->at
+                                                                                   : grow_large(block, bytes);
         if (!at)
             return false;
     } else if (bytes > 0) {
