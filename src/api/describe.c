@@ -74,6 +74,9 @@ static void explain(struct fuse_text *text, const struct fuse_dist_program *prog
                   " control bytes, %" PRId64 " kernel calls, %" PRId64 " of BLAS, %" PRId64 " bytes packed\n",
                   program->compile_seconds, program->wall_seconds, report->messages_max, report->control_bytes_max,
                   report->kernel_calls, report->blas_calls, report->packed_bytes);
+    if (report->epilogue_bytes > 0)
+        fuse_text_add(text, "  maps of %" PRId64 " bytes of products' results were run in the products' pass\n",
+                      report->epilogue_bytes);
     fuse_text_add(text, "  read from files: %" PRId64 " bytes, %" PRId64 " of them by the busiest rank\n",
                   report->file_bytes_total, report->file_bytes_max);
     if (report->rounds > 0)
@@ -135,6 +138,7 @@ static void times(struct fuse_text *text, const struct fuse_dist_program *progra
     add_number(text, "blas_calls", report->blas_calls);
     add_number(text, "packed_bytes", report->packed_bytes);
     add_number(text, "kernel_calls", report->kernel_calls);
+    add_number(text, "epilogue_bytes", report->epilogue_bytes);
     add_number(text, "scores_max", report->scores_max);
     add_number(text, "scores_total", report->scores_total);
     fuse_text_add(text, ",\"plan_hash\":\"%016" PRIx64 "\"", plan->hash);

@@ -87,6 +87,8 @@ struct fuse_attention_call {
     bool guarded;
 };
 
+#define FUSE_CONTRACT_MAPS 4 /* that one contraction takes along */
+
 struct fuse_backend;
 
 struct fuse_backend_options {
@@ -133,6 +135,13 @@ struct fuse_backend_ops {
     enum fuse_status (*transfer)(struct fuse_queue *queue, void *to, enum fuse_memkind to_kind, const void *from,
                                  enum fuse_memkind from_kind, size_t bytes, struct fuse_error *err);
 
+    /* The contraction and then the maps, at most FUSE_CONTRACT_MAPS: each has an element for each of c's, no reduction, and no integers
+     * that may overflow, and reads c at the point that it writes, as an operand with c's data, dtype and strides. So it can go over a
+     * part of c while that is in the caches. What a map writes is apart from a, b and all that the calls read elsewhere, or the last
+     * one writes over c. Never in order. NULL: call by call. */
+    enum fuse_status (*contract_maps)(struct fuse_queue *queue, const struct fuse_contract *call,
+                                      const struct fuse_map_call *map, int maps, struct fuse_error *err);
+
     /* The maps one after the other, all of which walk rows: index row[m] of map m, of equal extents, is in every result. Of what those
      * before it have made each reads its own row only, and writing a row spoils nothing that they need for others. No integers,
      * nothing ordered. NULL: map by map, rows cut in blocks by whoever calls. */
@@ -144,7 +153,8 @@ struct fuse_backend {
     const struct fuse_backend_ops *ops;
     /* Exact work counters since open; the back end's own. */
     int64_t contract_flops, blas_calls, packed_bytes, kernel_calls;
-    int64_t scores; /* of attentions, those computed */
+    int64_t scores;         /* of attentions, those computed */
+    int64_t epilogue_bytes; /* of contractions' results, those that a map went over part by part: no sweep of its own */
 };
 
 extern const struct fuse_backend_ops fuse_backend_ref;     /* slow, obvious, one thread: the oracle */

@@ -2,13 +2,14 @@
 
 #include "backend/blas_buffers.h"
 #include "backend/call_check.h"
+#include "backend/cpu_epilogue.h"
 #include "backend/cpu_ordered.h"
 
 #include <cblas.h>
 #include <stdlib.h>
 
 static size_t scratch_bytes(const struct fuse_cpu_backend *cpu) {
-    size_t each = FUSE_CPU_SCRATCH + (cpu->deterministic ? FUSE_CPU_SLOTS : 0);
+    size_t each = FUSE_CPU_SCRATCH + FUSE_CPU_EPILOGUE + (cpu->deterministic ? FUSE_CPU_SLOTS : 0);
     return (size_t)cpu->threads * each + FUSE_CPU_PARTIALS;
 }
 
@@ -41,7 +42,8 @@ static enum fuse_status open_backend(struct fuse_backend **out, const struct fus
     }
     cpu->scratch = scratch;
     cpu->partials = cpu->scratch + (size_t)cpu->threads * FUSE_CPU_SCRATCH;
-    cpu->slots = cpu->deterministic ? cpu->partials + FUSE_CPU_PARTIALS : NULL;
+    cpu->epilogue = cpu->partials + FUSE_CPU_PARTIALS;
+    cpu->slots = cpu->deterministic ? cpu->epilogue + (size_t)cpu->threads * FUSE_CPU_EPILOGUE : NULL;
     /* The threads are ours: a BLAS that starts more would oversubscribe the cores. */
     openblas_set_num_threads(1);
     *out = &cpu->base;
@@ -89,6 +91,7 @@ static void end_call(struct fuse_queue *queue, const struct fuse_cpu_counts *cou
     struct fuse_host_queue *host = (struct fuse_host_queue *)queue;
     host->backend->blas_calls += counts->blas_calls;
     host->backend->packed_bytes += counts->packed_bytes;
+    host->backend->epilogue_bytes += counts->epilogue_bytes;
     if (counts->overflow)
         fuse_fail(&host->failure, FUSE_EFAILED, "integer overflow in %s", what);
 }
@@ -99,9 +102,27 @@ static enum fuse_status contract(struct fuse_queue *queue, const struct fuse_con
     struct fuse_cpu_counts counts = {0};
     cpu->base.contract_flops += 2 * fuse_points(call->indices, call->extent, UINT32_MAX);
     FUSE_TRY(call->order ? fuse_cpu_run_ordered_contract(cpu, call, &counts, err)
-                         : fuse_cpu_run_contract(cpu, call, &counts, err));
+                         : fuse_cpu_run_contract(cpu, call, NULL, &counts, err));
     end_call(queue, &counts, "a contraction");
     return FUSE_OK;
+}
+
+static enum fuse_status contract_maps(struct fuse_queue *queue, const struct fuse_contract *call,
+                                      const struct fuse_map_call *map, int maps, struct fuse_error *err) {
+    FUSE_TRY(fuse_contract_check(call, err));
+    for (int m = 0; m < maps; m++)
+        FUSE_TRY(fuse_map_check(&map[m], err));
+    if (call->order || maps > FUSE_CONTRACT_MAPS)
+        return fuse_fail(err, FUSE_EBUG, "contract: maps that it cannot take along");
+    struct fuse_cpu_backend *cpu = begin_call(queue);
+    struct fuse_cpu_counts counts = {0};
+    struct fuse_epilogue then;
+    cpu->base.contract_flops += 2 * fuse_points(call->indices, call->extent, UINT32_MAX);
+    fuse_epilogue_make(&then, cpu, call, map, maps);
+    enum fuse_status status = fuse_cpu_run_contract(cpu, call, &then, &counts, err);
+    status = fuse_epilogue_end(&then, status, &counts, err);
+    end_call(queue, &counts, "a contraction");
+    return status;
 }
 
 static enum fuse_status map(struct fuse_queue *queue, const struct fuse_map_call *call, struct fuse_error *err) {
@@ -177,6 +198,7 @@ const struct fuse_backend_ops fuse_backend_cpu = {
     .memory_close = close_memory,
     .queue_open = fuse_host_queue_open,
     .contract = contract,
+    .contract_maps = contract_maps,
     .map = map,
     .maps = maps,
     .join = join,

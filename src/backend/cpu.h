@@ -15,6 +15,8 @@
 #define FUSE_CPU_PANELS (FUSE_CPU_SCRATCH - FUSE_TILE_PRODUCT_ROOM)
 /* Of a deterministic back end besides: partial sums of products. */
 #define FUSE_CPU_SLOTS ((size_t)8 << 20)
+/* Tile buffers of maps that run while a product's panels are in use. */
+#define FUSE_CPU_EPILOGUE ((size_t)256 << 10)
 /* Partial results of a reduction that is cut in chunks, shared by the threads. */
 #define FUSE_CPU_PARTIALS ((size_t)1 << 20)
 /* Below so many elementary steps another thread costs more than it helps. */
@@ -29,12 +31,13 @@ struct fuse_cpu_backend {
     struct fuse_tile_table exact; /* when deterministic: what tile points to */
     char *scratch;                /* [threads][FUSE_CPU_SCRATCH] */
     char *partials;               /* [FUSE_CPU_PARTIALS] */
+    char *epilogue;               /* [threads][FUSE_CPU_EPILOGUE] */
     char *slots;                  /* [threads][FUSE_CPU_SLOTS], or NULL */
 };
 
 /* What a kernel reports besides its results. */
 struct fuse_cpu_counts {
-    int64_t blas_calls, packed_bytes;
+    int64_t blas_calls, packed_bytes, epilogue_bytes;
     bool overflow;
 };
 
@@ -46,8 +49,11 @@ enum fuse_status fuse_cpu_run_map(struct fuse_cpu_backend *cpu, const struct fus
                                   struct fuse_cpu_counts *counts, struct fuse_error *err) FUSE_CHECKED;
 enum fuse_status fuse_cpu_run_maps(struct fuse_cpu_backend *cpu, const struct fuse_map_call *call, int calls,
                                    const int *row, struct fuse_cpu_counts *counts, struct fuse_error *err) FUSE_CHECKED;
+/* then: what goes over the result's parts, or NULL; begun where the kernel does so. */
+struct fuse_epilogue;
 enum fuse_status fuse_cpu_run_contract(struct fuse_cpu_backend *cpu, const struct fuse_contract *call,
-                                       struct fuse_cpu_counts *counts, struct fuse_error *err) FUSE_CHECKED;
+                                       struct fuse_epilogue *then, struct fuse_cpu_counts *counts,
+                                       struct fuse_error *err) FUSE_CHECKED;
 /* cpu_semiring.c: false when the call is no product over a semiring, or has to be run as a map after all. */
 bool fuse_cpu_run_semiring(struct fuse_cpu_backend *cpu, const struct fuse_map_call *call,
                            struct fuse_cpu_counts *counts);

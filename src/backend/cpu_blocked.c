@@ -39,6 +39,7 @@ struct blocked {
     int64_t a_row, a_column, b_row;         /* strides of what is read in place */
     int64_t b_at;                           /* in scratch memory, behind a's panel */
     int64_t m_parts;                        /* parts of M that threads share out among themselves */
+    struct fuse_epilogue *then;
 };
 
 struct worker {
@@ -47,6 +48,8 @@ struct worker {
     int64_t a_box[FUSE_GROUPS], b_box[FUSE_GROUPS];
     char *a, *b;
     int64_t packed;
+    int thread;
+    bool completes; /* the box is the last along K */
 };
 
 static int64_t least(int64_t a, int64_t b) {
@@ -146,6 +149,19 @@ static void fetch(struct worker *w, const struct fuse_panel *panel, char *to, in
     w->packed += fuse_panel_pack(panel, w->range, to) * panel->bytes;
 }
 
+/* Of rows [first, end) of the box, which are complete if it is the last along K, the first that are left for later. */
+static int64_t finish(const struct worker *w, int64_t first, int64_t end) {
+    const struct fuse_box_range *m = &w->range[FUSE_GROUP_M];
+    int64_t step;
+    if (!w->p->then || !w->completes)
+        return first;
+    const bool all = end == m->points, few = (end - first) * w->range[FUSE_GROUP_N].points < FUSE_EPILOGUE_POINTS;
+    if (!all && (few || fuse_box_run(&w->p->boxes, m, FUSE_GROUP_M, FUSE_BOX_C, &step) < m->points))
+        return first;
+    fuse_box_epilogue(w->p->then, w->thread, &w->p->boxes, w->range, -1, first, end - first);
+    return end;
+}
+
 /* All rows of a's part of the box by the part of b. */
 static void multiply(const struct worker *w, struct fuse_tile_block *x) {
     const struct blocked *p = w->p;
@@ -168,6 +184,7 @@ static void multiply(const struct worker *w, struct fuse_tile_block *x) {
                   columns = m->points * k->points * p->bytes > NEAR ? n->points
                             : strips > p->width                     ? strips
                                                                     : p->width;
+    int64_t done = 0;
     for (int64_t j = 0; j < n->points; j += columns)
         for (int64_t i = 0; i < m->points; i += p->rows) {
             x->first = j;
@@ -177,7 +194,11 @@ static void multiply(const struct worker *w, struct fuse_tile_block *x) {
             x->a = a + i / p->rows * next * p->bytes;
             x->c_row = m->offset[FUSE_BOX_C] + i;
             product(x);
+            if (columns >= n->points)
+                done = finish(w, done, i + x->rows);
         }
+    if (columns < n->points)
+        finish(w, 0, m->points);
 }
 
 /* A box of batch and N by a part of M. */
@@ -200,6 +221,7 @@ static void run_task(struct worker *w, int64_t task) {
         x.c_run = 1;
     for (int64_t ki = 0; ki < boxes[FUSE_GROUP_K]; ki++) {
         fuse_box_seek(k, &p->boxes, FUSE_GROUP_K, ki);
+        w->completes = ki == boxes[FUSE_GROUP_K] - 1;
         x.depth = k->points;
         x.add = g->accumulate || ki > 0;
         x.b_strip = p->width * k->points;
@@ -249,13 +271,14 @@ bool fuse_cpu_run_blocked(struct fuse_cpu_backend *cpu, struct fuse_grouped *g, 
     const int most = fuse_cpu_threads(cpu, INT64_MAX, work < 1e18 ? (int64_t)(work / 32) : INT64_MAX);
     struct blocked p;
     make_plan(&p, g, cpu->tile, most);
+    p.then = fuse_epilogue_begin(g->then);
     const int64_t tasks = tasks_of(&p);
     const int threads = tasks < most ? (int)tasks : most;
     int64_t packed = 0;
 #pragma omp parallel for num_threads(threads) schedule(static, 1) reduction(+ : packed)
     for (int thread = 0; thread < threads; thread++) {
         struct fuse_box_range range[FUSE_GROUPS];
-        struct worker w = {.p = &p, .range = range};
+        struct worker w = {.p = &p, .range = range, .thread = thread};
         w.a = cpu->scratch + (size_t)thread * FUSE_CPU_SCRATCH;
         w.b = w.a + p.b_at;
         for (int group = 0; group < FUSE_GROUPS; group++)

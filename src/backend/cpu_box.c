@@ -181,3 +181,37 @@ bool fuse_box_dense(const struct fuse_boxes *boxes, enum fuse_box_operand operan
     return fuse_box_densest(boxes->g, operand, group, axis) && boxes->block[*group][*axis] > 1 &&
            fuse_box_stride(&boxes->g->axis[*group][*axis], operand) == 1;
 }
+
+static void add_axis(struct fuse_epilogue_part *part, int64_t extent, int64_t stride) {
+    part->axis[part->axes].extent = extent;
+    part->axis[part->axes++].stride = stride;
+}
+
+static void add_range(struct fuse_epilogue_part *part, const struct fuse_boxes *boxes,
+                      const struct fuse_box_range *range, enum fuse_group group) {
+    int64_t stride;
+    if (fuse_box_run(boxes, range, group, FUSE_BOX_C, &stride) == range->points)
+        add_axis(part, range->points, stride);
+    else
+        for (int x = 0; x < boxes->g->axes[group]; x++)
+            add_axis(part, range->extent[x], boxes->g->axis[group][x].c);
+}
+
+void fuse_box_epilogue(struct fuse_epilogue *then, int thread, const struct fuse_boxes *boxes,
+                       const struct fuse_box_range range[FUSE_GROUPS], int64_t batch, int64_t first, int64_t n) {
+    const struct fuse_box_range *m = &range[FUSE_GROUP_M];
+    struct fuse_epilogue_part part = {.offset = range[FUSE_GROUP_BATCH].offset[FUSE_BOX_C][batch < 0 ? 0 : batch] +
+                                                m->offset[FUSE_BOX_C][first] +
+                                                range[FUSE_GROUP_N].offset[FUSE_BOX_C][0]};
+    int64_t stride;
+    if (batch < 0)
+        add_range(&part, boxes, &range[FUSE_GROUP_BATCH], FUSE_GROUP_BATCH);
+    if (n == m->points) {
+        add_range(&part, boxes, m, FUSE_GROUP_M);
+    } else {
+        fuse_box_run(boxes, m, FUSE_GROUP_M, FUSE_BOX_C, &stride);
+        add_axis(&part, n, stride);
+    }
+    add_range(&part, boxes, &range[FUSE_GROUP_N], FUSE_GROUP_N);
+    fuse_epilogue_run(then, thread, &part);
+}

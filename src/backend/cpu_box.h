@@ -48,4 +48,9 @@ bool fuse_box_densest(const struct fuse_grouped *g, enum fuse_box_operand operan
 /* The axis along which the operand is dense, in the boxes; false when there is none. */
 bool fuse_box_dense(const struct fuse_boxes *boxes, enum fuse_box_operand operand, enum fuse_group *group, int *axis);
 
+/* Hands positions [first, first + n) of M by all of N to the epilogue: those of all batch positions of the range or, unless it is -1,
+ * of one of them. Less than all of M only where it has one stride in the result. */
+void fuse_box_epilogue(struct fuse_epilogue *then, int thread, const struct fuse_boxes *boxes,
+                       const struct fuse_box_range range[FUSE_GROUPS], int64_t batch, int64_t first, int64_t n);
+
 #endif

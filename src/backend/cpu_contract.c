@@ -168,13 +168,15 @@ void fuse_cpu_clear_result(struct fuse_cpu_backend *cpu, const struct fuse_contr
 }
 
 enum fuse_status fuse_cpu_run_contract(struct fuse_cpu_backend *cpu, const struct fuse_contract *call,
-                                       struct fuse_cpu_counts *counts, struct fuse_error *err) {
+                                       struct fuse_epilogue *then, struct fuse_cpu_counts *counts,
+                                       struct fuse_error *err) {
     if (fuse_points(call->indices, call->extent, UINT32_MAX) == 0) {
         if (!call->accumulate)
             fuse_cpu_clear_result(cpu, call);
         return FUSE_OK;
     }
     struct fuse_grouped g = fuse_group_contract(call);
+    g.then = then;
     if (fuse_group_points(&g, FUSE_GROUP_M) == 1 && fuse_group_points(&g, FUSE_GROUP_N) == 1 &&
         fuse_cpu_run_dots(cpu, &g, counts))
         return FUSE_OK;

@@ -2,7 +2,7 @@
 #ifndef FUSE_BACKEND_CPU_CONTRACT_H
 #define FUSE_BACKEND_CPU_CONTRACT_H
 
-#include "backend/cpu.h"
+#include "backend/cpu_epilogue.h"
 
 enum fuse_group { FUSE_GROUP_BATCH, FUSE_GROUP_M, FUSE_GROUP_N, FUSE_GROUP_K, FUSE_GROUPS };
 
@@ -17,6 +17,7 @@ struct fuse_grouped {
     const char *a, *b;
     char *c;
     bool accumulate;
+    struct fuse_epilogue *then; /* what goes over parts of the result that are complete, or NULL */
     enum fuse_semiring semiring;
     int axes[FUSE_GROUPS];
     struct fuse_group_axis axis[FUSE_GROUPS][FUSE_MAX_AXES];

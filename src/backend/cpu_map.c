@@ -15,6 +15,7 @@
 #define PACED_AHEAD 4096
 #define FEW_COLUMNS 4096
 #define COLUMN_CHUNKS 16
+#define SHORTEST_RUN 64 /* for which tiles are cut */
 
 /* One thread's state: where the tile of each node is, and the offsets of the reduced loops of COLUMNS. */
 struct context {
@@ -25,6 +26,8 @@ struct context {
     char *acc;   /* GROUP tiles of accumulators */
     char *spare; /* two tiles: the old value, the rounded result */
     bool overflow;
+    bool is_near; /* operands are in a cache, and what lies behind them is none of this call's */
+    int64_t next; /* .. position of the tile after this one; -1: none */
     /* What is fetched while the last operation works. */
     const void *fetch[2];
     int fetches;
@@ -89,7 +92,15 @@ static void open_context(struct context *x, const struct fuse_map_plan *plan, ch
 
 /* While this tile is worked on, those behind it come nearer: operations one by one leave memory idle else. Where the
  * last one takes long, or writes to memory itself, that happens line by line in between. */
-static void fetch_ahead(struct context *x, const char *tile, int64_t bytes) {
+static void fetch_ahead(struct context *x, const struct fuse_map_source *source, const char *tile, int64_t bytes) {
+    if (x->is_near) {
+        struct fuse_walk_point point;
+        if (!x->plan->paces || x->next < 0 || x->fetches == 2)
+            return;
+        fuse_walk_seek(&source->walk, x->next, &point);
+        x->fetch[x->fetches++] = source->data + point.offset * (int64_t)source->bytes;
+        return;
+    }
     if ((x->plan->streams || x->plan->last_paces) && x->fetches < 2) {
         x->fetch[x->fetches++] = tile + PACED_AHEAD;
         return;
@@ -108,7 +119,7 @@ static void load_tile(struct context *x, int node, int64_t first, int64_t n) {
     const int64_t stride = source->walk.stride[0];
     if (source->in_place && stride == 1 && n % FUSE_TILE_LANES == 0 && fuse_walk_run(&source->walk, &point) >= n) {
         x->value[node] = source->data + point.offset * (int64_t)source->bytes;
-        fetch_ahead(x, x->value[node], n * (int64_t)source->bytes);
+        fetch_ahead(x, source, x->value[node], n * (int64_t)source->bytes);
         return;
     }
     char *to = x->slots + step->slot;
@@ -233,26 +244,47 @@ static char *thread_scratch(const struct fuse_cpu_backend *cpu, int thread) {
     return cpu->scratch + (size_t)thread * FUSE_CPU_SCRATCH;
 }
 
+/* n elements from position `first` of an ELEMENTS plan. */
+static void run_tile(struct context *x, int64_t first, int64_t n) {
+    const struct fuse_map_plan *plan = x->plan;
+    void *direct = direct_target(plan, first, n);
+    const bool there = !plan->streams || (plan->last_paces && (uintptr_t)direct % FUSE_CPU_LINE == 0);
+    const void *value = evaluate(x, first, n, there ? direct : NULL);
+    if (plan->reduce != FUSE_REDUCE_NONE) {
+        fill_neutral(plan, x->acc, padded(n));
+        plan->tile->accumulate[plan->reduce][plan->class](x->acc, value, padded(n), &x->overflow);
+        finish(x, x->acc, first, n);
+    } else if (direct && value != direct) {
+        plan->tile->stream(direct, value, n * (int64_t)fuse_tile_class_bytes(plan->class), x->fetch);
+    } else if (value != direct) {
+        store_tile(plan, value, first, n);
+    }
+}
+
 bool fuse_map_run_tiles(const struct fuse_map_plan *plan, char *scratch, int64_t begin, int64_t end) {
     struct context x;
     open_context(&x, plan, scratch);
     for (int64_t t = begin; t < end; t++) {
         int64_t first = t * plan->length, n = plan->kept - first < plan->length ? plan->kept - first : plan->length;
-        void *direct = direct_target(plan, first, n);
-        const bool there = !plan->streams || (plan->last_paces && (uintptr_t)direct % FUSE_CPU_LINE == 0);
-        const void *value = evaluate(&x, first, n, there ? direct : NULL);
-        if (plan->reduce != FUSE_REDUCE_NONE) {
-            fill_neutral(plan, x.acc, padded(n));
-            plan->tile->accumulate[plan->reduce][plan->class](x.acc, value, padded(n), &x.overflow);
-            finish(&x, x.acc, first, n);
-        } else if (direct && value != direct) {
-            plan->tile->stream(direct, value, n * (int64_t)fuse_tile_class_bytes(plan->class), x.fetch);
-        } else if (value != direct) {
-            store_tile(plan, value, first, n);
-        }
+        run_tile(&x, first, n);
     }
     if (plan->streams)
         fuse_stream_fence();
+    return x.overflow;
+}
+
+bool fuse_map_run_part(const struct fuse_map_plan *plan, char *scratch) {
+    const int64_t run = plan->out.axes > 1 && plan->out.extent[0] >= SHORTEST_RUN ? plan->out.extent[0] : plan->kept,
+                  tiles = (run + plan->length - 1) / plan->length, length = padded((run + tiles - 1) / tiles);
+    struct context x;
+    open_context(&x, plan, scratch);
+    x.is_near = true;
+    for (int64_t first = 0; first < plan->kept; first += run)
+        for (int64_t t = 0; t < run; t += length) {
+            const int64_t n = run - t < length ? run - t : length;
+            x.next = first + t + n < plan->kept ? first + t + n : -1;
+            run_tile(&x, first + t, n);
+        }
     return x.overflow;
 }
 

@@ -53,7 +53,8 @@ struct fuse_map_plan {
     int64_t outer_extent[FUSE_MAX_AXES];
     int64_t length;  /* elements of a tile */
     bool streams;    /* the result is so large that its tiles are written past the caches */
-    bool last_paces; /* .. or large, and the last step is one that fetches and streams as it goes */
+    bool paces;      /* the last step is one that fetches and streams as it goes */
+    bool last_paces; /* .. of a result that is large */
     int nodes, sources;
     struct fuse_map_step *step;
     struct fuse_map_source *source;
@@ -73,12 +74,18 @@ void fuse_map_plan_close(struct fuse_map_plan *plan);
 /* Tiles [begin, end) of an ELEMENTS plan in one thread's scratch memory; true when an integer operation overflowed. */
 bool fuse_map_run_tiles(const struct fuse_map_plan *plan, char *scratch, int64_t begin, int64_t end);
 
+/* All of an ELEMENTS plan in one thread, tiles cut so that none crosses a border of the result's runs. */
+bool fuse_map_run_part(const struct fuse_map_plan *plan, char *scratch);
+/* After data and origin of the plan's call, but no extent, have changed. */
+void fuse_map_plan_aim(struct fuse_map_plan *plan);
+
 /* Narrows the call to `extent` elements of index x from `begin`; operand is its list, which may be written. */
 void fuse_map_narrow(struct fuse_map_call *part, struct fuse_operand_view *operand, int x, int64_t begin,
                      int64_t extent);
 
 /* cpu_map_blocks.c: element-wise maps with an operand that runs across the result. *done is false when there is none, or
  * the map is small; nothing is done then. *overflow is set, never cleared. */
+bool fuse_map_runs_across(const struct fuse_map_call *call); /* whether there is one */
 enum fuse_status fuse_map_run_blocks(const struct fuse_cpu_backend *cpu, const struct fuse_map_plan *plan, bool *done,
                                      bool *overflow, struct fuse_error *err) FUSE_CHECKED;
 

@@ -53,6 +53,11 @@ static bool find_blocks(const struct fuse_map_call *call, struct blocks *b) {
     return true;
 }
 
+bool fuse_map_runs_across(const struct fuse_map_call *call) {
+    struct blocks b;
+    return find_blocks(call, &b);
+}
+
 void fuse_map_narrow(struct fuse_map_call *part, struct fuse_operand_view *operand, int x, int64_t begin,
                      int64_t extent) {
     part->origin[x] += begin;

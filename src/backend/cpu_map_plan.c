@@ -318,8 +318,9 @@ static void choose_stores(struct fuse_map_plan *plan) {
     plan->streams = large;
     for (int o = 0; o < call->operands; o++)
         plan->streams &= call->operand[o].data != call->out.data; /* lines that are read anyway */
-    for (int k = 0; large && last->action == FUSE_MAP_OP && !last->invariant && k < FUSE_TILE_PACING; k++)
-        plan->last_paces |= last->op == plan->tile->pacing[k];
+    for (int k = 0; last->action == FUSE_MAP_OP && !last->invariant && k < FUSE_TILE_PACING; k++)
+        plan->paces |= last->op == plan->tile->pacing[k];
+    plan->last_paces = large && plan->paces;
 }
 
 enum fuse_status fuse_map_plan_open(struct fuse_map_plan *plan, const struct fuse_cpu_backend *cpu,
@@ -386,6 +387,18 @@ enum fuse_status fuse_map_plan_open(struct fuse_map_plan *plan, const struct fus
         return fuse_fail(err, FUSE_EBUG, "map: a body of %d nodes is too long", call->body->n);
     }
     return FUSE_OK;
+}
+
+void fuse_map_plan_aim(struct fuse_map_plan *plan) {
+    const struct fuse_map_call *call = plan->call;
+    for (int i = 0; i < plan->nodes; i++) {
+        const struct fuse_scalar_node *node = &call->body->node[i];
+        struct fuse_map_source *source = &plan->source[plan->step[i].source];
+        if (plan->step[i].action == FUSE_MAP_LOAD)
+            source->data = call->operand[node->arg].data;
+        else if (plan->step[i].action == FUSE_MAP_RAMP)
+            source->first = call->origin[node->arg];
+    }
 }
 
 void fuse_map_plan_close(struct fuse_map_plan *plan) {

@@ -43,6 +43,7 @@ struct narrow_plan {
     struct narrow_operand a, b;
     int64_t m, n, k_words; /* of a box, padded */
     int threads;
+    struct fuse_epilogue *then;
 };
 
 /* A thread's memory: panels of a, b and c, sums of a's rows and b's columns in the box, room for a block of rows. */
@@ -54,6 +55,7 @@ struct worker {
     int64_t words, packed;
     bool subnormal; /* in the box */
     bool overflow;
+    int thread;
 };
 
 static int64_t up(int64_t n, int64_t multiple) {
@@ -291,6 +293,8 @@ static void run_point(struct worker *w, int64_t point) {
         terms += k->points;
     }
     put_result(w, point, terms, add);
+    if (p->then)
+        fuse_box_epilogue(p->then, w->thread, &p->boxes, w->range, point, 0, w->range[FUSE_GROUP_M].points);
 }
 
 static void run_box(struct worker *w, int64_t task) {
@@ -414,12 +418,14 @@ static bool is_better_swapped(enum fuse_word_form form, const struct fuse_groupe
     return m > 0 && g->axis[FUSE_GROUP_M][m - 1].c == 1 && (n == 0 || g->axis[FUSE_GROUP_N][n - 1].c != 1);
 }
 
-static void run_boxes(struct worker *w, const struct narrow_plan *p, char *scratch, int64_t begin, int64_t end) {
+static void run_boxes(struct worker *w, const struct narrow_plan *p, char *scratch, int thread, int64_t begin,
+                      int64_t end) {
     struct fuse_box_range range[FUSE_GROUPS];
     int64_t at[PARTS];
     uint32_t *memory = (uint32_t *)scratch;
     share_out(p, at);
     *w = (struct worker){.p = p,
+                         .thread = thread,
                          .range = range,
                          .a = memory + at[0],
                          .b = memory + at[1],
@@ -452,6 +458,7 @@ bool fuse_cpu_run_narrow(struct fuse_cpu_backend *cpu, struct fuse_grouped *g, s
                             .a = make_operand(form, FUSE_BOX_A, g->a_dtype, g->a),
                             .b = make_operand(form, FUSE_BOX_B, g->b_dtype, g->b)};
     choose_boxes(&p, cpu);
+    p.then = fuse_epilogue_begin(g->then);
     const int64_t *boxes = p.boxes.boxes, tasks = boxes[FUSE_GROUP_BATCH] * boxes[FUSE_GROUP_M] * boxes[FUSE_GROUP_N];
     const int threads = tasks < p.threads ? (int)tasks : p.threads;
     int64_t packed = 0;
@@ -459,7 +466,8 @@ bool fuse_cpu_run_narrow(struct fuse_cpu_backend *cpu, struct fuse_grouped *g, s
 #pragma omp parallel for num_threads(threads) schedule(static, 1) reduction(+ : packed) reduction(|| : overflow)
     for (int t = 0; t < threads; t++) {
         struct worker w;
-        run_boxes(&w, &p, cpu->scratch + (size_t)t * FUSE_CPU_SCRATCH, tasks * t / threads, tasks * (t + 1) / threads);
+        run_boxes(&w, &p, cpu->scratch + (size_t)t * FUSE_CPU_SCRATCH, t, tasks * t / threads,
+                  tasks * (t + 1) / threads);
         packed += w.packed;
         overflow = overflow || w.overflow;
     }

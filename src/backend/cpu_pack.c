@@ -25,6 +25,7 @@ struct pack_plan {
     int64_t bytes;                                     /* of the calculation's type */
     int64_t panel_at[FUSE_BOX_OPERANDS], panels_bytes; /* in scratch memory */
     int threads;
+    struct fuse_epilogue *then;
 };
 
 /* A thread's scratch memory, the box that it is at, what its panels hold, and its share of the counts. */
@@ -36,6 +37,7 @@ struct worker {
     int64_t calls, packed;
     int specials_a, specials_b;
     bool overflow;
+    int thread;
 };
 
 static void make_panels(struct pack_plan *p) {
@@ -277,6 +279,8 @@ static void run_box(struct worker *w, int64_t task) {
     }
     if (!p->c_in_place)
         w->overflow |= fuse_panel_scatter(&p->c, w->range, w->c, how_to_scatter(p->g));
+    if (p->then)
+        fuse_box_epilogue(p->then, w->thread, &p->boxes, w->range, -1, 0, w->range[FUSE_GROUP_M].points);
 }
 
 void fuse_cpu_run_packed(struct fuse_cpu_backend *cpu, struct fuse_grouped *g, struct fuse_cpu_counts *counts,
@@ -295,6 +299,7 @@ void fuse_cpu_run_packed(struct fuse_cpu_backend *cpu, struct fuse_grouped *g, s
     fuse_group_dense_last(g, FUSE_GROUP_K);
     struct pack_plan p;
     make_plan(&p, g, cpu);
+    p.then = fuse_epilogue_begin(g->then);
     const int64_t tasks = p.boxes.boxes[FUSE_GROUP_BATCH] * p.boxes.boxes[FUSE_GROUP_M] * p.boxes.boxes[FUSE_GROUP_N];
     const int threads = tasks < p.threads ? (int)tasks : p.threads;
     int64_t calls = 0, packed = 0;
@@ -304,7 +309,7 @@ void fuse_cpu_run_packed(struct fuse_cpu_backend *cpu, struct fuse_grouped *g, s
     reduction(|| : overflow) reduction(| : specials_a, specials_b)
     for (int thread = 0; thread < threads; thread++) {
         struct fuse_box_range range[FUSE_GROUPS];
-        struct worker w = {.p = &p, .range = range};
+        struct worker w = {.p = &p, .range = range, .thread = thread};
         char *scratch = cpu->scratch + (size_t)thread * FUSE_CPU_SCRATCH;
         w.a = scratch + p.panel_at[FUSE_BOX_A];
         w.b = scratch + p.panel_at[FUSE_BOX_B];

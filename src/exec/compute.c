@@ -144,9 +144,8 @@ static void make_map(struct fuse_map_call *call, struct fuse_operand_view *opera
         operand[k] = operand_view(exec, step->in[k], &op->input[k].access, iteration);
 }
 
-bool fuse_exec_can_run_maps(const struct fuse_exec *exec, const struct fuse_step *step) {
-    return exec->backend->ops->maps && exec->plan->request.chunk == 0 &&
-           !may_overflow(exec, exec->plan->ir->ops.at[step->op]);
+bool fuse_exec_may_join_maps(const struct fuse_exec *exec, const struct fuse_step *step) {
+    return exec->plan->request.chunk == 0 && !may_overflow(exec, exec->plan->ir->ops.at[step->op]);
 }
 
 void fuse_exec_run_maps(struct fuse_exec *exec, const struct fuse_exec_member *member, int n) {
@@ -163,7 +162,42 @@ void fuse_exec_run_maps(struct fuse_exec *exec, const struct fuse_exec_member *m
     fuse_exec_settle(exec, member[0].op, exec->backend->ops->maps(exec->queue, call, n, row, &err), &err);
 }
 
-void fuse_exec_run_kernel(struct fuse_exec *exec, const struct fuse_step *step, const struct fuse_box *iteration) {
+/* The contraction, and in its pass the maps that follow it. */
+static enum fuse_status contract(struct fuse_exec *exec, const struct fuse_step *step, const struct fuse_box *iteration,
+                                 const struct fuse_operand_view *out, const struct fuse_chunks *order,
+                                 const struct fuse_exec_member *then, int maps, struct fuse_error *err) {
+    const struct fuse_op *op = exec->plan->ir->ops.at[step->op];
+    const struct fuse_access out_access = output_access(exec, op);
+    struct fuse_contract call = {.indices = op->indices,
+                                 .in_a = indices_of(&op->input[0].access),
+                                 .in_b = indices_of(&op->input[1].access),
+                                 .in_c = indices_of(&out_access),
+                                 .c = *out,
+                                 .accumulate = step->accumulate && exec->turn > 0,
+                                 .order = order};
+    if (op->inputs != 2)
+        return fuse_fail(err, FUSE_EBUG, "a contraction of %d operands was planned", op->inputs);
+    for (int i = 0; i < op->indices; i++)
+        call.extent[i] = iteration->hi[i] - iteration->lo[i];
+    call.a = operand_view(exec, step->in[0], &op->input[0].access, iteration);
+    call.b = operand_view(exec, step->in[1], &op->input[1].access, iteration);
+    if (maps == 0)
+        return exec->backend->ops->contract(exec->queue, &call, err);
+    struct fuse_map_call map[FUSE_CONTRACT_MAPS];
+    struct fuse_operand_view operand[FUSE_CONTRACT_MAPS][FUSE_MAX_INPUTS];
+    const int64_t turn = exec->turn;
+    for (int m = 0; m < maps; m++) {
+        const struct fuse_access map_access = output_access(exec, then[m].op);
+        exec->turn = then[m].step->loop == step->loop ? turn : 0; /* behind the loop there are no turns */
+        const struct fuse_operand_view to = operand_view(exec, then[m].step->to, &map_access, &then[m].iteration);
+        make_map(&map[m], operand[m], NULL, exec, then[m].step, &then[m].iteration, &to);
+    }
+    exec->turn = turn;
+    return exec->backend->ops->contract_maps(exec->queue, &call, map, maps, err);
+}
+
+static void run_kernel(struct fuse_exec *exec, const struct fuse_step *step, const struct fuse_box *iteration,
+                       const struct fuse_exec_member *then, int maps) {
     const struct fuse_op *op = exec->plan->ir->ops.at[step->op];
     struct fuse_error err = {0};
     enum fuse_status status;
@@ -176,27 +210,12 @@ void fuse_exec_run_kernel(struct fuse_exec *exec, const struct fuse_step *step, 
     if (fuse_box_is_empty(&out_iteration))
         return;
     struct fuse_operand_view out = operand_view(exec, step->to, &out_access, &out_iteration);
-    bool accumulate = step->accumulate && exec->turn > 0;
     bool is_ordered = step->kind != FUSE_STEP_JOIN && fuse_sum_is_ordered(exec->plan, step->op);
     struct fuse_chunks chunks;
     if (is_ordered)
         fuse_sum_chunks(&chunks, exec->plan, step->op);
     if (step->kind == FUSE_STEP_CONTRACT) {
-        struct fuse_contract call = {
-            .indices = op->indices, .in_c = indices_of(&out_access), .c = out, .accumulate = accumulate};
-        call.order = is_ordered ? &chunks : NULL;
-        if (op->inputs != 2) {
-            fuse_exec_fail(exec, fuse_fail(&err, FUSE_EBUG, "a contraction of %d operands was planned", op->inputs),
-                           &err);
-            return;
-        }
-        for (int i = 0; i < op->indices; i++)
-            call.extent[i] = iteration->hi[i] - iteration->lo[i];
-        call.in_a = indices_of(&op->input[0].access);
-        call.in_b = indices_of(&op->input[1].access);
-        call.a = operand_view(exec, step->in[0], &op->input[0].access, iteration);
-        call.b = operand_view(exec, step->in[1], &op->input[1].access, iteration);
-        status = exec->backend->ops->contract(exec->queue, &call, &err);
+        status = contract(exec, step, iteration, &out, is_ordered ? &chunks : NULL, then, maps, &err);
     } else {
         struct fuse_operand_view operand[FUSE_MAX_INPUTS];
         struct fuse_map_call call;
@@ -204,6 +223,10 @@ void fuse_exec_run_kernel(struct fuse_exec *exec, const struct fuse_step *step, 
         status = run_map(exec, step, &call, operand, &err);
     }
     fuse_exec_settle(exec, op, status, &err);
+}
+
+void fuse_exec_run_kernel(struct fuse_exec *exec, const struct fuse_step *step, const struct fuse_box *iteration) {
+    run_kernel(exec, step, iteration, NULL, 0);
 }
 
 /* Parts of each index of the result, at least `slices` in all where there are so many points. The index whose parts are longest
@@ -252,7 +275,8 @@ bool fuse_exec_kernel_fails(struct fuse_exec *exec) {
     return true;
 }
 
-static void compute_half(struct fuse_exec *exec, const struct fuse_step *step, int half) {
+static void compute_half(struct fuse_exec *exec, const struct fuse_step *step, int half,
+                         const struct fuse_exec_member *then, int maps) {
     const struct fuse_op *op = exec->plan->ir->ops.at[step->op];
     struct fuse_box iteration = fuse_iteration_box(exec->plan, step->op, &step->partition, step->loop, step->cut,
                                                    exec->comm->rank, exec->turn, half);
@@ -264,7 +288,7 @@ static void compute_half(struct fuse_exec *exec, const struct fuse_step *step, i
         slices = cut_slices(parts, op, &iteration, indices_of(&out_access), waits ? step->slices : 1);
     for (int64_t s = 0; s < slices && exec->status == FUSE_OK; s++) {
         struct fuse_box slice = slice_of(&iteration, parts, s);
-        fuse_exec_run_kernel(exec, step, &slice);
+        run_kernel(exec, step, &slice, then, maps);
         if (waits && !fuse_exec_fault(exec, FUSE_FAULT_PROGRESS))
             fuse_exec_panels_progress(exec);
     }
@@ -274,6 +298,18 @@ void fuse_exec_compute(struct fuse_exec *exec, const struct fuse_step *step) {
     struct fuse_box out_box;
     if (exec->status != FUSE_OK || !fuse_exec_box(exec, step->to, &out_box) || fuse_exec_kernel_fails(exec))
         return;
-    for (int half = 0; half < fuse_layout_halves(&step->partition); half++)
-        compute_half(exec, step, half);
+    const int halves = fuse_layout_halves(&step->partition);
+    struct fuse_exec_member then[FUSE_LAYOUT_HALVES][FUSE_CONTRACT_MAPS];
+    int maps = FUSE_CONTRACT_MAPS;
+    for (int half = 0; half < halves; half++) {
+        const int found = fuse_exec_find_epilogue(then[half], exec, step, half);
+        maps = found < maps ? found : maps;
+    }
+    for (int m = 0; m < maps; m++) {
+        exec->is_ahead[then[0][m].step - exec->plan->steps.at] = true;
+        if (fuse_exec_kernel_fails(exec))
+            return;
+    }
+    for (int half = 0; half < halves; half++)
+        compute_half(exec, step, half, then[half], maps);
 }

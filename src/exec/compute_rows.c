@@ -9,17 +9,9 @@
 #define FEWEST_ROWS 32
 #define LONG_ROW 16384 /* points */
 
-struct memory {
-    const char *begin, *end;
-};
-
-static struct memory memory_of(const struct fuse_exec *exec, int buffer) {
-    const char *begin = fuse_exec_data(exec, buffer);
-    return (struct memory){begin, begin + exec->plan->buffers.at[buffer].bytes};
-}
-
-static bool overlap(struct memory a, struct memory b) {
-    return a.begin < b.end && b.begin < a.end;
+bool fuse_exec_overlap(const struct fuse_exec *exec, int a, int b) {
+    const char *at_a = fuse_exec_data(exec, a), *at_b = fuse_exec_data(exec, b);
+    return at_a < at_b + exec->plan->buffers.at[b].bytes && at_b < at_a + exec->plan->buffers.at[a].bytes;
 }
 
 static bool is_plain(const struct fuse_access_axis *at, int index) {
@@ -41,13 +33,13 @@ static bool rows_coincide(const struct fuse_exec *exec, int a, int b) {
 /* Writing a block of the result of `later` spoils nothing that the steps before it need for other blocks. */
 static bool may_write_early(const struct fuse_exec *exec, const struct fuse_exec_member *before,
                             const struct fuse_exec_member *later) {
-    const struct memory out = memory_of(exec, later->step->to);
-    if (overlap(out, memory_of(exec, before->step->to)) && !rows_coincide(exec, before->step->to, later->step->to))
+    const int out = later->step->to;
+    if (fuse_exec_overlap(exec, out, before->step->to) && !rows_coincide(exec, before->step->to, later->step->to))
         return false;
     for (int k = 0; k < before->op->inputs; k++) {
         int in = fuse_exec_reads(exec, before->step->in[k]);
         const struct fuse_access *access = &before->op->input[k].access;
-        if (overlap(out, memory_of(exec, in)) &&
+        if (fuse_exec_overlap(exec, out, in) &&
             (access->rank == 0 || !is_plain(&access->at[0], before->row) || !rows_coincide(exec, in, later->step->to)))
             return false;
     }
@@ -115,6 +107,8 @@ int fuse_exec_run_rows(struct fuse_exec *exec, const int *region, int regions) {
     const struct fuse_plan *plan = exec->plan;
     struct fuse_exec_member member[FUSE_EXEC_MEMBERS];
     int n = 0;
+    if (plan->regions.at[region[0]].kind == FUSE_REGION_STEP && exec->is_ahead[plan->regions.at[region[0]].step])
+        return 0;
     for (; n < regions && n < FUSE_EXEC_MEMBERS && exec->status == FUSE_OK; n++) {
         const struct fuse_region *r = &plan->regions.at[region[n]];
         if (r->kind != FUSE_REGION_STEP || !take(&member[n], exec, member, n, &plan->steps.at[r->step]))
@@ -122,7 +116,7 @@ int fuse_exec_run_rows(struct fuse_exec *exec, const int *region, int regions) {
     }
     bool together = n > 1;
     for (int m = 0; m < n; m++)
-        together = together && fuse_exec_can_run_maps(exec, member[m].step);
+        together = together && exec->backend->ops->maps && fuse_exec_may_join_maps(exec, member[m].step);
     const int64_t blocks = n > 1 ? count_blocks(exec, member, n, together) : 1;
     if (blocks == 1)
         return 0;

@@ -106,6 +106,7 @@ static enum fuse_status open_local(struct fuse_exec *exec, struct fuse_exec_repo
     FUSE_TRY(request->backend->queue_open(exec->backend, &exec->queue, err));
     FUSE_TRY(fuse_exec_panels_open(exec, err));
     fuse_exec_note_rules(exec);
+    fuse_exec_note_order(exec);
     FUSE_TRY(fuse_exec_open_sources(exec, err));
     double start = now();
     for (int kind = 0; kind < FUSE_MEM_KINDS; kind++)
@@ -142,6 +143,8 @@ static void close_all(struct fuse_exec *exec) {
     free(exec->logic);
     free(exec->own);
     free(exec->moves);
+    free(exec->following);
+    free(exec->is_ahead);
 }
 
 /* ---- walking the plan ----------------------------------------------------------------------------------------- */
@@ -160,7 +163,11 @@ void fuse_exec_begin_step(struct fuse_exec *exec, int number) {
 
 static void run_step(struct fuse_exec *exec, int number) {
     const struct fuse_step *step = &exec->plan->steps.at[number];
+    const bool is_done = exec->is_ahead[number];
     fuse_exec_begin_step(exec, number);
+    exec->is_ahead[number] = false;
+    if (is_done)
+        return;
     switch (step->kind) {
     case FUSE_STEP_READ: fuse_exec_read(exec, step); break;
     case FUSE_STEP_LITERAL: fuse_exec_literal(exec, step); break;
@@ -293,7 +300,7 @@ static enum fuse_status walk(struct fuse_exec *exec, struct fuse_exec_report *re
 static enum fuse_status share_report(struct fuse_exec *exec, struct fuse_exec_report *report, struct fuse_error *err) {
     struct rusage usage;
     getrusage(RUSAGE_SELF, &usage);
-    int64_t most[3 * FUSE_PHASES + 11], total[2 * FUSE_PHASES + 2];
+    int64_t most[3 * FUSE_PHASES + 12], total[2 * FUSE_PHASES + 2];
     int n = 0;
     for (int p = 0; p < FUSE_PHASES; p++) {
         most[n++] = (int64_t)(report->seconds[p] * 1e9);
@@ -310,6 +317,7 @@ static enum fuse_status share_report(struct fuse_exec *exec, struct fuse_exec_re
     most[n++] = exec->backend->blas_calls;
     most[n++] = exec->backend->packed_bytes;
     most[n++] = exec->backend->kernel_calls;
+    most[n++] = exec->backend->epilogue_bytes;
     most[n++] = total[2 * FUSE_PHASES] = report->file_bytes_max;
     most[n++] = total[2 * FUSE_PHASES + 1] = exec->backend->scores;
     FUSE_TRY(exec->comm->ops->reduce_int64(exec->comm, FUSE_REDUCE_MAX, most, n, err));
@@ -331,6 +339,7 @@ static enum fuse_status share_report(struct fuse_exec *exec, struct fuse_exec_re
     report->blas_calls = most[n++];
     report->packed_bytes = most[n++];
     report->kernel_calls = most[n++];
+    report->epilogue_bytes = most[n++];
     report->file_bytes_max = most[n++];
     report->file_bytes_total = total[2 * FUSE_PHASES];
     report->scores_max = most[n++];
@@ -358,8 +367,11 @@ enum fuse_status fuse_execute(const struct fuse_exec_request *request, struct fu
     exec.logic = calloc(ops, sizeof *exec.logic);
     exec.own = calloc((size_t)request->plan->buffers.n + 1, sizeof *exec.own);
     exec.moves = calloc(ops + 1, sizeof *exec.moves);
+    exec.following = calloc((size_t)request->plan->steps.n + 1, sizeof *exec.following);
+    exec.is_ahead = calloc((size_t)request->plan->steps.n + 1, sizeof *exec.is_ahead);
     enum fuse_status status = FUSE_OK;
-    if (!exec.source || !exec.sink || !exec.format || !exec.place || !exec.logic || !exec.own || !exec.moves)
+    if (!exec.following || !exec.is_ahead ||
+        !exec.source || !exec.sink || !exec.format || !exec.place || !exec.logic || !exec.own || !exec.moves)
         status = fuse_fail(err, FUSE_EMEMORY, "out of memory");
     if (status == FUSE_OK)
         status = open_local(&exec, report, err);

@@ -53,6 +53,8 @@ struct fuse_exec {
         bool in_place; /* this turn's is read where the whole value is */
         int half;      /* else it is there */
     } * panel;         /* [buffers] with a resident one */
+    int *following; /* [steps] the step that is run after it, in its loop or as the loop has ended, or -1 */
+    bool *is_ahead; /* [steps] a MAP that a CONTRACT before it has taken along */
     struct fuse_exec_flight {
         const struct fuse_step *step; /* the MOVE that brings panels, NULL: none */
         struct fuse_exec_walk *walk;
@@ -241,9 +243,16 @@ struct fuse_exec_member {
     struct fuse_box iteration;
     int row; /* the index that walks the rows; it is axis 0 of the result */
 };
-/* true when the step may be a member of what fuse_exec_run_maps runs, as one call of the back end. */
-bool fuse_exec_can_run_maps(const struct fuse_exec *exec, const struct fuse_step *step);
+/* true when the step may be a map of several that one call of the back end runs, if that has such calls. */
+bool fuse_exec_may_join_maps(const struct fuse_exec *exec, const struct fuse_step *step);
 void fuse_exec_run_maps(struct fuse_exec *exec, const struct fuse_exec_member *member, int n);
+/* compute_epilogue.c: finds out which step is run after which. */
+void fuse_exec_note_order(struct fuse_exec *exec);
+/* The MAP steps that a CONTRACT step takes along at this turn, at most FUSE_CONTRACT_MAPS; returns how many. */
+int fuse_exec_find_epilogue(struct fuse_exec_member *out, const struct fuse_exec *exec, const struct fuse_step *product,
+                            int half);
+/* Whether buffers share memory at this turn. */
+bool fuse_exec_overlap(const struct fuse_exec *exec, int a, int b);
 /* compute_rows.c: runs the first few of these regions together, block by block of the rows that they share. Returns how many; 0
  * when that would not be faster, and nothing is done. */
 int fuse_exec_run_rows(struct fuse_exec *exec, const int *region, int regions);
