@@ -98,8 +98,8 @@ int fuse_exec_find_epilogue(struct fuse_exec_member *out, const struct fuse_exec
             break;
         const int64_t turn = step->loop == product->loop ? exec->turn : 0;
         out[n] = (struct fuse_exec_member){.step = step, .op = op, .row = -1};
-        out[n].iteration = fuse_iteration_box(plan, step->op, &step->partition, step->loop, step->cut, exec->comm->rank,
-                                              turn, half);
+        out[n].iteration =
+            fuse_iteration_box(plan, step->op, &step->partition, step->loop, step->cut, exec->comm->rank, turn, half);
         if (!reads_in_step(exec, product, &iteration, &out[n]) || !writes_apart(exec, product, out, n))
             break;
         if (step->to == product->to)

@@ -370,8 +370,8 @@ enum fuse_status fuse_execute(const struct fuse_exec_request *request, struct fu
     exec.following = calloc((size_t)request->plan->steps.n + 1, sizeof *exec.following);
     exec.is_ahead = calloc((size_t)request->plan->steps.n + 1, sizeof *exec.is_ahead);
     enum fuse_status status = FUSE_OK;
-    if (!exec.following || !exec.is_ahead ||
-        !exec.source || !exec.sink || !exec.format || !exec.place || !exec.logic || !exec.own || !exec.moves)
+    if (!exec.following || !exec.is_ahead || !exec.source || !exec.sink || !exec.format || !exec.place || !exec.logic ||
+        !exec.own || !exec.moves)
         status = fuse_fail(err, FUSE_EMEMORY, "out of memory");
     if (status == FUSE_OK)
         status = open_local(&exec, report, err);

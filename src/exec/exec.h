@@ -102,8 +102,9 @@ struct fuse_exec_report {
     double answer_seconds, stage_seconds;     /* of questions, and of what was kept for them, by the slowest rank */
     int64_t file_bytes_max, file_bytes_total; /* read from sources: by the busiest rank, by all */
     int64_t blas_calls, packed_bytes, kernel_calls; /* of the busiest rank */
-    int64_t epilogue_bytes; /* .. of products' results that maps went over as they came about, in no sweep of their own */
-    int64_t scores_max, scores_total;               /* of attentions: computed by the busiest rank, by all */
+    int64_t
+        epilogue_bytes; /* .. of products' results that maps went over as they came about, in no sweep of their own */
+    int64_t scores_max, scores_total; /* of attentions: computed by the busiest rank, by all */
 };
 
 enum fuse_status fuse_execute(const struct fuse_exec_request *request, struct fuse_exec_report *report,

@@ -53,8 +53,8 @@ struct fuse_exec {
         bool in_place; /* this turn's is read where the whole value is */
         int half;      /* else it is there */
     } * panel;         /* [buffers] with a resident one */
-    int *following; /* [steps] the step that is run after it, in its loop or as the loop has ended, or -1 */
-    bool *is_ahead; /* [steps] a MAP that a CONTRACT before it has taken along */
+    int *following;    /* [steps] the step that is run after it, in its loop or as the loop has ended, or -1 */
+    bool *is_ahead;    /* [steps] a MAP that a CONTRACT before it has taken along */
     struct fuse_exec_flight {
         const struct fuse_step *step; /* the MOVE that brings panels, NULL: none */
         struct fuse_exec_walk *walk;
