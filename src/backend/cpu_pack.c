@@ -189,7 +189,7 @@ static void multiply_whole(struct worker *w, const struct matrix_product *x, int
     struct fuse_blas_matrix a = {0}, b = {.data = x->b + k0 * x->n * p->bytes, .ld = x->n};
     fuse_blas_readable(&a, x->m, x->k, x->a_row, x->a_column);
     a.data = x->a;
-    w->calls += fuse_cpu_product(p->tile, p->g->type, x->m, x->n, x->k, a, b, x->c, x->ldc, x->add, w->room);
+    w->calls += fuse_cpu_product(p->tile, p->g->type, x->m, x->n, x->k, a, b, x->c, x->ldc, x->add, w->room, NULL);
 }
 
 /* The product at one batch position of the box; first: nothing has been added to c yet. */

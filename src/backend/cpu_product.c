@@ -28,6 +28,9 @@
 /* Matrices that BLAS multiplies faster than own kernels do, of multiplications and along each index. */
 #define LARGE ((int64_t)1 << 31)
 #define LARGE_EDGE 256
+/* Elements of a part of a result that a map may go over by itself, and bytes. */
+#define LEAST_PART 4096
+#define MOST_PART ((int64_t)1 << 20)
 /* A summed index is cut between the threads when the result is small and the sum long. */
 #define SMALL_RESULT ((int64_t)1 << 16)
 #define LONG_SUM 4096
@@ -117,20 +120,22 @@ static bool suits_dots(int64_t m, int64_t n, int64_t k, bool a_transposed, bool 
 
 int64_t fuse_cpu_product(const struct fuse_tile_table *tile, enum fuse_dtype type, int64_t m, int64_t n, int64_t k,
                          struct fuse_blas_matrix a, struct fuse_blas_matrix b, void *c, int64_t ldc, bool add,
-                         void *room) {
+                         void *room, const struct fuse_tile_done *done) {
+    int64_t calls = 0;
     if (tile->has_fma && suits_dots(m, n, k, a.transposed, b.transposed)) {
         fuse_tile_dots *dots = tile->dots[type == FUSE_F64];
         dots(m, n, k, a.data, a.ld, b.data, b.ld, c, ldc, 1, add);
+    } else if (fuse_suits_strips(m, n, k, a.transposed)) {
+        tile->product_done[type == FUSE_F64](m, n, k, a.data, a.transposed ? 1 : a.ld, a.transposed ? a.ld : 1, b.data,
+                                             b.transposed ? 1 : b.ld, b.transposed ? b.ld : 1, c, ldc, add, room, done);
         return 0;
-    }
-    if (!fuse_suits_strips(m, n, k, a.transposed)) {
+    } else {
         fuse_blas_product(type, m, n, k, a, b, c, ldc, add);
-        return 1;
+        calls = 1;
     }
-    fuse_tile_product *product = tile->product[FUSE_SUM_TIMES][type == FUSE_F64];
-    product(m, n, k, a.data, a.transposed ? 1 : a.ld, a.transposed ? a.ld : 1, b.data, b.transposed ? 1 : b.ld,
-            b.transposed ? b.ld : 1, c, ldc, add, room);
-    return 0;
+    if (done)
+        done->run(done, 0, m, 0, n);
+    return calls;
 }
 
 /* One matrix product and the loops around it: over independent results and over further summed indices. */
@@ -142,7 +147,29 @@ struct product {
     int outers, sums;
     struct fuse_group_axis outer[3 * FUSE_MAX_AXES], sum[FUSE_MAX_AXES];
     int64_t points, sum_points;
+    struct fuse_epilogue *then;
 };
+
+/* A matrix of the result, or a part of one, that is being computed. */
+struct part {
+    struct fuse_tile_done done;
+    const struct product *p;
+    int64_t offset; /* in the result */
+};
+
+static void finish_part(const struct fuse_tile_done *done, int64_t row, int64_t rows, int64_t column, int64_t columns) {
+    const struct part *x = (const struct part *)done;
+    const struct fuse_group_axis *m = &x->p->m_axis, *n = &x->p->n_axis;
+    const struct fuse_epilogue_part part = {
+        .offset = x->offset + row * m->c + column * n->c, .axes = 2, .axis = {{rows, m->c}, {columns, n->c}}};
+    fuse_epilogue_run(x->p->then, omp_get_thread_num(), &part);
+}
+
+/* What is to be told of its parts, or NULL. */
+static const struct fuse_tile_done *watch(struct part *x, const struct product *p, int64_t offset) {
+    *x = (struct part){.done = {.run = finish_part, .points = FUSE_EPILOGUE_POINTS}, .p = p, .offset = offset};
+    return p->then ? &x->done : NULL;
+}
 
 /* Adds the elements of a position below the product of the extents. */
 static void point_of(int n, const struct fuse_group_axis *axis, int64_t position, int64_t *a, int64_t *b, int64_t *c) {
@@ -258,7 +285,7 @@ static void run_tiny(struct fuse_cpu_backend *cpu, const struct fuse_grouped *g,
 /* Rows [m0, m1) and columns [n0, n1) of the product at one outer point, with k in [k0, k1), to c. */
 static int64_t multiply(const struct fuse_cpu_backend *cpu, const struct fuse_grouped *g, const struct product *p,
                         int64_t a, int64_t b, const int64_t m[2], const int64_t n[2], const int64_t k[2], char *c,
-                        int64_t ldc, bool add) {
+                        int64_t ldc, bool add, const struct fuse_tile_done *done) {
     struct fuse_blas_matrix am = {0}, bm = {0};
     void *room = cpu->scratch + (size_t)omp_get_thread_num() * FUSE_CPU_SCRATCH + FUSE_CPU_PANELS;
     int64_t calls = 0;
@@ -268,8 +295,8 @@ static int64_t multiply(const struct fuse_cpu_backend *cpu, const struct fuse_gr
         int64_t kn = k[1] - k0 < BLAS_MOST ? k[1] - k0 : BLAS_MOST;
         am.data = g->a + (a + m[0] * p->m_axis.a + k0 * p->k_axis.a) * p->bytes;
         bm.data = g->b + (b + n[0] * p->n_axis.b + k0 * p->k_axis.b) * p->bytes;
-        calls +=
-            fuse_cpu_product(cpu->tile, p->type, m[1] - m[0], n[1] - n[0], kn, am, bm, c, ldc, add || k0 > k[0], room);
+        calls += fuse_cpu_product(cpu->tile, p->type, m[1] - m[0], n[1] - n[0], kn, am, bm, c, ldc, add || k0 > k[0],
+                                  room, k0 + kn < k[1] ? NULL : done);
     }
     return calls;
 }
@@ -313,6 +340,7 @@ static int64_t run_points(const struct fuse_cpu_backend *cpu, const struct fuse_
     const struct fuse_group_axis inner = p->outers > 0 ? p->outer[p->outers - 1] : unit;
     void *room = cpu->scratch + (size_t)omp_get_thread_num() * FUSE_CPU_SCRATCH + FUSE_CPU_PANELS;
     struct fuse_blas_matrix am = {0}, bm = {0};
+    struct part part;
     int64_t calls = 0;
     fuse_blas_readable(&am, p->m, p->k, p->m_axis.a, p->k_axis.a);
     fuse_blas_readable(&bm, p->k, p->n, p->k_axis.b, p->n_axis.b);
@@ -324,7 +352,7 @@ static int64_t run_points(const struct fuse_cpu_backend *cpu, const struct fuse_
             am.data = g->a + a * p->bytes;
             bm.data = g->b + b * p->bytes;
             calls += fuse_cpu_product(cpu->tile, p->type, p->m, p->n, p->k, am, bm, g->c + c * p->bytes, ldc,
-                                      g->accumulate, room);
+                                      g->accumulate, room, watch(&part, p, c));
         }
         point += run;
     }
@@ -355,11 +383,14 @@ static void run_products(struct fuse_cpu_backend *cpu, const struct fuse_grouped
         part_of(m, p->m, rows, task / columns % rows);
         part_of(n, p->n, columns, task % columns);
         point_of(p->outers, p->outer, task / (rows * columns), &a0, &b0, &c0);
-        char *c = g->c + (c0 + m[0] * p->m_axis.c + n[0] * p->n_axis.c) * p->bytes;
+        c0 += m[0] * p->m_axis.c + n[0] * p->n_axis.c;
+        struct part part;
+        const struct fuse_tile_done *done = watch(&part, p, c0);
         for (int64_t s = 0; s < p->sum_points; s++) {
             int64_t a = a0, b = b0, none = 0;
             point_of(p->sums, p->sum, s, &a, &b, &none);
-            calls += multiply(cpu, g, p, a, b, m, n, k, c, ldc, g->accumulate || s > 0);
+            calls += multiply(cpu, g, p, a, b, m, n, k, g->c + c0 * p->bytes, ldc, g->accumulate || s > 0,
+                              s + 1 < p->sum_points ? NULL : done);
         }
     }
     counts->blas_calls += calls;
@@ -374,7 +405,7 @@ static void run_split_sum(struct fuse_cpu_backend *cpu, const struct fuse_groupe
     for (int t = 0; t < threads; t++) {
         int64_t m[2] = {0, p->m}, n[2] = {0, p->n}, k[2];
         part_of(k, p->k, threads, t);
-        calls += multiply(cpu, g, p, 0, 0, m, n, k, cpu->scratch + (size_t)t * FUSE_CPU_SCRATCH, p->n, false);
+        calls += multiply(cpu, g, p, 0, 0, m, n, k, cpu->scratch + (size_t)t * FUSE_CPU_SCRATCH, p->n, false, NULL);
     }
     counts->blas_calls += calls;
     for (int64_t i = 0; i < size; i++) {
@@ -414,6 +445,15 @@ bool fuse_cpu_direct_first(const struct fuse_cpu_backend *cpu, const struct fuse
            (cpu->threads > 1 && fuse_sat_mul(m, n) <= SMALL_RESULT && k / LONG_SUM > 1 && k / 4 >= m + n);
 }
 
+/* Parts that are worth a call of an epilogue and stay in the second-level cache until then: rows by strips, or matrices of a batch. */
+static bool has_parts(const struct product *p) {
+    const int64_t points = p->m * p->n;
+    struct fuse_blas_matrix a = {0};
+    if (points < LEAST_PART || !fuse_blas_readable(&a, p->m, p->k, p->m_axis.a, p->k_axis.a))
+        return false;
+    return fuse_suits_strips(p->m, p->n, p->k, a.transposed) || (p->points > 1 && points * p->bytes <= MOST_PART);
+}
+
 bool fuse_cpu_run_direct(struct fuse_cpu_backend *cpu, struct fuse_grouped *g, struct fuse_cpu_counts *counts) {
     if (!is_real(g->type) || g->a_dtype != g->type || g->b_dtype != g->type)
         return false;
@@ -447,8 +487,10 @@ bool fuse_cpu_run_direct(struct fuse_cpu_backend *cpu, struct fuse_grouped *g, s
     if (threads > 1 && p.points == 1 && p.sum_points == 1 && p.m * p.n <= SMALL_RESULT && p.k >= 4 * (p.m + p.n) &&
         p.k < BLAS_MOST)
         run_split_sum(cpu, g, &p, threads, counts);
-    else
+    else {
+        p.then = has_parts(&p) ? fuse_epilogue_begin(g->then) : NULL;
         run_products(cpu, g, &p, counts);
+    }
     return true;
 }
 

@@ -62,6 +62,16 @@ typedef void fuse_tile_product(int64_t m, int64_t n, int64_t depth, const void *
                                const void *b, int64_t b_row, int64_t b_column, void *c, int64_t ldc, bool add,
                                void *room);
 
+/* The same, and whoever calls is told of rows [row, row + rows) by columns [column, column + columns) of c that are complete: some at
+ * a time, of at least `points` elements but for the last rows, all of them once. */
+struct fuse_tile_done {
+    void (*run)(const struct fuse_tile_done *done, int64_t row, int64_t rows, int64_t column, int64_t columns);
+    int64_t points;
+};
+typedef void fuse_tile_product_done(int64_t m, int64_t n, int64_t depth, const void *a, int64_t a_row, int64_t a_column,
+                                    const void *b, int64_t b_row, int64_t b_column, void *c, int64_t ldc, bool add,
+                                    void *room, const struct fuse_tile_done *done);
+
 /* A few rows of a matrix product: c[c_row[i] + c_column[j]] (+)= sum over k of a[i * a_row + k * a_column] * b(k, j). b comes in
  * strips of the table's strip_bytes; b(k, j) is element k * b_row + j % width of the strip of column j, which begins at
  * b[j / width * b_strip], or at b[b_column[j]] where that is not NULL. Of the last strip as many whole vectors, of strip_bytes / 2,
@@ -136,6 +146,7 @@ typedef double fuse_tile_add_min(int64_t rounds, double *operations);
         fuse_strip_##isa##_f32_min_times, fuse_strip_##isa##_f64_min_times, fuse_strip_##isa##_f32_max_times, \
         fuse_strip_##isa##_f64_max_times, fuse_strip_##isa##_f32_min_max, fuse_strip_##isa##_f64_min_max,     \
         fuse_strip_##isa##_f32_max_min, fuse_strip_##isa##_f64_max_min;                                       \
+    extern fuse_tile_product_done fuse_strip_##isa##_f32_done, fuse_strip_##isa##_f64_done;                   \
     extern fuse_tile_dots fuse_strip_##isa##_f32_dots, fuse_strip_##isa##_f64_dots;                           \
     extern fuse_tile_add_min fuse_strip_##isa##_f32_add_min;
 FUSE_STRIPS(base)
@@ -178,7 +189,8 @@ struct fuse_tile_table {
     bool has_fma; /* else BLAS is always faster on packed operands */
     /* [semiring][F32 or F64]. Other semirings than the first want numbers only, and sums and products of them that are numbers. */
     fuse_tile_product *product[FUSE_SEMIRINGS][2];
-    fuse_tile_block_product *block[2]; /* F32, F64; NULL: BLAS is faster */
+    fuse_tile_product_done *product_done[2]; /* F32 or F64, the first semiring */
+    fuse_tile_block_product *block[2];       /* F32, F64; NULL: BLAS is faster */
     int64_t block_rows;
     bool block_first;                /* they are faster than BLAS also where it reads operands as they lie */
     fuse_tile_dots *dots[2];         /* F32, F64 */

@@ -249,6 +249,37 @@ static void several_axes(void **state) {
         check(&shapes[i]);
 }
 
+/* Rows by strips, at once or in parts for threads, and batches of matrices, each of which is a part. A product of columns is for BLAS. */
+static void short_sums(void **state) {
+    (void)state;
+    static const struct shape shapes[] = {
+        {"ab", "bc", "ac", "c", NULL, {300, 40, 512}, F32, RELU, false, false, false},
+        {"ab", "bc", "ac", "a", NULL, {2050, 33, 203}, F32, GELU, false, false, false},
+        {"ab", "cb", "ac", "ac", "ac", {700, 17, 301}, F32, RESIDUAL, false, false, false},
+        {"ab", "bc", "ac", NULL, NULL, {100, 21, 3000}, F32, MASK, true, false, true},
+        {"ab", "bc", "ca", "c", NULL, {301, 48, 640}, F32, RELU, false, true, false}, /* of columns */
+        {"eab", "ebd", "ead", "ad", NULL, {64, 30, 0, 96, 40}, F32, GELU, false, false, false},
+        {"eab", "edb", "eda", "d", "eda", {64, 30, 0, 96, 40}, F32, RELU, false, false, false},
+        {"eab", "ebd", "ead", "e", NULL, {128, 50, 0, 130, 9}, F32, MASK, false, false, false},
+        {"ab",
+         "bc",
+         "ac",
+         "c",
+         NULL,
+         {300, 60, 400},
+         FUSE_F64,
+         FUSE_F64,
+         FUSE_F64,
+         FUSE_F64,
+         RELU,
+         false,
+         false,
+         false},
+    };
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
+        check(&shapes[i]);
+}
+
 static void other_types(void **state) {
     (void)state;
     static const struct shape shapes[] = {
@@ -278,6 +309,7 @@ static void maps_that_follow(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(matrices_with_remainders), cmocka_unit_test(several_axes),
-                                       cmocka_unit_test(other_types), cmocka_unit_test(maps_that_follow)};
+                                       cmocka_unit_test(short_sums), cmocka_unit_test(other_types),
+                                       cmocka_unit_test(maps_that_follow)};
     return cmocka_run_group_tests(tests, open_beds, beds_close);
 }

@@ -125,8 +125,8 @@ MUTANTS = [
      "comm->ops->reduce_int64(comm, FUSE_REDUCE_MAX, &lowest, 1, err)", "a failure of some ranks passes for success"),
     # ---- backend
     ("product-not-added", "backend", "src/backend/cpu_product.c",
-     "calls += multiply(cpu, g, p, a, b, m, n, k, c, ldc, g->accumulate || s > 0);",
-     "calls += multiply(cpu, g, p, a, b, m, n, k, c, ldc, g->accumulate);", "packed slices of a product overwrite each other"),
+     "calls += multiply(cpu, g, p, a, b, m, n, k, g->c + c0 * p->bytes, ldc, g->accumulate || s > 0,",
+     "calls += multiply(cpu, g, p, a, b, m, n, k, g->c + c0 * p->bytes, ldc, g->accumulate,", "packed slices of a product overwrite each other"),
     ("nan-lost-in-max", "backend", "src/backend/cpu_tile.inc",
      "#define LARGER(p, q) ((p) != (p) || (p) > (q) ? (p) : (q))", "#define LARGER(p, q) ((p) > (q) ? (p) : (q))",
      "max forgets a NaN"),
