@@ -18,6 +18,7 @@
 #define WIDEST_DIMENSION 61            /* members of a group that a reduction step may have */
 #define RANKS_MAX 4096                 /* tried when looking for the smallest number that fits */
 #define COARSE 4                       /* steps of the ladder at a time in that search, which makes many plans */
+#define FILLING_TRIES 3                /* budgets between a step of the ladder that fits and the room there is */
 
 struct fuse_machine fuse_machine_default(void) {
     return (struct fuse_machine){
@@ -255,6 +256,20 @@ static void climb_streaming(struct climb *c) {
     }
 }
 
+/* The ladder's steps are wide, and what the search reckons is not what buffers take in the end: once a step fits, budgets between
+ * it and the room there is may have a faster plan. What is too large says by how much. */
+static void fill_room(struct climb *c) {
+    struct fuse_plan_effort effort = c->best;
+    const int64_t least = effort.budget_bytes;
+    effort.budget_bytes = c->room;
+    for (int i = 0; i < FILLING_TRIES && effort.budget_bytes > least; i++) {
+        attempt(c, &effort);
+        if (c->peak <= c->room)
+            break;
+        effort.budget_bytes -= c->peak - c->room;
+    }
+}
+
 /* The first step of the ladder with a plan that needs at most c->room bytes, of its plans the fastest: c->best. */
 static bool climb(struct climb *c) {
     int64_t lazy_peak = 0;
@@ -273,6 +288,8 @@ static bool climb(struct climb *c) {
             if (count_chains(c, &effort) > chains)
                 attempt_all(c, effort);
         }
+        if (k > 1 && c->best_ps >= 0 && c->stride == 1)
+            fill_room(c);
         stuck = c->least < before ? 0 : stuck + 1;
     }
     if (c->best_ps < 0 && c->request->slab_bytes >= 0 && c->request->stream_bytes == 0 && has_large_files(c))
