@@ -2,25 +2,27 @@
 #include "plan/cost_internal.h"
 
 /* How a layout splits axes, or indices: a rank's part of each is a sum over the mesh's dimensions. */
-static bool open_splits(struct fuse_cost_splits *splits, const struct fuse_plan *plan, const struct fuse_layout *layout,
+static void open_splits(struct fuse_cost_splits *splits, const struct fuse_plan *plan, const struct fuse_layout *layout,
                         int axes) {
+    int8_t at_level[FUSE_MAX_AXES][FUSE_MESH_MAX];
     int levels[FUSE_MAX_AXES] = {0};
-    splits->dims = 0;
-    for (int a = 0; a < axes; a++)
-        splits->parts[a] = 1;
     for (int d = 0; d < plan->mesh.dims; d++)
-        if (layout->axis[d] >= 0 && layout->level[d] != levels[layout->axis[d]]++)
-            return false;
-    for (int d = plan->mesh.dims - 1; d >= 0; d--) {
-        const int axis = layout->axis[d];
-        if (axis < 0)
-            continue;
-        splits->dim[splits->dims] = d;
-        splits->axis[splits->dims] = axis;
-        splits->weight[splits->dims++] = splits->parts[axis];
-        splits->parts[axis] *= plan->mesh.dim[d];
+        if (layout->axis[d] >= 0) {
+            at_level[layout->axis[d]][layout->level[d]] = (int8_t)d;
+            levels[layout->axis[d]]++;
+        }
+    splits->dims = 0;
+    for (int a = 0; a < axes; a++) {
+        int64_t parts = 1;
+        for (int level = levels[a] - 1; level >= 0; level--) {
+            const int d = at_level[a][level];
+            splits->dim[splits->dims] = d;
+            splits->axis[splits->dims] = a;
+            splits->weight[splits->dims++] = parts;
+            parts *= plan->mesh.dim[d];
+        }
+        splits->parts[a] = parts;
     }
-    return true;
 }
 
 static void list_intervals(struct interval *out, const struct fuse_cost_splits *splits, int axes, const int64_t *extent,
@@ -44,8 +46,9 @@ bool fuse_cost_open_moves(struct fuse_cost_moves *moves, const struct fuse_plan 
     moves->value = &plan->ir->values.at[need->value];
     moves->op = need->kind == FUSE_HOLDING_NEED ? plan->ir->ops.at[need->op] : NULL;
     moves->use = moves->op ? &moves->op->input[need->input] : NULL;
-    return open_splits(&moves->have, plan, &have->layout, moves->value->rank) &&
-           open_splits(&moves->need, plan, &need->layout, moves->op ? moves->op->indices : moves->value->rank);
+    open_splits(&moves->have, plan, &have->layout, moves->value->rank);
+    open_splits(&moves->need, plan, &need->layout, moves->op ? moves->op->indices : moves->value->rank);
+    return true;
 }
 
 /* false: the rank needs nothing. */
