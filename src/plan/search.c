@@ -80,7 +80,7 @@ static void choose(struct fuse_search *s, int number) {
     }
     const struct fuse_search_space *space = fuse_search_space_of(s, number);
     int n = fuse_search_candidates(s, number, space);
-    struct fuse_search_bring *row[FUSE_MAX_INPUTS];
+    struct fuse_search_bring **row[FUSE_MAX_INPUTS];
     for (int k = 0; k < op->inputs; k++)
         if (!fuse_is_relation(plan->ir, op->input[k].value))
             row[k] = fuse_search_row_of(s, number, k, &plan->layout[op->input[k].value]);

@@ -75,7 +75,6 @@ struct fuse_search {
 
 /* What an input costs under a partition of an operation while its value lies in one layout. */
 struct fuse_search_bring {
-    bool is_known;
     int64_t time_ps, held;        /* time of once */
     int64_t again_ps, held_again; /* to compute it again, without bringing what from; INT64_MAX: no better */
 };
@@ -108,20 +107,21 @@ int64_t fuse_search_file_ps(const struct fuse_search *s, int value, const struct
  * the copy occupies. */
 int64_t fuse_search_gather_ps(const struct fuse_search *s, int op, int input, const struct fuse_layout *partition,
                               const struct fuse_layout *have, int64_t *held);
-/* The same of all partitions of the operation: row[n], to be filled as it is asked for, and shared by all that is alike. */
-struct fuse_search_bring *fuse_search_row_of(struct fuse_search *s, int op, int input, const struct fuse_layout *have);
+/* The same of all partitions of the operation: row[n], NULL until it is asked for, and shared by all that is alike. */
+struct fuse_search_bring **fuse_search_row_of(struct fuse_search *s, int op, int input, const struct fuse_layout *have);
 /* The same for partition number `at`; row: that of `have`. */
-int64_t fuse_search_row_ps(const struct fuse_search *s, struct fuse_search_bring *row, int at, int op, int input,
+int64_t fuse_search_row_ps(const struct fuse_search *s, struct fuse_search_bring **row, int at, int op, int input,
                            const struct fuse_layout *have, int64_t *held);
-/* What all decided users of a value pay to bring it, but for one. */
-int64_t fuse_search_users_ps(const struct fuse_search *s, int value, const struct fuse_layout *layout, int except_op);
+/* What all decided users of a value pay to bring it, but for one; or more than `limit`, if that is more. */
+int64_t fuse_search_users_ps(const struct fuse_search *s, int value, const struct fuse_layout *layout, int except_op,
+                             int64_t limit);
 /* The best layout for a loaded value that `op` reads as `input` under `partition`, and its price. */
 int64_t fuse_search_place_loaded(const struct fuse_search *s, int op, int input, const struct fuse_layout *partition,
                                  struct fuse_layout *best, int64_t *held, int64_t *block);
 /* A partition that is to be priced. */
 struct fuse_search_candidate {
-    int at;                               /* its number; -1: it is none of the operation's space */
-    struct fuse_search_bring *const *row; /* [inputs] of those that are placed */
+    int at;                                /* its number; -1: it is none of the operation's space */
+    struct fuse_search_bring **const *row; /* [inputs] of those that are placed */
     const struct fuse_layout *partition, *natural;
     int64_t compute_ps;
 };

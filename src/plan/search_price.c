@@ -301,29 +301,30 @@ int64_t fuse_search_gather_ps(const struct fuse_search *s, int op, int input, co
     return fuse_sat_mul(once, brings(s, op, s->plan->ir->ops.at[op]->input[input].value));
 }
 
-struct fuse_search_bring *fuse_search_row_of(struct fuse_search *s, int op, int input, const struct fuse_layout *have) {
+struct fuse_search_bring **fuse_search_row_of(struct fuse_search *s, int op, int input,
+                                              const struct fuse_layout *have) {
     bool is_there;
     const struct fuse_search_space *space = fuse_search_space_of(s, op);
     const int at = s->input_begin[op] + input;
     const int64_t word[] = {FUSE_SEARCH_ROW, s->gather_class[at], s->again_class[at], space->number};
-    struct fuse_search_bring *row;
+    struct fuse_search_bring **row;
     int64_t *result = fuse_memo_find(s->memo, &is_there, fuse_memo_class(s->memo, word, 4), have, NULL);
     if (!is_there) {
-        row = FUSE_NEW_ARRAY(s->plan->arena, struct fuse_search_bring, space->n);
+        row = FUSE_NEW_ARRAY(s->plan->arena, struct fuse_search_bring *, space->n);
         memcpy(result, &row, sizeof row);
     }
     memcpy(&row, result, sizeof row);
     return row;
 }
 
-int64_t fuse_search_row_ps(const struct fuse_search *s, struct fuse_search_bring *row, int at, int op, int input,
+int64_t fuse_search_row_ps(const struct fuse_search *s, struct fuse_search_bring **row, int at, int op, int input,
                            const struct fuse_layout *have, int64_t *held) {
-    struct fuse_search_bring *bring = &row[at];
-    if (!bring->is_known) {
+    struct fuse_search_bring *bring = row[at];
+    if (!bring) {
+        bring = row[at] = FUSE_NEW(s->plan->arena, struct fuse_search_bring);
         bring->time_ps = fuse_search_move_ps(s, op, input, &s->space[op]->partition[at], have, &bring->held);
         bring->again_ps = fuse_search_compute_again_ps(s, op, input, &s->space[op]->partition[at], bring->time_ps,
                                                        &bring->held_again);
-        bring->is_known = true;
     }
     int64_t time = bring->time_ps;
     *held = bring->held;
@@ -335,9 +336,10 @@ int64_t fuse_search_row_ps(const struct fuse_search *s, struct fuse_search_bring
     return fuse_sat_mul(time, brings(s, op, s->plan->ir->ops.at[op]->input[input].value));
 }
 
-int64_t fuse_search_users_ps(const struct fuse_search *s, int value, const struct fuse_layout *layout, int except_op) {
+int64_t fuse_search_users_ps(const struct fuse_search *s, int value, const struct fuse_layout *layout, int except_op,
+                             int64_t limit) {
     int64_t time = 0, held;
-    for (int u = s->user_begin[value]; u < s->user_begin[value + 1]; u++) {
+    for (int u = s->user_begin[value]; u < s->user_begin[value + 1] && time <= limit; u++) {
         int op = s->user[u];
         if (op == except_op || !s->decided[op])
             continue;
@@ -381,7 +383,7 @@ int64_t fuse_search_place_loaded(const struct fuse_search *s, int op, int input,
         int64_t gathered, bytes = fuse_search_block_bytes(s, v, &layout);
         int64_t time = fuse_search_gather_ps(s, op, input, partition, &layout, &gathered);
         time = fuse_sat_add(time, fuse_search_file_ps(s, v, &layout, false));
-        time = fuse_sat_add(time, fuse_search_users_ps(s, v, &layout, op));
+        time = fuse_sat_add(time, fuse_search_users_ps(s, v, &layout, op, INT64_MAX));
         int64_t over = s->effort->budget_bytes == INT64_MAX ? 0 : fuse_sat_add(bytes, s->live[plan->position[op]]);
         over = over > s->effort->budget_bytes ? over - s->effort->budget_bytes : 0;
         struct fuse_search_price price = {over, time, bytes};
@@ -408,7 +410,7 @@ static int64_t carry_ps(const struct fuse_search *s, int carried, const struct f
         int next = fixpoint->input[1].value;
         if (s->placed[next])
             time = fuse_sat_add(time, fuse_search_gather_ps(s, op, 1, layout, &s->plan->layout[next], &held));
-        time = fuse_sat_add(time, fuse_search_users_ps(s, fixpoint->out, layout, -1));
+        time = fuse_sat_add(time, fuse_search_users_ps(s, fixpoint->out, layout, -1, INT64_MAX));
     }
     return time;
 }
@@ -506,14 +508,18 @@ struct fuse_search_price fuse_search_price_partition(struct fuse_search *s, int 
     const struct fuse_search_finish *finish = candidate->at < 0 ? fuse_search_finish_of(s, op->out, natural)
                                                                 : fuse_search_finish_at(s, number, candidate->at);
     const struct fuse_search_option *option = finish->option;
-    int64_t natural_bytes = finish->natural_bytes;
+    const int64_t natural_bytes = finish->natural_bytes;
+    const int64_t longest = limit.over_bytes == 0 ? limit.time_ps : INT64_MAX;
     struct fuse_search_price lowest = {INT64_MAX, INT64_MAX, INT64_MAX};
     for (int i = 0; i < finish->options; i++) {
         struct fuse_search_price p = price;
         p.time_ps = fuse_sat_add(p.time_ps, fuse_sat_mul(option[i].time_ps, times));
-        if (limit.over_bytes == 0 && p.time_ps > limit.time_ps)
+        const int64_t most = lowest.over_bytes == 0 && lowest.time_ps < longest ? lowest.time_ps : longest;
+        if (p.time_ps > most)
             continue;
-        p.time_ps = fuse_sat_add(p.time_ps, fuse_search_users_ps(s, op->out, &option[i].final, -1));
+        p.time_ps = fuse_sat_add(p.time_ps, fuse_search_users_ps(s, op->out, &option[i].final, -1, most - p.time_ps));
+        if (p.time_ps > most)
+            continue;
         if (op->kind == FUSE_OP_CARRY)
             p.time_ps = fuse_sat_add(p.time_ps, carry_ps(s, op->out, &option[i].final));
         int64_t final_bytes = option[i].final_bytes;

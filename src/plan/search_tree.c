@@ -34,7 +34,7 @@ static int readers(const struct fuse_search *s, int value) {
 
 /* The ways to an input of an operation, and what it costs from there. */
 struct reach {
-    struct fuse_search_bring *row[BEAM]; /* of each way; of what has none, the first */
+    struct fuse_search_bring **row[BEAM]; /* of each way; of what has none, the first */
 };
 
 static void list_rows(struct reach *reach, struct tree *t, int number, int k) {
@@ -49,7 +49,7 @@ static void list_rows(struct reach *reach, struct tree *t, int number, int k) {
         reach->row[0] = fuse_search_row_of(s, number, k, &s->plan->layout[v]);
 }
 
-static int64_t look_up(struct tree *t, struct fuse_search_bring *row, int at, int number, int k,
+static int64_t look_up(struct tree *t, struct fuse_search_bring **row, int at, int number, int k,
                        const struct fuse_layout *have) {
     int64_t held;
     t->looked_up++;
@@ -144,8 +144,8 @@ static void choose_way(struct fuse_search *s, const struct table *table, int num
     int out = s->plan->ir->ops.at[number]->out, best = 0;
     int64_t lowest = INT64_MAX;
     for (int i = 0; i < table->n; i++) {
-        int64_t time =
-            fuse_sat_add(table->way[i].time_ps, fuse_search_users_ps(s, out, &table->way[i].option.final, -1));
+        int64_t time = table->way[i].time_ps;
+        time = fuse_sat_add(time, fuse_search_users_ps(s, out, &table->way[i].option.final, -1, lowest - time));
         if (time < lowest) {
             lowest = time;
             best = i;
