@@ -303,7 +303,7 @@ void fuse_cost_step(const struct fuse_plan *plan, struct fuse_step *step, int64_
     case FUSE_STEP_REDUCE: {
         struct fuse_arena_mark mark = fuse_arena_mark(plan->arena);
         struct fuse_cost_received got = fuse_cost_receive(plan, step);
-        for (int rank = 0; rank < plan->mesh.ranks; rank++)
+        for (int rank = 0; rank < plan->mesh.ranks && got.most > 0; rank++)
             received_bytes[rank] = fuse_sat_add(received_bytes[rank], got.bytes[rank]);
         step->received_bytes_max = got.most;
         step->received_bytes_total = got.total;
@@ -429,12 +429,14 @@ static int64_t network_elems(const struct fuse_plan *plan, const struct fuse_ste
 static struct fuse_traffic sampled(const struct fuse_plan *plan, const struct fuse_step *step) {
     struct fuse_traffic most = {0};
     struct fuse_cost_moves moves;
+    struct fuse_cost_moved moved[FUSE_SAMPLES];
     const bool is_plain = fuse_cost_open_moves(&moves, plan, step);
+    if (is_plain)
+        fuse_cost_sample_moves(moved, &moves, &plan->samples);
     for (int i = 0; i < plan->samples.n; i++) {
         struct where where = sample(plan, i);
-        int64_t messages, elems = is_plain ? fuse_cost_moved_elems(&moves, where.coordinate, &messages)
-                                           : received_elems(plan, step, &where);
-        messages = elems == 0 ? 0 : is_plain ? messages : senders(plan, step, &where);
+        const int64_t elems = is_plain ? moved[i].elems : received_elems(plan, step, &where);
+        const int64_t messages = elems == 0 ? 0 : is_plain ? moved[i].senders : senders(plan, step, &where);
         most.bytes = elems > most.bytes ? elems : most.bytes;
         most.messages = messages > most.messages ? messages : most.messages;
         int64_t network = network_elems(plan, step, &where, elems);

@@ -96,8 +96,12 @@ struct fuse_cost_moves {
 
 /* false: the step is of another kind. */
 bool fuse_cost_open_moves(struct fuse_cost_moves *moves, const struct fuse_plan *plan, const struct fuse_step *step);
-/* Elements that the rank with these coordinates receives, and ranks that it receives them from, at most. */
-int64_t fuse_cost_moved_elems(const struct fuse_cost_moves *moves, const int *coordinate, int64_t *senders);
+/* Elements that a rank receives, and ranks that it receives them from, at most. */
+struct fuse_cost_moved {
+    int64_t elems, senders;
+};
+void fuse_cost_sample_moves(struct fuse_cost_moved moved[FUSE_SAMPLES], const struct fuse_cost_moves *moves,
+                            const struct fuse_samples *samples);
 
 static inline int64_t step_turns(const struct fuse_plan *plan, const struct fuse_step *step) {
     return step->loop >= 0 ? plan->regions.at[step->loop].turns : 1;

@@ -1,6 +1,8 @@
 /* What a rank receives in a move between plain layouts, or to what an operation needs, quickly: this is what a search asks most. */
 #include "plan/cost_internal.h"
 
+#include <string.h>
+
 /* How a layout splits axes, or indices: a rank's part of each is a sum over the mesh's dimensions. */
 static void open_splits(struct fuse_cost_splits *splits, const struct fuse_plan *plan, const struct fuse_layout *layout,
                         int axes) {
@@ -25,18 +27,6 @@ static void open_splits(struct fuse_cost_splits *splits, const struct fuse_plan 
     }
 }
 
-static void list_intervals(struct interval *out, const struct fuse_cost_splits *splits, int axes, const int64_t *extent,
-                           const int *coordinate) {
-    int64_t part[FUSE_MAX_AXES];
-    for (int a = 0; a < axes; a++)
-        part[a] = 0;
-    for (int i = 0; i < splits->dims; i++)
-        part[splits->axis[i]] += coordinate[splits->dim[i]] * splits->weight[i];
-    for (int a = 0; a < axes; a++)
-        out[a] = splits->parts[a] == 1 ? (struct interval){0, extent[a]}
-                                       : block_interval(extent[a], splits->parts[a], part[a]);
-}
-
 bool fuse_cost_open_moves(struct fuse_cost_moves *moves, const struct fuse_plan *plan, const struct fuse_step *step) {
     const struct fuse_holding *have = &step->have, *need = &step->need;
     if (step->kind != FUSE_STEP_MOVE || have->kind != FUSE_HOLDING_LAYOUT || need->kind == FUSE_HOLDING_RANGES ||
@@ -51,46 +41,86 @@ bool fuse_cost_open_moves(struct fuse_cost_moves *moves, const struct fuse_plan 
     return true;
 }
 
-/* false: the rank needs nothing. */
-static bool list_needed(struct interval *out, const struct fuse_cost_moves *moves, const int *coordinate) {
-    const struct fuse_value *value = moves->value;
-    struct interval range[FUSE_MAX_AXES];
-    if (!moves->op)
-        list_intervals(out, &moves->need, value->rank, value->extent, coordinate);
-    else
-        list_intervals(range, &moves->need, moves->op->indices, moves->op->extent, coordinate);
-    for (int i = 0; moves->op && i < moves->op->indices; i++)
-        if (length(range[i]) == 0)
-            return false;
-    for (int a = 0; a < value->rank; a++) {
-        if (moves->op) {
-            const struct fuse_access_axis *at = &moves->use->access.at[a];
-            out[a] = meet(read_interval(at, at->index < 0 ? (struct interval){0, 1} : range[at->index]),
-                          (struct interval){0, value->extent[a]});
-        }
-        if (length(out[a]) == 0)
-            return false;
-    }
-    return true;
+/* The parts of the ranks that are looked at, of each axis. */
+static void list_parts(int64_t part[][FUSE_SAMPLES], const struct fuse_cost_splits *splits, int axes,
+                       const struct fuse_samples *samples) {
+    memset(part, 0, (size_t)axes * sizeof *part);
+    for (int i = 0; i < splits->dims; i++)
+        for (int s = 0; s < samples->n; s++)
+            part[splits->axis[i]][s] += samples->coordinate[s][splits->dim[i]] * splits->weight[i];
 }
 
-int64_t fuse_cost_moved_elems(const struct fuse_cost_moves *moves, const int *coordinate, int64_t *senders) {
+/* The intervals of an axis for them. */
+static void list_intervals(struct interval out[FUSE_SAMPLES], int64_t n, int64_t parts,
+                           const int64_t part[FUSE_SAMPLES], int samples) {
+    const int64_t q = n / parts, r = n % parts;
+    for (int s = 0; s < samples; s++) {
+        out[s] = (struct interval){part[s] * q, part[s] * q + q};
+        if (r > 0) {
+            out[s].lo += part[s] * r / parts;
+            out[s].hi += (part[s] + 1) * r / parts;
+        }
+    }
+}
+
+/* What ranks need along one axis of the value. */
+static void list_needed(struct interval out[FUSE_SAMPLES], const struct fuse_cost_moves *moves, int axis,
+                        const int64_t part[][FUSE_SAMPLES], int samples) {
+    const int64_t extent = moves->value->extent[axis];
+    const struct fuse_access_axis *at = moves->op ? &moves->use->access.at[axis] : NULL;
+    const int index = at ? at->index : axis;
+    if (index < 0)
+        for (int s = 0; s < samples; s++)
+            out[s] = (struct interval){0, 1};
+    else
+        list_intervals(out, at ? moves->op->extent[index] : extent, moves->need.parts[index], part[index], samples);
+    if (!at || (at->index >= 0 && at->stride == 1 && at->offset == 0 && !fuse_access_is_paired(at) &&
+                moves->op->extent[index] <= extent))
+        return;
+    for (int s = 0; s < samples; s++)
+        if (length(out[s]) > 0)
+            out[s] = meet(read_interval(at, out[s]), (struct interval){0, extent});
+}
+
+/* A rank that has no part of some index needs nothing. */
+static void leave_out_idle(struct fuse_cost_moved moved[FUSE_SAMPLES], const struct fuse_cost_moves *moves,
+                           const int64_t part[][FUSE_SAMPLES], int samples) {
+    for (int i = 0; moves->op && i < moves->op->indices; i++) {
+        struct interval range[FUSE_SAMPLES];
+        if (moves->op->extent[i] >= moves->need.parts[i])
+            continue;
+        list_intervals(range, moves->op->extent[i], moves->need.parts[i], part[i], samples);
+        for (int s = 0; s < samples; s++)
+            if (length(range[s]) == 0)
+                moved[s] = (struct fuse_cost_moved){0, 0};
+    }
+}
+
+void fuse_cost_sample_moves(struct fuse_cost_moved moved[FUSE_SAMPLES], const struct fuse_cost_moves *moves,
+                            const struct fuse_samples *samples) {
     const struct fuse_value *value = moves->value;
-    struct interval need[FUSE_MAX_AXES], own[FUSE_MAX_AXES];
-    int64_t needed = 1, owned = 1;
-    *senders = 1;
-    if (!list_needed(need, moves, coordinate)) {
-        *senders = 0;
-        return 0;
-    }
-    list_intervals(own, &moves->have, value->rank, value->extent, coordinate);
+    int64_t needs[FUSE_MAX_AXES][FUSE_SAMPLES], has[FUSE_MAX_AXES][FUSE_SAMPLES];
+    int64_t needed[FUSE_SAMPLES], owned[FUSE_SAMPLES];
+    list_parts(needs, &moves->need, moves->op ? moves->op->indices : value->rank, samples);
+    list_parts(has, &moves->have, value->rank, samples);
+    for (int s = 0; s < samples->n; s++)
+        needed[s] = owned[s] = moved[s].senders = 1;
     for (int a = 0; a < value->rank; a++) {
-        needed = fuse_sat_mul(needed, length(need[a]));
-        owned = fuse_sat_mul(owned, length(meet(need[a], own[a])));
         const int64_t n = value->extent[a], parts = moves->have.parts[a];
-        if (parts > 1)
-            *senders = fuse_sat_mul(*senders, fuse_cost_part_of(n, parts, need[a].hi - 1) -
-                                                  fuse_cost_part_of(n, parts, need[a].lo) + 1);
+        struct interval need[FUSE_SAMPLES], own[FUSE_SAMPLES];
+        list_needed(need, moves, a, needs, samples->n);
+        list_intervals(own, n, parts, has[a], samples->n);
+        for (int s = 0; s < samples->n; s++) {
+            needed[s] = fuse_sat_mul(needed[s], length(need[s]));
+            owned[s] = fuse_sat_mul(owned[s], length(meet(need[s], own[s])));
+            if (parts > 1 && length(need[s]) > 0)
+                moved[s].senders = fuse_sat_mul(moved[s].senders, fuse_cost_part_of(n, parts, need[s].hi - 1) -
+                                                                      fuse_cost_part_of(n, parts, need[s].lo) + 1);
+        }
     }
-    return needed - owned;
+    for (int s = 0; s < samples->n; s++)
+        moved[s].elems = needed[s] - owned[s];
+    leave_out_idle(moved, moves, needs, samples->n);
+    for (int s = 0; s < samples->n; s++)
+        moved[s].senders = moved[s].elems > 0 ? moved[s].senders : 0;
 }

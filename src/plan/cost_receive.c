@@ -120,6 +120,26 @@ static bool all_take_part(const struct fuse_plan *plan, const struct fuse_holdin
     return true;
 }
 
+/* What ranks with outer coordinates number `outer` need, and without what they have; no `have`: all of it. */
+static void receive_inner(int64_t *received, const struct axis_table *need, const struct axis_table *have, int axes,
+                          int64_t outer, int64_t ranks) {
+    const struct interval *needs[FUSE_MAX_AXES], *has[FUSE_MAX_AXES];
+    for (int a = 0; a < axes; a++) {
+        needs[a] = need[a].at + need[a].outer[outer];
+        has[a] = have ? have[a].at + have[a].outer[outer] : NULL;
+    }
+    for (int64_t i = 0; i < ranks; i++) {
+        int64_t needed = 1, owned = have != NULL;
+        for (int a = 0; a < axes; a++) {
+            const struct interval n = needs[a][need[a].inner[i]];
+            needed = fuse_sat_mul(needed, length(n));
+            if (have)
+                owned = fuse_sat_mul(owned, length(meet(n, has[a][have[a].inner[i]])));
+        }
+        received[i] = needed - owned;
+    }
+}
+
 /* Elements that each rank receives over all turns, to received[rank]. */
 static void receive_all(const struct fuse_plan *plan, const struct fuse_step *step, int64_t *received) {
     struct fuse_step whole = *step;
@@ -150,17 +170,11 @@ static void receive_all(const struct fuse_plan *plan, const struct fuse_step *st
             table->outer = list_parts(plan, table, 0, outer_dims);
             table->inner = list_parts(plan, table, outer_dims, plan->mesh.dims);
         }
-    for (int rank = 0; rank < plan->mesh.used; rank++) {
-        const int64_t o = rank / inner, i = rank % inner;
-        int64_t needed = 1, owned = 1;
-        for (int a = 0; a < rank_of_value; a++) {
-            struct interval n = need[a].at[need[a].outer[o] + need[a].inner[i]];
-            needed = fuse_sat_mul(needed, length(n));
-            owned = fuse_sat_mul(owned, length(meet(n, have[a].at[have[a].outer[o] + have[a].inner[i]])));
-        }
-        received[rank] =
-            step->kind == FUSE_STEP_REDUCE ? fuse_sat_mul(plan->mesh.dim[step->dim] - 1, needed) : needed - owned;
-    }
+    const bool reduces = step->kind == FUSE_STEP_REDUCE;
+    for (int64_t o = 0; o < plan->mesh.used / inner; o++)
+        receive_inner(received + o * inner, need, reduces ? NULL : have, rank_of_value, o, inner);
+    for (int rank = 0; rank < plan->mesh.used && reduces; rank++)
+        received[rank] = fuse_sat_mul(plan->mesh.dim[step->dim] - 1, received[rank]);
     fuse_arena_rewind(plan->arena, mark);
 }
 
