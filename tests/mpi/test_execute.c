@@ -7,6 +7,7 @@
 #include "tests/mpi/all_ranks.h"
 #include "tests/mpi/pmpi_count.h"
 #include "tests/unit/ir_interpret.h"
+#include "tests/unit/random_shared.h"
 #include "tests/unit/random_stream.h"
 
 #include <math.h>
@@ -91,6 +92,19 @@ static bool same_as_file(struct fuse_arena *arena, const char *name, const struc
 static int64_t lent_bytes;                                              /* of all runs */
 static char why_own[sizeof((struct fuse_exec_report *)0)->node_memory]; /* the system does not let ranks share memory */
 
+/* Steps of all plans that compute a tensor again where it is needed, and those of them in chains. */
+static int64_t again, again_in_chains;
+
+static void count_again(const struct fuse_plan *plan) {
+    for (int s = 0; s < plan->steps.n; s++) {
+        const struct fuse_step *step = &plan->steps.at[s];
+        if (step->kind != FUSE_STEP_MAP || step->need.value < 0)
+            continue;
+        again++;
+        again_in_chains += plan->chain[step->need.op] >= 0;
+    }
+}
+
 static void run(const struct fuse_ir *ir, struct fuse_arena *arena, const struct fuse_plan_request *request,
                 const struct fuse_backend_ops *backend, int seed) {
     struct fuse_error err = {0};
@@ -103,6 +117,7 @@ static void run(const struct fuse_ir *ir, struct fuse_arena *arena, const struct
     assert_all(status == FUSE_OK || (status == FUSE_EMEMORY && request->memory_bytes > 0));
     if (status != FUSE_OK)
         return;
+    count_again(plan);
     struct fuse_exec_request exec = {.plan = plan, .comm = comm, .backend = backend, .threads = 1, .path = path};
     /* Through messages, through memory of the node, or some of it this way and some that. */
     exec.share_bytes = seed % 3 == 0 ? 0 : seed % 3 == 1 ? 1 : 256;
@@ -146,15 +161,20 @@ static void run(const struct fuse_ir *ir, struct fuse_arena *arena, const struct
     assert_all(counted);
 }
 
-static void random_programs(bool streams) {
+enum programs { OF_ALL_KINDS, STREAMED, SHARED };
+
+static void random_programs(enum programs kind) {
+    const bool streams = kind == STREAMED;
     int pins = 0;
-    for (int seed = first_seed; seed < first_seed + (streams ? (seeds + 3) / 4 : seeds); seed++) {
+    for (int seed = first_seed; seed < first_seed + (kind != OF_ALL_KINDS ? (seeds + 3) / 4 : seeds); seed++) {
         struct random_state state;
         random_seed(&state, seed);
         struct fuse_arena *arena = fuse_arena_open(NULL);
         struct fuse_ir ir = {.arena = arena};
         if (streams)
             random_stream_program(&ir, &state);
+        else if (kind == SHARED)
+            random_shared_program(&ir, &state);
         else
             random_program(&ir, &state, false);
         bool ready = true;
@@ -177,6 +197,11 @@ static void random_programs(bool streams) {
         request.slab_bytes = random_below(&state, 2) ? 1 + random_below(&state, 300) : 0;
         request.stream_bytes = streams ? 1 + random_below(&state, 60) : 0;
         request.machine.kind = backend->kind;
+        if (kind == SHARED) { /* rather anything than a message */
+            request.machine.node_ps_per_kib = request.machine.network_ps_per_kib = 100000000;
+            request.machine.map_ps_per_kib = request.machine.map_ps_per_kflop = 1;
+            request.slab_bytes = request.slab_bytes > 0 ? random_slab_bytes(&ir, comm->size, &state) : 0;
+        }
         if (seed % 3 == 2 && !streams)
             pins += random_pins(&ir, &request, &state);
         run(&ir, arena, &request, backend, seed);
@@ -188,18 +213,28 @@ static void random_programs(bool streams) {
                 unlink(file_of(arena, ir.ops.at[o]->path));
         fuse_arena_close(arena);
     }
-    assert_all(pins > 0 || seeds < 3 || streams);
+    assert_all(pins > 0 || seeds < 12 || streams);
 }
 
 static void test_random_programs(void **unused) {
     (void)unused;
-    random_programs(false);
+    random_programs(OF_ALL_KINDS);
 }
 
 /* Fails when a slab is used before it is read, overwritten before it is written, or read or written twice. */
 static void test_streamed_programs(void **unused) {
     (void)unused;
-    random_programs(true);
+    random_programs(STREAMED);
+}
+
+/* Fails when what is computed again is not what would have been brought: at other places, of another turn or slab. */
+static void test_shared_programs(void **unused) {
+    (void)unused;
+    again = again_in_chains = 0;
+    random_programs(SHARED);
+    if (comm->rank == 0)
+        print_message("%lld times computed again, %lld in a chain\n", (long long)again, (long long)again_in_chains);
+    assert_all(again > 5 || comm->size == 1 || seeds < 60);
 }
 
 /* The loops of a plan whose panels are brought ahead, and those that visit owners in rotation. */
@@ -362,8 +397,8 @@ int main(int argc, char **argv) {
     if (comm->ops->broadcast(comm, folder, sizeof folder, 0, &err) != FUSE_OK)
         return 1;
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_random_programs), cmocka_unit_test(test_streamed_programs),
-                                       cmocka_unit_test(test_panels), cmocka_unit_test(test_planted_fault),
-                                       cmocka_unit_test(test_lent)};
+                                       cmocka_unit_test(test_shared_programs), cmocka_unit_test(test_panels),
+                                       cmocka_unit_test(test_planted_fault),   cmocka_unit_test(test_lent)};
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     if (comm->rank == 0)
         rmdir(folder);

@@ -103,6 +103,44 @@ const struct fuse_scalar *body_end(struct build_body *body) {
     return scalar;
 }
 
+int build_carry(struct fuse_ir *ir, enum fuse_dtype dtype, int rank, const int64_t *extent) {
+    struct build_body zero = {.arena = ir->arena};
+    body_real(&zero, dtype, 0);
+    int value =
+        build_map(ir, dtype, "abc" + 3 - rank, "abc" + 3 - rank, extent, 0, NULL, FUSE_REDUCE_NONE, body_end(&zero));
+    ir->ops.at[ir->values.at[value].op]->kind = FUSE_OP_CARRY;
+    return value;
+}
+
+int build_moves(struct fuse_ir *ir, int before, int after, const char *indices) {
+    struct build_body body = {.arena = ir->arena};
+    const enum fuse_dtype dtype = ir->values.at[before].dtype;
+    int load[2];
+    for (int k = 0; k < 2; k++) {
+        load[k] = body_load(&body, k, dtype);
+        if (dtype != FUSE_F64)
+            load[k] = body_op(&body, FUSE_SCALAR_CAST, FUSE_F64, load[k], -1, -1);
+    }
+    body_op(&body, FUSE_SCALAR_ABS, FUSE_F64, body_op(&body, FUSE_SCALAR_SUB, FUSE_F64, load[0], load[1], -1), -1, -1);
+    return build_map(ir, FUSE_F64, "", indices, ir->values.at[before].extent, 2,
+                     (struct build_use[]){{before, indices}, {after, indices}}, FUSE_REDUCE_MAX, body_end(&body));
+}
+
+int build_fixpoint(struct fuse_ir *ir, int before, int after, int moves) {
+    const struct fuse_op *carry = ir->ops.at[ir->values.at[before].op];
+    struct fuse_op op = *carry;
+    struct fuse_use use[3] = {{before, fuse_access_identity(op.indices)},
+                              {after, fuse_access_identity(op.indices)},
+                              {moves, fuse_access_identity(0)}};
+    op.kind = FUSE_OP_FIXPOINT;
+    op.body = NULL;
+    op.inputs = 3;
+    op.input = use;
+    op.out = fuse_ir_add_value(ir, NULL, op.span, ir->values.at[before].dtype, op.indices, carry->extent);
+    fuse_ir_add_op(ir, &op);
+    return op.out;
+}
+
 static bool is_real(enum fuse_dtype dtype) {
     return dtype == FUSE_F32 || dtype == FUSE_F64;
 }

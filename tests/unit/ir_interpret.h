@@ -30,6 +30,11 @@ int body_real(struct build_body *body, enum fuse_dtype dtype, double real);
 int body_op(struct build_body *body, enum fuse_scalar_op op, enum fuse_dtype dtype, int a, int b, int c);
 const struct fuse_scalar *body_end(struct build_body *body);
 
+/* A CARRY that begins with 0; what each turn moves it by at most; and the FIXPOINT that `after` leads it to. */
+int build_carry(struct fuse_ir *ir, enum fuse_dtype dtype, int rank, const int64_t *extent);
+int build_moves(struct fuse_ir *ir, int before, int after, const char *indices);
+int build_fixpoint(struct fuse_ir *ir, int before, int after, int moves);
+
 /* Runs a program; sources hold numbers that depend on their path and position only. sink[k] points to the elements, in
  * C order, of the k-th sink's input. Returns false when an integer operation overflowed. */
 struct interpreted {

@@ -3,11 +3,12 @@
 #include "plan/cost.h"
 #include "plan/plan.h"
 #include "tests/unit/ir_interpret.h"
-#include "tests/unit/random_ir.h"
+#include "tests/unit/random_shared.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -138,127 +139,71 @@ static void test_memory(void **unused) {
 
 /* ---- random programs ------------------------------------------------------------------------------------------ */
 
-static int64_t extent_of(struct random_state *state) {
-    static const int64_t sizes[] = {1, 2, 3, 5, 8, 13, 16, 31, 40};
-    return sizes[random_below(state, sizeof sizes / sizeof *sizes)];
-}
+/* Plans of random programs, and what is computed again in them. */
+static struct { int plans, with, looped, chained, from, turned, pinned, refused; } seen;
 
-static const struct fuse_scalar *sum_of(struct fuse_arena *arena, int inputs) {
-    struct build_body body = {.arena = arena};
-    int sum = body_real(&body, FUSE_F32, 2);
-    for (int k = 0; k < inputs; k++)
-        sum = body_op(&body, FUSE_SCALAR_ADD, FUSE_F32, sum, body_load(&body, k, FUSE_F32), -1);
-    return body_end(&body);
-}
-
-/* Maps of less than they are, some of another such one, and operations that read them in all ways. */
-static void random_shared(struct fuse_ir *ir, struct random_state *state) {
-    const int64_t extent[4] = {extent_of(state), extent_of(state), extent_of(state), extent_of(state)};
-    static const char *const letter[] = {"i", "j", "k", "l"};
-    int source[4], made[3], mades = 0, last = -1;
-    for (int a = 0; a < 4; a++)
-        source[a] = build_source(ir, letter[a], FUSE_F32, 1, &extent[a]);
-    int full = build_source(ir, "f", FUSE_F32, 2, (int64_t[]){extent[1], extent[2]});
-    for (int m = 0, n = 1 + (int)random_below(state, 3); m < n; m++) {
-        struct build_use use[3];
-        int uses = 0;
-        for (int a = 0; a < 2; a++)
-            if (random_below(state, 2))
-                use[uses++] = (struct build_use){source[a], letter[a]};
-        bool wide = random_below(state, 2);
-        if (mades > 0 && wide && random_below(state, 2) && ir->values.at[made[0]].rank == 2)
-            use[uses++] = (struct build_use){made[0], "ij"};
-        made[mades++] = build_map(ir, FUSE_F32,
-                                  wide                     ? "ijk"
-                                  : random_below(state, 2) ? "ij"
-                                                           : "ji",
-                                  wide ? "ijk" : "ij", extent, uses, use, FUSE_REDUCE_NONE, sum_of(ir->arena, uses));
+static void count(const struct fuse_plan *plan, bool is_pinned) {
+    const int with = count_again(plan);
+    seen.plans++;
+    seen.with += with > 0;
+    seen.pinned += with > 0 && is_pinned;
+    for (int s = 0; s < plan->steps.n; s++) {
+        const struct fuse_step *step = &plan->steps.at[s];
+        if (!is_again(step))
+            continue;
+        seen.looped += step->loop >= 0;
+        seen.chained += plan->chain[step->need.op] >= 0;
+        seen.turned += plan->recursion[step->need.op] >= 0;
+        seen.from += plan->ir->ops.at[step->op]->inputs > 0;
     }
-    for (int o = 0, n = 2 + (int)random_below(state, 4); o < n; o++) {
-        int v = made[random_below(state, mades)];
-        bool wide = ir->values.at[v].rank == 3;
-        bool turned = !wide && ir->values.at[v].extent[0] != extent[0];
-        const char *at = wide ? "ijk" : turned ? "ji" : "ij";
-        int64_t rest[4] = {extent[0], extent[1], extent[2], extent[3]};
-        switch (random_below(state, 5)) {
-        case 0:
-            last = build_product(ir, FUSE_F32, wide ? "ij" : "ik", "ijkl", rest, 2,
-                                 (struct build_use[]){{v, at}, {full, "jk"}});
-            break;
-        case 1:
-            last = build_product(ir, FUSE_F32, "lj", "ijkl", rest, 2, (struct build_use[]){{v, at}, {source[3], "l"}});
-            break;
-        case 2:
-            last = build_map(ir, FUSE_F32, wide ? "kij" : "ij", wide ? "ijk" : "ij", rest, 2,
-                             (struct build_use[]){{v, at}, {source[1], "j"}}, FUSE_REDUCE_NONE, sum_of(ir->arena, 2));
-            break;
-        case 3: /* a chain, around what is as large as three axes make it */
-            last = build_map(ir, FUSE_F32, "ijl", wide ? "ijkl" : "ijl",
-                             wide ? rest : (int64_t[]){rest[0], rest[1], rest[3]}, 2,
-                             (struct build_use[]){{source[3], "l"}, {v, at}}, wide ? FUSE_REDUCE_SUM : FUSE_REDUCE_NONE,
-                             sum_of(ir->arena, 2));
-            v = made[random_below(state, mades)];
-            wide = ir->values.at[v].rank == 3;
-            at = wide ? "ijk" : ir->values.at[v].extent[0] != extent[0] ? "ji" : "ij";
-            last = build_map(ir, FUSE_F32, "ij", wide ? "ijkl" : "ijl",
-                             wide ? rest : (int64_t[]){rest[0], rest[1], rest[3]}, 2,
-                             (struct build_use[]){{last, "ijl"}, {v, at}}, FUSE_REDUCE_SUM, sum_of(ir->arena, 2));
-            break;
-        case 4:
-            last = build_map(ir, FUSE_F32, "j", wide ? "ijk" : "ij", rest, 1, (struct build_use[]){{v, at}},
-                             FUSE_REDUCE_SUM, sum_of(ir->arena, 1));
-            break;
-        }
-        build_sink(ir, fuse_arena_printf(ir->arena, "y%d", last), last);
-    }
-    if (random_below(state, 4) == 0)
-        build_sink(ir, "m", made[0]);
 }
 
-/* Fails when a plan that computes something again does not hold together. */
+static void random_shared_or_other(struct fuse_ir *ir, struct random_state *state) {
+    switch (random_below(state, 5)) {
+    case 0: random_program(ir, state, true); break;
+    case 1: random_shared_recursion(ir, state); break;
+    default: random_shared_program(ir, state);
+    }
+}
+
+/* Fails when a plan that computes something again does not hold together: in loops of panels, in chains, in turns of a recursion,
+ * where layouts are pinned, with much memory and with little. PROGRAMS=500 in the environment takes more of them than 90. */
 static void test_random(void **unused) {
     (void)unused;
-    int plans = 0, with = 0, looped = 0, chained = 0, refused = 0, from = 0;
-    for (int seed = 0; seed < 70; seed++) {
+    const int programs = getenv("PROGRAMS") ? atoi(getenv("PROGRAMS")) : 90;
+    for (int seed = 0; seed < programs; seed++) {
         struct random_state state;
         random_seed(&state, 31000 + seed);
         struct fuse_arena *arena = fuse_arena_open(NULL);
         struct fuse_ir ir = {.arena = arena};
         struct fuse_error err = {0};
-        if (random_below(&state, 3) > 0)
-            random_shared(&ir, &state);
-        else
-            random_program(&ir, &state, true);
+        random_shared_or_other(&ir, &state);
         if (fuse_ir_verify(&ir, &err) != FUSE_OK)
             complain(&ir, NULL, &err);
         struct fuse_plan_request request =
-            request_of(2 + (int)random_below(&state, 90), 100000000, 1 + random_below(&state, 2) * 3000000);
+            request_of(1 + (int)random_below(&state, 64), 100000000, random_below(&state, 4) == 0 ? 3000000 : 1);
         request.replicate_below = random_below(&state, 4) == 0 ? 400 : 1;
-        request.slab_bytes = random_below(&state, 3) == 0 ? 100 + random_below(&state, 3000) : 0;
+        request.slab_bytes = random_below(&state, 2) ? random_slab_bytes(&ir, request.ranks, &state) : 0;
         request.panels = random_below(&state, 3) == 0 ? 1 + random_below(&state, 5) : 0;
         request.chunk = random_below(&state, 4) == 0 ? 1 + random_below(&state, 4) : 0;
-        request.memory_bytes =
-            random_below(&state, 2) == 0 ? 0 : FUSE_PLAN_BASE_BYTES + (1 + random_below(&state, 60)) * 1024;
-        const struct fuse_plan *plan = make(&ir, &request, true);
-        refused += plan == NULL;
-        if (plan) {
-            plans++;
-            with += count_again(plan) > 0;
-            for (int s = 0; s < plan->steps.n; s++) {
-                const struct fuse_step *step = &plan->steps.at[s];
-                if (!is_again(step))
-                    continue;
-                looped += step->loop >= 0;
-                chained += plan->chain[step->need.op] >= 0;
-                from += ir.ops.at[step->op]->inputs > 0;
-            }
+        request.machine.kind = random_below(&state, 5) == 0 ? FUSE_MEM_DEVICE : FUSE_MEM_HOST;
+        const bool is_pinned = random_below(&state, 3) == 0 && random_pins(&ir, &request, &state) > 0;
+        for (int limited = 0; limited < 2; limited++) {
+            request.memory_bytes = limited ? FUSE_PLAN_BASE_BYTES + (1 + random_below(&state, 60)) * 1024 : 0;
+            const struct fuse_plan *plan = make(&ir, &request, true);
+            seen.refused += plan == NULL;
+            if (plan)
+                count(plan, is_pinned);
         }
         fuse_arena_close(arena);
     }
-    print_message("%d plans, %d compute something again, %d times in a loop, %d in a chain, %d from other tensors; %d "
-                  "refused\n",
-                  plans, with, looped, chained, from, refused);
-    assert_true(with > plans / 6 && looped > 5 && from > plans / 10 && refused < plans / 2);
+    print_message(
+        "%d plans, %d compute something again, %d of these with pins, %d times in a loop, %d in a chain, %d in a "
+        "recursion, %d from other tensors; %d refused\n",
+        seen.plans, seen.with, seen.pinned, seen.looped, seen.chained, seen.turned, seen.from, seen.refused);
+    assert_true(seen.with > seen.plans / 6 && seen.looped > programs / 8 && seen.from > seen.plans / 10);
+    assert_true(seen.chained > programs / 60 && seen.turned > programs / 20 && seen.pinned > 0);
+    assert_true(seen.refused < programs / 2);
 }
 
 int main(void) {

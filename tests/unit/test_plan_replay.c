@@ -253,40 +253,6 @@ static void test_streamed_programs_on_a_device(void **unused) {
     streamed_programs(50, true);
 }
 
-/* A CARRY, and the FIXPOINT that `next` leads it to. */
-static int build_carry(struct fuse_ir *ir, int rank, const int64_t *extent) {
-    struct build_body zero = {.arena = ir->arena};
-    body_real(&zero, FUSE_F64, 0);
-    int value =
-        build_map(ir, FUSE_F64, "abc" + 3 - rank, "abc" + 3 - rank, extent, 0, NULL, FUSE_REDUCE_NONE, body_end(&zero));
-    ir->ops.at[ir->values.at[value].op]->kind = FUSE_OP_CARRY;
-    return value;
-}
-
-static int build_moves(struct fuse_ir *ir, int before, int after, const char *indices) {
-    struct build_body body = {.arena = ir->arena};
-    int difference =
-        body_op(&body, FUSE_SCALAR_SUB, FUSE_F64, body_load(&body, 0, FUSE_F64), body_load(&body, 1, FUSE_F64), -1);
-    body_op(&body, FUSE_SCALAR_ABS, FUSE_F64, difference, -1, -1);
-    return build_map(ir, FUSE_F64, "", indices, ir->values.at[before].extent, 2,
-                     (struct build_use[]){{before, indices}, {after, indices}}, FUSE_REDUCE_MAX, body_end(&body));
-}
-
-static int build_fixpoint(struct fuse_ir *ir, int before, int after, int moves) {
-    const struct fuse_op *carry = ir->ops.at[ir->values.at[before].op];
-    struct fuse_op op = *carry;
-    struct fuse_use use[3] = {{before, fuse_access_identity(op.indices)},
-                              {after, fuse_access_identity(op.indices)},
-                              {moves, fuse_access_identity(0)}};
-    op.kind = FUSE_OP_FIXPOINT;
-    op.body = NULL;
-    op.inputs = 3;
-    op.input = use;
-    op.out = fuse_ir_add_value(ir, NULL, op.span, FUSE_F64, op.indices, carry->extent);
-    fuse_ir_add_op(ir, &op);
-    return op.out;
-}
-
 /* x = m x + b, y[i,j] = f(m[j,i], x[i + 1], y[j,i]), one member or both, before and behind other operations. */
 static void recursive_program(struct fuse_ir *ir, struct random_state *state) {
     int64_t n = 2 + random_below(state, 30), square[2] = {n, n};
@@ -300,7 +266,7 @@ static void recursive_program(struct fuse_ir *ir, struct random_state *state) {
     if (random_below(state, 2))
         m = build_product(ir, FUSE_F64, "ij", "ijk", (int64_t[]){n, n, n}, 2,
                           (struct build_use[]){{m, "ik"}, {m, "kj"}});
-    int x = build_carry(ir, 1, square), y = two ? build_carry(ir, 2, square) : -1;
+    int x = build_carry(ir, FUSE_F64, 1, square), y = two ? build_carry(ir, FUSE_F64, 2, square) : -1;
     int mx =
         build_product(ir, FUSE_F64, "i", "ij", square, 2, (struct build_use[]){{m, turned ? "ji" : "ij"}, {x, "j"}});
     int next = build_map(ir, FUSE_F64, "i", "i", square, 2, (struct build_use[]){{mx, "i"}, {b, "i"}}, FUSE_REDUCE_NONE,
