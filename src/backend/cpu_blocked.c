@@ -12,8 +12,8 @@
 
 /* Bytes of the panels of b and a, and of a column of b in a box. */
 #define B_ROOM ((int64_t)1 << 20)
-#define A_ROOM ((int64_t)192 << 10)
-#define K_ROOM 1024
+#define A_ROOM ((int64_t)252 << 10)
+#define K_ROOM 1536
 /* b is read where it lies, if it can be, when no more rows than so many of the kernel's meet it; a when no more strips do. */
 #define FEW_ROWS 3
 #define FEW_STRIPS 2
@@ -190,7 +190,6 @@ static void multiply(const struct worker *w, struct fuse_tile_block *x) {
             x->first = j;
             x->end = least(j + columns, n->points);
             x->rows = least(p->rows, m->points - i);
-            x->rows_ahead = least(p->rows, m->points - i - x->rows);
             x->a = a + i / p->rows * next * p->bytes;
             x->c_row = m->offset[FUSE_BOX_C] + i;
             product(x);

@@ -83,10 +83,9 @@ struct fuse_tile_block {
     int64_t a_row, a_column, b_row, b_strip;
     const int64_t *b_column; /* [end] */
     void *c;
-    const int64_t *c_row, *c_column; /* [rows + rows_ahead], [end] */
+    const int64_t *c_row, *c_column; /* [rows], [end] */
     int64_t c_run;                   /* so many columns are dense in c, from each multiple of it on */
-    int64_t rows_ahead;              /* of c, which are needed next and fetched early; of a too, if */
-    bool a_ahead;                    /* they follow with the same stride */
+    bool a_ahead; /* further rows of a follow with the same stride and are needed next: fetched early */
     bool add;
 };
 typedef void fuse_tile_block_product(const struct fuse_tile_block *x);
