@@ -26,7 +26,7 @@
 #define DOT_DEPTH 32
 #define BLAS_MOST ((int64_t)1 << 28)
 /* Matrices that BLAS multiplies faster than own kernels do, of multiplications and along each index. */
-#define LARGE ((int64_t)1 << 31)
+#define LARGE ((int64_t)1 << 33)
 #define LARGE_EDGE 256
 /* Elements of a part of a result that a map may go over by itself, and bytes. */
 #define LEAST_PART 4096
@@ -424,16 +424,10 @@ static void run_split_sum(struct fuse_cpu_backend *cpu, const struct fuse_groupe
     }
 }
 
-/* Whether BLAS reads both as rows along the one summed index. Own kernels would have to turn one of them. */
-static bool is_rows_by_rows(const struct fuse_grouped *g) {
-    return g->axes[FUSE_GROUP_M] == 1 && g->axes[FUSE_GROUP_N] == 1 && g->axes[FUSE_GROUP_K] == 1 &&
-           g->axis[FUSE_GROUP_K][0].a == 1 && g->axis[FUSE_GROUP_K][0].b == 1;
-}
-
 /* One product of matrices that is so large that what BLAS packs it uses often. */
 static bool is_large(const struct fuse_grouped *g, int64_t m, int64_t n, int64_t k) {
     return g->axes[FUSE_GROUP_M] == 1 && g->axes[FUSE_GROUP_N] == 1 && g->axes[FUSE_GROUP_K] == 1 && m >= LARGE_EDGE &&
-           n >= LARGE_EDGE && k >= LARGE_EDGE && fuse_sat_mul(fuse_sat_mul(m, n), k) > LARGE;
+           n >= LARGE_EDGE && k >= LARGE_EDGE && fuse_sat_mul(fuse_sat_mul(m, n), k) >= LARGE;
 }
 
 /* Where BLAS is faster than own kernels: large matrices, sums of few terms, and small results of sums that are so long that threads share them
@@ -441,7 +435,7 @@ static bool is_large(const struct fuse_grouped *g, int64_t m, int64_t n, int64_t
 bool fuse_cpu_direct_first(const struct fuse_cpu_backend *cpu, const struct fuse_grouped *g) {
     const int64_t m = fuse_group_points(g, FUSE_GROUP_M), n = fuse_group_points(g, FUSE_GROUP_N),
                   k = fuse_group_points(g, FUSE_GROUP_K);
-    return !cpu->tile->block_first || k < THIN || is_rows_by_rows(g) || is_large(g, m, n, k) ||
+    return !cpu->tile->block_first || k < THIN || is_large(g, m, n, k) ||
            (cpu->threads > 1 && fuse_sat_mul(m, n) <= SMALL_RESULT && k / LONG_SUM > 1 && k / 4 >= m + n);
 }
 
