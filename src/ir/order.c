@@ -261,6 +261,7 @@ struct best {
     uint32_t mask; /* indices of the product of this subset */
     int split;     /* one half of the subset */
     int64_t flops, elems;
+    int64_t in_rows; /* elements of large operands that are read along their last axis, which is summed */
 };
 
 /* Of multiplying two subsets over the indices `over`. */
@@ -273,7 +274,19 @@ static int64_t work_of(const struct product *p, const struct extents *extents, i
     return sums ? fuse_sat_mul(points_of(extents, over), 2) : points_of(extents, over);
 }
 
-/* Chooses the last multiplication of every subset, smallest subsets first. */
+/* Elements of an operand that is larger than the result and summed along its last axis: rows by columns need no transpose. 0 for
+ * products of several. */
+static int64_t rows_of(const struct product *p, int half, uint32_t over, uint32_t keep) {
+    if ((half & (half - 1)) != 0)
+        return 0;
+    const struct operand *operand = &p->operand[__builtin_ctz((unsigned)half)];
+    const int rank = operand->access.rank, last = rank > 0 ? operand->access.at[rank - 1].index : -1;
+    const int64_t elems = points(p->op, operand->mask);
+    return last >= 0 && (over & ~keep) >> last & 1 && elems > points(p->op, keep) ? elems : 0;
+}
+
+/* Chooses the last multiplication of every subset, smallest subsets first: of least work, then of least memory, then the one that
+ * reads most in rows. */
 static void find_best(struct best *best, const struct product *p, const struct extents *extents) {
     int full = (1 << p->n) - 1;
     for (int subset = 1; subset <= full; subset++) {
@@ -282,6 +295,7 @@ static void find_best(struct best *best, const struct product *p, const struct e
             *(subset >> i & 1 ? &inside : &outside) |= p->operand[i].mask;
         best[subset].mask = inside & outside;
         best[subset].flops = best[subset].elems = INT64_MAX;
+        best[subset].in_rows = 0;
         if ((subset & (subset - 1)) == 0) {
             best[subset].flops = best[subset].elems = 0;
             best[subset].mask = inside;
@@ -298,9 +312,14 @@ static void find_best(struct best *best, const struct product *p, const struct e
             int64_t work = work_of(p, extents, half, subset ^ half, over, (over & ~best[subset].mask) != 0);
             int64_t flops = fuse_sat_add(work, fuse_sat_add(a->flops, b->flops));
             int64_t memory = fuse_sat_add(elems, fuse_sat_add(a->elems, b->elems));
+            int64_t in_rows = fuse_sat_add(a->in_rows, b->in_rows);
+            in_rows = fuse_sat_add(in_rows, rows_of(p, half, over, best[subset].mask));
+            in_rows = fuse_sat_add(in_rows, rows_of(p, subset ^ half, over, best[subset].mask));
             if (best[subset].split != 0 &&
-                (flops > best[subset].flops || (flops == best[subset].flops && memory >= best[subset].elems)))
+                (flops > best[subset].flops || (flops == best[subset].flops && memory > best[subset].elems) ||
+                 (flops == best[subset].flops && memory == best[subset].elems && in_rows <= best[subset].in_rows)))
                 continue;
+            best[subset].in_rows = in_rows;
             best[subset].split = half;
             best[subset].flops = flops;
             best[subset].elems = memory;

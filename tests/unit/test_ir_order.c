@@ -93,6 +93,19 @@ static void short_sums_come_in_rows(void **state) {
     fuse_arena_close(arena);
 }
 
+/* Of orders that cost the same the one that sums a large operand along its rows first. */
+static void large_operands_are_read_in_rows(void **state) {
+    (void)state;
+    struct fuse_arena *arena = fuse_arena_open(NULL);
+    struct fuse_ir ir =
+        product(arena, "abc", "ijkabc", (int64_t[]){8, 8, 8, 3, 3, 3}, 4, (const char *[]){"ijk", "ia", "jb", "kc"});
+    order_and_compare(&ir);
+    expect_text(&ir, "%4 f64[8,8,3] = einsum [i:8 j:8 c:3 | k:8] A[i,j,k] D[k,c]\n"
+                     "%5 f64[8,3,3] = einsum [j:8 c:3 a:3 | i:8] %4[i,j,c] B[i,a]\n"
+                     "%6 f64[3,3,3] = einsum [a:3 b:3 c:3 | j:8] %5[j,c,a] C[j,b]\n");
+    fuse_arena_close(arena);
+}
+
 /* Rows of both factors are multiplied element by element, and the last step finds rows of its result's last axis. */
 static void khatri_rao_products_keep_rows(void **state) {
     (void)state;
@@ -387,6 +400,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_chain_starts_at_its_thin_end),
         cmocka_unit_test(short_sums_come_in_rows),
+        cmocka_unit_test(large_operands_are_read_in_rows),
         cmocka_unit_test(khatri_rao_products_keep_rows),
         cmocka_unit_test(an_index_of_one_operand_is_summed_there),
         cmocka_unit_test(products_without_contraction_are_maps),
