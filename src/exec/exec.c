@@ -172,7 +172,7 @@ static void run_step(struct fuse_exec *exec, int number) {
     case FUSE_STEP_READ: fuse_exec_read(exec, step); break;
     case FUSE_STEP_LITERAL: fuse_exec_literal(exec, step); break;
     case FUSE_STEP_MOVE:
-        if (exec->plan->buffers.at[step->to].resident >= 0)
+        if (fuse_plan_brings_panels(exec->plan, step))
             fuse_exec_panels_turn(exec, step);
         else
             fuse_exec_move(exec, step);

@@ -63,7 +63,8 @@ void fuse_exec_return(struct fuse_exec *exec) {
 
 bool fuse_exec_may_lend(const struct fuse_exec *exec, const struct fuse_step *step, int peer) {
     const struct fuse_buffer *from = &exec->plan->buffers.at[step->from];
-    return from->kind == FUSE_MEM_HOST && from->resident < 0 && fuse_comm_lender(&exec->peers, peer) != NULL;
+    return from->kind == FUSE_MEM_HOST && (from->resident < 0 || from->is_shared) &&
+           fuse_comm_lender(&exec->peers, peer) != NULL;
 }
 
 bool fuse_exec_is_lent(const struct fuse_exec *exec, const struct fuse_step *step, int peer, size_t bytes) {

@@ -246,18 +246,20 @@ static struct fuse_view view_of_needed(const struct fuse_exec_walk *walk, const 
     const struct fuse_step *step = walk->batch.step;
     if (!walk->to)
         return fuse_exec_view_at(exec, step->to, part, walk->turn);
-    return fuse_exec_view_in(walk->to, exec->plan, &step->need, exec->comm->rank, walk->turn, part);
+    return fuse_exec_view_in(walk->to, exec->plan, &exec->plan->buffers.at[step->to].holding, exec->comm->rank,
+                             walk->turn, part);
 }
 
-/* Zeros where a needed box reaches outside the tensor. */
+/* Zeros where a box of what is needed, in the end, reaches outside the tensor. */
 static void clear_outside(const struct fuse_exec_walk *walk) {
     struct fuse_exec *exec = walk->batch.exec;
     const struct fuse_step *step = walk->batch.step;
     struct fuse_box box[FUSE_MAX_RANGE_BOXES];
     const struct fuse_value *value = &exec->plan->ir->values.at[step->need.value];
-    if (step->need.kind != FUSE_HOLDING_NEED)
+    if (step->need.kind != FUSE_HOLDING_NEED || fuse_plan_collects(step))
         return;
-    int boxes = fuse_holding_boxes(box, exec->plan, &step->need, exec->comm->rank, walk->turn);
+    int boxes =
+        fuse_holding_boxes(box, exec->plan, &exec->plan->buffers.at[step->to].holding, exec->comm->rank, walk->turn);
     struct fuse_box tensor = fuse_box_full(value->rank, value->extent);
     for (int i = 0; i < boxes && exec->status == FUSE_OK; i++) {
         if (fuse_box_contains(&tensor, &box[i]))

@@ -19,10 +19,6 @@ static void keep(struct fuse_exec *exec, enum fuse_status status, const struct f
         fuse_exec_fail(exec, status, err);
 }
 
-static bool brings_panels(const struct fuse_plan *plan, const struct fuse_step *step) {
-    return step->kind == FUSE_STEP_MOVE && plan->buffers.at[step->to].resident >= 0;
-}
-
 enum fuse_status fuse_exec_panels_open(struct fuse_exec *exec, struct fuse_error *err) {
     bool any = false;
     for (int i = 0; i < exec->plan->buffers.n; i++)
@@ -111,7 +107,7 @@ void fuse_exec_panels_begin(struct fuse_exec *exec, const struct fuse_region *lo
     int flights = 0;
     for (int i = 0; i < loop->count; i++) {
         const struct fuse_region *child = &plan->regions.at[plan->child.at[loop->first + i]];
-        if (child->kind != FUSE_REGION_STEP || !brings_panels(plan, &plan->steps.at[child->step]) ||
+        if (child->kind != FUSE_REGION_STEP || !fuse_plan_brings_panels(plan, &plan->steps.at[child->step]) ||
             flights == FUSE_PLAN_FLIGHTS)
             continue;
         struct fuse_exec_walk *walk = exec->flight[flights].walk;

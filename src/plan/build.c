@@ -53,6 +53,7 @@ void fuse_build_double_buffer(struct build *b, int number) {
 
 void fuse_build_double_panels(struct build *b, int number, int resident) {
     struct fuse_buffer *buffer = &b->plan->buffers.at[number];
+    buffer->is_shared = fuse_plan_collects(&b->plan->steps.at[b->plan->steps.n - 1]);
     buffer->doubled = true;
     buffer->resident = resident;
     buffer->bytes = fuse_sat_mul(2, fuse_sat_add(buffer->bytes, 63) / 64 * 64);
@@ -145,6 +146,33 @@ void fuse_build_add_step(struct build *b, struct fuse_step *step) {
     fuse_build_add_region(b, b->plan->regions.n - 1);
 }
 
+int fuse_build_stages(const struct build *b, const struct fuse_step *move) {
+    struct fuse_step whole = *move;
+    int but_axis = -1;
+    if (move->need.loop >= 0) {
+        /* A loop that cuts what is dealt would leave a turn's parts to chance. */
+        if (b->chain >= 0 || move->need.kind != FUSE_HOLDING_NEED)
+            return 0;
+        const struct fuse_access *access = &b->plan->ir->ops.at[move->need.op]->input[move->need.input].access;
+        for (int a = 0; a < access->rank; a++)
+            but_axis = access->at[a].index == move->need.cut ? a : but_axis;
+    } else if (move->have.loop >= 0 && move->have.kind != FUSE_HOLDING_RANGES) {
+        return 0;
+    }
+    whole.loop = whole.have.loop = whole.need.loop = -1;
+    return fuse_cost_choose_way(b->plan, &whole, but_axis).dealt;
+}
+
+void fuse_build_add_move(struct build *b, const struct fuse_step *move) {
+    struct fuse_step first = *move, second;
+    const int dealt = fuse_build_stages(b, move);
+    if (dealt > 0)
+        fuse_cost_split_stages(&first, &second, b->plan, move, dealt);
+    fuse_build_add_step(b, &first);
+    if (dealt > 0)
+        fuse_build_add_step(b, &second);
+}
+
 /* Opens a loop region; steps added until close_loop are its body. Its number is known from the start, so that holdings
  * can refer to it. */
 int fuse_build_open_loop(struct build *b, struct fuse_region loop) {
@@ -158,8 +186,8 @@ int fuse_build_open_loop(struct build *b, struct fuse_region loop) {
 /* Of a loop's step: panels are brought, and files read and written, while the loop does everything else. */
 static bool is_aside(const struct fuse_plan *plan, const struct fuse_step *step) {
     const struct fuse_buffer *buffer = &plan->buffers.at[step->kind == FUSE_STEP_WRITE ? step->from : step->to];
-    return buffer->doubled && (step->kind == FUSE_STEP_READ || step->kind == FUSE_STEP_WRITE ||
-                               (step->kind == FUSE_STEP_MOVE && buffer->resident >= 0));
+    return buffer->doubled &&
+           (step->kind == FUSE_STEP_READ || step->kind == FUSE_STEP_WRITE || fuse_plan_brings_panels(plan, step));
 }
 
 /* Whichever takes longer is what the loop takes: of the other, a part is hidden. */
@@ -259,9 +287,16 @@ void fuse_build_load_value(struct build *b, int value) {
     move.to = b->value_buffer[value];
     move.have = ranges;
     move.need = held;
+    const int dealt = fuse_build_stages(b, &move);
+    struct fuse_step second;
+    if (dealt > 0)
+        fuse_cost_split_stages(&move, &second, b->plan, &move, dealt);
     fuse_build_add_step(b, &move);
     if (ranges.loop >= 0)
         fuse_build_close_loop(b);
+    second.loop = -1; /* when all of the file is there */
+    if (dealt > 0)
+        fuse_build_add_step(b, &second);
 }
 
 static void store_sink(struct build *b, int number) {

@@ -46,12 +46,16 @@ struct fuse_step fuse_build_new_step(const struct build *b, enum fuse_step_kind 
 /* Gives a buffer whose holding is cut by a loop two halves, so that files are read and written while the loop computes. */
 void fuse_build_double_buffer(struct build *b, int buffer);
 /* The same for the panels of a value that lies in the buffer `resident`, so that one is brought while another is computed
- * with. */
+ * with; right after the steps that bring them. */
 void fuse_build_double_panels(struct build *b, int buffer, int resident);
 /* Gives a READ, WRITE or PRINT step of a buffer its staging. */
 void fuse_build_add_file_staging(struct build *b, struct fuse_step *step, int buffer);
 /* Prices a step, gives it staging, and appends it to the loop that is open or to the top. */
 void fuse_build_add_step(struct build *b, struct fuse_step *step);
+/* The same of a MOVE, in two stages if that takes less time: in no loop, or in one of panels. */
+void fuse_build_add_move(struct build *b, const struct fuse_step *move);
+/* The axis along which the first stage of such a MOVE deals parts, plus 1; 0: it is none. */
+int fuse_build_stages(const struct build *b, const struct fuse_step *move);
 /* A region becomes part of the loop that is open, of the turn, or of the top. */
 void fuse_build_add_region(struct build *b, int region);
 /* Opens a loop region; steps added until close_loop are its body. Its number is known from the start, so that holdings

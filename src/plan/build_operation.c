@@ -46,9 +46,10 @@ static void add_move(struct fuse_cost_aside *aside, const struct build *b, int n
     const struct fuse_plan *plan = b->plan;
     const struct fuse_layout *have = &plan->layout[plan->ir->ops.at[number]->input[k].value];
     bool unused;
-    struct fuse_traffic in = fuse_cost_gather(plan, number, k, &plan->partition[number], have, &unused);
-    aside->time_ps = fuse_sat_add(aside->time_ps, fuse_cost_bring_ps(plan, in, bytes));
-    aside->processor_ps = fuse_sat_add(aside->processor_ps, fuse_cost_processor_ps(plan, in, bytes));
+    const struct fuse_cost_way way = fuse_cost_gather(plan, number, k, &plan->partition[number], have, true, &unused);
+    const struct fuse_cost_aside first = fuse_cost_first_stage(plan, &way, bytes);
+    aside->time_ps = fuse_sat_add(aside->time_ps, first.time_ps);
+    aside->processor_ps = fuse_sat_add(aside->processor_ps, first.processor_ps);
 }
 
 /* true when every rank that is used has a part of the iteration, so that it needs something. */
@@ -217,9 +218,43 @@ static int64_t count_owners(const struct fuse_plan *plan, int number, int skew_i
     return parts % mine == 0 ? parts / mine : 0;
 }
 
+/* The exchange that brings an input, but for the buffer. */
+static struct fuse_step input_move(const struct build *b, int number, int k, const struct fuse_holding *need) {
+    const struct fuse_plan *plan = b->plan;
+    int value = plan->ir->ops.at[number]->input[k].value;
+    struct fuse_step move = fuse_build_new_step(b, FUSE_STEP_MOVE, FUSE_PHASE_RUN, number);
+    move.from = b->value_buffer[value];
+    move.have = plan->streamed[value] ? plan->buffers.at[move.from].holding
+                                      : fuse_build_slab_holding(b, value, &plan->layout[value]);
+    move.need = *need;
+    return move;
+}
+
+static int move_input(struct build *b, int number, int k, const struct fuse_holding *need) {
+    struct fuse_step move = input_move(b, number, k, need);
+    move.to = fuse_build_add_buffer(b, 'g', need);
+    fuse_build_add_move(b, &move);
+    return move.to;
+}
+
+/* Panels that ranks of a node share must be the same for all of them at every turn. */
+static bool shares_panels(const struct build *b, int number, const struct gather *gather, int index) {
+    const struct fuse_plan *plan = b->plan;
+    bool any = false;
+    for (int k = 0; k < plan->ir->ops.at[number]->inputs; k++) {
+        struct fuse_holding need = needed(b, number, k, &plan->partition[number], plan->regions.n, index);
+        if (!gather[k].looped || gather[k].again)
+            continue;
+        const struct fuse_step move = input_move(b, number, k, &need);
+        any |= fuse_build_stages(b, &move) > 0;
+    }
+    return any;
+}
+
 /* The loop over the panels of an index. Owners are visited in rotation when each has a panel at least. */
-static struct fuse_region panel_loop(const struct fuse_plan *plan, int number, const struct gather *gather, int index,
+static struct fuse_region panel_loop(const struct build *b, int number, const struct gather *gather, int index,
                                      int64_t turns) {
+    const struct fuse_plan *plan = b->plan;
     struct fuse_region loop = {
         .loop = FUSE_LOOP_PANEL, .op = number, .index = index, .partition = plan->partition[number], .turns = turns};
     loop.skew_input = choose_skew(plan, number, gather, index);
@@ -227,6 +262,7 @@ static struct fuse_region panel_loop(const struct fuse_plan *plan, int number, c
     if (loop.skew_input < 0)
         return loop;
     loop.skew_layout = plan->layout[plan->ir->ops.at[number]->input[loop.skew_input].value];
+    loop.skews_nodes = shares_panels(b, number, gather, index);
     int64_t owners = count_owners(plan, number, loop.skew_input, index);
     int64_t even = owners > 0 ? (turns + owners - 1) / owners * owners : turns;
     if (owners < 2 || turns < owners || even > local_extent(plan, number, index) ||
@@ -269,19 +305,6 @@ static int gathered_in_turn(const struct build *b, const struct fuse_holding *ne
  * have enough. */
 static bool stays_over_turns(const struct build *b, int value) {
     return fuse_build_is_constant(b, value) && b->effort->budget_bytes == INT64_MAX;
-}
-
-static int move_input(struct build *b, int number, int k, const struct fuse_holding *need) {
-    struct fuse_plan *plan = b->plan;
-    int value = plan->ir->ops.at[number]->input[k].value;
-    struct fuse_step move = fuse_build_new_step(b, FUSE_STEP_MOVE, FUSE_PHASE_RUN, number);
-    move.from = b->value_buffer[value];
-    move.have = plan->streamed[value] ? plan->buffers.at[move.from].holding
-                                      : fuse_build_slab_holding(b, value, &plan->layout[value]);
-    move.need = *need;
-    move.to = fuse_build_add_buffer(b, 'g', need);
-    fuse_build_add_step(b, &move);
-    return move.to;
 }
 
 static int get_input(struct build *b, int number, int k, const struct fuse_holding *need, bool again) {
@@ -365,7 +388,7 @@ static void compute(struct build *b, int number, int to, int64_t out_bytes) {
             fuse_build_prepare_again(b, number, k);
     }
     if (turns > 1) {
-        struct fuse_region loop = panel_loop(plan, number, gather, index, turns);
+        struct fuse_region loop = panel_loop(b, number, gather, index, turns);
         int region = fuse_build_open_loop(b, loop);
         for (int k = 0; k < op->inputs; k++) {
             if (!gather[k].looped)
@@ -481,7 +504,7 @@ void fuse_build_finish(struct build *b, int number, int to) {
     move.need = fuse_build_slab_holding(b, op->out, final);
     struct fuse_holding held = fuse_build_buffer_holding(b, op->out, final);
     move.to = b->value_buffer[op->out] = fuse_build_add_buffer(b, 'v', &held);
-    fuse_build_add_step(b, &move);
+    fuse_build_add_move(b, &move);
 }
 
 /* A copy that lies otherwise than its operand, as policies ask for it: moving is all there is to do. */
@@ -509,7 +532,7 @@ static void relocate(struct build *b, int number) {
     move.have = fuse_build_layout_holding(from, &plan->layout[from]);
     move.need = fuse_build_layout_holding(op->out, &plan->layout[op->out]);
     move.to = b->value_buffer[op->out] = fuse_build_add_buffer(b, 'v', &move.need);
-    fuse_build_add_step(b, &move);
+    fuse_build_add_move(b, &move);
 }
 
 void fuse_build_emit_operation(struct build *b, int number) {

@@ -2,15 +2,7 @@
 
 #include <string.h>
 
-/* A rank below mesh.used has coordinates. */
-struct where {
-    int rank;
-    int64_t turn;
-    const int *coordinate;
-};
-
-/* Sets of intervals that a LAYOUT or NEED holding has for one rank: 2 in zigzag, unless it does not go along that axis. */
-static int halves_of(const struct fuse_plan *plan, const struct fuse_holding *holding) {
+int fuse_cost_halves(const struct fuse_plan *plan, const struct fuse_holding *holding) {
     if (holding->layout.zigzag == 0 || holding->kind == FUSE_HOLDING_LAYOUT)
         return fuse_layout_halves(&holding->layout);
     const struct fuse_access *access = &plan->ir->ops.at[holding->op]->input[holding->input].access;
@@ -20,9 +12,9 @@ static int halves_of(const struct fuse_plan *plan, const struct fuse_holding *ho
     return 1;
 }
 
-/* Per-axis intervals of a LAYOUT or NEED holding for one rank, clipped to the tensor. false: the rank has nothing. */
-static bool holding_intervals(struct interval out[FUSE_MAX_AXES], const struct fuse_plan *plan,
-                              const struct fuse_holding *holding, const struct where *where, int half, bool *padded) {
+bool fuse_cost_intervals(struct interval out[FUSE_MAX_AXES], const struct fuse_plan *plan,
+                         const struct fuse_holding *holding, const struct fuse_cost_where *where, int half,
+                         bool *padded) {
     const struct fuse_value *value = &plan->ir->values.at[holding->value];
     const int *coordinate = where->coordinate;
     if (where->rank >= plan->mesh.used)
@@ -33,17 +25,6 @@ static bool holding_intervals(struct interval out[FUSE_MAX_AXES], const struct f
         if (holding->loop >= 0) {
             struct interval *x = &out[holding->cut];
             struct interval part = block_interval(length(*x), plan->regions.at[holding->loop].turns, where->turn);
-            *x = (struct interval){x->lo + part.lo, x->lo + part.hi};
-        }
-        if (holding->dealt > 0) {
-            struct interval *x = &out[holding->dealt - 1];
-            int64_t parts = 1, mine = 0;
-            for (int d = 0; d < plan->mesh.dims; d++)
-                if (holding->layout.axis[d] < 0) {
-                    parts *= plan->mesh.dim[d];
-                    mine = mine * plan->mesh.dim[d] + coordinate[d];
-                }
-            struct interval part = block_interval(length(*x), parts, mine);
             *x = (struct interval){x->lo + part.lo, x->lo + part.hi};
         }
     } else {
@@ -68,6 +49,17 @@ static bool holding_intervals(struct interval out[FUSE_MAX_AXES], const struct f
                 *padded = true;
             out[a] = inside;
         }
+    }
+    if (holding->dealt > 0) {
+        struct interval *x = &out[holding->dealt - 1];
+        int64_t parts = 1, mine = 0;
+        for (int d = 0; d < plan->mesh.dims; d++)
+            if (fuse_holding_deals(plan, holding, d)) {
+                parts *= plan->mesh.dim[d];
+                mine = mine * plan->mesh.dim[d] + coordinate[d];
+            }
+        struct interval part = block_interval(length(*x), parts, mine);
+        *x = (struct interval){x->lo + part.lo, x->lo + part.hi};
     }
     for (int a = 0; a < value->rank; a++)
         if (length(out[a]) == 0)
@@ -106,9 +98,8 @@ static int64_t count_below(const struct interval *x, int rank, const int64_t *ex
     return below;
 }
 
-/* The element range of a RANGES holding. */
-static struct interval range_interval(const struct fuse_plan *plan, const struct fuse_holding *holding, int rank,
-                                      int64_t turn) {
+struct interval fuse_cost_range(const struct fuse_plan *plan, const struct fuse_holding *holding, int rank,
+                                int64_t turn) {
     int64_t elems = fuse_value_elems(&plan->ir->values.at[holding->value]), align = holding->align_elems;
     /* Only the aggregators around rank * A / P can be this rank. */
     int64_t near = (int64_t)rank * holding->aggregators / plan->mesh.ranks;
@@ -135,41 +126,41 @@ static int64_t product(const struct interval *x, int rank) {
 }
 
 /* Elements of a LAYOUT or NEED holding. */
-static int64_t held_elems(const struct fuse_plan *plan, const struct fuse_holding *holding, const struct where *where) {
+static int64_t held_elems(const struct fuse_plan *plan, const struct fuse_holding *holding,
+                          const struct fuse_cost_where *where) {
     struct interval x[FUSE_MAX_AXES];
     int64_t n = 0;
-    for (int half = 0; half < halves_of(plan, holding); half++)
-        if (holding_intervals(x, plan, holding, where, half, NULL))
+    for (int half = 0; half < fuse_cost_halves(plan, holding); half++)
+        if (fuse_cost_intervals(x, plan, holding, where, half, NULL))
             n = fuse_sat_add(n, product(x, plan->ir->values.at[holding->value].rank));
     return n;
 }
 
-/* Those of them in a range of the file. */
-static int64_t elems_in_range(const struct fuse_plan *plan, const struct fuse_holding *holding,
-                              const struct where *where, bool reversed, struct interval range) {
+int64_t fuse_cost_elems_in_range(const struct fuse_plan *plan, const struct fuse_holding *holding,
+                                 const struct fuse_cost_where *where, bool reversed, struct interval range) {
     const struct fuse_value *value = &plan->ir->values.at[holding->value];
     struct interval x[FUSE_MAX_AXES];
     int64_t n = 0;
-    for (int half = 0; half < halves_of(plan, holding); half++)
-        if (holding_intervals(x, plan, holding, where, half, NULL))
+    for (int half = 0; half < fuse_cost_halves(plan, holding); half++)
+        if (fuse_cost_intervals(x, plan, holding, where, half, NULL))
             n += count_below(x, value->rank, value->extent, reversed, range.hi) -
                  count_below(x, value->rank, value->extent, reversed, range.lo);
     return n;
 }
 
-/* Those that two holdings of a value have in common, for ranks that need not be the same; *needed are all of the first. */
-static int64_t common_elems(int64_t *needed, const struct fuse_plan *plan, const struct fuse_holding *need,
-                            const struct where *needs, const struct fuse_holding *have, const struct where *has) {
-    const int rank = plan->ir->values.at[need->value].rank, halves = halves_of(plan, have);
+int64_t fuse_cost_common_elems(int64_t *needed, const struct fuse_plan *plan, const struct fuse_holding *need,
+                               const struct fuse_cost_where *needs, const struct fuse_holding *have,
+                               const struct fuse_cost_where *has) {
+    const int rank = plan->ir->values.at[need->value].rank, halves = fuse_cost_halves(plan, have);
     struct interval x[FUSE_MAX_AXES], y[FUSE_MAX_AXES];
     int64_t n = 0;
     *needed = 0;
-    for (int i = 0; i < halves_of(plan, need); i++) {
-        if (!holding_intervals(x, plan, need, needs, i, NULL))
+    for (int i = 0; i < fuse_cost_halves(plan, need); i++) {
+        if (!fuse_cost_intervals(x, plan, need, needs, i, NULL))
             continue;
         *needed = fuse_sat_add(*needed, product(x, rank));
         for (int j = 0; j < halves; j++) {
-            if (!holding_intervals(y, plan, have, has, j, NULL))
+            if (!fuse_cost_intervals(y, plan, have, has, j, NULL))
                 continue;
             for (int a = 0; a < rank; a++)
                 y[a] = meet(x[a], y[a]);
@@ -179,49 +170,46 @@ static int64_t common_elems(int64_t *needed, const struct fuse_plan *plan, const
     return n;
 }
 
-static int64_t received_elems(const struct fuse_plan *plan, const struct fuse_step *step, const struct where *where) {
+static int64_t received_elems(const struct fuse_plan *plan, const struct fuse_step *step,
+                              const struct fuse_cost_where *where) {
     int rank = where->rank;
     int64_t turn = where->turn;
     if (step->kind == FUSE_STEP_REDUCE)
         return fuse_sat_mul(plan->mesh.dim[step->dim] - 1, held_elems(plan, &step->need, where));
     bool have_ranges = step->have.kind == FUSE_HOLDING_RANGES, need_ranges = step->need.kind == FUSE_HOLDING_RANGES;
     if (need_ranges) {
-        struct interval range = range_interval(plan, &step->need, rank, turn);
+        struct interval range = fuse_cost_range(plan, &step->need, rank, turn);
         if (have_ranges)
-            return length(range) - length(meet(range, range_interval(plan, &step->have, rank, turn)));
-        return length(range) - elems_in_range(plan, &step->have, where, step->need.reversed, range);
+            return length(range) - length(meet(range, fuse_cost_range(plan, &step->have, rank, turn)));
+        return length(range) - fuse_cost_elems_in_range(plan, &step->have, where, step->need.reversed, range);
     }
     if (have_ranges && step->have.loop < 0) {
-        struct interval own = range_interval(plan, &step->have, rank, turn);
+        struct interval own = fuse_cost_range(plan, &step->have, rank, turn);
         return held_elems(plan, &step->need, where) -
-               elems_in_range(plan, &step->need, where, step->have.reversed, own);
+               fuse_cost_elems_in_range(plan, &step->need, where, step->have.reversed, own);
     }
     /* A slab brings the part of the needed box that lies in the slabs of all ranks at this turn. */
     int64_t others = 0;
     for (int64_t k = 0; have_ranges && k < step->have.aggregators; k++) {
         int owner = (int)block_interval(plan->mesh.ranks, step->have.aggregators, k).lo;
         if (owner != rank)
-            others += elems_in_range(plan, &step->need, where, step->have.reversed,
-                                     range_interval(plan, &step->have, owner, turn));
+            others += fuse_cost_elems_in_range(plan, &step->need, where, step->have.reversed,
+                                               fuse_cost_range(plan, &step->have, owner, turn));
     }
     if (have_ranges)
         return others;
-    int64_t needed, own = common_elems(&needed, plan, &step->need, where, &step->have, where);
+    int64_t needed, own = fuse_cost_common_elems(&needed, plan, &step->need, where, &step->have, where);
     return needed - own;
 }
 
 int64_t fuse_cost_received_elems(const struct fuse_plan *plan, const struct fuse_step *step, int rank, int64_t turn) {
     int coordinate[FUSE_MESH_MAX];
     fuse_mesh_coordinates(coordinate, &plan->mesh, rank);
-    struct where where = {rank, turn, coordinate};
+    struct fuse_cost_where where = {rank, turn, coordinate};
     return received_elems(plan, step, &where);
 }
 
 /* ---- estimates and totals ------------------------------------------------------------------------------------- */
-
-static int node_dim(const struct fuse_plan *plan) {
-    return fuse_mesh_node_dim(&plan->mesh, plan->request.machine.ranks_per_node);
-}
 
 int64_t fuse_cost_receive_ps(const struct fuse_plan *plan, struct fuse_traffic in) {
     const struct fuse_machine *m = &plan->request.machine;
@@ -245,7 +233,8 @@ int64_t fuse_cost_processor_ps(const struct fuse_plan *plan, struct fuse_traffic
 }
 
 struct fuse_traffic fuse_cost_from_anywhere(const struct fuse_plan *plan, int64_t bytes, int64_t messages) {
-    return (struct fuse_traffic){.bytes = bytes, .messages = messages, .network = node_dim(plan) > 0 ? bytes : 0};
+    return (struct fuse_traffic){
+        .bytes = bytes, .messages = messages, .network = fuse_cost_node_dim(plan) > 0 ? bytes : 0};
 }
 
 int64_t fuse_cost_turn_bytes_bound(const struct fuse_plan *plan, const struct fuse_step *step) {
@@ -256,14 +245,12 @@ int64_t fuse_cost_turn_bytes_bound(const struct fuse_plan *plan, const struct fu
     return held < step->received_bytes_max ? held : step->received_bytes_max;
 }
 
-static struct fuse_traffic sampled(const struct fuse_plan *plan, const struct fuse_step *step);
-
 /* Of `bytes` that the busiest rank receives over all turns. The panels of an operand come from different ranks, every slab of a
  * chain from all of them. */
 static struct fuse_traffic traffic_of(const struct fuse_plan *plan, const struct fuse_step *step, int64_t bytes) {
     struct fuse_step whole = *step;
     whole.loop = whole.have.loop = whole.need.loop = -1;
-    struct fuse_traffic once = sampled(plan, &whole), all = {.bytes = bytes};
+    struct fuse_traffic once = fuse_cost_sample(plan, &whole), all = {.bytes = bytes};
     int64_t turns = step_turns(plan, step);
     if (bytes == 0)
         return all;
@@ -309,8 +296,9 @@ void fuse_cost_step(const struct fuse_plan *plan, struct fuse_step *step, int64_
         step->received_bytes_total = got.total;
         if (!got.is_kept)
             fuse_arena_rewind(plan->arena, mark);
-        step->time_ps =
-            fuse_cost_bring_ps(plan, traffic_of(plan, step, step->received_bytes_max), held_bytes(plan, &step->need));
+        struct fuse_traffic in = traffic_of(plan, step, step->received_bytes_max);
+        /* What a second stage does not bring is in its place. */
+        step->time_ps = fuse_cost_bring_ps(plan, in, fuse_plan_collects(step) ? 0 : held_bytes(plan, &step->need));
         break;
     }
     case FUSE_STEP_TUPLES: {
@@ -367,22 +355,25 @@ void fuse_cost_choose_samples(struct fuse_plan *plan) {
     }
 }
 
-static struct where sample(const struct fuse_plan *plan, int i) {
-    return (struct where){plan->samples.rank[i], 0, plan->samples.coordinate[i]};
+static struct fuse_cost_where sample(const struct fuse_plan *plan, int i) {
+    return (struct fuse_cost_where){plan->samples.rank[i], 0, plan->samples.coordinate[i]};
 }
 
 /* Ranks that a rank receives something from in a MOVE between layouts, at most; elsewhere one stands for them. */
-static int64_t senders(const struct fuse_plan *plan, const struct fuse_step *step, const struct where *where) {
+static int64_t senders(const struct fuse_plan *plan, const struct fuse_step *step,
+                       const struct fuse_cost_where *where) {
     const struct fuse_value *value = &plan->ir->values.at[step->have.value];
     struct interval need[FUSE_MAX_AXES];
     int64_t all = 0;
     if (step->kind == FUSE_STEP_REDUCE)
         return plan->mesh.dim[step->dim] - 1;
+    if (fuse_plan_collects(step))
+        return fuse_holding_dealt_parts(plan, &step->have) - 1;
     if (step->have.kind != FUSE_HOLDING_LAYOUT || step->need.kind == FUSE_HOLDING_RANGES)
         return 1;
-    for (int half = 0; half < halves_of(plan, &step->need); half++) {
+    for (int half = 0; half < fuse_cost_halves(plan, &step->need); half++) {
         int64_t n = 1;
-        if (!holding_intervals(need, plan, &step->need, where, half, NULL))
+        if (!fuse_cost_intervals(need, plan, &step->need, where, half, NULL))
             continue;
         for (int a = 0; a < value->rank; a++) {
             int64_t chunks = fuse_layout_chunks(&step->have.layout, &plan->mesh, a);
@@ -396,37 +387,7 @@ static int64_t senders(const struct fuse_plan *plan, const struct fuse_step *ste
     return all;
 }
 
-/* Of what a rank receives, the elements that no rank of its node has. */
-static int64_t network_elems(const struct fuse_plan *plan, const struct fuse_step *step, const struct where *where,
-                             int64_t received) {
-    const struct fuse_mesh *mesh = &plan->mesh;
-    const struct fuse_layout *layout = &step->have.layout;
-    int inner = node_dim(plan), coordinate[FUSE_MESH_MAX];
-    if (inner == 0 || received == 0)
-        return 0;
-    if (step->kind == FUSE_STEP_REDUCE)
-        return step->dim < inner ? received : 0;
-    if (inner == mesh->dims || step->have.kind != FUSE_HOLDING_LAYOUT || step->have.dealt > 0 ||
-        step->need.kind == FUSE_HOLDING_RANGES)
-        return received;
-    memcpy(coordinate, where->coordinate, sizeof coordinate);
-    for (int d = inner; d < mesh->dims; d++)
-        coordinate[d] = layout->axis[d] >= 0 ? 0 : coordinate[d];
-    int64_t near = 0, needed = 0;
-    for (int d = mesh->dims; d >= inner;) {
-        struct where neighbour = {where->rank, where->turn, coordinate};
-        near = fuse_sat_add(near, common_elems(&needed, plan, &step->need, where, &step->have, &neighbour));
-        /* The next rank of the node whose blocks this one reads. */
-        for (d = mesh->dims - 1; d >= inner; d--) {
-            if (layout->axis[d] >= 0 && ++coordinate[d] < mesh->dim[d])
-                break;
-            coordinate[d] = layout->axis[d] >= 0 ? 0 : coordinate[d];
-        }
-    }
-    return needed - near;
-}
-
-static struct fuse_traffic sampled(const struct fuse_plan *plan, const struct fuse_step *step) {
+struct fuse_traffic fuse_cost_sample(const struct fuse_plan *plan, const struct fuse_step *step) {
     struct fuse_traffic most = {0};
     struct fuse_cost_moves moves;
     struct fuse_cost_moved moved[FUSE_SAMPLES];
@@ -434,23 +395,29 @@ static struct fuse_traffic sampled(const struct fuse_plan *plan, const struct fu
     if (is_plain)
         fuse_cost_sample_moves(moved, &moves, &plan->samples);
     for (int i = 0; i < plan->samples.n; i++) {
-        struct where where = sample(plan, i);
+        struct fuse_cost_where where = sample(plan, i);
         const int64_t elems = is_plain ? moved[i].elems : received_elems(plan, step, &where);
         const int64_t messages = elems == 0 ? 0 : is_plain ? moved[i].senders : senders(plan, step, &where);
         most.bytes = elems > most.bytes ? elems : most.bytes;
         most.messages = messages > most.messages ? messages : most.messages;
-        int64_t network = network_elems(plan, step, &where, elems);
+        int64_t network = fuse_cost_network_elems(plan, step, &where, elems);
         most.network = network > most.network ? network : most.network;
     }
     int64_t size = (int64_t)fuse_dtype_bytes(plan->ir->values.at[step->have.value].dtype);
     most.bytes = fuse_sat_mul(most.bytes, size);
     most.network = fuse_sat_mul(most.network, size);
+    most.bytes = most.bytes > most.network ? most.bytes : most.network;
     return most;
 }
 
-struct fuse_traffic fuse_cost_gather(const struct fuse_plan *plan, int op, int input,
-                                     const struct fuse_layout *partition, const struct fuse_layout *have,
-                                     bool *copied) {
+static struct fuse_cost_way choose_way(const struct fuse_plan *plan, const struct fuse_step *step, bool in_stages) {
+    return in_stages ? fuse_cost_choose_way(plan, step, -1)
+                     : (struct fuse_cost_way){.all = fuse_cost_sample(plan, step)};
+}
+
+struct fuse_cost_way fuse_cost_gather(const struct fuse_plan *plan, int op, int input,
+                                      const struct fuse_layout *partition, const struct fuse_layout *have,
+                                      bool in_stages, bool *copied) {
     int value = plan->ir->ops.at[op]->input[input].value;
     struct fuse_step step = {
         .kind = FUSE_STEP_MOVE,
@@ -458,17 +425,17 @@ struct fuse_traffic fuse_cost_gather(const struct fuse_plan *plan, int op, int i
         .have = {.kind = FUSE_HOLDING_LAYOUT, .value = value, .layout = *have, .loop = -1},
         .need = {
             .kind = FUSE_HOLDING_NEED, .value = value, .layout = *partition, .op = op, .input = input, .loop = -1}};
-    struct fuse_traffic traffic = sampled(plan, &step);
-    *copied = traffic.bytes > 0;
-    if (traffic.bytes == 0) {
+    struct fuse_cost_way way = choose_way(plan, &step, in_stages);
+    *copied = way.all.bytes > 0;
+    if (!*copied) {
         struct interval unused[FUSE_MAX_AXES];
         for (int i = 0; i < plan->samples.n; i++) {
-            struct where where = sample(plan, i);
-            for (int half = 0; half < halves_of(plan, &step.need); half++)
-                holding_intervals(unused, plan, &step.need, &where, half, copied);
+            struct fuse_cost_where where = sample(plan, i);
+            for (int half = 0; half < fuse_cost_halves(plan, &step.need); half++)
+                fuse_cost_intervals(unused, plan, &step.need, &where, half, copied);
         }
     }
-    return traffic;
+    return way;
 }
 
 /* true when some combination of the mesh coordinates that matter to this axis reads outside the rank's own block. */
@@ -515,13 +482,13 @@ bool fuse_cost_needs_gather(const struct fuse_plan *plan, int op_number, int inp
     return false;
 }
 
-struct fuse_traffic fuse_cost_relayout(const struct fuse_plan *plan, int value, const struct fuse_layout *have,
-                                       const struct fuse_layout *need) {
+struct fuse_cost_way fuse_cost_relayout(const struct fuse_plan *plan, int value, const struct fuse_layout *have,
+                                        const struct fuse_layout *need, bool in_stages) {
     struct fuse_step step = {.kind = FUSE_STEP_MOVE,
                              .loop = -1,
                              .have = {.kind = FUSE_HOLDING_LAYOUT, .value = value, .layout = *have, .loop = -1},
                              .need = {.kind = FUSE_HOLDING_LAYOUT, .value = value, .layout = *need, .loop = -1}};
-    return sampled(plan, &step);
+    return choose_way(plan, &step, in_stages);
 }
 
 int64_t fuse_cost_block_bytes(const struct fuse_plan *plan, int value, const struct fuse_layout *layout) {
@@ -537,5 +504,5 @@ struct fuse_traffic fuse_cost_file(const struct fuse_plan *plan, int value, cons
     struct fuse_holding held = {.kind = FUSE_HOLDING_LAYOUT, .value = value, .layout = *layout, .loop = -1};
     step.have = store ? held : ranges;
     step.need = store ? ranges : held;
-    return sampled(plan, &step);
+    return fuse_cost_sample(plan, &step);
 }

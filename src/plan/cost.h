@@ -27,14 +27,26 @@ struct fuse_traffic {
     int64_t network; /* of the bytes, those that come from other nodes */
 };
 
+/* How an exchange is carried out: at once, or in two stages (fuse_plan_shares), whichever takes less time. */
+struct fuse_cost_way {
+    int dealt;                       /* 0: at once; else the first stage brings parts along axis dealt - 1 */
+    struct fuse_traffic all, within; /* of both stages, of the second */
+};
+
+/* Of a MOVE step without loops; no stage deals axis `but_axis`, -1: none. */
+struct fuse_cost_way fuse_cost_choose_way(const struct fuse_plan *plan, const struct fuse_step *move, int but_axis);
+/* The two stages of a MOVE. */
+void fuse_cost_split_stages(struct fuse_step *first, struct fuse_step *second, const struct fuse_plan *plan,
+                            const struct fuse_step *move, int dealt);
 /* Estimates for the search, before there are steps: what comes in when the value lies in layout `have` and operation `op`
- * reads it as input `input` under `partition`. *copied tells that a copy is needed even if nothing is received, because
- * the box reaches outside the tensor. */
-struct fuse_traffic fuse_cost_gather(const struct fuse_plan *plan, int op, int input,
-                                     const struct fuse_layout *partition, const struct fuse_layout *have, bool *copied);
+ * reads it as input `input` under `partition`; in_stages: if need be. *copied tells that a copy is needed even if nothing is
+ * received, because the box reaches outside the tensor. */
+struct fuse_cost_way fuse_cost_gather(const struct fuse_plan *plan, int op, int input,
+                                      const struct fuse_layout *partition, const struct fuse_layout *have,
+                                      bool in_stages, bool *copied);
 /* The same from one layout of a value to another. */
-struct fuse_traffic fuse_cost_relayout(const struct fuse_plan *plan, int value, const struct fuse_layout *have,
-                                       const struct fuse_layout *need);
+struct fuse_cost_way fuse_cost_relayout(const struct fuse_plan *plan, int value, const struct fuse_layout *have,
+                                        const struct fuse_layout *need, bool in_stages);
 /* Multiplications and additions (or steps of a body) of one rank's share of an operation under a partition. */
 int64_t fuse_cost_flops(const struct fuse_plan *plan, int op, const struct fuse_layout *partition);
 /* Steps of a body at one point, in terms of simple ones: random numbers take as long as many of them. */
@@ -62,6 +74,9 @@ bool fuse_cost_overlaps(const struct fuse_plan *plan);
 struct fuse_cost_aside {
     int64_t time_ps, processor_ps;
 };
+/* What of an exchange that leaves `held` bytes may pass so: all, or its first stage. */
+struct fuse_cost_aside fuse_cost_first_stage(const struct fuse_plan *plan, const struct fuse_cost_way *way,
+                                             int64_t held);
 /* What both take: the longer one, and a turn of the other, which comes before or behind. */
 int64_t fuse_cost_beside_ps(int64_t turns, int64_t compute_ps, struct fuse_cost_aside aside);
 /* Turns of a loop over `extent` positions of a summed index, in which panels of `bytes` in all arrive beside kernels that take

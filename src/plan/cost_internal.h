@@ -80,6 +80,45 @@ static inline int64_t fuse_cost_part_of(int64_t n, int64_t parts, int64_t x) {
     return (int64_t)((((__int128)x + 1) * parts - 1) / n);
 }
 
+/* ---- cost.c ---- */
+
+/* A rank below mesh.used has coordinates. */
+struct fuse_cost_where {
+    int rank;
+    int64_t turn;
+    const int *coordinate;
+};
+
+/* Per-axis intervals of a LAYOUT or NEED holding for one rank, clipped to the tensor. false: the rank has nothing. */
+bool fuse_cost_intervals(struct interval out[FUSE_MAX_AXES], const struct fuse_plan *plan,
+                         const struct fuse_holding *holding, const struct fuse_cost_where *where, int half,
+                         bool *padded);
+/* The element range of a RANGES holding. */
+struct interval fuse_cost_range(const struct fuse_plan *plan, const struct fuse_holding *holding, int rank,
+                                int64_t turn);
+/* Elements of a LAYOUT or NEED holding that lie in a range of the file. */
+int64_t fuse_cost_elems_in_range(const struct fuse_plan *plan, const struct fuse_holding *holding,
+                                 const struct fuse_cost_where *where, bool reversed, struct interval range);
+/* Those that two LAYOUT or NEED holdings of a value have in common, for ranks that need not be the same; *needed are all of the
+ * first. */
+int64_t fuse_cost_common_elems(int64_t *needed, const struct fuse_plan *plan, const struct fuse_holding *need,
+                               const struct fuse_cost_where *needs, const struct fuse_holding *have,
+                               const struct fuse_cost_where *has);
+/* Sets of intervals that a LAYOUT or NEED holding has for one rank: 2 in zigzag, unless it does not go along that axis. */
+int fuse_cost_halves(const struct fuse_plan *plan, const struct fuse_holding *holding);
+/* What the busiest of plan->samples receives in a MOVE or REDUCE step without loops. */
+struct fuse_traffic fuse_cost_sample(const struct fuse_plan *plan, const struct fuse_step *step);
+
+/* ---- cost_network.c ---- */
+
+static inline int fuse_cost_node_dim(const struct fuse_plan *plan) {
+    return fuse_mesh_node_dim(&plan->mesh, plan->request.machine.ranks_per_node);
+}
+/* Of `received` elements of a rank, those that come from other nodes. An estimate for the search: all of what comes from a file or
+ * goes to one; in the first of two stages, what the rank receives that is brought most, of those that share what they need. */
+int64_t fuse_cost_network_elems(const struct fuse_plan *plan, const struct fuse_step *step,
+                                const struct fuse_cost_where *where, int64_t received);
+
 /* ---- cost_moves.c ---- */
 
 struct fuse_cost_splits {
@@ -92,6 +131,9 @@ struct fuse_cost_moves {
     const struct fuse_op *op; /* that needs it, NULL: a layout does */
     const struct fuse_use *use;
     struct fuse_cost_splits have, need;
+    int dims;  /* of the mesh */
+    int dealt; /* the axis of which dimensions of the mesh have a part each of what is needed, or -1; their weights */
+    int64_t dealt_parts, dealt_weight[FUSE_MESH_MAX];
 };
 
 /* false: the step is of another kind. */
@@ -114,6 +156,12 @@ struct fuse_cost_received {
     bool is_kept; /* for exchanges like it */
 };
 
+/* true when every rank below mesh.used has a non-empty part of the iteration space, so that intervals tell everything. */
+bool fuse_cost_all_take_part(const struct fuse_plan *plan, const struct fuse_holding *need);
+/* true when what a rank needs at the turns of the step's loop tiles what it would need without the loop, so that the bytes
+ * of all turns are those of one turn over everything: always when the tensor's own axis or range is cut, and when an
+ * operation's index is cut that walks one axis without gaps. */
+bool fuse_cost_turns_tile(const struct fuse_plan *plan, const struct fuse_step *step);
 /* Of a MOVE or REDUCE step. */
 struct fuse_cost_received fuse_cost_receive(const struct fuse_plan *plan, const struct fuse_step *step);
 

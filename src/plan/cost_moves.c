@@ -30,14 +30,21 @@ static void open_splits(struct fuse_cost_splits *splits, const struct fuse_plan 
 bool fuse_cost_open_moves(struct fuse_cost_moves *moves, const struct fuse_plan *plan, const struct fuse_step *step) {
     const struct fuse_holding *have = &step->have, *need = &step->need;
     if (step->kind != FUSE_STEP_MOVE || have->kind != FUSE_HOLDING_LAYOUT || need->kind == FUSE_HOLDING_RANGES ||
-        have->loop >= 0 || need->loop >= 0 || have->dealt > 0 || need->dealt > 0 || have->layout.zigzag > 0 ||
-        need->layout.zigzag > 0 || plan->request.chunk > 0)
+        have->loop >= 0 || need->loop >= 0 || have->dealt > 0 || have->layout.zigzag > 0 || need->layout.zigzag > 0 ||
+        plan->request.chunk > 0)
         return false;
     moves->value = &plan->ir->values.at[need->value];
     moves->op = need->kind == FUSE_HOLDING_NEED ? plan->ir->ops.at[need->op] : NULL;
     moves->use = moves->op ? &moves->op->input[need->input] : NULL;
     open_splits(&moves->have, plan, &have->layout, moves->value->rank);
     open_splits(&moves->need, plan, &need->layout, moves->op ? moves->op->indices : moves->value->rank);
+    moves->dealt = need->dealt - 1;
+    moves->dealt_parts = 1;
+    for (int d = plan->mesh.dims - 1; d >= 0 && need->dealt > 0; d--) {
+        moves->dealt_weight[d] = fuse_holding_deals(plan, need, d) ? moves->dealt_parts : 0;
+        moves->dealt_parts *= moves->dealt_weight[d] > 0 ? plan->mesh.dim[d] : 1;
+    }
+    moves->dims = plan->mesh.dims;
     return true;
 }
 
@@ -82,6 +89,18 @@ static void list_needed(struct interval out[FUSE_SAMPLES], const struct fuse_cos
             out[s] = meet(read_interval(at, out[s]), (struct interval){0, extent});
 }
 
+/* Of what ranks of a node need alike, each one's share. */
+static void deal(struct interval need[FUSE_SAMPLES], const struct fuse_cost_moves *moves,
+                 const struct fuse_samples *samples) {
+    for (int s = 0; s < samples->n; s++) {
+        int64_t part = 0;
+        for (int d = 0; d < moves->dims; d++)
+            part += samples->coordinate[s][d] * moves->dealt_weight[d];
+        const struct interval mine = block_interval(length(need[s]), moves->dealt_parts, part);
+        need[s] = (struct interval){need[s].lo + mine.lo, need[s].lo + mine.hi};
+    }
+}
+
 /* A rank that has no part of some index needs nothing. */
 static void leave_out_idle(struct fuse_cost_moved moved[FUSE_SAMPLES], const struct fuse_cost_moves *moves,
                            const int64_t part[][FUSE_SAMPLES], int samples) {
@@ -109,6 +128,8 @@ void fuse_cost_sample_moves(struct fuse_cost_moved moved[FUSE_SAMPLES], const st
         const int64_t n = value->extent[a], parts = moves->have.parts[a];
         struct interval need[FUSE_SAMPLES], own[FUSE_SAMPLES];
         list_needed(need, moves, a, needs, samples->n);
+        if (a == moves->dealt)
+            deal(need, moves, samples);
         list_intervals(own, n, parts, has[a], samples->n);
         for (int s = 0; s < samples->n; s++) {
             needed[s] = fuse_sat_mul(needed[s], length(need[s]));

@@ -5,14 +5,20 @@
 
 #include <string.h>
 
-/* true when what a rank needs at the turns of the step's loop tiles what it would need without the loop, so that the bytes
- * of all turns are those of one turn over everything: always when the tensor's own axis or range is cut, and when an
- * operation's index is cut that walks one axis without gaps. */
-static bool turns_tile(const struct fuse_plan *plan, const struct fuse_step *step) {
+/* Of what is dealt at every turn other ranks have what a rank would have without the loop; not where the loop cuts another axis, as
+ * it does where ranks of a node share panels. */
+static bool deals_turns(const struct fuse_plan *plan, const struct fuse_holding *h) {
+    if (h->dealt == 0 || (h->dealt_from > 0 && h->loop < 0))
+        return false;
+    return h->kind == FUSE_HOLDING_LAYOUT ||
+           plan->ir->ops.at[h->op]->input[h->input].access.at[h->dealt - 1].index == h->cut;
+}
+
+bool fuse_cost_turns_tile(const struct fuse_plan *plan, const struct fuse_step *step) {
     if (step->loop < 0)
         return true;
-    if (step->have.dealt > 0 || step->need.dealt > 0)
-        return false; /* other ranks have what a rank would have without the loop */
+    if (deals_turns(plan, &step->have) || deals_turns(plan, &step->need))
+        return false;
     if (step->need.kind != FUSE_HOLDING_NEED || step->need.loop < 0)
         return true;
     const struct fuse_access *access = &plan->ir->ops.at[step->need.op]->input[step->need.input].access;
@@ -79,6 +85,11 @@ static const int64_t *list_parts(const struct fuse_plan *plan, const struct axis
     return part;
 }
 
+static void split_parts(const struct fuse_plan *plan, struct axis_table *table, int outer_dims) {
+    table->outer = list_parts(plan, table, 0, outer_dims);
+    table->inner = list_parts(plan, table, outer_dims, plan->mesh.dims);
+}
+
 /* Of which the dimensions before *outer make about as many coordinates as the others. */
 static int64_t halve_mesh(const struct fuse_mesh *mesh, int *outer) {
     int64_t inner = 1;
@@ -87,32 +98,61 @@ static int64_t halve_mesh(const struct fuse_mesh *mesh, int *outer) {
     return inner;
 }
 
+/* What an operation reads along one axis. */
+static void tabulate_need(struct axis_table *table, const struct fuse_plan *plan, const struct fuse_holding *need,
+                          int axis) {
+    const struct fuse_op *op = plan->ir->ops.at[need->op];
+    const struct fuse_access_axis *at = &op->input[need->input].access.at[axis];
+    *table = tabulate(plan, &need->layout, at->index, at->index < 0 ? 1 : op->extent[at->index]);
+    if (at->index >= 0 && fuse_index_is_ordered(plan, need->op, at->index))
+        tabulate_nodes(table, plan, need, at->index);
+    if (at->index < 0) { /* one position, however the replicated dimensions lie */
+        table->dims = 0;
+        table->parts = 1;
+        table->at[0] = (struct interval){0, 1};
+    }
+    for (int64_t part = 0; part < table->parts; part++)
+        table->at[part] = meet(read_interval(at, table->at[part]),
+                               (struct interval){0, plan->ir->values.at[need->value].extent[axis]});
+}
+
+/* Each interval in the parts that are dealt to dimensions of the mesh. */
+static void tabulate_dealt(struct axis_table *table, const struct fuse_plan *plan, const struct fuse_holding *holding) {
+    const int64_t parts = fuse_holding_dealt_parts(plan, holding);
+    struct interval *at = FUSE_NEW_ARRAY(plan->arena, struct interval, table->parts * parts);
+    for (int64_t i = 0; i < table->parts * parts; i++) {
+        const struct interval whole = table->at[i / parts], part = block_interval(length(whole), parts, i % parts);
+        at[i] = (struct interval){whole.lo + part.lo, whole.lo + part.hi};
+    }
+    for (int i = 0; i < table->dims; i++)
+        table->weight[i] *= parts;
+    int64_t weight = 1;
+    for (int d = plan->mesh.dims - 1; d >= 0; d--)
+        if (fuse_holding_deals(plan, holding, d)) {
+            table->dim[table->dims] = d;
+            table->weight[table->dims++] = weight;
+            weight *= plan->mesh.dim[d];
+        }
+    table->at = at;
+    table->parts *= parts;
+}
+
 /* Tables of a LAYOUT or NEED holding without a loop, one an axis of the value. */
 static void tabulate_holding(struct axis_table *table, const struct fuse_plan *plan,
                              const struct fuse_holding *holding) {
     const struct fuse_value *value = &plan->ir->values.at[holding->value];
+    const struct fuse_op *op = holding->kind == FUSE_HOLDING_NEED ? plan->ir->ops.at[holding->op] : NULL;
     for (int a = 0; a < value->rank; a++) {
-        if (holding->kind == FUSE_HOLDING_LAYOUT) {
+        if (op)
+            tabulate_need(&table[a], plan, holding, a);
+        else
             table[a] = tabulate(plan, &holding->layout, a, value->extent[a]);
-            continue;
-        }
-        const struct fuse_op *op = plan->ir->ops.at[holding->op];
-        const struct fuse_access_axis *at = &op->input[holding->input].access.at[a];
-        table[a] = tabulate(plan, &holding->layout, at->index, at->index < 0 ? 1 : op->extent[at->index]);
-        if (at->index >= 0 && fuse_index_is_ordered(plan, holding->op, at->index))
-            tabulate_nodes(&table[a], plan, holding, at->index);
-        if (at->index < 0) { /* one position, however the replicated dimensions lie */
-            table[a].dims = 0;
-            table[a].parts = 1;
-            table[a].at[0] = (struct interval){0, 1};
-        }
-        for (int64_t part = 0; part < table[a].parts; part++)
-            table[a].at[part] = meet(read_interval(at, table[a].at[part]), (struct interval){0, value->extent[a]});
+        if (holding->dealt == a + 1)
+            tabulate_dealt(&table[a], plan, holding);
     }
 }
 
-/* true when every rank below mesh.used has a non-empty part of the iteration space, so that intervals tell everything. */
-static bool all_take_part(const struct fuse_plan *plan, const struct fuse_holding *need) {
+bool fuse_cost_all_take_part(const struct fuse_plan *plan, const struct fuse_holding *need) {
     const struct fuse_op *op = need->kind == FUSE_HOLDING_NEED ? plan->ir->ops.at[need->op] : NULL;
     for (int i = 0; op && i < op->indices; i++)
         if (!fuse_index_has_no_empty_part(plan, need->op, &need->layout, i))
@@ -144,15 +184,14 @@ static void receive_inner(int64_t *received, const struct axis_table *need, cons
 static void receive_all(const struct fuse_plan *plan, const struct fuse_step *step, int64_t *received) {
     struct fuse_step whole = *step;
     int64_t turns = step_turns(plan, step);
-    if (turns_tile(plan, step)) {
+    if (fuse_cost_turns_tile(plan, step)) {
         whole.have.loop = whole.need.loop = -1;
         turns = 1;
     }
     int rank_of_value = plan->ir->values.at[step->have.value].rank, ranks = plan->mesh.ranks;
-    bool dealt = step->have.dealt > 0 || step->need.dealt > 0;
     bool zigzag = whole.have.layout.zigzag > 0 || whole.need.layout.zigzag > 0;
-    if (turns > 1 || dealt || zigzag || whole.have.kind == FUSE_HOLDING_RANGES ||
-        whole.need.kind == FUSE_HOLDING_RANGES || !all_take_part(plan, &whole.need)) {
+    if (turns > 1 || zigzag || whole.have.kind == FUSE_HOLDING_RANGES || whole.need.kind == FUSE_HOLDING_RANGES ||
+        !fuse_cost_all_take_part(plan, &whole.need)) {
         for (int rank = 0; rank < ranks; rank++)
             for (int64_t t = 0; t < turns; t++)
                 received[rank] = fuse_sat_add(received[rank], fuse_cost_received_elems(plan, &whole, rank, t));
@@ -165,11 +204,8 @@ static void receive_all(const struct fuse_plan *plan, const struct fuse_step *st
     int outer_dims;
     int64_t inner = halve_mesh(&plan->mesh, &outer_dims);
     for (int a = 0; a < rank_of_value; a++)
-        for (int of_need = 0; of_need < 2; of_need++) {
-            struct axis_table *table = of_need ? &need[a] : &have[a];
-            table->outer = list_parts(plan, table, 0, outer_dims);
-            table->inner = list_parts(plan, table, outer_dims, plan->mesh.dims);
-        }
+        for (int of_need = 0; of_need < 2; of_need++)
+            split_parts(plan, of_need ? &need[a] : &have[a], outer_dims);
     const bool reduces = step->kind == FUSE_STEP_REDUCE;
     for (int64_t o = 0; o < plan->mesh.used / inner; o++)
         receive_inner(received + o * inner, need, reduces ? NULL : have, rank_of_value, o, inner);
@@ -199,8 +235,10 @@ static int exchange_class(const struct fuse_plan *plan, const struct fuse_step *
                                        (int64_t)step->have.kind,
                                        (int64_t)step->need.kind,
                                        (int64_t)fuse_dtype_bytes(value->dtype),
-                                       value->rank};
-    int n = 6;
+                                       value->rank,
+                                       step->have.dealt,
+                                       step->need.dealt};
+    int n = 8;
     for (int a = 0; a < value->rank; a++)
         word[n++] = value->extent[a];
     if (step->need.kind == FUSE_HOLDING_NEED) {
@@ -222,7 +260,8 @@ static int exchange_class(const struct fuse_plan *plan, const struct fuse_step *
 
 struct fuse_cost_received fuse_cost_receive(const struct fuse_plan *plan, const struct fuse_step *step) {
     bool whole = step->loop < 0 && step->have.loop < 0 && step->need.loop < 0, is_there;
-    if (!whole || step->have.kind != FUSE_HOLDING_LAYOUT || step->need.kind == FUSE_HOLDING_RANGES)
+    if (!whole || (step->have.kind != FUSE_HOLDING_LAYOUT && !fuse_plan_collects(step)) ||
+        step->need.kind == FUSE_HOLDING_RANGES)
         return receive_anew(plan, step);
     int64_t *result =
         fuse_memo_find(plan->exchanges, &is_there, exchange_class(plan, step), &step->have.layout, &step->need.layout);

@@ -2,7 +2,8 @@
  * one sender, which both sides find by themselves:
  *
  *   have is a layout   the rank whose block holds it and whose coordinates on the replicated dimensions are the receiver's
- *   .. that is dealt   the rank whose block holds it: there are no copies
+ *   .. that is dealt   the rank whose part holds it: there are no copies, but of what is dealt to some dimensions only
+ *   have is needed     and dealt: ranks that differ from the receiver in nothing but that
  *   have is ranges     the aggregator whose range holds it
  *   a reduction        every rank of the receiver's group along the reduced dimension, each with its partial
  */
@@ -26,8 +27,9 @@ static bool is_sender(const struct fuse_plan *plan, const struct fuse_step *step
                 return false;
         return true;
     }
-    for (int d = 0; d < mesh->dims && step->have.dealt == 0; d++)
-        if (step->have.layout.axis[d] == FUSE_REPLICATED && from[d] != to[d])
+    for (int d = 0; d < mesh->dims; d++)
+        if (from[d] != to[d] && !fuse_holding_deals(plan, &step->have, d) &&
+            (step->have.layout.axis[d] == FUSE_REPLICATED || step->have.kind == FUSE_HOLDING_NEED))
             return false;
     return true;
 }

@@ -19,7 +19,9 @@ static int64_t skewed(const struct fuse_plan *plan, const struct fuse_region *lo
         if (use->access.at[a].index != loop->index || use->access.at[a].stride != 1 ||
             fuse_access_is_paired(&use->access.at[a]))
             continue;
-        struct fuse_box block = fuse_layout_block(&loop->skew_layout, &plan->mesh, value->rank, value->extent, rank, 0);
+        int first_rank = loop->skews_nodes ? rank - rank % plan->request.machine.ranks_per_node : rank;
+        struct fuse_box block =
+            fuse_layout_block(&loop->skew_layout, &plan->mesh, value->rank, value->extent, first_rank, 0);
         int64_t own = block.lo[a] - use->access.at[a].offset;
         own = own < lo ? lo : own >= hi ? hi - 1 : own;
         /* the first turn that starts at or behind the own block's first element */
@@ -52,15 +54,59 @@ struct fuse_box fuse_iteration_box(const struct fuse_plan *plan, int op_number, 
     return box;
 }
 
+/* A NEED holding is the same for all ranks along a dimension that splits no index it reads. */
+bool fuse_holding_deals(const struct fuse_plan *plan, const struct fuse_holding *holding, int d) {
+    const int axis = holding->layout.axis[d];
+    if (holding->dealt == 0 || d < holding->dealt_from)
+        return false;
+    if (holding->kind == FUSE_HOLDING_LAYOUT || axis < 0)
+        return axis < 0;
+    const struct fuse_access *access = &plan->ir->ops.at[holding->op]->input[holding->input].access;
+    for (int a = 0; a < access->rank; a++)
+        if (access->at[a].index == axis)
+            return false;
+    return true;
+}
+
+int64_t fuse_holding_dealt_parts(const struct fuse_plan *plan, const struct fuse_holding *holding) {
+    int64_t parts = 1;
+    for (int d = 0; d < plan->mesh.dims; d++)
+        parts *= fuse_holding_deals(plan, holding, d) ? plan->mesh.dim[d] : 1;
+    return parts;
+}
+
+int64_t fuse_holding_dealt_part(const struct fuse_plan *plan, const struct fuse_holding *holding,
+                                const int coordinate[FUSE_MESH_MAX]) {
+    int64_t part = 0;
+    for (int d = 0; d < plan->mesh.dims; d++)
+        if (fuse_holding_deals(plan, holding, d))
+            part = part * plan->mesh.dim[d] + coordinate[d];
+    return part;
+}
+
 /* The part that a rank has of what a turn has left of the dealt axis. */
 static void deal(struct fuse_box *box, const struct fuse_plan *plan, const struct fuse_holding *holding, int rank) {
+    const struct fuse_value *value = &plan->ir->values.at[holding->value];
     int coordinate[FUSE_MESH_MAX], axis = holding->dealt - 1;
+    for (int a = 0; a < box->rank; a++) {
+        box->lo[a] = box->lo[a] > 0 ? box->lo[a] : 0;
+        box->hi[a] = box->hi[a] < value->extent[a] ? box->hi[a] : value->extent[a];
+    }
     fuse_mesh_coordinates(coordinate, &plan->mesh, rank);
-    int64_t parts = fuse_layout_parts(&holding->layout, &plan->mesh, FUSE_REPLICATED), part = 0;
-    for (int d = 0; d < plan->mesh.dims; d++)
-        if (holding->layout.axis[d] == FUSE_REPLICATED)
-            part = part * plan->mesh.dim[d] + coordinate[d];
-    cut(&box->lo[axis], &box->hi[axis], parts, part);
+    cut(&box->lo[axis], &box->hi[axis], fuse_holding_dealt_parts(plan, holding),
+        fuse_holding_dealt_part(plan, holding, coordinate));
+}
+
+bool fuse_plan_shares(const struct fuse_step *step) {
+    return step->kind == FUSE_STEP_MOVE && step->need.dealt > 0 && step->need.dealt_from > 0;
+}
+
+bool fuse_plan_collects(const struct fuse_step *step) {
+    return step->kind == FUSE_STEP_MOVE && step->have.dealt > 0 && step->have.dealt_from > 0;
+}
+
+bool fuse_plan_brings_panels(const struct fuse_plan *plan, const struct fuse_step *step) {
+    return step->kind == FUSE_STEP_MOVE && plan->buffers.at[step->to].resident >= 0 && !fuse_plan_collects(step);
 }
 
 static int range_boxes(struct fuse_box *out, const struct fuse_plan *plan, const struct fuse_holding *holding, int rank,
@@ -88,8 +134,6 @@ static struct fuse_box layout_box(const struct fuse_plan *plan, const struct fus
     struct fuse_box box = fuse_layout_block(&holding->layout, &plan->mesh, value->rank, value->extent, rank, half);
     if (holding->loop >= 0)
         cut(&box.lo[holding->cut], &box.hi[holding->cut], plan->regions.at[holding->loop].turns, turn);
-    if (holding->dealt > 0)
-        deal(&box, plan, holding, rank);
     return box;
 }
 
@@ -112,6 +156,8 @@ int fuse_holding_boxes(struct fuse_box out[FUSE_MAX_RANGE_BOXES], const struct f
     for (int half = 0; rank < plan->mesh.used && half < fuse_layout_halves(&holding->layout); half++) {
         struct fuse_box box = holding->kind == FUSE_HOLDING_LAYOUT ? layout_box(plan, holding, rank, turn, half)
                                                                    : needed_box(plan, holding, rank, turn, half);
+        if (holding->dealt > 0 && box.rank >= 0)
+            deal(&box, plan, holding, rank);
         /* What does not go along the axis of a zigzag is the same for both halves. */
         bool again = boxes > 0 && fuse_box_equal(&box, &out[0]);
         if (box.rank >= 0 && !fuse_box_is_empty(&box) && !again)
@@ -123,7 +169,7 @@ int fuse_holding_boxes(struct fuse_box out[FUSE_MAX_RANGE_BOXES], const struct f
 bool fuse_plan_reads_in_place(const struct fuse_plan *plan, int buffer, int rank, int64_t turn) {
     const struct fuse_buffer *panels = &plan->buffers.at[buffer];
     struct fuse_box need[FUSE_MAX_RANGE_BOXES], own[FUSE_MAX_RANGE_BOXES];
-    if (panels->resident < 0)
+    if (panels->resident < 0 || panels->is_shared)
         return false;
     int boxes = fuse_holding_boxes(need, plan, &panels->holding, rank, turn);
     bool inside =
@@ -135,7 +181,7 @@ bool fuse_plan_reads_in_place(const struct fuse_plan *plan, int buffer, int rank
 
 int fuse_plan_half(const struct fuse_plan *plan, int buffer, int rank, int64_t turn) {
     int64_t brought = 0;
-    if (plan->buffers.at[buffer].resident < 0)
+    if (plan->buffers.at[buffer].resident < 0 || plan->buffers.at[buffer].is_shared)
         return (int)(turn % 2);
     for (int64_t t = 0; t < turn; t++)
         brought += !fuse_plan_reads_in_place(plan, buffer, rank, t);
@@ -156,7 +202,7 @@ int64_t fuse_holding_max_elems(const struct fuse_plan *plan, const struct fuse_h
             if (holding->loop >= 0 && holding->cut == a)
                 n = largest_part(n, plan->regions.at[holding->loop].turns);
             if (holding->dealt == a + 1)
-                n = largest_part(n, fuse_layout_parts(&holding->layout, &plan->mesh, FUSE_REPLICATED));
+                n = largest_part(n, fuse_holding_dealt_parts(plan, holding));
             elems = fuse_sat_mul(elems, n);
         }
         return fuse_sat_mul(elems, fuse_layout_halves(&holding->layout));
@@ -180,8 +226,10 @@ int64_t fuse_holding_max_elems(const struct fuse_plan *plan, const struct fuse_h
             const struct fuse_access_axis *at = &use->access.at[a];
             two |= zigzag >= 0 && at->index == zigzag;
             int64_t longest = fuse_access_longest(at, at->index < 0 ? 1 : iteration.hi[at->index]);
-            if (fuse_access_is_paired(at) && longest > value->extent[a])
+            if ((fuse_access_is_paired(at) || holding->dealt > 0) && longest > value->extent[a])
                 longest = value->extent[a];
+            if (holding->dealt == a + 1)
+                longest = largest_part(longest, fuse_holding_dealt_parts(plan, holding));
             elems = fuse_sat_mul(elems, longest);
         }
         return two ? fuse_sat_mul(elems, FUSE_LAYOUT_HALVES) : elems;

@@ -12,7 +12,7 @@ struct fuse_memo *fuse_memo_open(struct fuse_arena *arena, int dims);
 /* A number for what these words say: equal words, equal number. */
 int fuse_memo_class(struct fuse_memo *memo, const int64_t *word, int words);
 
-#define FUSE_MEMO_WORDS 3 /* of a result */
+#define FUSE_MEMO_WORDS 4 /* of a result */
 
 /* The result for a class and two layouts (b may be NULL), and whether it is there; if it is not, it is zero and the caller fills
  * it in. The pointer is good until the next call. */

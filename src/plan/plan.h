@@ -150,9 +150,10 @@ struct fuse_holding {
     bool reversed;       /* RANGES or slabs of a file in Fortran order; boxes are then stored first axis fastest */
     int loop;            /* region whose turn matters, or -1 */
     int cut;             /* with a loop: LAYOUT: the axis, NEED: the index that it cuts */
-    /* LAYOUT: one more than the axis of which the mesh dimensions that `layout` replicates have a part each, of what the
-     * turn has left of it: no copies then; 0: none. Slabs of files are read and written so. */
-    int dealt;
+    /* LAYOUT, NEED: one more than the axis of which the dimensions of the mesh that make no difference here, from `dealt_from` on,
+     * have a part each, of what the turn has left of it and lies in the tensor; 0: none. Slabs of files are read and written so, and
+     * it is what the ranks of a node bring for each other: see fuse_plan_shares. */
+    int dealt, dealt_from;
 };
 
 struct fuse_plan;
@@ -161,6 +162,12 @@ struct fuse_plan;
  * the rank holds nothing. */
 int fuse_holding_boxes(struct fuse_box out[FUSE_MAX_RANGE_BOXES], const struct fuse_plan *plan,
                        const struct fuse_holding *holding, int rank, int64_t turn);
+/* true when dimension d of the mesh has a part each of what a holding deals. */
+bool fuse_holding_deals(const struct fuse_plan *plan, const struct fuse_holding *holding, int d);
+/* Parts that a holding deals, and the part of a rank; 1 and 0 when it deals nothing. */
+int64_t fuse_holding_dealt_parts(const struct fuse_plan *plan, const struct fuse_holding *holding);
+int64_t fuse_holding_dealt_part(const struct fuse_plan *plan, const struct fuse_holding *holding,
+                                const int coordinate[FUSE_MESH_MAX]);
 /* Largest number of elements over ranks and turns. */
 int64_t fuse_holding_max_elems(const struct fuse_plan *plan, const struct fuse_holding *holding);
 /* The iteration box of an operation for a rank, and of a turn of `loop` that cuts index `cut`; loop -1 for none. There are
@@ -246,6 +253,7 @@ struct fuse_region {
     struct fuse_layout partition; /* PANEL: of that operation */
     int skew_input; /* PANEL: ranks start at their own block of this input's resident layout along the index; -1 none */
     struct fuse_layout skew_layout;
+    bool skews_nodes; /* .. or at that of the first rank of their node */
     /* PANEL: a part of each of so many blocks of that layout in rotation, the own one first, so that what is brought is
      * spread over the loop; 0: one block after the other. turns is a multiple of it. */
     int64_t owners;
@@ -263,6 +271,7 @@ struct fuse_buffer {
      * brought. */
     bool doubled;
     int resident;    /* panels: the buffer of the whole value; those in a rank's own block are read there. Else -1 */
+    bool is_shared;  /* panels: they come in two stages, and are never read there */
     int first, last; /* positions in the top-level order at which it is first and last used */
     /* 'v' value, 'p' partial, 'g' gathered operand, 'f' file range, 't' tuples (value -1 too), 's' staging */
     char role;
@@ -375,6 +384,13 @@ void fuse_plan_print_rules_json(struct fuse_text *text, const struct fuse_plan *
 const char *fuse_step_kind_name(enum fuse_step_kind kind); /* "move", .. */
 
 /* ---- messages ------------------------------------------------------------------------------------------------- */
+
+/* An exchange in two stages, where ranks of a node need the same: a MOVE to a part for each of them brings every element to the node
+ * once, and a second one, within the buffer of the first, brings each rank what the others have. */
+bool fuse_plan_shares(const struct fuse_step *step);   /* the first stage */
+bool fuse_plan_collects(const struct fuse_step *step); /* the second */
+/* A MOVE that brings panels of a loop, as far ahead as there are halves of its buffer. */
+bool fuse_plan_brings_panels(const struct fuse_plan *plan, const struct fuse_step *step);
 
 /* What two ranks exchange in one MOVE or REDUCE step at one turn, as pieces of at most piece_bytes: both sides compute
  * the same list from the plan. */

@@ -57,10 +57,10 @@ static bool is_holding(const struct checker *c, const struct fuse_holding *h) {
     if (h->value < 0 || h->value >= c->ir->values.n)
         return false;
     const struct fuse_value *value = &c->ir->values.at[h->value];
+    if (h->dealt > value->rank || h->dealt_from > c->plan->mesh.dims)
+        return false;
     switch (h->kind) {
-    case FUSE_HOLDING_LAYOUT:
-        return is_layout(c, &h->layout, value->rank) && is_loop(c, h->loop, h->cut, value->rank) &&
-               h->dealt <= value->rank;
+    case FUSE_HOLDING_LAYOUT: return is_layout(c, &h->layout, value->rank) && is_loop(c, h->loop, h->cut, value->rank);
     case FUSE_HOLDING_NEED: {
         if (h->op < 0 || h->op >= c->ir->ops.n)
             return false;
@@ -124,7 +124,7 @@ static enum fuse_status check_buffers(const struct checker *c) {
             return broken(c, "buffer %d is of another type than its value", i);
         if (holding_bytes(c, &b->holding, b->dtype) > room(b))
             return broken(c, "buffer %d is too small", i);
-        if (b->resident >= 0 && !is_block_of(c, b))
+        if (b->resident < 0 ? b->is_shared : !is_block_of(c, b))
             return broken(c, "buffer %d has panels of nothing", i);
     }
     return FUSE_OK;
@@ -157,12 +157,22 @@ static bool is_one_tensor(const struct checker *c, const struct fuse_step *s) {
            s->have.value == op->input[1].value;
 }
 
+/* The second stage of an exchange is about what the first one has left in its buffer. */
+static bool is_stage(const struct checker *c, const struct fuse_step *s) {
+    if (s->need.dealt_from > 0 && s->need.dealt == 0)
+        return false;
+    if (!fuse_plan_collects(s))
+        return s->have.dealt_from == 0 && s->have.kind != FUSE_HOLDING_NEED;
+    return s->from == s->to && s->have.kind == s->need.kind && s->need.dealt == 0 && s->have.loop == s->need.loop &&
+           (c->plan->buffers.at[s->to].resident < 0 || c->plan->buffers.at[s->to].is_shared);
+}
+
 static bool is_exchange(const struct checker *c, const struct fuse_step *s) {
     bool reduces = s->kind == FUSE_STEP_REDUCE;
     int source = reduces ? s->to : s->from;
     if (!is_holding(c, &s->have) || !is_holding(c, &s->need) || !is_one_tensor(c, s))
         return false;
-    if (!is_for(c, source, s->have.value) || !holds(c, s->to, &s->need))
+    if (!is_for(c, source, s->have.value) || !holds(c, s->to, &s->need) || (!reduces && !is_stage(c, s)))
         return false;
     if (reduces && (s->dim < 0 || s->dim >= c->plan->mesh.dims))
         return false;
@@ -170,7 +180,8 @@ static bool is_exchange(const struct checker *c, const struct fuse_step *s) {
         return false;
     /* Panels are brought for the turns of their loop. */
     if (c->plan->buffers.at[s->to].doubled && c->plan->buffers.at[s->to].resident >= 0 &&
-        (s->loop < 0 || reduces || s->need.loop != s->loop || s->from != c->plan->buffers.at[s->to].resident))
+        (s->loop < 0 || reduces || s->need.loop != s->loop ||
+         (!fuse_plan_collects(s) && s->from != c->plan->buffers.at[s->to].resident)))
         return false;
     if (s->staging < 0)
         return s->pinned < 0 && c->plan->request.machine.kind != FUSE_MEM_DEVICE &&
@@ -318,6 +329,8 @@ static enum fuse_status walk(struct checker *c, int number, int depth) {
         const struct fuse_use *skewed = region->skew_input >= 0 ? &op->input[region->skew_input] : NULL;
         if (skewed && !is_layout(c, &region->skew_layout, skewed->access.rank))
             return broken(c, "loop %d starts nowhere", number);
+        if (region->skews_nodes && c->plan->request.machine.ranks_per_node < 1)
+            return broken(c, "loop %d is for nodes that nobody knows", number);
         if (region->owners > 0 && region->turns % region->owners != 0)
             return broken(c, "loop %d does not turn as often for each owner", number);
     } else if (is_loop && (region->skew_input >= 0 || region->owners > 0)) {
@@ -330,8 +343,8 @@ static enum fuse_status walk(struct checker *c, int number, int depth) {
         if (is_loop && !is_until && (child >= plan->regions.n || plan->regions.at[child].kind != FUSE_REGION_STEP))
             return broken(c, "loop %d has more than steps in it", number);
         FUSE_TRY(walk(c, child, depth + 1));
-        if (is_loop && !is_until && plan->steps.at[plan->regions.at[child].step].kind == FUSE_STEP_MOVE)
-            flights += plan->buffers.at[plan->steps.at[plan->regions.at[child].step].to].resident >= 0;
+        if (is_loop && !is_until)
+            flights += fuse_plan_brings_panels(plan, &plan->steps.at[plan->regions.at[child].step]);
     }
     if (flights > FUSE_PLAN_FLIGHTS)
         return broken(c, "loop %d brings too many panels at once", number);

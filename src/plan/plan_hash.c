@@ -17,7 +17,8 @@ static uint64_t hash_holding(uint64_t h, const struct fuse_holding *x, int dims)
     h = fuse_hash_int(fuse_hash_int(h, x->op), x->input);
     h = fuse_hash_int(fuse_hash_int(h, x->aggregators), x->align_elems);
     h = fuse_hash_int(fuse_hash_int(fuse_hash_int(h, x->reversed), x->loop), x->cut);
-    return x->dealt > 0 ? fuse_hash_int(h, x->dealt) : h;
+    h = x->dealt > 0 ? fuse_hash_int(h, x->dealt) : h;
+    return x->dealt_from > 0 ? fuse_hash_int(h, x->dealt_from) : h;
 }
 
 uint64_t fuse_plan_hash(const struct fuse_plan *plan) {
@@ -52,6 +53,7 @@ uint64_t fuse_plan_hash(const struct fuse_plan *plan) {
         h = fuse_hash_int(fuse_hash_int(h, r->op), r->index);
         h = fuse_hash_int(fuse_hash_int(h, r->turns), r->skew_input);
         h = r->owners > 0 ? fuse_hash_int(h, r->owners) : h;
+        h = r->skews_nodes ? fuse_hash_int(h, 1) : h;
         h = hash_layout(hash_layout(h, &r->partition, dims), &r->skew_layout, dims);
     }
     for (int i = 0; i < plan->child.n; i++)
@@ -62,6 +64,7 @@ uint64_t fuse_plan_hash(const struct fuse_plan *plan) {
         h = fuse_hash_int(fuse_hash_int(h, b->bytes), b->offset);
         h = b->doubled ? fuse_hash_int(h, 2) : h;
         h = b->resident >= 0 ? fuse_hash_int(h, b->resident) : h;
+        h = b->is_shared ? fuse_hash_int(h, 1) : h;
         h = hash_holding(h, &b->holding, dims);
     }
     return h;

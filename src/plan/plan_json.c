@@ -77,6 +77,8 @@ static void add_step(struct fuse_text *text, const struct fuse_plan *plan, int n
     add_number(text, "turns", step->loop >= 0 ? plan->regions.at[step->loop].turns : 1);
     add_number(text, "received_bytes_max", step->received_bytes_max);
     add_number(text, "received_bytes_total", step->received_bytes_total);
+    if (fuse_plan_shares(step) || fuse_plan_collects(step))
+        add_string(text, "stage", fuse_plan_shares(step) ? "between nodes" : "within nodes");
     add_number(text, "flops_max", step->flops_max);
     add_number(text, "time_ps", step->time_ps);
     add_number(text, "hidden_ps", step->hidden_ps);

@@ -74,6 +74,7 @@ static void pack_holding(struct fuse_pack *pack, struct fuse_holding *holding, i
     FUSE_PACK(pack, holding->loop, -1, MOST);
     FUSE_PACK(pack, holding->cut, -1, FUSE_MAX_AXES - 1);
     FUSE_PACK(pack, holding->dealt, 0, FUSE_MAX_AXES);
+    FUSE_PACK(pack, holding->dealt_from, 0, FUSE_MESH_MAX);
 }
 
 static void pack_step(struct fuse_pack *pack, struct fuse_step *step, int dims) {
@@ -114,6 +115,7 @@ static void pack_region(struct fuse_pack *pack, struct fuse_region *region, int 
     pack_layout(pack, &region->partition, dims);
     FUSE_PACK(pack, region->skew_input, -1, MOST);
     pack_layout(pack, &region->skew_layout, dims);
+    fuse_pack_bool(pack, &region->skews_nodes);
     pack_amount(pack, &region->owners);
     pack_amount(pack, &region->turns);
 }
@@ -127,6 +129,7 @@ static void pack_buffer(struct fuse_pack *pack, struct fuse_buffer *buffer, int 
     pack_amount(pack, &buffer->offset);
     fuse_pack_bool(pack, &buffer->doubled);
     FUSE_PACK(pack, buffer->resident, -1, MOST);
+    fuse_pack_bool(pack, &buffer->is_shared);
     FUSE_PACK(pack, buffer->first, -1, MOST);
     FUSE_PACK(pack, buffer->last, -1, MOST);
     FUSE_PACK(pack, buffer->role, 0, 127);

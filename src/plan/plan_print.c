@@ -9,31 +9,35 @@ static void print_value_name(struct fuse_text *text, const struct fuse_plan *pla
         fuse_text_add(text, "%%%d", value);
 }
 
+/* The axes of a layout whose other dimensions of the mesh have a part each of one of them. */
+static void print_dealt_layout(struct fuse_text *text, const struct fuse_plan *plan, const struct fuse_holding *h) {
+    fuse_text_add(text, "[");
+    for (int a = 0; a < plan->ir->values.at[h->value].rank; a++) {
+        int64_t split = fuse_layout_parts(&h->layout, &plan->mesh, a);
+        fuse_text_add(text, "%s%d", a ? "," : "", a);
+        if (split > 1)
+            fuse_text_add(text, "/%lld", (long long)split);
+        if (a == h->dealt - 1)
+            fuse_text_add(text, " in %lld parts", (long long)fuse_holding_dealt_parts(plan, h));
+    }
+    fuse_text_add(text, "]");
+}
+
 static void print_holding(struct fuse_text *text, const struct fuse_plan *plan, const struct fuse_holding *h) {
     switch (h->kind) {
-    case FUSE_HOLDING_LAYOUT: {
-        if (h->dealt == 0) {
+    case FUSE_HOLDING_LAYOUT:
+        if (h->dealt == 0)
             fuse_layout_print(text, &h->layout, &plan->mesh, plan->ir->values.at[h->value].rank, NULL);
-            break;
-        }
-        int64_t parts = fuse_layout_parts(&h->layout, &plan->mesh, FUSE_REPLICATED);
-        fuse_text_add(text, "[");
-        for (int a = 0; a < plan->ir->values.at[h->value].rank; a++) {
-            int64_t split = fuse_layout_parts(&h->layout, &plan->mesh, a);
-            fuse_text_add(text, "%s%d", a ? "," : "", a);
-            if (split > 1)
-                fuse_text_add(text, "/%lld", (long long)split);
-            if (a == h->dealt - 1)
-                fuse_text_add(text, " in %lld parts", (long long)parts);
-        }
-        fuse_text_add(text, "]");
+        else
+            print_dealt_layout(text, plan, h);
         break;
-    }
     case FUSE_HOLDING_NEED: {
         const struct fuse_op *op = plan->ir->ops.at[h->op];
         fuse_text_add(text, "what ");
         fuse_layout_print(text, &h->layout, &plan->mesh, op->indices, op->index_name);
         fuse_text_add(text, " needs");
+        if (h->dealt > 0)
+            fuse_text_add(text, ", axis %d in %lld parts", h->dealt - 1, (long long)fuse_holding_dealt_parts(plan, h));
         break;
     }
     case FUSE_HOLDING_RANGES:
@@ -73,6 +77,8 @@ static void print_step(struct fuse_text *text, const struct fuse_plan *plan, int
         print_holding(text, plan, &step->have);
         fuse_text_add(text, " -> ");
         print_holding(text, plan, &step->need);
+        if (fuse_plan_shares(step) || fuse_plan_collects(step))
+            fuse_text_add(text, fuse_plan_shares(step) ? ", between nodes first" : ", within nodes");
         break;
     case FUSE_STEP_TUPLES:
         print_value_name(text, plan, op->input[0].value);
@@ -135,7 +141,7 @@ static bool is_ahead(const struct fuse_plan *plan, const struct fuse_region *loo
     bool any = false;
     for (int i = 0; i < loop->count; i++) {
         const struct fuse_step *step = &plan->steps.at[plan->regions.at[plan->child.at[loop->first + i]].step];
-        any |= step->kind == FUSE_STEP_MOVE && plan->buffers.at[step->to].resident >= 0;
+        any |= fuse_plan_brings_panels(plan, step);
     }
     return any;
 }

@@ -175,7 +175,8 @@ static enum fuse_status move_to(struct replay *r, const struct fuse_step *step, 
     struct fuse_box box[FUSE_MAX_RANGE_BOXES];
     struct window source_window, target_window;
     open_window(&target_window, r, to, step->to);
-    int boxes = step->need.kind == FUSE_HOLDING_NEED ? fuse_holding_boxes(box, r->plan, &step->need, to, r->turn) : 0;
+    const bool begins = step->need.kind == FUSE_HOLDING_NEED && !fuse_plan_collects(step);
+    int boxes = begins ? fuse_holding_boxes(box, r->plan, &r->plan->buffers.at[step->to].holding, to, r->turn) : 0;
     for (int i = 0; i < boxes; i++)
         EACH(at, &box[i]) {
             struct cell *cell = cell_at(&target_window, at);
@@ -234,7 +235,7 @@ static enum fuse_status move_early(struct replay *r, const struct fuse_step *ste
 }
 
 static enum fuse_status move(struct replay *r, const struct fuse_step *step) {
-    bool panels = r->plan->buffers.at[step->to].resident >= 0;
+    bool panels = fuse_plan_brings_panels(r->plan, step);
     for (int to = 0; to < r->plan->mesh.ranks; to++)
         FUSE_TRY(panels ? move_early(r, step, to) : move_to(r, step, to));
     return FUSE_OK;

@@ -238,7 +238,7 @@ static int64_t total_ps(const struct fuse_search *s) {
                                        : fuse_search_gather_ps(s, o, k, &plan->partition[o], &plan->layout[v], &held);
             total = fuse_sat_add(total, move);
             if (!is_relation)
-                fuse_search_bring_panels(&brought, s, &panels, o, k, &plan->partition[o], &plan->layout[v], move, held);
+                fuse_search_bring_panels(&brought, s, &panels, o, k, &plan->partition[o], &plan->layout[v], held);
         }
         total -= fuse_search_hidden_ps(s, &panels, &brought, computing);
         const struct fuse_search_finish *finish = fuse_search_finish_of(s, op->out, &s->choice[o].natural);

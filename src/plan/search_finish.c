@@ -150,7 +150,8 @@ static int finish_options(const struct fuse_search *s, int value, const struct f
     for (int i = 0; i < n; i++) {
         out[i].final_bytes = fuse_search_block_bytes(s, value, &out[i].final);
         if (!fuse_layout_equal(&out[i].reduced, &out[i].final)) {
-            struct fuse_traffic received = fuse_cost_relayout(plan, value, &out[i].reduced, &out[i].final);
+            struct fuse_traffic received =
+                fuse_cost_relayout(plan, value, &out[i].reduced, &out[i].final, turns == 1).all;
             int64_t copied = fuse_cost_block_bytes(plan, value, &out[i].final);
             out[i].time_ps = fuse_sat_add(out[i].time_ps, fuse_search_exchange_ps(s, received, copied, turns));
         }

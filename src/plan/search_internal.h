@@ -134,9 +134,9 @@ struct fuse_search_price fuse_search_price_partition(struct fuse_search *s, int 
 int64_t fuse_search_move_ps(const struct fuse_search *s, int op, int input, const struct fuse_layout *partition,
                             const struct fuse_layout *have, int64_t *held);
 
-/* Of that, what the processor takes. */
-int64_t fuse_search_processor_ps(const struct fuse_search *s, int op, int input, const struct fuse_layout *partition,
-                                 const struct fuse_layout *have);
+/* What of that may pass while the operation computes with other panels. */
+struct fuse_cost_aside fuse_search_aside(const struct fuse_search *s, int op, int input,
+                                         const struct fuse_layout *partition, const struct fuse_layout *have);
 
 /* ---- search_again.c ---- */
 /* After everything else has its class. */
@@ -170,11 +170,10 @@ struct fuse_search_brought {
     int64_t bytes;
     struct fuse_cost_aside aside;
 };
-/* Counts an input in that comes from `have`, where it takes time_ps to move and then occupies `held` bytes. */
+/* Counts an input in that comes from `have` and then occupies `held` bytes. */
 void fuse_search_bring_panels(struct fuse_search_brought *brought, const struct fuse_search *s,
                               const struct fuse_search_panels *panels, int op, int input,
-                              const struct fuse_layout *partition, const struct fuse_layout *have, int64_t time_ps,
-                              int64_t held);
+                              const struct fuse_layout *partition, const struct fuse_layout *have, int64_t held);
 /* What of bringing and computing passes at the side of the other and is not to count. */
 int64_t fuse_search_hidden_ps(const struct fuse_search *s, const struct fuse_search_panels *panels,
                               const struct fuse_search_brought *brought, int64_t compute_ps);

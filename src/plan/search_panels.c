@@ -30,17 +30,16 @@ struct fuse_search_panels fuse_search_panels_of(const struct fuse_search *s, int
 
 void fuse_search_bring_panels(struct fuse_search_brought *brought, const struct fuse_search *s,
                               const struct fuse_search_panels *panels, int op, int input,
-                              const struct fuse_layout *partition, const struct fuse_layout *have, int64_t time_ps,
-                              int64_t held) {
+                              const struct fuse_layout *partition, const struct fuse_layout *have, int64_t held) {
     const struct fuse_use *use = &s->plan->ir->ops.at[op]->input[input];
     brought->bytes = fuse_sat_add(brought->bytes, held);
     /* What is computed again takes the processor. */
     if (panels->index < 0 || held < FUSE_COST_PANEL_LEAST_BYTES || s->again_class[s->input_begin[op] + input] >= 0 ||
         !(fuse_search_indices(use) >> panels->index & 1))
         return;
-    struct fuse_cost_aside *aside = &brought->aside;
-    aside->time_ps = fuse_sat_add(aside->time_ps, time_ps);
-    aside->processor_ps = fuse_sat_add(aside->processor_ps, fuse_search_processor_ps(s, op, input, partition, have));
+    const struct fuse_cost_aside aside = fuse_search_aside(s, op, input, partition, have);
+    brought->aside.time_ps = fuse_sat_add(brought->aside.time_ps, aside.time_ps);
+    brought->aside.processor_ps = fuse_sat_add(brought->aside.processor_ps, aside.processor_ps);
 }
 
 int64_t fuse_search_hidden_ps(const struct fuse_search *s, const struct fuse_search_panels *panels,

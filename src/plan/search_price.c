@@ -252,9 +252,9 @@ int64_t fuse_search_file_ps(const struct fuse_search *s, int value, const struct
 
 /* Time to bring an input from `have` to where `partition` needs it; *held is what the gathered copy occupies. */
 static int64_t price_gather(const struct fuse_search *s, int op, int input, const struct fuse_layout *partition,
-                            const struct fuse_layout *have, int64_t *held, int64_t *processor_ps) {
-    bool copied;
-    struct fuse_traffic received = fuse_cost_gather(s->plan, op, input, partition, have, &copied);
+                            const struct fuse_layout *have, int64_t *held, struct fuse_cost_aside *aside) {
+    bool copied, in_slabs = comes_in_slabs(s, op, input);
+    struct fuse_cost_way way = fuse_cost_gather(s->plan, op, input, partition, have, !in_slabs, &copied);
     *held = 0;
     if (copied) {
         struct fuse_holding need = {
@@ -263,18 +263,22 @@ static int64_t price_gather(const struct fuse_search *s, int op, int input, cons
         *held = fuse_sat_mul(fuse_holding_max_elems(s->plan, &need),
                              (int64_t)fuse_dtype_bytes(s->plan->ir->values.at[need.value].dtype));
     }
-    *processor_ps = fuse_cost_processor_ps(s->plan, received, *held);
     /* In a chain, what changes from slab to slab comes at every turn. */
-    return fuse_search_exchange_ps(s, received, *held, comes_in_slabs(s, op, input) ? fuse_search_turns_of(s, op) : 1);
+    *aside = fuse_cost_first_stage(s->plan, &way, *held);
+    return fuse_search_exchange_ps(s, way.all, *held, in_slabs ? fuse_search_turns_of(s, op) : 1);
 }
 
-/* Time, bytes held and the processor's part of the time. */
+/* Time, bytes held, and what of the time may pass at the side of something: it and the processor's part of it. */
 static const int64_t *gather_of(const struct fuse_search *s, int op, int input, const struct fuse_layout *partition,
                                 const struct fuse_layout *have) {
     bool is_there;
     int64_t *result = fuse_memo_find(s->memo, &is_there, s->gather_class[s->input_begin[op] + input], partition, have);
-    if (!is_there)
-        result[0] = price_gather(s, op, input, partition, have, &result[1], &result[2]);
+    if (!is_there) {
+        struct fuse_cost_aside aside;
+        result[0] = price_gather(s, op, input, partition, have, &result[1], &aside);
+        result[2] = aside.time_ps;
+        result[3] = aside.processor_ps;
+    }
     return result;
 }
 
@@ -285,9 +289,10 @@ int64_t fuse_search_move_ps(const struct fuse_search *s, int op, int input, cons
     return result[0];
 }
 
-int64_t fuse_search_processor_ps(const struct fuse_search *s, int op, int input, const struct fuse_layout *partition,
-                                 const struct fuse_layout *have) {
-    return gather_of(s, op, input, partition, have)[2];
+struct fuse_cost_aside fuse_search_aside(const struct fuse_search *s, int op, int input,
+                                         const struct fuse_layout *partition, const struct fuse_layout *have) {
+    const int64_t *result = gather_of(s, op, input, partition, have);
+    return (struct fuse_cost_aside){result[2], result[3]};
 }
 
 int64_t fuse_search_gather_ps(const struct fuse_search *s, int op, int input, const struct fuse_layout *partition,
@@ -446,7 +451,7 @@ static void add_input(struct fuse_search_price *price, struct need *need, struct
     const struct fuse_plan *plan = s->plan;
     const struct fuse_layout *partition = candidate->partition;
     int v = plan->ir->ops.at[number]->input[k].value;
-    int64_t budget = s->effort->budget_bytes, held = 0, block = 0, move = 0;
+    int64_t budget = s->effort->budget_bytes, held = 0, block = 0;
     struct fuse_layout layout;
     const struct fuse_layout *have = &plan->layout[v];
     if (fuse_is_relation(plan->ir, v)) {
@@ -457,12 +462,11 @@ static void add_input(struct fuse_search_price *price, struct need *need, struct
     if (fuse_search_follows_users(s, v) && !s->placed[v]) {
         price->time_ps =
             fuse_sat_add(price->time_ps, fuse_search_place_loaded(s, number, k, partition, &layout, &held, &block));
-        if (panels->index >= 0 && held > 0)
-            move = fuse_search_gather_ps(s, number, k, partition, &layout, &held);
         have = &layout;
     } else {
-        move = candidate->at < 0 ? fuse_search_gather_ps(s, number, k, partition, have, &held)
-                                 : fuse_search_row_ps(s, candidate->row[k], candidate->at, number, k, have, &held);
+        int64_t move = candidate->at < 0
+                           ? fuse_search_gather_ps(s, number, k, partition, have, &held)
+                           : fuse_search_row_ps(s, candidate->row[k], candidate->at, number, k, have, &held);
         price->time_ps = fuse_sat_add(price->time_ps, move);
         block = budget == INT64_MAX ? 0 : fuse_search_block_bytes(s, v, have);
     }
@@ -471,7 +475,7 @@ static void add_input(struct fuse_search_price *price, struct need *need, struct
     if (budget != INT64_MAX)
         need->held = fuse_sat_add(need->held, panelled(s, number, k, partition, held));
     if (panels->index >= 0)
-        fuse_search_bring_panels(brought, s, panels, number, k, partition, have, move, held);
+        fuse_search_bring_panels(brought, s, panels, number, k, partition, have, held);
 }
 
 /* Bytes beyond the budget while the operation computes, and while its result is finished. */

@@ -127,7 +127,7 @@ static void test_network_of_a_relayout(void **state) {
     for (int x = 0; x < 27 * 2; x++)
         for (int y = 0; y < 27; y++) {
             struct fuse_layout have = layout_of(&made->mesh, x / 2, x % 2), need = layout_of(&made->mesh, y, false);
-            struct fuse_traffic model = fuse_cost_relayout(made, 0, &have, &need);
+            struct fuse_traffic model = fuse_cost_relayout(made, 0, &have, &need, false).all;
             struct fuse_step step = {.kind = FUSE_STEP_MOVE, .loop = -1, .piece_bytes = 1 << 20};
             step.have = (struct fuse_holding){.kind = FUSE_HOLDING_LAYOUT, .layout = have, .loop = -1};
             step.need = (struct fuse_holding){.kind = FUSE_HOLDING_LAYOUT, .layout = need, .loop = -1};
