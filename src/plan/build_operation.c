@@ -477,11 +477,13 @@ void fuse_build_finish(struct build *b, int number, int to) {
     const struct fuse_op *op = plan->ir->ops.at[number];
     const struct fuse_layout *reduced = &b->choice[number].reduced, *final = &plan->layout[op->out];
     struct fuse_layout now = b->choice[number].natural;
+    const int inner = fuse_mesh_node_dim(&plan->mesh, plan->request.machine.ranks_per_node);
     for (int level = 0; level < plan->mesh.dims; level++)
         for (int i = 0; i < plan->mesh.dims; i++) {
-            /* Outer levels first, so that each step splits what the one before has left. A sum's tree is joined from its
-             * leaves on, inner dimensions first, and `reduced` was made likewise. */
-            int d = fuse_sum_is_ordered(plan, number) ? plan->mesh.dims - 1 - i : i;
+            /* Outer levels first, so that each step splits what the one before has left; dimensions within nodes before those
+             * between, which then have less to add up. A sum's tree is joined from its leaves on, inner dimensions first, and
+             * `reduced` was made likewise. */
+            int d = fuse_sum_is_ordered(plan, number) ? plan->mesh.dims - 1 - i : (inner + i) % plan->mesh.dims;
             if (now.axis[d] != FUSE_PARTIAL || reduced->level[d] > level)
                 continue;
             struct fuse_step reduce = fuse_build_new_step(b, FUSE_STEP_REDUCE, FUSE_PHASE_RUN, number);

@@ -13,6 +13,9 @@ void fuse_cost_step(const struct fuse_plan *plan, struct fuse_step *step, int64_
 /* At least what one rank receives in one turn, bytes; after fuse_cost_step. */
 int64_t fuse_cost_turn_bytes_bound(const struct fuse_plan *plan, const struct fuse_step *step);
 
+/* true when there are several nodes, of ranks_per_node ranks each. */
+bool fuse_cost_has_nodes(const struct fuse_plan *plan);
+
 /* Exact: some rank reads what it does not hold, or outside the tensor, so that the operation must read from a buffer of
  * its own. (Conservative for ranks without a part of the iteration space.) */
 bool fuse_cost_needs_gather(const struct fuse_plan *plan, int op, int input, const struct fuse_layout *partition,

@@ -88,3 +88,8 @@ int64_t fuse_cost_network_elems(const struct fuse_plan *plan, const struct fuse_
         return received;
     return far_elems(plan, step, where);
 }
+
+bool fuse_cost_has_nodes(const struct fuse_plan *plan) {
+    const int ranks_per_node = plan->request.machine.ranks_per_node;
+    return ranks_per_node > 0 && plan->mesh.ranks > ranks_per_node;
+}

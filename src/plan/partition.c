@@ -231,8 +231,31 @@ static int add_zigzags(struct fuse_layout *out, int count, int limit, const stru
     return n;
 }
 
+/* A sum over ranks of several nodes is added up within them first, which leaves parts of a tensor in another order than that of the
+ * mesh: what maps make of it may lie likewise. */
+static int add_inner_first(struct fuse_layout *out, int count, int limit, const struct fuse_plan *plan, int number) {
+    const struct fuse_op *op = plan->ir->ops.at[number];
+    const int dims = plan->mesh.dims, inner = fuse_mesh_node_dim(&plan->mesh, plan->request.machine.ranks_per_node);
+    int n = count;
+    if (inner == 0 || inner == dims || op->kind != FUSE_OP_MAP || op->reduce != FUSE_REDUCE_NONE ||
+        plan->chain[number] >= 0)
+        return count;
+    for (int i = 0; i < count && n < limit; i++) {
+        struct fuse_layout layout = fuse_layout_replicated();
+        for (int k = 0; k < dims; k++) {
+            const int d = (inner + k) % dims;
+            if (out[i].axis[d] >= 0)
+                fuse_layout_split(&layout, &plan->mesh, d, out[i].axis[d]);
+        }
+        if (!fuse_layout_equal(&layout, &out[i]))
+            out[n++] = layout;
+    }
+    return n;
+}
+
 int fuse_plan_partitions(struct fuse_layout *out, int limit, const struct fuse_plan *plan, int number) {
-    return add_zigzags(out, list_blocks(out, limit, plan, number), limit, plan, number);
+    const int blocks = list_blocks(out, limit, plan, number);
+    return add_zigzags(out, add_inner_first(out, blocks, limit, plan, number), limit, plan, number);
 }
 
 int fuse_plan_recursion_end(const struct fuse_plan *plan, int position) {

@@ -252,7 +252,8 @@ static int64_t total_ps(const struct fuse_search *s) {
     return total;
 }
 
-#define WORTH 100 /* a choice must be faster by one of so many parts, to be worth another plan */
+/* A choice must be faster by one of so many parts, to be worth another plan. On several nodes, whose links others share, any is. */
+#define WORTH 100
 
 /* Sweeps from nothing; then from the tree's choice, and the faster of the two. */
 static void choose_all(struct fuse_search *s) {
@@ -277,7 +278,7 @@ static void choose_all(struct fuse_search *s) {
     place_shared(s);
     place_rest(s);
     sweep_all(s, 1);
-    if (total_ps(s) < time - time / WORTH)
+    if (total_ps(s) < time - (fuse_cost_has_nodes(plan) ? 0 : time / WORTH))
         return;
     memcpy(plan->layout, layout, values * sizeof *layout);
     memcpy(plan->partition, partition, ops * sizeof *partition);

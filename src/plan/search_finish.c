@@ -39,12 +39,14 @@ static int64_t reduce_ps(const struct fuse_search *s, int value, const struct fu
 #define MAX_OPTIONS (4 * FUSE_MAX_AXES + 8)
 
 /* Every partial dimension goes to the axis on which the largest piece stays smallest: 39 x 39 in 9 parts are 13 x 13, and not
- * 5 x 39. In the order of fuse_build_finish, outer levels first. */
+ * 5 x 39. In the order of fuse_build_finish, outer levels first, and in each level those within nodes. */
 static int64_t reduce_evenly_ps(const struct fuse_search *s, int value, const struct fuse_layout *natural,
                                 int slab_axis, struct fuse_layout *reduced) {
     const struct fuse_mesh *mesh = &s->plan->mesh;
+    const int inner = fuse_mesh_node_dim(mesh, s->plan->request.machine.ranks_per_node);
     struct fuse_layout even = *natural;
-    for (int d = 0; d < mesh->dims; d++) {
+    for (int i = 0; i < mesh->dims; i++) {
+        const int d = (inner + i) % mesh->dims;
         int64_t least = INT64_MAX;
         struct fuse_layout best = even;
         if (natural->axis[d] != FUSE_PARTIAL)
@@ -65,9 +67,11 @@ static int64_t reduce_evenly_ps(const struct fuse_search *s, int value, const st
     int64_t time = 0;
     *reduced = *natural;
     for (int level = 0; level < mesh->dims; level++)
-        for (int d = 0; d < mesh->dims; d++)
+        for (int i = 0; i < mesh->dims; i++) {
+            const int d = (inner + i) % mesh->dims;
             if (reduced->axis[d] == FUSE_PARTIAL && even.level[d] <= level)
                 time = fuse_sat_add(time, reduce_dim_ps(s, value, reduced, d, even.axis[d]));
+        }
     return time;
 }
 

@@ -262,12 +262,49 @@ static void test_model(void **unused) {
     assert_true(staged > 300);
 }
 
+/* A training step: W to all ranks, an all-reduce of its gradient, and V to all. Every node is brought its part of W, terms of its part
+ * of G and the other parts of V, once: fails when terms are added up between nodes first, or when V is made elsewhere than G ends,
+ * which takes hardly longer than all the rest. */
+static void test_all_reduce(void **unused) {
+    (void)unused;
+    static const int machines[][2] = {{2, 2}, {2, 3}, {2, 4}, {4, 2}};
+    for (size_t x = 0; x < sizeof machines / sizeof *machines; x++) {
+        struct fuse_arena *arena = fuse_arena_open(NULL);
+        struct fuse_ir ir = {.arena = arena};
+        struct build_body body = {.arena = arena};
+        struct fuse_plan *plan;
+        struct fuse_error err = {0};
+        const int64_t b = 65536, n = 768, product[3] = {b, n, n}, gradient[3] = {n, n, b}, square[2] = {n, n};
+        const int nodes = machines[x][0], ranks_per_node = machines[x][1];
+        int xs = build_source(&ir, "x", FUSE_F32, 2, (int64_t[]){b, n}),
+            w = build_source(&ir, "w", FUSE_F32, 2, square);
+        int y = build_product(&ir, FUSE_F32, "be", "bed", product, 2, (struct build_use[]){{xs, "bd"}, {w, "de"}});
+        int g = build_product(&ir, FUSE_F32, "de", "deb", gradient, 2, (struct build_use[]){{xs, "bd"}, {y, "be"}});
+        body_op(&body, FUSE_SCALAR_SUB, FUSE_F32, body_load(&body, 0, FUSE_F32), body_load(&body, 1, FUSE_F32), -1);
+        int v = build_map(&ir, FUSE_F32, "de", "de", square, 2, (struct build_use[]){{w, "de"}, {g, "de"}},
+                          FUSE_REDUCE_NONE, body_end(&body));
+        int z = build_product(&ir, FUSE_F32, "be", "bed", product, 2, (struct build_use[]){{xs, "bd"}, {v, "de"}});
+        build_sink(&ir, "z", z);
+        struct fuse_plan_request request = {
+            .ranks = nodes * ranks_per_node, .machine = fuse_machine_default(), .replicate_below = 0};
+        request.machine.ranks_per_node = ranks_per_node;
+        assert_int_equal(fuse_plan_make(&plan, arena, &ir, &request, &err), FUSE_OK);
+        int64_t bytes = 0;
+        for (int i = 0; i < plan->steps.n; i++) {
+            const struct fuse_step *step = &plan->steps.at[i];
+            if (step->phase == FUSE_PHASE_RUN && (step->kind == FUSE_STEP_MOVE || step->kind == FUSE_STEP_REDUCE))
+                for (int rank = 0; rank < plan->mesh.used; rank++)
+                    bytes += far_bytes(plan, step, rank);
+        }
+        assert_int_equal(bytes, 3 * 4 * n * n * (nodes - 1));
+        fuse_arena_close(arena);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_model),
-        cmocka_unit_test(test_least),
-        cmocka_unit_test(test_panels),
-        cmocka_unit_test(test_random_programs),
+        cmocka_unit_test(test_model),  cmocka_unit_test(test_least),           cmocka_unit_test(test_all_reduce),
+        cmocka_unit_test(test_panels), cmocka_unit_test(test_random_programs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
