@@ -15,6 +15,14 @@ int64_t fuse_cost_turn_bytes_bound(const struct fuse_plan *plan, const struct fu
 
 /* true when there are several nodes, of ranks_per_node ranks each. */
 bool fuse_cost_has_nodes(const struct fuse_plan *plan);
+/* What comes from other nodes in a MOVE or REDUCE step, after fuse_cost_step: exactly, to the busiest rank and to all. Takes time for
+ * every rank and those of its node. 0 on one node, or when nothing is known of nodes. */
+struct fuse_cost_far {
+    int64_t bytes_max, bytes_total;
+};
+struct fuse_cost_far fuse_cost_from_other_nodes(const struct fuse_plan *plan, const struct fuse_step *step);
+/* The same to all ranks, of all steps of a phase. */
+int64_t fuse_cost_network_total(const struct fuse_plan *plan, enum fuse_phase phase);
 
 /* Exact: some rank reads what it does not hold, or outside the tensor, so that the operation must read from a buffer of
  * its own. (Conservative for ranks without a part of the iteration space.) */

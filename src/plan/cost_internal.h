@@ -162,6 +162,8 @@ bool fuse_cost_all_take_part(const struct fuse_plan *plan, const struct fuse_hol
  * of all turns are those of one turn over everything: always when the tensor's own axis or range is cut, and when an
  * operation's index is cut that walks one axis without gaps. */
 bool fuse_cost_turns_tile(const struct fuse_plan *plan, const struct fuse_step *step);
+/* What comes from other nodes in a MOVE step without loops; false where that is not so simple. */
+bool fuse_cost_far_from_layout(struct fuse_cost_far *out, const struct fuse_plan *plan, const struct fuse_step *step);
 /* Of a MOVE or REDUCE step. */
 struct fuse_cost_received fuse_cost_receive(const struct fuse_plan *plan, const struct fuse_step *step);
 

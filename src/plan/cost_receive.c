@@ -227,10 +227,14 @@ static struct fuse_cost_received receive_anew(const struct fuse_plan *plan, cons
     return got;
 }
 
-/* A number for all exchanges that differ in layouts only. */
-static int exchange_class(const struct fuse_plan *plan, const struct fuse_step *step) {
+/* What is asked of exchanges. */
+enum { RECEIVED, FROM_OTHER_NODES };
+
+/* A number for all exchanges of which the same is asked, and that differ in layouts only. */
+static int exchange_class(const struct fuse_plan *plan, const struct fuse_step *step, int what) {
     const struct fuse_value *value = &plan->ir->values.at[step->have.value];
-    int64_t word[9 * FUSE_MAX_AXES] = {(int64_t)step->kind,
+    int64_t word[9 * FUSE_MAX_AXES] = {what,
+                                       (int64_t)step->kind,
                                        step->dim,
                                        (int64_t)step->have.kind,
                                        (int64_t)step->need.kind,
@@ -238,7 +242,7 @@ static int exchange_class(const struct fuse_plan *plan, const struct fuse_step *
                                        value->rank,
                                        step->have.dealt,
                                        step->need.dealt};
-    int n = 8;
+    int n = 9;
     for (int a = 0; a < value->rank; a++)
         word[n++] = value->extent[a];
     if (step->need.kind == FUSE_HOLDING_NEED) {
@@ -263,8 +267,8 @@ struct fuse_cost_received fuse_cost_receive(const struct fuse_plan *plan, const 
     if (!whole || (step->have.kind != FUSE_HOLDING_LAYOUT && !fuse_plan_collects(step)) ||
         step->need.kind == FUSE_HOLDING_RANGES)
         return receive_anew(plan, step);
-    int64_t *result =
-        fuse_memo_find(plan->exchanges, &is_there, exchange_class(plan, step), &step->have.layout, &step->need.layout);
+    int64_t *result = fuse_memo_find(plan->exchanges, &is_there, exchange_class(plan, step, RECEIVED),
+                                     &step->have.layout, &step->need.layout);
     if (!is_there) {
         struct fuse_cost_received got = receive_anew(plan, step);
         memcpy(&result[0], &got.bytes, sizeof got.bytes);
@@ -274,4 +278,97 @@ struct fuse_cost_received fuse_cost_receive(const struct fuse_plan *plan, const 
     struct fuse_cost_received got = {.most = result[1], .total = result[2], .is_kept = true};
     memcpy(&got.bytes, &result[0], sizeof got.bytes);
     return got;
+}
+
+/* ---- from other nodes ---- */
+
+/* Along one axis, what the ranks of a node have whose blocks a rank of it reads: they differ from it in dimensions within the node,
+ * which make these offsets to a part. Where the dimensions are the innermost of the axis, blocks lie side by side, and are one. */
+struct near_table {
+    struct axis_table at; /* its parts without these dimensions */
+    const int64_t *offset;
+    int64_t offsets;
+};
+
+static struct near_table tabulate_near(const struct fuse_plan *plan, const struct fuse_layout *have, int axis,
+                                       int64_t extent, int inner) {
+    struct fuse_layout between = *have;
+    int outer = 0, lowest = plan->mesh.dims;
+    for (int d = 0; d < plan->mesh.dims; d++) {
+        outer += have->axis[d] == axis && d < inner;
+        if (have->axis[d] == axis && d >= inner) {
+            lowest = have->level[d] < lowest ? have->level[d] : lowest;
+            between.axis[d] = FUSE_REPLICATED;
+        }
+    }
+    struct near_table near = {.at = tabulate(plan, lowest >= outer ? &between : have, axis, extent), .offsets = 1};
+    int64_t *offset = FUSE_NEW_ARRAY(plan->arena, int64_t, near.at.parts);
+    int kept = 0;
+    for (int i = 0; i < near.at.dims; i++) {
+        const int d = near.at.dim[i];
+        if (d < inner) {
+            near.at.dim[kept] = d;
+            near.at.weight[kept++] = near.at.weight[i];
+            continue;
+        }
+        for (int64_t c = 1, n = near.offsets; c < plan->mesh.dim[d]; c++)
+            for (int64_t k = 0; k < n; k++)
+                offset[near.offsets++] = offset[k] + c * near.at.weight[i];
+    }
+    near.at.dims = kept;
+    near.offset = offset;
+    return near;
+}
+
+static struct fuse_cost_far far_from_layout(const struct fuse_plan *plan, const struct fuse_step *step) {
+    const struct fuse_value *value = &plan->ir->values.at[step->have.value];
+    const int within = fuse_cost_node_dim(plan);
+    const int64_t size = (int64_t)fuse_dtype_bytes(value->dtype);
+    struct fuse_cost_far far = {0, 0};
+    struct fuse_arena_mark mark = fuse_arena_mark(plan->arena);
+    struct axis_table need[FUSE_MAX_AXES];
+    struct near_table near[FUSE_MAX_AXES];
+    int outer_dims;
+    const int64_t inner = halve_mesh(&plan->mesh, &outer_dims);
+    tabulate_holding(need, plan, &step->need);
+    for (int a = 0; a < value->rank; a++) {
+        near[a] = tabulate_near(plan, &step->have.layout, a, value->extent[a], within);
+        split_parts(plan, &need[a], outer_dims);
+        split_parts(plan, &near[a].at, outer_dims);
+    }
+    for (int rank = 0; rank < plan->mesh.used; rank++) {
+        const int64_t o = rank / inner, i = rank % inner;
+        int64_t needed = 1, held = 1;
+        for (int a = 0; a < value->rank; a++) {
+            const struct interval n = need[a].at[need[a].outer[o] + need[a].inner[i]];
+            const struct interval *at = near[a].at.at + near[a].at.outer[o] + near[a].at.inner[i];
+            int64_t length_held = 0;
+            for (int64_t k = 0; k < near[a].offsets; k++)
+                length_held += length(meet(n, at[near[a].offset[k]]));
+            needed = fuse_sat_mul(needed, length(n));
+            held = fuse_sat_mul(held, length_held);
+        }
+        const int64_t bytes = fuse_sat_mul(needed - held, size);
+        far.bytes_max = bytes > far.bytes_max ? bytes : far.bytes_max;
+        far.bytes_total = fuse_sat_add(far.bytes_total, bytes);
+    }
+    fuse_arena_rewind(plan->arena, mark);
+    return far;
+}
+
+bool fuse_cost_far_from_layout(struct fuse_cost_far *out, const struct fuse_plan *plan, const struct fuse_step *step) {
+    bool is_there;
+    if (step->have.kind != FUSE_HOLDING_LAYOUT || step->need.kind == FUSE_HOLDING_RANGES || step->have.dealt > 0 ||
+        step->have.loop >= 0 || step->need.loop >= 0 || step->have.layout.zigzag > 0 || step->need.layout.zigzag > 0 ||
+        !fuse_cost_all_take_part(plan, &step->need))
+        return false;
+    int64_t *result = fuse_memo_find(plan->exchanges, &is_there, exchange_class(plan, step, FROM_OTHER_NODES),
+                                     &step->have.layout, &step->need.layout);
+    if (!is_there) {
+        const struct fuse_cost_far far = far_from_layout(plan, step);
+        result[0] = far.bytes_max;
+        result[1] = far.bytes_total;
+    }
+    *out = (struct fuse_cost_far){result[0], result[1]};
+    return true;
 }

@@ -1,5 +1,6 @@
 /* A plan as one JSON object, for other programs. */
 #include "plan/again.h"
+#include "plan/cost.h"
 
 #include <string.h>
 
@@ -77,6 +78,11 @@ static void add_step(struct fuse_text *text, const struct fuse_plan *plan, int n
     add_number(text, "turns", step->loop >= 0 ? plan->regions.at[step->loop].turns : 1);
     add_number(text, "received_bytes_max", step->received_bytes_max);
     add_number(text, "received_bytes_total", step->received_bytes_total);
+    if ((step->kind == FUSE_STEP_MOVE || step->kind == FUSE_STEP_REDUCE) && fuse_cost_has_nodes(plan)) {
+        const struct fuse_cost_far far = fuse_cost_from_other_nodes(plan, step);
+        add_number(text, "network_bytes_max", far.bytes_max);
+        add_number(text, "network_bytes_total", far.bytes_total);
+    }
     if (fuse_plan_shares(step) || fuse_plan_collects(step))
         add_string(text, "stage", fuse_plan_shares(step) ? "between nodes" : "within nodes");
     add_number(text, "flops_max", step->flops_max);
@@ -113,8 +119,9 @@ static void add_buffer(struct fuse_text *text, const struct fuse_plan *plan, int
     } while (0)
 
 void fuse_plan_print_json(struct fuse_text *text, const struct fuse_plan *plan) {
-    int64_t received = 0, total = 0;
+    int64_t received = 0, total = 0, network = 0;
     for (int p = 0; p < FUSE_PHASES; p++) {
+        network = fuse_sat_add(network, fuse_cost_network_total(plan, (enum fuse_phase)p));
         received = fuse_sat_add(received, plan->received_bytes_max[p]);
         total = fuse_sat_add(total, plan->received_bytes_total[p]);
     }
@@ -130,6 +137,8 @@ void fuse_plan_print_json(struct fuse_text *text, const struct fuse_plan *plan) 
     add_number(text, "flops_max", plan->flops_max);
     add_number(text, "received_bytes_max", received);
     add_number(text, "received_bytes_total", total);
+    if (fuse_cost_has_nodes(plan))
+        add_number(text, "network_bytes_total", network);
     const bool *again_only = fuse_again_only(plan, text->arena);
     fuse_text_add(text, ",\n\"tensors\":[");
     for (int v = 0; v < plan->ir->values.n; v++) {

@@ -49,6 +49,15 @@ static void print_holding(struct fuse_text *text, const struct fuse_plan *plan, 
 static const char *const step_name[] = {"read",  "literal", "move", "reduce", "contract", "map",  "tuples",   "join",
                                         "write", "print",   "feed", "settle", "rules",    "list", "attention"};
 
+/* Where there are several nodes, also what all ranks receive from other nodes. */
+static void print_received(struct fuse_text *text, const struct fuse_plan *plan, const struct fuse_step *step) {
+    fuse_text_add(text, "  receives %lld bytes (all ranks %lld", (long long)step->received_bytes_max,
+                  (long long)step->received_bytes_total);
+    if (fuse_cost_has_nodes(plan))
+        fuse_text_add(text, ", %lld from other nodes", (long long)fuse_cost_from_other_nodes(plan, step).bytes_total);
+    fuse_text_add(text, ")");
+}
+
 static void print_step(struct fuse_text *text, const struct fuse_plan *plan, int number, int indent) {
     const struct fuse_step *step = &plan->steps.at[number];
     const struct fuse_op *op = plan->ir->ops.at[step->op];
@@ -124,8 +133,7 @@ static void print_step(struct fuse_text *text, const struct fuse_plan *plan, int
         break;
     }
     if (step->kind == FUSE_STEP_MOVE || step->kind == FUSE_STEP_REDUCE)
-        fuse_text_add(text, "  receives %lld bytes (all ranks %lld)", (long long)step->received_bytes_max,
-                      (long long)step->received_bytes_total);
+        print_received(text, plan, step);
     if (step->flops_max > 0)
         fuse_text_add(text, "  flops %lld", (long long)step->flops_max);
     int64_t balance = step->kind == FUSE_STEP_ATTENTION ? fuse_cost_balance(plan, step->op, &step->partition) : 1000;
@@ -267,7 +275,11 @@ void fuse_plan_print(struct fuse_text *text, const struct fuse_plan *plan) {
     for (int p = 0; p < FUSE_PHASES; p++) {
         fuse_text_add(text, "  %-5s ", phase_name[p]);
         print_total(text, "receives at most", plan->received_bytes_max[p]);
-        fuse_text_add(text, ", all ranks %lld\n", (long long)plan->received_bytes_total[p]);
+        fuse_text_add(text, ", all ranks %lld", (long long)plan->received_bytes_total[p]);
+        if (fuse_cost_has_nodes(plan))
+            fuse_text_add(text, ", %lld from other nodes",
+                          (long long)fuse_cost_network_total(plan, (enum fuse_phase)p));
+        fuse_text_add(text, "\n");
     }
     fuse_text_add(text, "  flops at most %lld\n", (long long)plan->flops_max);
     for (int k = 0; k < FUSE_MEM_KINDS; k++)

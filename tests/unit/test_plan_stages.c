@@ -48,6 +48,30 @@ static int64_t far_bytes(const struct fuse_plan *plan, const struct fuse_step *s
     return bytes;
 }
 
+/* What comes from other nodes in each step, in the model and message by message. */
+static void check_far(const struct fuse_plan *plan) {
+    for (int i = 0; i < plan->steps.n; i++) {
+        const struct fuse_step *step = &plan->steps.at[i];
+        int64_t most = 0, total = 0;
+        if (step->kind != FUSE_STEP_MOVE && step->kind != FUSE_STEP_REDUCE)
+            continue;
+        for (int rank = 0; rank < plan->mesh.ranks; rank++) {
+            const int64_t bytes = far_bytes(plan, step, rank);
+            most = bytes > most ? bytes : most;
+            total += bytes;
+        }
+        const struct fuse_cost_far far = fuse_cost_from_other_nodes(plan, step);
+        if (plan->mesh.used % plan->request.machine.ranks_per_node == 0 &&
+            (far.bytes_max != most || far.bytes_total != total)) {
+            struct fuse_text text = {.arena = plan->arena};
+            fuse_plan_print(&text, plan);
+            print_error("%sstep %d: %lld bytes (all ranks %lld) come from other nodes, planned %lld (%lld)\n", text.at,
+                        i, (long long)most, (long long)total, (long long)far.bytes_max, (long long)far.bytes_total);
+            fail();
+        }
+    }
+}
+
 /* The same plan with one box of its first exchange made wrong must not pass. */
 static void check_perturbed(struct fuse_plan *plan) {
     struct fuse_error err = {0};
@@ -75,6 +99,7 @@ static void check(const struct fuse_ir *ir, const struct fuse_plan_request *requ
         fail();
     }
     count(plan);
+    check_far(plan);
     check_perturbed(plan);
 }
 
