@@ -1,10 +1,15 @@
 /* What comes from other nodes: what a rank needs, less what ranks of its node have of it. */
 #include "plan/cost_internal.h"
 
-/* Of positions x along an axis, those that ranks of a node have whose blocks a rank of it reads: all that differ from it in dimensions
- * that split the axis within nodes. They lie side by side where these are the innermost. */
-static int64_t near_length(const struct fuse_plan *plan, const struct fuse_layout *have, int axis, int64_t extent,
-                           const int *coordinate, struct interval x) {
+struct near {
+    int64_t n;
+    struct interval *at;
+};
+
+/* Along an axis, what ranks of a node have whose blocks a rank of it reads: all that differ from it in dimensions that split the axis
+ * within nodes. They lie side by side, and are one, where these are the innermost. */
+static struct near list_near(const struct fuse_plan *plan, const struct fuse_layout *have, int axis, int64_t extent,
+                             const int *coordinate) {
     const struct fuse_mesh *mesh = &plan->mesh;
     const int inner = fuse_cost_node_dim(plan);
     int all[FUSE_MESH_MAX], dim[FUSE_MESH_MAX], dims = 0, outer = 0, lowest = mesh->dims;
@@ -22,18 +27,32 @@ static int64_t near_length(const struct fuse_plan *plan, const struct fuse_layou
         all[d] = 0;
         between.axis[d] = FUSE_REPLICATED;
     }
-    if (lowest >= outer && have->zigzag != axis + 1)
-        return length(meet(x, layout_interval(plan, &between, axis, extent, coordinate, 0)));
-    int64_t near = 0;
+    const int halves = have->zigzag == axis + 1 ? FUSE_LAYOUT_HALVES : 1;
+    const bool is_one = lowest >= outer && halves == 1;
+    int64_t parts = halves;
+    for (int i = 0; i < dims && !is_one; i++)
+        parts *= mesh->dim[dim[i]];
+    struct near near = {0, FUSE_NEW_ARRAY(plan->arena, struct interval, parts)};
+    if (is_one) {
+        near.at[near.n++] = layout_interval(plan, &between, axis, extent, coordinate, 0);
+        return near;
+    }
     for (;;) {
-        for (int half = 0; half < (have->zigzag == axis + 1 ? FUSE_LAYOUT_HALVES : 1); half++)
-            near += length(meet(x, layout_interval(plan, have, axis, extent, all, half)));
+        for (int half = 0; half < halves; half++)
+            near.at[near.n++] = layout_interval(plan, have, axis, extent, all, half);
         int i = 0;
         while (i < dims && ++all[dim[i]] == mesh->dim[dim[i]])
             all[dim[i++]] = 0;
         if (i == dims)
             return near;
     }
+}
+
+static int64_t near_length(const struct near *near, struct interval x) {
+    int64_t n = 0;
+    for (int64_t i = 0; i < near->n; i++)
+        n += length(meet(x, near->at[i]));
+    return n;
 }
 
 /* Of what a rank needs, the elements that no rank of its node has; in the first of two stages, those of the rank that is brought most
@@ -45,8 +64,12 @@ static int64_t far_elems(const struct fuse_plan *plan, const struct fuse_step *s
     struct fuse_holding all = step->need;
     const int dealt = all.dealt - 1;
     const int64_t parts = shares ? fuse_holding_dealt_parts(plan, &all) : 1;
+    struct fuse_arena_mark mark = fuse_arena_mark(plan->arena);
+    struct near list[FUSE_MAX_AXES];
     int64_t far = 0;
     all.dealt = shares ? 0 : all.dealt;
+    for (int a = 0; a < value->rank; a++)
+        list[a] = list_near(plan, &step->have.layout, a, value->extent[a], where->coordinate);
     for (int half = 0; half < fuse_cost_halves(plan, &all); half++) {
         struct interval need[FUSE_MAX_AXES];
         int64_t needed = 1, near = 1, most = 0;
@@ -56,8 +79,7 @@ static int64_t far_elems(const struct fuse_plan *plan, const struct fuse_step *s
             if (shares && a == dealt)
                 continue;
             needed = fuse_sat_mul(needed, length(need[a]));
-            near = fuse_sat_mul(near,
-                                near_length(plan, &step->have.layout, a, value->extent[a], where->coordinate, need[a]));
+            near = fuse_sat_mul(near, near_length(&list[a], need[a]));
         }
         for (int64_t p = 0; p < parts; p++) {
             int64_t part_needed = needed, part_near = near;
@@ -65,13 +87,13 @@ static int64_t far_elems(const struct fuse_plan *plan, const struct fuse_step *s
                 const struct interval mine = block_interval(length(need[dealt]), parts, p),
                                       part = {need[dealt].lo + mine.lo, need[dealt].lo + mine.hi};
                 part_needed = fuse_sat_mul(needed, length(part));
-                part_near = fuse_sat_mul(
-                    near, near_length(plan, &step->have.layout, dealt, value->extent[dealt], where->coordinate, part));
+                part_near = fuse_sat_mul(near, near_length(&list[dealt], part));
             }
             most = part_needed - part_near > most ? part_needed - part_near : most;
         }
         far = fuse_sat_add(far, most);
     }
+    fuse_arena_rewind(plan->arena, mark);
     return far;
 }
 

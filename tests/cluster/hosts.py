@@ -77,10 +77,11 @@ class Hosts:
         """The command line that runs a command on a host."""
         return ["nsenter", "-t", str(self.pids[host]), "-n", "-u", "-m", "--", "env", f"--chdir={os.getcwd()}", *command]
 
-    def run(self, ranks, command, folder, seconds=40, words=()):
-        """Runs a command of a user on so many ranks, dealt to the hosts in blocks; mpirun is on the first host."""
+    def run(self, ranks, command, folder, seconds=40, words=(), slots=None):
+        """Runs a command of a user on so many ranks, dealt to the hosts in blocks of `slots`; mpirun is on the first host."""
+        slots = slots or self.slots
         mpirun = ["mpirun", "--mca", "plm", "rsh", "--mca", "plm_rsh_agent", self.path("agent"), "--mca",
-                  "plm_rsh_no_tree_spawn", "1", "--hostfile", self.path("hostfile"), "--map-by", "slot", "--mca", "pml",
+                  "plm_rsh_no_tree_spawn", "1", "--hostfile", self._hostfile(slots), "--map-by", "slot", "--mca", "pml",
                   "ob1", "--mca", "btl", "tcp,self,vader", "--mca", "btl_tcp_if_include", f"{NETWORK}.0/24", "--mca",
                   "oob_tcp_if_include", f"{NETWORK}.0/24", *words, "-np", str(ranks), *command]
         enter = ["nsenter", "-t", str(self.pids[self.names[0]]), "-n", "-u", "-m", "--", "env", f"--chdir={folder}"]
@@ -118,6 +119,12 @@ class Hosts:
         enter = ["nsenter", "-t", str(pid), "-n", "--"] if pid else []
         subprocess.run([*enter, "ip", *words], check=True, env=environment())
 
+    def _hostfile(self, slots):
+        path = self.path(f"hostfile.{slots}")
+        with open(path, "w", encoding="utf-8") as file:
+            file.writelines(f"{host} slots={slots}\n" for host in self.names)
+        return path
+
     def _start(self):
         self.hub = self._hold(["-n", "sleep", "infinity"])
         self._ip(self.hub, "link", "add", "br0", "type", "bridge")
@@ -128,8 +135,6 @@ class Hosts:
         with open(self.path("hosts"), "w", encoding="utf-8") as file:
             file.write("127.0.0.1 localhost\n")
             file.writelines(f"{NETWORK}.{i} {host}\n" for i, host in enumerate(self.names, 1))
-        with open(self.path("hostfile"), "w", encoding="utf-8") as file:
-            file.writelines(f"{host} slots={self.slots}\n" for host in self.names)
         for i, host in enumerate(self.names, 1):
             self._start_host(i, host)
 
