@@ -430,8 +430,8 @@ static bool is_large(const struct fuse_grouped *g, int64_t m, int64_t n, int64_t
            n >= LARGE_EDGE && k >= LARGE_EDGE && fuse_sat_mul(fuse_sat_mul(m, n), k) >= LARGE;
 }
 
-/* Where BLAS is faster than own kernels: large matrices, sums of few terms, and small results of sums that are so long that threads share them
- * out. */
+/* Where BLAS is faster than own kernels: very large matrices, sums of few terms, and small results of sums that are so long that
+ * threads share them out. */
 bool fuse_cpu_direct_first(const struct fuse_cpu_backend *cpu, const struct fuse_grouped *g) {
     const int64_t m = fuse_group_points(g, FUSE_GROUP_M), n = fuse_group_points(g, FUSE_GROUP_N),
                   k = fuse_group_points(g, FUSE_GROUP_K);
