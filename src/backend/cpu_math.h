@@ -1,4 +1,4 @@
-/* Functions of reals on vectors, for one instruction set and one type each, made from cpu_math.inc: at most 2 ulp from the true
+/* Functions of reals on vectors, for one instruction set and one type each, made from cpu_math.inc: at most 2.3 ulp from the true
  * value, special values as in C. Local and pure. */
 #ifndef FUSE_BACKEND_CPU_MATH_H
 #define FUSE_BACKEND_CPU_MATH_H

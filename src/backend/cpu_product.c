@@ -25,9 +25,12 @@
 #define FEW 16
 #define DOT_DEPTH 32
 #define BLAS_MOST ((int64_t)1 << 28)
-/* Matrices that BLAS multiplies faster than own kernels do, of multiplications and along each index. */
+/* Matrices that BLAS multiplies faster than own kernels do, of multiplications and along each index; and where rows lie so many bytes
+ * apart that they fall on one another in the first-level cache. */
 #define LARGE ((int64_t)1 << 33)
+#define LARGE_ALIASED ((int64_t)1 << 31)
 #define LARGE_EDGE 256
+#define ALIAS 4096
 /* Elements of a part of a result that a map may go over by itself, and bytes. */
 #define LEAST_PART 4096
 #define MOST_PART ((int64_t)1 << 20)
@@ -424,10 +427,19 @@ static void run_split_sum(struct fuse_cpu_backend *cpu, const struct fuse_groupe
     }
 }
 
+static bool is_aliased(const struct fuse_grouped *g) {
+    const struct fuse_group_axis m = g->axis[FUSE_GROUP_M][0], n = g->axis[FUSE_GROUP_N][0],
+                                 k = g->axis[FUSE_GROUP_K][0];
+    const int64_t bytes = (int64_t)fuse_dtype_bytes(g->type), a = m.a > k.a ? m.a : k.a, b = n.b > k.b ? n.b : k.b;
+    return a * bytes % ALIAS == 0 || b * bytes % ALIAS == 0;
+}
+
 /* One product of matrices that is so large that what BLAS packs it uses often. */
 static bool is_large(const struct fuse_grouped *g, int64_t m, int64_t n, int64_t k) {
-    return g->axes[FUSE_GROUP_M] == 1 && g->axes[FUSE_GROUP_N] == 1 && g->axes[FUSE_GROUP_K] == 1 && m >= LARGE_EDGE &&
-           n >= LARGE_EDGE && k >= LARGE_EDGE && fuse_sat_mul(fuse_sat_mul(m, n), k) >= LARGE;
+    if (g->axes[FUSE_GROUP_M] != 1 || g->axes[FUSE_GROUP_N] != 1 || g->axes[FUSE_GROUP_K] != 1 || m < LARGE_EDGE ||
+        n < LARGE_EDGE || k < LARGE_EDGE)
+        return false;
+    return fuse_sat_mul(fuse_sat_mul(m, n), k) >= (is_aliased(g) ? LARGE_ALIASED : LARGE);
 }
 
 /* Where BLAS is faster than own kernels: very large matrices, sums of few terms, and small results of sums that are so long that
