@@ -2,10 +2,10 @@
  * staging holds. Both sides of a message meet it at the same place (distance, piece) of that order, so the earliest
  * unfinished place always has both its messages posted: there is no deadlock however small the staging is.
  *
- * Ranks of a node that read each other's memory send no elements: the message says that the piece is there, its receiver copies it
- * when it comes, to its place or, where it is a term of a sum, to staging, and answers. Pieces of a MOVE are then not cut. A batch
- * waits for answers, too; each is given as soon as its own message is there, whatever else the batch of its receiver waits for, so
- * that what is said above holds. */
+ * Ranks of a node that read each other's memory send no elements: the message says that the piece is there, its receiver takes it
+ * when it comes and answers. It is copied to its place or, where it is one of several terms of a sum, to staging; the only term is
+ * added where it lies. Pieces of a MOVE are then not cut. A batch waits for answers, too; each is given as soon as its own message
+ * is there, whatever else the batch of its receiver waits for, so that what is said above holds. */
 #include "exec/internal.h"
 #include "plan/ordered.h"
 
@@ -14,12 +14,20 @@
 #define BATCH 128
 #define LINE_BYTES 64
 
+/* How an element that comes enters the place where it belongs. */
+enum arrival {
+    ARRIVES_IN_PLACE,  /* it is the element, received there where that is possible */
+    ARRIVES_STAGED,    /* the caller takes it out of staging */
+    ARRIVES_AS_ADDEND, /* it is combined with what is there; staged, where it is sent and not lent */
+};
+
 struct incoming {
     struct fuse_comm_loan loan; /* the first, so that it leads here */
     struct batch *batch;
-    struct fuse_view to, staged; /* staged.data NULL: received in place */
+    struct fuse_view to, staged; /* staged.data NULL: received in place, or combined where it was lent */
     struct fuse_view lent;       /* where the sender has it, until it is taken */
     size_t staging_offset;
+    enum arrival arrival;
 };
 
 struct batch {
@@ -140,23 +148,42 @@ static void take_part(void *context, const struct fuse_view *to, const struct fu
     copy_part(in->batch, to, from, view_bytes(&in->to));
 }
 
+static void combine(struct fuse_exec *exec, enum fuse_reduce op, const struct fuse_view *to,
+                    const struct fuse_view *from) {
+    struct fuse_error err = {0};
+    if (exec->status == FUSE_OK)
+        keep(exec, exec->backend->ops->combine(exec->queue, op, to, from, &err), &err);
+}
+
+static enum fuse_reduce reduction(const struct batch *batch) {
+    const struct fuse_ir *ir = batch->exec->plan->ir;
+    const struct fuse_op *op = ir->ops.at[batch->step->op];
+    return op->kind == FUSE_OP_EINSUM ? fuse_product_reduce(ir->values.at[op->out].dtype) : op->reduce;
+}
+
+static void add_part(void *context, const struct fuse_view *to, const struct fuse_view *from) {
+    const struct incoming *in = context;
+    combine(in->batch->exec, reduction(in->batch), to, from);
+}
+
 static void take(struct fuse_comm_loan *loan) {
     struct incoming *in = (struct incoming *)loan;
-    fuse_exec_read_peer(in->batch->exec, in->staged.data ? &in->staged : &in->to, &in->lent, take_part, in);
+    fuse_exec_read_peer(in->batch->exec, in->staged.data ? &in->staged : &in->to, &in->lent,
+                        in->arrival == ARRIVES_AS_ADDEND ? add_part : take_part, in);
 }
 
 /* lent: where the sender has it, from where it is taken when the message comes; NULL: the elements are sent. */
 static void add_receive(struct batch *batch, int peer, const struct fuse_view *to, const struct fuse_view *lent,
-                        bool staged_only) {
+                        enum arrival arrival) {
     struct incoming *in = &batch->incoming[batch->receives];
     struct fuse_message *message = &batch->receive[batch->receives++];
-    *in = (struct incoming){.loan = {.take = take}, .batch = batch, .to = *to};
+    *in = (struct incoming){.loan = {.take = take}, .batch = batch, .to = *to, .arrival = arrival};
     *message = (struct fuse_message){.peer = peer, .data = to->data, .bytes = view_bytes(to)};
     if (lent) {
         in->lent = *lent;
         message->loan = &in->loan;
     }
-    if (!staged_only && (lent || in_place(batch, to)))
+    if (arrival != ARRIVES_STAGED && (lent || (arrival == ARRIVES_IN_PLACE && in_place(batch, to))))
         return;
     in->staging_offset = batch->half + batch->receive_used;
     in->staged = dense_view(to, fuse_exec_data(batch->exec, batch->step->staging) + in->staging_offset);
@@ -166,12 +193,12 @@ static void add_receive(struct batch *batch, int peer, const struct fuse_view *t
 
 /* What a peer sends, or lends, of a step's `from`. */
 static void add_receive_from(struct batch *batch, int peer, const struct fuse_view *to, const struct fuse_box *part,
-                             int64_t turn, bool staged_only) {
+                             int64_t turn, enum arrival arrival) {
     struct fuse_view lent;
     const bool is_loan = is_lent(batch, peer, to);
     if (is_loan)
         lent = fuse_exec_view_of_peer(batch->exec, peer, batch->step->from, part, turn);
-    add_receive(batch, peer, to, is_loan ? &lent : NULL, staged_only);
+    add_receive(batch, peer, to, is_loan ? &lent : NULL, arrival);
 }
 
 static void start(struct batch *batch) {
@@ -327,7 +354,7 @@ static bool fill(struct fuse_exec_walk *walk) {
             if (walk->sending)
                 add_send(batch, walk->out.receiver, &from);
             if (walk->receiving)
-                add_receive_from(batch, walk->in.sender, &to, &walk->received.box, walk->turn, false);
+                add_receive_from(batch, walk->in.sender, &to, &walk->received.box, walk->turn, ARRIVES_IN_PLACE);
             walk->sending = walk->sending && fuse_pieces_next(&walk->sent, &walk->out);
             walk->receiving = walk->receiving && fuse_pieces_next(&walk->received, &walk->in);
         }
@@ -394,21 +421,16 @@ bool fuse_exec_walk_on(struct fuse_exec_walk *walk, bool waits) {
 
 /* ---- reductions ----------------------------------------------------------------------------------------------- */
 
-static void combine(struct fuse_exec *exec, enum fuse_reduce op, const struct fuse_view *to,
-                    const struct fuse_view *from) {
-    struct fuse_error err = {0};
-    if (exec->status == FUSE_OK)
-        keep(exec, exec->backend->ops->combine(exec->queue, op, to, from, &err), &err);
-}
-
 /* Terms of one piece, in the order of the group's members, so that every rank that sums the same terms gets the same
- * bits. Scattered results are summed by one rank only and may start from its own term. */
+ * bits. Scattered results are summed by one rank only and may start from its own term; a single other term that was lent is in
+ * it already. */
 static void combine_batch(struct batch *batch, enum fuse_reduce op, int member, bool everywhere,
                           const struct fuse_view *own) {
     struct fuse_exec *exec = batch->exec;
     if (!everywhere || member == 0) {
         for (int i = 0; i < batch->receives; i++)
-            combine(exec, op, own, &batch->incoming[i].staged);
+            if (batch->incoming[i].staged.data)
+                combine(exec, op, own, &batch->incoming[i].staged);
     } else {
         const struct fuse_view *sum = &batch->incoming[0].staged;
         for (int i = 1; i <= batch->receives; i++)
@@ -458,12 +480,11 @@ void fuse_exec_reduce(struct fuse_exec *exec, const struct fuse_step *step) {
     for (int d = plan->mesh.dims - 1; d > step->dim; d--)
         stride *= plan->mesh.dim[d];
     int member = coordinate[step->dim], first = rank - member * stride;
-    const struct fuse_op *op = plan->ir->ops.at[step->op];
-    enum fuse_reduce reduce =
-        op->kind == FUSE_OP_EINSUM ? fuse_product_reduce(plan->ir->values.at[op->out].dtype) : op->reduce;
     bool is_ordered = fuse_sum_is_ordered(plan, step->op);
     int64_t leaves = is_ordered ? fuse_sum_node(plan, step->op, &plan->partition[step->op], step->dim, coordinate) : 0;
     bool everywhere = step->need.layout.axis[step->dim] == FUSE_REPLICATED;
+    /* Members that have results of different elements change nothing that others read. */
+    const enum arrival arrival = size == 2 && !everywhere && !is_ordered ? ARRIVES_AS_ADDEND : ARRIVES_STAGED;
 
     /* Pieces of what each member is to hold. A piece number is met by all members of the group together. */
     int64_t max_elems = step->piece_bytes / (int64_t)fuse_dtype_bytes(plan->ir->values.at[step->need.value].dtype);
@@ -481,6 +502,7 @@ void fuse_exec_reduce(struct fuse_exec *exec, const struct fuse_step *step) {
             most = pieces > most ? pieces : most;
         }
     struct batch batch = new_batch(exec, step);
+    const enum fuse_reduce reduce = reduction(&batch);
     for (int64_t p = 0; p < most; p++) {
         struct fuse_view mine = {0};
         struct fuse_box own_part = {0};
@@ -498,7 +520,7 @@ void fuse_exec_reduce(struct fuse_exec *exec, const struct fuse_step *step) {
                 add_send(&batch, peer, &theirs);
             }
             if (p < own_pieces)
-                add_receive_from(&batch, peer, &mine, &own_part, exec->turn, true);
+                add_receive_from(&batch, peer, &mine, &own_part, exec->turn, arrival);
         }
         start(&batch);
         has_arrived(&batch, true);
@@ -510,5 +532,5 @@ void fuse_exec_reduce(struct fuse_exec *exec, const struct fuse_step *step) {
     }
     struct fuse_error err = {0};
     if (exec->status == FUSE_OK)
-        fuse_exec_settle(exec, op, FUSE_OK, &err);
+        fuse_exec_settle(exec, plan->ir->ops.at[step->op], FUSE_OK, &err);
 }
