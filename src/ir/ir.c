@@ -122,6 +122,14 @@ bool fuse_attention_indices(const struct fuse_ir *ir, const struct fuse_op *op, 
     return *key >= 0 && *depth >= 0;
 }
 
+bool fuse_attention_scores_have(const struct fuse_op *op, int index) {
+    for (int k = 0; k < op->inputs; k++)
+        for (int a = 0; a < op->input[k].access.rank; a++)
+            if (k != 2 && op->input[k].access.at[a].index == index)
+                return true;
+    return false;
+}
+
 static bool is_read_plainly(const struct fuse_op *op, int index) {
     for (int k = 0; k < op->inputs; k++)
         for (int a = 0; a < op->input[k].access.rank; a++) {

@@ -159,6 +159,9 @@ int *fuse_ir_recursions(const struct fuse_ir *ir, struct fuse_arena *arena);
 /* The two projected indices of an ATTENTION; false when there are no such two. Neither can be split: a row of scores is
  * worked on in one place. */
 bool fuse_attention_indices(const struct fuse_ir *ir, const struct fuse_op *op, int *key, int *depth);
+/* true when the scores of an ATTENTION go along the index. Along another one there are only elements of rows of values, and whoever
+ * takes a part of these needs all scores. */
+bool fuse_attention_scores_have(const struct fuse_op *op, int index);
 /* Index of an ATTENTION whose point x sees keys up to x + *shift only, -1: there is none. All inputs are read along it
  * position by position, and neither keys nor values go along it. */
 int fuse_attention_row(const struct fuse_ir *ir, const struct fuse_op *op, int64_t *shift);

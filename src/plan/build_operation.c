@@ -5,6 +5,7 @@
 
 #define SLICE_PS ((int64_t)5000000000) /* modelled time of a kernel between two looks at messages */
 #define SLICES_MAX 4096
+#define PANEL_SHARE 64 /* panels are not made smaller than one of so many parts of the memory there is */
 
 struct gather {
     bool needed;
@@ -134,8 +135,9 @@ static int64_t choose_panels(const struct build *b, int number, const struct gat
         int64_t shrinks = 0;
         if (op->kind == FUSE_OP_JOIN && fuse_build_reads_index(&op->input[0], i))
             continue; /* tuples do not come in panels */
-        if (op->kind == FUSE_OP_ATTENTION && is_projected(plan, op, i))
-            continue; /* nor do rows of scores */
+        if (op->kind == FUSE_OP_ATTENTION &&
+            (is_projected(plan, op, i) || !(b->effort->repeats_scores || fuse_attention_scores_have(op, i))))
+            continue; /* nor do rows of scores, nor are all computed at every turn */
         if (fuse_index_is_ordered(plan, number, i))
             continue;
         for (int k = 0; k < op->inputs; k++)
@@ -180,9 +182,12 @@ static int64_t choose_panels(const struct build *b, int number, const struct gat
         *halves = room / 2 > panel / extent ? *halves : 1;
         panel = fuse_sat_mul(panel, *halves);
         int64_t wanted = room <= panel / extent ? extent : (panel + room - 1) / room;
-        /* a little more than panel / room, for panels are rounded up to whole positions */
+        /* a little more than panel / room, for panels are rounded up to whole positions; but turns take time, and those that would
+         * leave next to nothing in memory do not make the program fit */
         if (wanted > 1)
             wanted += wanted / 8;
+        const int64_t most = panel / (b->effort->budget_bytes / PANEL_SHARE + 1);
+        wanted = wanted < most ? wanted : most;
         turns = wanted > turns ? wanted : turns;
     }
     if (plan->request.panels > 0)

@@ -183,8 +183,9 @@ static bool join(struct growth *g, int number, int index) {
     const struct fuse_op *op = op_at(g, number);
     if (g->index[number] >= 0)
         return g->index[number] == index;
-    /* A row of scores is not made in slabs. */
-    if (op->kind == FUSE_OP_ATTENTION && output_axis(g, op, index) < 0)
+    /* A row of scores is not made in slabs, nor all of them for every slab. */
+    if (op->kind == FUSE_OP_ATTENTION &&
+        (output_axis(g, op, index) < 0 || !(g->limits->repeats_scores || fuse_attention_scores_have(op, index))))
         return false;
     /* What a chain makes is split along its slabs; a layout that somebody wants may not be. A recursion is a loop already. */
     if (g->plan->chain[number] >= 0 || g->plan->recursion[number] >= 0 || op->extent[index] != g->extent ||

@@ -12,6 +12,7 @@ struct fuse_chain_limits {
     bool
         worth_it; /* a chain around an intermediate must keep four times as many bytes from being stored as go in and come out, or as many if it unpacks what is stored in fewer bytes */
     int dims; /* outermost mesh dimensions that split each chain's axis, or as many of them as it is long enough for */
+    bool repeats_scores; /* slabs may cut rows of values of an attention */
 };
 
 /* Finds the chains and the execution order: fills chains, chain, slab_index, slab_axis, inner, streamed, streams, whole_value,

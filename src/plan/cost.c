@@ -282,6 +282,20 @@ static int64_t relation_file_bytes(const struct fuse_plan *plan, int value) {
     return bytes;
 }
 
+/* A loop over parts of the rows of values computes all scores at every turn. */
+static void add_repeated_scores(const struct fuse_plan *plan, struct fuse_step *step) {
+    const struct fuse_op *op = plan->ir->ops.at[step->op];
+    if (op->kind != FUSE_OP_ATTENTION || step->loop < 0)
+        return;
+    const struct fuse_region *loop = &plan->regions.at[step->loop];
+    const int index = loop->loop == FUSE_LOOP_PANEL ? loop->index : plan->slab_index[step->op];
+    if (index < 0 || fuse_attention_scores_have(op, index))
+        return;
+    const struct fuse_cost_work scores = fuse_cost_scores(plan, step->op, &step->partition);
+    step->flops_max = fuse_sat_add(step->flops_max, fuse_sat_mul(scores.flops, loop->turns - 1));
+    step->time_ps = fuse_sat_add(step->time_ps, fuse_sat_mul(scores.time_ps, loop->turns - 1));
+}
+
 void fuse_cost_step(const struct fuse_plan *plan, struct fuse_step *step, int64_t *received_bytes) {
     const struct fuse_machine *m = &plan->request.machine;
     step->received_bytes_max = step->received_bytes_total = step->flops_max = step->time_ps = 0;
@@ -317,6 +331,7 @@ void fuse_cost_step(const struct fuse_plan *plan, struct fuse_step *step, int64_
     case FUSE_STEP_ATTENTION:
         step->flops_max = fuse_cost_flops(plan, step->op, &step->partition);
         step->time_ps = fuse_cost_compute_ps(plan, step->op, &step->partition);
+        add_repeated_scores(plan, step);
         break;
     case FUSE_STEP_READ:
     case FUSE_STEP_WRITE: {

@@ -60,6 +60,11 @@ struct fuse_cost_way fuse_cost_relayout(const struct fuse_plan *plan, int value,
                                         const struct fuse_layout *need, bool in_stages);
 /* Multiplications and additions (or steps of a body) of one rank's share of an operation under a partition. */
 int64_t fuse_cost_flops(const struct fuse_plan *plan, int op, const struct fuse_layout *partition);
+/* Of the scores of one rank's share of an ATTENTION alone, without the rows of values that they weigh. */
+struct fuse_cost_work {
+    int64_t flops, time_ps;
+};
+struct fuse_cost_work fuse_cost_scores(const struct fuse_plan *plan, int op, const struct fuse_layout *partition);
 /* Steps of a body at one point, in terms of simple ones: random numbers take as long as many of them. */
 int fuse_cost_body_work(const struct fuse_op *op);
 /* The work of the busiest rank over the mean of those that share it, in thousandths: what is known of it, which is how many keys

@@ -164,16 +164,39 @@ static int64_t attention_scores(const struct fuse_plan *plan, const struct fuse_
         int64_t parts = fuse_layout_parts(partition, &plan->mesh, i), n = (op->extent[i] + parts - 1) / parts;
         if (row >= 0 && (i == row || i == key))
             continue;
-        bool scored = reads(&op->input[0], i) || reads(&op->input[1], i);
-        for (int k = 3; k < op->inputs; k++)
-            scored |= reads(&op->input[k], i);
-        if (i != depth && scored)
+        if (i != depth && fuse_attention_scores_have(op, i))
             scores = fuse_sat_mul(scores, n);
         else if (i != depth)
             columns = fuse_sat_mul(columns, n);
     }
     *products = fuse_sat_add(op->extent[depth], columns);
     return scores;
+}
+
+/* Time of 1,024 multiplications and additions. */
+static int64_t product_ps(const struct fuse_plan *plan, const struct fuse_op *op) {
+    const struct fuse_machine *m = &plan->request.machine;
+    enum fuse_dtype dtype = plan->ir->values.at[op->out].dtype;
+    return dtype == FUSE_F64 ? m->f64_ps_per_kflop : dtype == FUSE_I64 ? m->i64_ps_per_kflop : m->f32_ps_per_kflop;
+}
+
+/* Operations of an attention, and their time: scores of so many products each, and what is done with each score. */
+static struct fuse_cost_work attention_work(const struct fuse_plan *plan, const struct fuse_op *op, int64_t scores,
+                                            int64_t products) {
+    const struct fuse_machine *m = &plan->request.machine;
+    const int64_t each = work_of(op) + ATTENTION_WORK;
+    return (struct fuse_cost_work){
+        fuse_sat_mul(scores, fuse_sat_add(fuse_sat_mul(2, products), each)),
+        fuse_sat_add(fuse_sat_mul(fuse_sat_mul(scores, 2 * products), product_ps(plan, op)) / 1024,
+                     of_kilo(fuse_sat_mul(scores, each), m->map_ps_per_kflop))};
+}
+
+struct fuse_cost_work fuse_cost_scores(const struct fuse_plan *plan, int number, const struct fuse_layout *partition) {
+    const struct fuse_op *op = plan->ir->ops.at[number];
+    int key, depth;
+    int64_t products, scores = attention_scores(plan, op, partition, &products);
+    fuse_attention_indices(plan->ir, op, &key, &depth);
+    return attention_work(plan, op, scores, op->extent[depth]);
 }
 
 int64_t fuse_cost_flops(const struct fuse_plan *plan, int number, const struct fuse_layout *partition) {
@@ -185,7 +208,7 @@ int64_t fuse_cost_flops(const struct fuse_plan *plan, int number, const struct f
         return fuse_sat_mul(n, work_of(op) + (op->reduce != FUSE_REDUCE_NONE));
     if (op->kind == FUSE_OP_ATTENTION) {
         int64_t products, scores = attention_scores(plan, op, partition, &products);
-        return fuse_sat_mul(scores, fuse_sat_add(fuse_sat_mul(2, products), work_of(op) + ATTENTION_WORK));
+        return attention_work(plan, op, scores, products).flops;
     }
     return 0;
 }
@@ -194,10 +217,7 @@ int64_t fuse_cost_compute_ps(const struct fuse_plan *plan, int number, const str
     const struct fuse_machine *m = &plan->request.machine;
     const struct fuse_op *op = plan->ir->ops.at[number];
     int64_t flops = fuse_cost_flops(plan, number, partition);
-    enum fuse_dtype dtype = plan->ir->values.at[op->out].dtype;
-    int64_t per_kflop = dtype == FUSE_F64   ? m->f64_ps_per_kflop
-                        : dtype == FUSE_I64 ? m->i64_ps_per_kflop
-                                            : m->f32_ps_per_kflop;
+    int64_t per_kflop = product_ps(plan, op);
     if (fuse_sum_is_ordered(plan, number))
         per_kflop = fuse_sat_mul(per_kflop, ORDERED_PERCENT) / 100;
     if (op->kind == FUSE_OP_EINSUM)
@@ -206,8 +226,7 @@ int64_t fuse_cost_compute_ps(const struct fuse_plan *plan, int number, const str
         return of_kilo(flops, m->join_ps_per_kflop);
     if (op->kind == FUSE_OP_ATTENTION) {
         int64_t products, scores = attention_scores(plan, op, partition, &products);
-        return fuse_sat_add(fuse_sat_mul(fuse_sat_mul(scores, 2 * products), per_kflop) / 1024,
-                            of_kilo(fuse_sat_mul(scores, work_of(op) + ATTENTION_WORK), m->map_ps_per_kflop));
+        return attention_work(plan, op, scores, products).time_ps;
     }
     /* A map is bound by memory or, with long bodies, by some eight operations per element and tile pass. */
     int64_t elems = iteration_elems(plan, number, partition);

@@ -45,7 +45,7 @@ static struct fuse_plan *start_plan(struct fuse_arena *arena, const struct fuse_
     fuse_cost_choose_samples(plan);
     plan->exchanges = fuse_memo_open(arena, plan->mesh.dims);
     const struct fuse_chain_limits limits = {effort->slab_bytes, effort->stream_bytes, effort->slabs_worth_it,
-                                             effort->slab_dims};
+                                             effort->slab_dims, effort->repeats_scores};
     fuse_plan_find_chains(plan, &limits);
     return plan;
 }
@@ -135,11 +135,29 @@ static void keep_to(struct fuse_plan_effort *effort, int64_t budget) {
     effort->workspace_bytes = workspace < effort->workspace_bytes ? workspace : effort->workspace_bytes;
 }
 
+struct climb {
+    struct fuse_arena *arena;
+    const struct fuse_ir *ir;
+    const struct fuse_plan_request *request;
+    int used;
+    int stride;          /* steps of the ladder that are taken at a time */
+    bool repeats_scores; /* see struct fuse_plan_effort */
+    int64_t room, least; /* least: smallest need of all that were tried */
+    struct fuse_plan_effort best;
+    int64_t best_ps;        /* -1: nothing fits yet */
+    struct fuse_plan *plan; /* that of `best`, when it is at hand */
+    int64_t peak;           /* of the last try */
+    int chains, dims;
+    int whole_value, whole_op; /* of the last try; see struct fuse_plan */
+};
+
 /* Step k of the ladder: no care at all, then late loading, then ever smaller budgets; in `pressed` steps chains are made
  * of whatever is large for the budget. The ladder depends on the program and the ranks only, never on the limit, so that
  * what fits in M fits in every M' > M. */
-static struct fuse_plan_effort ladder(const struct fuse_plan_request *request, int k, bool pressed, int64_t lazy_peak) {
+static struct fuse_plan_effort ladder(const struct climb *c, int k, bool pressed, int64_t lazy_peak) {
+    const struct fuse_plan_request *request = c->request;
     struct fuse_plan_effort effort = no_care;
+    effort.repeats_scores = c->repeats_scores;
     if (request->workspace_bytes > 0)
         effort.workspace_bytes = request->workspace_bytes;
     if (request->slab_bytes != 0) {
@@ -166,21 +184,6 @@ static struct fuse_plan_effort ladder(const struct fuse_plan_request *request, i
     }
     return effort;
 }
-
-struct climb {
-    struct fuse_arena *arena;
-    const struct fuse_ir *ir;
-    const struct fuse_plan_request *request;
-    int used;
-    int stride;          /* steps of the ladder that are taken at a time */
-    int64_t room, least; /* least: smallest need of all that were tried */
-    struct fuse_plan_effort best;
-    int64_t best_ps;        /* -1: nothing fits yet */
-    struct fuse_plan *plan; /* that of `best`, when it is at hand */
-    int64_t peak;           /* of the last try */
-    int chains, dims;
-    int whole_value, whole_op; /* of the last try; see struct fuse_plan */
-};
 
 static void attempt(struct climb *c, const struct fuse_plan_effort *effort) {
     struct fuse_arena_mark mark = fuse_arena_mark(c->arena);
@@ -246,7 +249,7 @@ static void climb_streaming(struct climb *c) {
     int64_t budget = c->least;
     for (int k = 0; k < STREAM_STEPS && stuck < 4 && c->best_ps < 0; k++) {
         int64_t before = c->least;
-        struct fuse_plan_effort effort = ladder(c->request, 1, false, 0);
+        struct fuse_plan_effort effort = ladder(c, 1, false, 0);
         keep_to(&effort, budget);
         effort.slabs_worth_it = false;
         effort.slab_bytes = effort.stream_bytes = budget / 16;
@@ -271,20 +274,21 @@ static void fill_room(struct climb *c) {
 }
 
 /* The first step of the ladder with a plan that needs at most c->room bytes, of its plans the fastest: c->best. */
-static bool climb(struct climb *c) {
+static bool climb_ladder(struct climb *c) {
+    const int64_t least = c->least;
     int64_t lazy_peak = 0;
     int stuck = 0;
     c->least = INT64_MAX;
     c->best_ps = -1;
     for (int k = 0; k < LADDER_STEPS && stuck * c->stride < 12 && c->best_ps < 0; k += k <= 1 ? 1 : c->stride) {
         int64_t before = c->least;
-        struct fuse_plan_effort effort = ladder(c->request, k, false, lazy_peak);
+        struct fuse_plan_effort effort = ladder(c, k, false, lazy_peak);
         int64_t peak = attempt_all(c, effort);
         if (k <= 1)
             lazy_peak = peak;
         if (k > 1 && c->best_ps < 0 && c->request->slab_bytes == 0) {
             int chains = c->chains;
-            effort = ladder(c->request, k, true, lazy_peak);
+            effort = ladder(c, k, true, lazy_peak);
             if (count_chains(c, &effort) > chains)
                 attempt_all(c, effort);
         }
@@ -294,7 +298,30 @@ static bool climb(struct climb *c) {
     }
     if (c->best_ps < 0 && c->request->slab_bytes >= 0 && c->request->stream_bytes == 0 && has_large_files(c))
         climb_streaming(c);
+    c->least = least < c->least ? least : c->least;
     return c->best_ps >= 0;
+}
+
+/* Attention whose rows of values come in parts computes all scores at every turn, which is little for two turns of long rows and may
+ * be all there is to do for hundreds: where memory is short, the faster of a plan with such loops and one without. */
+static bool climb(struct climb *c) {
+    bool attends = false;
+    for (int o = 0; o < c->ir->ops.n; o++)
+        attends |= c->ir->ops.at[o]->kind == FUSE_OP_ATTENTION;
+    c->least = INT64_MAX;
+    c->repeats_scores = false;
+    const bool fits = climb_ladder(c);
+    if (!attends || (fits && c->best.budget_bytes == INT64_MAX))
+        return fits;
+    const struct climb without = *c;
+    c->plan = NULL;
+    c->repeats_scores = true;
+    if (climb_ladder(c) && !(fits && without.best_ps <= c->best_ps))
+        return true;
+    c->best = without.best;
+    c->best_ps = without.best_ps;
+    c->plan = NULL;
+    return fits;
 }
 
 static const char *value_name(struct fuse_text *text, const struct fuse_ir *ir, int value) {

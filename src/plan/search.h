@@ -16,6 +16,7 @@ struct fuse_plan_effort {
     int64_t stream_bytes;    /* sources of which a rank would hold more are streamed; < 0: none */
     bool slabs_worth_it;     /* chains around intermediates only if one saves much (plan/chain.h) */
     int slab_dims;           /* outermost mesh dimensions that split the axes of chains */
+    bool repeats_scores;     /* loops may cut rows of values of an attention, whose scores are computed at every turn */
 };
 
 /* How the result of an operation becomes its value: partial dimensions are reduced, which gives `reduced`, then moved to

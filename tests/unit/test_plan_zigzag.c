@@ -190,8 +190,68 @@ static void test_replay(void **unused) {
     assert_true(dealt >= 40 && in_panels >= 5);
 }
 
+/* Scores that the busiest rank computes in all turns, from the boxes alone. */
+static int64_t count_scores(const struct fuse_plan *p, const struct fuse_step *step, const struct shape *s) {
+    const int64_t turns = step->loop >= 0 ? p->regions.at[step->loop].turns : 1;
+    int64_t most = 0;
+    for (int rank = 0; rank < p->mesh.used; rank++) {
+        int64_t scores = 0;
+        for (int64_t turn = 0; turn < turns; turn++) {
+            struct fuse_box box =
+                fuse_iteration_box(p, step->op, &step->partition, step->loop, step->cut, rank, turn, 0);
+            if (!fuse_box_is_empty(&box))
+                scores += (box.hi[0] - box.lo[0]) * (box.hi[1] - box.lo[1]) * s->keys;
+        }
+        most = scores > most ? scores : most;
+    }
+    return most;
+}
+
+/* As memory shrinks, plans compute scores several times only as long as that is little, and their operations count what their boxes
+ * say: rows of values in 600 parts would take the scores 600 times. */
+static void test_little_memory(void **unused) {
+    (void)unused;
+    const struct shape s = {.heads = 1, .queries = 7001, .keys = 7001, .depth = 24, .columns = 600};
+    int refused = 0, in_turns = 0;
+    for (int ranks = 1; ranks <= 5; ranks += 2) {
+        int64_t free_ps = 0;
+        for (int64_t mib = 160; mib > 34; mib -= mib / 10) {
+            struct fuse_arena *arena = fuse_arena_open(NULL);
+            struct fuse_ir ir;
+            struct fuse_error err = {0};
+            struct fuse_plan *p;
+            struct fuse_plan_request request = {
+                .ranks = ranks, .machine = fuse_machine_default(), .replicate_below = -1, .memory_bytes = mib << 20};
+            attention(&ir, arena, &s);
+            if (fuse_plan_make(&p, arena, &ir, &request, &err) == FUSE_OK) {
+                const struct fuse_step *step = attention_step(p);
+                const int64_t columns = (s.columns + fuse_layout_parts(&step->partition, &p->mesh, 2) - 1) /
+                                        fuse_layout_parts(&step->partition, &p->mesh, 2);
+                const int64_t scores = count_scores(p, step, &s), own = 5; /* operations of a score itself */
+                const int64_t rows = (s.queries + fuse_layout_parts(&step->partition, &p->mesh, 1) - 1) /
+                                     fuse_layout_parts(&step->partition, &p->mesh, 1);
+                const int64_t flops = scores * (2 * s.depth + own) + 2 * rows * s.keys * columns;
+                if (step->flops_max < flops - flops / 50 || step->flops_max > flops + flops / 50) {
+                    struct fuse_text text = {.arena = arena};
+                    fuse_plan_print(&text, p);
+                    print_error("%s\n%lld scores, %lld operations planned, %lld counted\n", text.at, (long long)scores,
+                                (long long)step->flops_max, (long long)flops);
+                    fail();
+                }
+                free_ps = free_ps ? free_ps : p->time_ps;
+                assert_true(p->time_ps < 3 * free_ps);
+                in_turns += step->loop >= 0;
+            } else
+                refused++;
+            fuse_arena_close(arena);
+        }
+    }
+    print_message("%d plans in turns, %d refused\n", in_turns, refused);
+    assert_true(in_turns >= 5);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_long_sequences), cmocka_unit_test(test_what_needs_none),
-                                       cmocka_unit_test(test_replay)};
+                                       cmocka_unit_test(test_replay), cmocka_unit_test(test_little_memory)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
