@@ -252,7 +252,7 @@ static struct fuse_term *attention(struct fuse_lowering *l, const struct fuse_no
     weight = fuse_materialise(l, weight);
     struct fuse_term *total = fuse_project(l, weight, FUSE_BIT(key), FUSE_REDUCE_SUM);
     struct fuse_term *mean = OP2(DIV, contract(l, weight, argument[2], key, dtype), total);
-    return seen ? SELECT(OP2(EQ, total, zero), zero, mean) : mean;
+    return seen || l->extent[key] == 0 ? SELECT(OP2(EQ, total, zero), zero, mean) : mean;
 }
 
 struct fuse_term *fuse_lower_structure(struct fuse_lowering *l, const struct fuse_node *node, enum fuse_dtype want) {

@@ -23,6 +23,21 @@ def attention_by_hand(rng):
 
 
 @program
+def attention_without_keys(rng):
+    q, k, v = f32(rng, 13, 8), f32(rng, 0, 8), f32(rng, 0, 5)
+    return """
+        Q[p,d] = "q.npy"
+        K[q,d] = "k.npy"
+        V[q,e] = "v.npy"
+        Weight[p,q.] = softmax(Q[p,d] K[q,d])
+        Out[p,e] = Weight[p,q] V[q,e]
+        Same[p,e] = attention(Q[p,d], K[q,d], V[q,e])
+        "out.npy" = Out[p,e]
+        "same.npy" = Same[p,e]
+    """, {"q": q, "k": k, "v": v}, {"out": F32(numpy.zeros((13, 5))), "same": F32(numpy.zeros((13, 5)))}
+
+
+@program
 def causal_multi_head_attention(rng):
     x, wq, wk, wv, wo = f32(rng, 11, 6), *(f32(rng, 2, 6, 3) / 2 for _ in range(3)), f32(rng, 2, 3, 6) / 2
     q, k, v = (numpy.einsum("pd,hde->hpe", wide(x), wide(w)) for w in (wq, wk, wv))
