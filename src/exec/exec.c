@@ -5,6 +5,7 @@
 #include "io/rawfile.h"
 
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -296,10 +297,26 @@ static enum fuse_status walk(struct fuse_exec *exec, struct fuse_exec_report *re
     return FUSE_OK;
 }
 
+/* High water of this process's resident set. What getrusage knows is older than the program that runs: it begins with the process
+ * that started it. */
+static int64_t resident_bytes(void) {
+    char line[256];
+    long long kib = -1;
+    FILE *file = fopen("/proc/self/status", "re");
+    while (file && kib < 0 && fgets(line, sizeof line, file))
+        sscanf(line, "VmHWM: %lld", &kib);
+    if (file)
+        fclose(file);
+    if (kib < 0) {
+        struct rusage usage;
+        getrusage(RUSAGE_SELF, &usage);
+        kib = usage.ru_maxrss;
+    }
+    return (int64_t)kib * 1024;
+}
+
 /* From this rank's figures to the busiest rank's, the same everywhere. */
 static enum fuse_status share_report(struct fuse_exec *exec, struct fuse_exec_report *report, struct fuse_error *err) {
-    struct rusage usage;
-    getrusage(RUSAGE_SELF, &usage);
     int64_t most[3 * FUSE_PHASES + 12], total[2 * FUSE_PHASES + 2];
     int n = 0;
     for (int p = 0; p < FUSE_PHASES; p++) {
@@ -313,7 +330,7 @@ static enum fuse_status share_report(struct fuse_exec *exec, struct fuse_exec_re
     most[n++] = (int64_t)(report->memory_seconds * 1e9);
     most[n++] = exec->comm->counters.messages;
     most[n++] = exec->comm->counters.control_bytes;
-    most[n++] = (int64_t)usage.ru_maxrss * 1024;
+    most[n++] = resident_bytes();
     most[n++] = exec->backend->blas_calls;
     most[n++] = exec->backend->packed_bytes;
     most[n++] = exec->backend->kernel_calls;

@@ -285,6 +285,12 @@ class Texts(Folder):
             self.assertEqual(times["received_bytes_total"], times["planned_received_bytes_total"])
             self.assertRegex(times["plan_hash"], r"^[0-9a-f]{16}$")
 
+    def test_memory_of_whoever_starts_a_run_is_not_its_own(self):
+        held = bytearray(b"x") * (300 << 20)
+        times = json.loads(self.good("prog.fuse", "--times=json", ranks=0).out)
+        self.assertGreater(times["resident_bytes"], 1 << 20)
+        self.assertLess(times["resident_bytes"], len(held) // 2)
+
     def test_explain(self):
         result = self.good("prog.fuse", "--explain", "--times=json", ranks=2)
         lines = result.out.splitlines()
