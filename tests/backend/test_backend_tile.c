@@ -267,10 +267,10 @@ static void check_product(const struct fuse_tile_table *table, bool wide, const 
 static void test_products(void **state) {
     (void)state;
     /* Around the rows of a tile, the lanes of vectors and strips, the depth of a block, and the room for b. */
-    static const int64_t sizes[][3] = {{1, 1, 1},      {2, 3, 5},     {4, 16, 7},    {5, 17, 4},    {6, 8, 9},
-                                       {12, 32, 64},   {13, 33, 31},  {23, 31, 16},  {25, 48, 33},  {29, 15, 255},
-                                       {11, 64, 256},  {50, 70, 257}, {3, 100, 513}, {30, 9, 1000}, {14, 1100, 130},
-                                       {13, 33, 8200}, {1, 50, 20},   {70, 1, 20},   {16, 16, 16},  {8, 8, 8}};
+    static const int64_t sizes[][3] = {
+        {1, 1, 1},       {2, 3, 5},      {4, 16, 7},     {5, 17, 4},    {6, 8, 9},     {12, 32, 64},  {13, 33, 31},
+        {23, 31, 16},    {25, 48, 33},   {29, 15, 255},  {11, 64, 256}, {50, 70, 257}, {3, 100, 513}, {30, 9, 1000},
+        {14, 1100, 130}, {13, 33, 8200}, {12, 37, 2100}, {1, 50, 20},   {70, 1, 20},   {16, 16, 16},  {8, 8, 8}};
     for (int t = 0; t < table_count; t++)
         for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++)
             for (int layout = 0; layout < 8; layout++)
