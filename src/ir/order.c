@@ -209,6 +209,18 @@ static int add_axes(int *axis, int rank, const struct fuse_op *op, uint32_t mask
     return rank;
 }
 
+/* Those of `mask` in the order in which the operand has them, so that its runs are runs of the result. */
+static int add_axes_of(int *axis, int rank, const struct fuse_op *op, const struct operand *operand, uint32_t mask) {
+    for (int a = 0; a < operand->access.rank; a++) {
+        const int x = operand->access.at[a].index;
+        if (x < 0 || !(mask >> x & 1))
+            continue;
+        axis[rank++] = x;
+        mask &= ~((uint32_t)1 << x);
+    }
+    return add_axes(axis, rank, op, mask);
+}
+
 /* Whether both operands have one of `shared` as their last axis: their element-wise product is then read and written along it. */
 static bool end_in(const struct operand *a, const struct operand *b, uint32_t shared) {
     if (a->access.rank == 0 || b->access.rank == 0)
@@ -218,20 +230,25 @@ static bool end_in(const struct operand *a, const struct operand *b, uint32_t sh
 }
 
 /* Multiplies two operands and keeps the indices `keep`, of which the next step keeps `later`. Axes: shared ones, then those of a,
- * then those of b, which is what a batched matrix product writes without a transpose, or rows of what the next step sums. Where
- * nothing is summed (a Khatri-Rao product) the shared ones come last if they do so in both. */
+ * then those of b, which is what a batched matrix product writes without a transpose; those of an operand as they lie there, so that
+ * it is read and written in long runs. Or rows of what the next step sums. Where nothing is summed (a Khatri-Rao product) the shared
+ * ones come last if they do so in both. */
 static struct operand add_pair(struct product *p, const struct operand *a, const struct operand *b, uint32_t keep,
                                uint32_t later) {
     const struct operand pair[2] = {*a, *b};
-    const uint32_t shared = a->mask & b->mask & keep;
+    const uint32_t shared = a->mask & b->mask & keep, own[2] = {a->mask & ~b->mask & keep, b->mask & ~a->mask & keep};
     const bool last = keep == (a->mask | b->mask) && end_in(a, b, shared);
-    int axis[FUSE_MAX_AXES], rank = last ? 0 : add_axes(axis, 0, p->op, shared);
-    rank = add_axes(axis, rank, p->op, a->mask & ~b->mask & keep);
-    rank = add_axes(axis, rank, p->op, b->mask & ~a->mask & keep);
-    if (last)
-        rank = add_axes(axis, rank, p->op, shared);
-    if (!last && wants_rows(p, axis, rank, keep & ~later, later))
+    int axis[FUSE_MAX_AXES], rank = 0;
+    for (int i = 0; i < 3; i++)
+        rank = add_axes(axis, rank, p->op, i == 0 ? shared : own[i - 1]);
+    if (!last && wants_rows(p, axis, rank, keep & ~later, later)) {
         rank = add_axes(axis, add_axes(axis, 0, p->op, later), p->op, keep & ~later);
+    } else {
+        rank = last ? 0 : add_axes(axis, 0, p->op, shared);
+        for (int i = 0; i < 2; i++)
+            rank = add_axes_of(axis, rank, p->op, &pair[i], own[i]);
+        rank = last ? add_axes(axis, rank, p->op, shared) : rank;
+    }
     return add_intermediate(p, pair, 2, axis, rank, a->mask | b->mask, 1);
 }
 

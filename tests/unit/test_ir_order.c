@@ -117,6 +117,18 @@ static void khatri_rao_products_keep_rows(void **state) {
     fuse_arena_close(arena);
 }
 
+/* Axes of an operand come to the intermediate as they lie, whatever their order in the result: p before c. */
+static void intermediates_keep_runs(void **state) {
+    (void)state;
+    struct fuse_arena *arena = fuse_arena_open(NULL);
+    struct fuse_ir ir =
+        product(arena, "cd", "cdabp", (int64_t[]){3, 5, 20, 20, 4}, 3, (const char *[]){"ab", "apc", "bpd"});
+    order_and_compare(&ir);
+    expect_text(&ir, "%3 f64[20,4,3] = einsum [b:20 p:4 c:3 | a:20] A[a,b] B[a,p,c]\n"
+                     "%4 f64[3,5] = einsum [c:3 d:5 | b:20 p:4] %3[b,p,c] C[b,p,d]\n");
+    fuse_arena_close(arena);
+}
+
 static void an_index_of_one_operand_is_summed_there(void **state) {
     (void)state;
     struct fuse_arena *arena = fuse_arena_open(NULL);
@@ -402,6 +414,7 @@ int main(void) {
         cmocka_unit_test(short_sums_come_in_rows),
         cmocka_unit_test(large_operands_are_read_in_rows),
         cmocka_unit_test(khatri_rao_products_keep_rows),
+        cmocka_unit_test(intermediates_keep_runs),
         cmocka_unit_test(an_index_of_one_operand_is_summed_there),
         cmocka_unit_test(products_without_contraction_are_maps),
         cmocka_unit_test(a_single_operand_is_a_map),
