@@ -14,6 +14,8 @@
 #define B_ROOM ((int64_t)1 << 20)
 #define A_ROOM ((int64_t)252 << 10)
 #define K_ROOM 1536
+/* A sum of no more than so many bytes is not cut: its second part would read and write all of c once more. */
+#define K_WHOLE 3072
 /* b is read where it lies, if it can be, when no more rows than so many of the kernel's meet it; a when no more strips do. */
 #define FEW_ROWS 3
 #define FEW_STRIPS 2
@@ -104,7 +106,7 @@ static void make_plan(struct blocked *p, struct fuse_grouped *g, const struct fu
     *p = (struct blocked){.g = g, .tile = tile, .bytes = (int64_t)fuse_dtype_bytes(g->type), .m_parts = 1};
     const int64_t line = FUSE_CPU_LINE / p->bytes, all_k = fuse_group_points(g, FUSE_GROUP_K);
     p->width = tile->strip_bytes / p->bytes;
-    const int64_t k = least(K_ROOM / p->bytes, all_k);
+    const int64_t k = all_k * p->bytes <= K_WHOLE ? all_k : K_ROOM / p->bytes;
     int64_t most[FUSE_GROUPS] = {1, least(A_ROOM / p->bytes / k, FUSE_BOX_POINTS),
                                  least(B_ROOM / p->bytes / k, FUSE_BOX_POINTS), k};
     for (;;) {
