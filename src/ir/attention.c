@@ -224,7 +224,7 @@ static void find_what_comes_of(struct matcher *m, int value) {
 /* The body of a reduction over the keys of a known value, -1: it is none. */
 static int write_reduction(struct matcher *m, int what, enum fuse_reduce reduce) {
     const struct fuse_op *op = maker(m, m->value[what]);
-    int projected, index[FUSE_MAX_AXES];
+    int projected = 0, index[FUSE_MAX_AXES];
     if (op->kind != FUSE_OP_MAP || op->reduce != reduce || op->overflow || !projects_one(m, op, &projected) ||
         op->extent[projected] != m->out->extent[m->key] || !name_indices(index, m, op, m->axes[what], m->key))
         return -1;
@@ -321,7 +321,7 @@ static const char *free_name(const struct matcher *m, const char *name) {
 /* Queries and keys become the first inputs of the new operation. */
 static bool take_product(struct matcher *m, struct fuse_op *new) {
     const struct fuse_op *op = maker(m, m->value[SCORE]);
-    int projected, index[FUSE_MAX_AXES];
+    int projected = 0, index[FUSE_MAX_AXES];
     if (!projects_one(m, op, &projected) || op->extent[projected] > MOST_WIDTH ||
         !name_indices(index, m, op, m->axes[SCORE], m->depth))
         return false;
