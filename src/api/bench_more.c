@@ -2,6 +2,7 @@
 #include "api/bench.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -30,23 +31,47 @@ static enum fuse_status measure_part(struct fuse_bench_line *out, struct fuse_be
     return fuse_agree(job->comm, st, err);
 }
 
+/* Collective. Every line has the same threads a rank, or their number would be measured too: unless the user says how many,
+ * those that the job's placement leaves each of so many ranks, the most that are measured; where ranks differ, the least. */
+static enum fuse_status fix_threads(struct fuse_bench *bench, int ranks, struct fuse_error *err) {
+    struct fuse_dist_job *job = bench->job, part = *job;
+    enum fuse_status st = FUSE_OK;
+    int threads = INT_MAX;
+    if (bench->options.threads > 0)
+        return FUSE_OK;
+    FUSE_TRY(fuse_comm_open_part(&part.comm, job->comm, ranks, err));
+    if (part.comm) {
+        st = fuse_api_find_node(&part, err);
+        if (st == FUSE_OK)
+            st = fuse_api_cores(&threads, &part, err);
+        part.comm->ops->close(part.comm);
+    }
+    FUSE_TRY(fuse_agree(job->comm, st, err));
+    int64_t least = threads;
+    FUSE_TRY(job->comm->ops->reduce_int64(job->comm, FUSE_REDUCE_MIN, &least, 1, err));
+    bench->options.threads = (int)least;
+    return FUSE_OK;
+}
+
 enum fuse_status fuse_bench_scale(struct fuse_bench *bench, struct fuse_error *err) {
     static const int all[] = {1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096};
     const struct fuse_dist_bench *request = bench->request;
     const int *ranks = request->rank_counts ? request->ranks : all;
-    const int counts = request->rank_counts ? request->rank_counts : (int)(sizeof all / sizeof *all);
     const int size = bench->job->comm->size;
+    int counts = request->rank_counts, most = 1;
     double first = 0;
+    while (!request->rank_counts && counts < (int)(sizeof all / sizeof *all) && all[counts] <= size)
+        counts++;
+    for (int i = 0; i < counts; i++)
+        most = ranks[i] > most ? ranks[i] : most;
+    if (most > size) {
+        fuse_fail(err, FUSE_EUSAGE, "scale on %d ranks, and the job has %d", most, size);
+        fuse_hint(err, "start it with as many as the most of --ranks: mpirun -n %d fuse-dist bench scale ..", most);
+        return FUSE_EUSAGE;
+    }
+    FUSE_TRY(fix_threads(bench, most, err));
     for (int i = 0; i < counts; i++) {
         struct fuse_bench_line line = {0};
-        if (ranks[i] > size && request->rank_counts) {
-            fuse_fail(err, FUSE_EUSAGE, "scale on %d ranks, and the job has %d", ranks[i], size);
-            fuse_hint(err, "start it with as many as the most of --ranks: mpirun -n %d fuse-dist bench scale ..",
-                      ranks[i]);
-            return FUSE_EUSAGE;
-        }
-        if (ranks[i] > size)
-            break;
         FUSE_TRY(measure_part(&line, bench, ranks[i], err));
         if (bench->job->comm->rank != 0)
             continue;

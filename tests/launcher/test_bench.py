@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import unittest
+from unittest import mock
 
 BINARY = None
 
@@ -108,7 +109,20 @@ class Bench(unittest.TestCase):
             work = [line["median"] * (line["ranks"] if way == "--strong" else 1) for line in lines]
             for line, one in zip(lines, work):
                 self.assertAlmostEqual(line["efficiency"], work[0] / one, delta=1e-6 * work[0] / one)
-        self.start("scale", "gemm", "64", "--ranks", "1,4", ranks=2, status=2)
+        refused = self.start("scale", "gemm", "64", "--ranks", "1,4", ranks=2, status=2)
+        self.assertEqual(refused.stdout, "")  # before anything is measured
+
+    def test_threads_of_scaling(self):
+        """Every line has those that the most ranks leave a rank, in any order of lines; --threads overrules."""
+        cores = len(os.sched_getaffinity(0))
+        for options, ranks, most in ((["--ranks", "1,3,2"], 4, 3), ([], 4, 4)):
+            with mock.patch.dict(os.environ, OMP_NUM_THREADS=""):
+                lines = self.lines("scale", "gemm", "48", *options, ranks=ranks)
+            threads = {line["threads"] for line in lines}
+            self.assertEqual(len(threads), 1, lines)
+            self.assertLessEqual(threads.pop(), max(cores // most, 1), lines)
+        lines = self.lines("scale", "gemm", "48", "--ranks", "1,2", "--threads", "3", ranks=2)
+        self.assertEqual([line["threads"] for line in lines], [3, 3])
 
     def test_program(self):
         with open(os.path.join(self.folder, "prog.fuse"), "w", encoding="utf-8") as file:
