@@ -416,6 +416,34 @@ static bool take_plain(struct launch *out, char **plain, int plains) {
     return true;
 }
 
+/* Options of single cases of bench. `compare` measures nothing, and takes no others. */
+static bool check_case(struct launch *out, const struct scan *scan) {
+    static const struct {
+        enum launch_option option;
+        const char *word;
+    } rows[] = {{LAUNCH_OPTION_STRONG, "scale"},
+                {LAUNCH_OPTION_WEAK, "scale"},
+                {LAUNCH_OPTION_RANKS, "scale"},
+                {LAUNCH_OPTION_CAUSAL, "attention"},
+                {LAUNCH_OPTION_THRESHOLD, "compare"}};
+    const char *word = out->words[0];
+    const char *measured = strcmp(word, "scale") == 0 && out->word_count > 1 ? out->words[1] : word;
+    for (int i = 0; i < LAUNCH_OPTIONS; i++) {
+        const char *home = NULL;
+        for (size_t r = 0; r < sizeof rows / sizeof *rows; r++)
+            home = rows[r].option == (enum launch_option)i ? rows[r].word : home;
+        bool fits = home ? strcmp(home, word) == 0 || strcmp(home, measured) == 0 : strcmp(word, "compare") != 0;
+        if (!scan->seen[i] || fits)
+            continue;
+        if (home)
+            snprintf(out->hint, sizeof out->hint, "--%s goes with 'fuse-dist bench %s'", launch_options[i].word, home);
+        else
+            snprintf(out->hint, sizeof out->hint, "compare reads what was measured, and takes --threshold only");
+        return fail(out, "--%s does not go with 'bench %s'", launch_options[i].word, measured);
+    }
+    return true;
+}
+
 static bool check_together(struct launch *out, const struct scan *scan) {
     for (int i = 0; i < LAUNCH_OPTIONS; i++) {
         if (!scan->seen[i] || (launch_options[i].commands & 1u << out->command))
@@ -429,6 +457,8 @@ static bool check_together(struct launch *out, const struct scan *scan) {
     }
     if (scan->seen[LAUNCH_OPTION_JSON] && out->command != LAUNCH_INFO && out->command != LAUNCH_BENCH)
         return fail(out, "--json goes with --version, info and bench only");
+    if (out->command == LAUNCH_BENCH && !check_case(out, scan))
+        return false;
     if (scan->seen[LAUNCH_OPTION_STRONG] && scan->seen[LAUNCH_OPTION_WEAK])
         return fail(out, "scaling is --strong or --weak, not both");
     if (out->command == LAUNCH_POLICIES && out->rank_counts > 1)

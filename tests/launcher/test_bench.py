@@ -109,6 +109,7 @@ class Bench(unittest.TestCase):
             work = [line["median"] * (line["ranks"] if way == "--strong" else 1) for line in lines]
             for line, one in zip(lines, work):
                 self.assertAlmostEqual(line["efficiency"], work[0] / one, delta=1e-6 * work[0] / one)
+        self.lines("scale", "attention", "2", "16", "8", "--causal")
         refused = self.start("scale", "gemm", "64", "--ranks", "1,4", ranks=2, status=2)
         self.assertEqual(refused.stdout, "")  # before anything is measured
 
@@ -184,7 +185,14 @@ class Bench(unittest.TestCase):
             (["io", "npy", "many"], "no size"),
             (["program"], "takes one program"),
             (["gemm", "8", "--precision", "bf16"], "not bf16"),
-            (["gemm", "8", "--strong", "--weak"], "not both"),
+            (["scale", "gemm", "8", "--strong", "--weak"], "not both"),
+            (["gemm", "8", "--weak"], "--weak does not go with 'bench gemm'"),
+            (["gemm", "8", "--ranks", "1"], "--ranks does not go with 'bench gemm'"),
+            (["gemm", "8", "--threshold", "5"], "'fuse-dist bench compare'"),
+            (["scale", "gemm", "8", "--causal"], "'fuse-dist bench attention'"),
+            (["scale", "gemm", "8", "--threshold", "5"], "'fuse-dist bench compare'"),
+            (["compare", "a.json", "b.json", "--repeat", "3"], "takes --threshold only"),
+            (["compare", "a.json", "b.json", "--json"], "takes --threshold only"),
             (["gemm", "8", "--repeat", "5000"], "at most"),
         ]:
             self.assertIn(text, self.start(*words, status=2).stderr)
