@@ -191,13 +191,11 @@ static void pin_tensors(struct fuse_dist_program *program) {
     bool *matched = FUSE_NEW_ARRAY(program->arena, bool, policy->sharding.n + 1);
     for (int t = 0; t < known->tensors.n; t++) {
         struct fuse_policy_tensor *tensor = &known->tensors.at[t];
-        if (!fuse_policy_is_tensor(tensor))
-            continue;
         struct fuse_policy_choice choice =
             fuse_policy_choose(policy->sharding.at, policy->sharding.n, sizeof *policy->sharding.at, tensor->name);
         for (int r = 0; r < policy->sharding.n; r++)
-            matched[r] |= fuse_policy_fit(policy->sharding.at[r].pattern.at, tensor->name) > 0;
-        if (choice.rule < 0)
+            matched[r] |= fuse_policy_lays_out(policy->sharding.at[r].pattern.at, tensor);
+        if (choice.rule < 0 || !fuse_policy_lays_out(policy->sharding.at[choice.rule].pattern.at, tensor))
             continue;
         const struct fuse_policy_sharding *rule = &policy->sharding.at[choice.rule];
         if (choice.rival >= 0 &&

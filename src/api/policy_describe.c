@@ -84,7 +84,7 @@ static void describe_sharding(struct fuse_text *text, const struct fuse_dist_pro
         open_rule(text, program, pattern);
         for (int t = 0; t < known->tensors.n; t++) {
             const struct fuse_policy_tensor *tensor = &known->tensors.at[t];
-            if (!fuse_policy_is_tensor(tensor) || fuse_policy_fit(pattern->at, tensor->name) == 0)
+            if (!fuse_policy_lays_out(pattern->at, tensor))
                 continue;
             struct fuse_policy_choice choice =
                 fuse_policy_choose(policy->sharding.at, policy->sharding.n, sizeof *policy->sharding.at, tensor->name);

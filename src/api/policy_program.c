@@ -146,6 +146,11 @@ void fuse_policy_set_temperatures(const struct fuse_policy_program *program, str
 
 /* ---- questions ---- */
 
+bool fuse_policy_lays_out(const char *pattern, const struct fuse_policy_tensor *tensor) {
+    return fuse_policy_is_tensor(tensor) && fuse_policy_fit(pattern, tensor->name) > 0 &&
+           (tensor->rank > 0 || strcmp(pattern, tensor->name) == 0);
+}
+
 bool fuse_policy_has_turns(const struct fuse_policy_program *program, int tensor) {
     int n = program->tensors.n, at = 0, end = 0;
     bool *seen = FUSE_NEW_ARRAY(program->arena, bool, n + 1);

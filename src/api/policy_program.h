@@ -32,6 +32,9 @@ void fuse_policy_survey(struct fuse_policy_program *out, struct fuse_arena *aren
 static inline bool fuse_policy_is_tensor(const struct fuse_policy_tensor *tensor) {
     return tensor->is_defined || !tensor->is_formal;
 }
+/* A rule of layouts with this pattern is about the tensor. Wildcards pass over single numbers, which have no layout to
+ * choose; their own names do not. */
+bool fuse_policy_lays_out(const char *pattern, const struct fuse_policy_tensor *tensor);
 /* It depends on itself or has a step axis. */
 bool fuse_policy_has_turns(const struct fuse_policy_program *program, int tensor);
 /* The place of an axis by its name, else by its position in digits; -1: there is none. */

@@ -188,6 +188,22 @@ class Policies(unittest.TestCase):
         self.assertIn("    D[x]: x over all ranks that compute\n", text)
         self.assertIn("    Unused[x]: is not computed in this run\n", text)
 
+    def test_patterns_pass_over_numbers(self):
+        """A rule with a number's own name is an error, and so is a pattern that only numbers fit."""
+        self.write("prog.fuse", "X[i] = const([0, 1, 2, 3, 4, 5])\nTotal = X[i]\nY[i] = X[i] / Total\nexport Total\nexport Y\n")
+        for layout in "row", {"i": "*"}, {"0": "*"}, "replicated":
+            self.write("p.json", {"sharding": {"*": layout}})
+            for n in (0, 3):
+                self.assertIn("Total = 15", self.run_on(n, "--policy", "p.json", "prog.fuse").out)
+        self.assertNotIn("Total", self.run_on(0, "policies", "p.json", "prog.fuse").out)
+        self.write("p.json", {"sharding": {"T*": "row"}})
+        self.assertIn("'T*' matches no tensor", self.run_on(0, "--policy", "p.json", "prog.fuse", status=65).err)
+        self.assertIn("    matches nothing\n", self.run_on(0, "policies", "p.json", "prog.fuse").out)
+        self.write("p.json", {"sharding": {"Total": "row", "X": "row"}})
+        self.assertIn("'Total' of rank 0 has no rows", self.run_on(0, "--policy", "p.json", "prog.fuse", status=65).err)
+        self.write("p.json", {"sharding": {"Total": "replicated"}})
+        self.assertIn("Total = 15", self.run_on(3, "--policy", "p.json", "prog.fuse").out)
+
     def test_storage(self):
         """h5py sees the chunks and the compression that the rules ask for; the place of a sink is as good as its tensor."""
         self.write("prog.fuse", 'axis i = 300\naxis j = 70\nA[i,j] = uniform(seed=1)\nB[j,i] = A[i,j]\nC[i] = A[i,j]\n'
