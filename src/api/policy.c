@@ -218,36 +218,39 @@ static const char *list_dimensions(struct reader *r) {
     return all.at;
 }
 
-/* Every dimension of the mesh splits one axis at most. */
-static bool take_dimension(struct reader *r, struct fuse_policy_sharding *rule, struct fuse_policy_split *split,
-                           const struct fuse_document_value *node) {
+const char *fuse_policy_shared_dimension(const struct fuse_policy *policy, const struct fuse_policy_split *a,
+                                         const struct fuse_policy_split *b) {
+    if ((a->all && (b->all || b->dims > 0)) || (b->all && a->dims > 0))
+        return b->all ? "*" : policy->mesh.at[b->dim[0]].name;
+    for (int i = 0; i < a->dims; i++)
+        for (int j = 0; j < b->dims; j++)
+            if (a->dim[i] == b->dim[j])
+                return policy->mesh.at[b->dim[j]].name;
+    return NULL;
+}
+
+static bool take_dimension(struct reader *r, struct fuse_policy_split *split, const struct fuse_document_value *node) {
     const char *name = node->string;
-    bool all = strcmp(name, "*") == 0;
-    int dim = find_dimension(r->policy, name);
-    if (!all && dim < 0) {
+    struct fuse_policy_split one = {.all = strcmp(name, "*") == 0, .dim = {find_dimension(r->policy, name)}};
+    one.dims = !one.all;
+    if (!one.all && one.dim[0] < 0) {
         struct fuse_diagnostic *d = fuse_report(r->diagnostics, FUSE_SEVERITY_ERROR, value_span(r, node),
                                                 "the mesh has no dimension '%s'", name);
         advise(d, list_dimensions(r));
         return false;
     }
-    for (int k = 0; k <= rule->splits; k++) {
-        const struct fuse_policy_split *other = k < rule->splits ? &rule->split[k] : split;
-        bool taken = other->all || (all && other->dims > 0);
-        for (int j = 0; j < other->dims; j++)
-            taken |= other->dim[j] == dim;
-        if (!taken)
-            continue;
+    if (fuse_policy_shared_dimension(r->policy, split, &one)) {
         struct fuse_diagnostic *d = fuse_report(r->diagnostics, FUSE_SEVERITY_ERROR, value_span(r, node),
                                                 "mesh dimension '%s' is used twice by this rule", name);
         if (advise(d, NULL)) {
-            d->other = other->span;
+            d->other = split->span;
             d->other_message = "it is used here already";
         }
         return false;
     }
-    split->all = all;
-    if (!all)
-        split->dim[split->dims++] = dim;
+    split->all = one.all;
+    if (!one.all)
+        split->dim[split->dims++] = one.dim[0];
     return true;
 }
 
@@ -259,7 +262,7 @@ static bool read_split(struct reader *r, struct fuse_policy_sharding *rule, cons
         return false;
     }
     if (is_string(node)) {
-        if (!take_dimension(r, rule, &split, node))
+        if (!take_dimension(r, &split, node))
             return false;
     } else if (is_list(node)) {
         for (const struct fuse_document_value *at = node->first; at; at = at->next) {
@@ -267,7 +270,7 @@ static bool read_split(struct reader *r, struct fuse_policy_sharding *rule, cons
                 complain_kind(r, at, want);
                 return false;
             }
-            if (!take_dimension(r, rule, &split, at))
+            if (!take_dimension(r, &split, at))
                 return false;
         }
     } else {

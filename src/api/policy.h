@@ -112,6 +112,10 @@ struct fuse_policy {
  * value of the wrong kind) is reported, and left out. Local and pure. */
 enum fuse_status fuse_policy_parse(struct fuse_policy *out, struct fuse_arena *arena, const struct fuse_files *files,
                                    int file, struct fuse_diagnostics *diagnostics, struct fuse_error *err) FUSE_CHECKED;
+/* Every dimension of the mesh splits one axis at most: the name of one that two axes have, "*" when it is all of them; or
+ * NULL. */
+const char *fuse_policy_shared_dimension(const struct fuse_policy *policy, const struct fuse_policy_split *a,
+                                         const struct fuse_policy_split *b);
 
 /* The rule of a list that decides about a name. Every kind of rule begins with its pattern. */
 struct fuse_policy_choice {

@@ -77,18 +77,44 @@ static void offer(struct nearest *nearest, const char *name) {
     }
 }
 
-/* what: "tensor of the program". */
-static void report_idle(struct fuse_dist_program *program, const struct fuse_policy_text *pattern, const char *what) {
+static bool is_cold(const struct fuse_policy_tensor *tensor) {
+    return tensor->cold_calls > 0;
+}
+
+/* What rules of a section match. */
+struct matched {
+    const char *what;                                      /* "tensor of the program" */
+    bool (*fits)(const struct fuse_policy_tensor *tensor); /* whether its name may have been meant */
+    const char *instead; /* why the name of a tensor is none of them: a hint with that name in it; or NULL */
+};
+
+static const struct matched of_layouts = {"tensor of the program", fuse_policy_is_tensor, NULL},
+                            of_temperatures = {"tensor whose equations call sig without T", is_cold,
+                                               "the equations of '%s' have no call that the temperature is for: sig(x) "
+                                               "takes it, sig(x, T=..) keeps its own"},
+                            of_storage = {"sink of the program", fuse_policy_is_tensor,
+                                          "no sink writes '%s' as it is; the place of a sink is a pattern too: "
+                                          "\"*.h5\""};
+
+static void report_idle(struct fuse_dist_program *program, const struct fuse_policy_text *pattern,
+                        const struct matched *matched) {
     struct nearest nearest = {.wanted = pattern->at, .distance = 4};
     const struct fuse_policy_program *known = &program->policy_program;
+    const char *hint = NULL;
     if (program->options.policy_report)
         return;
-    for (int t = 0; t < known->tensors.n; t++)
-        if (fuse_policy_is_tensor(&known->tensors.at[t]))
-            offer(&nearest, known->tensors.at[t].name);
-    advise(
-        fuse_report(&program->diagnostics, FUSE_SEVERITY_ERROR, pattern->span, "'%s' matches no %s", pattern->at, what),
-        nearest.best ? fuse_arena_printf(program->arena, "did you mean '%s'?", nearest.best) : NULL);
+    for (int t = 0; t < known->tensors.n; t++) {
+        const struct fuse_policy_tensor *tensor = &known->tensors.at[t];
+        if (strcmp(tensor->name, pattern->at) == 0 && fuse_policy_is_tensor(tensor) && matched->instead)
+            hint = fuse_arena_printf(program->arena, matched->instead, tensor->name);
+        else if (matched->fits(tensor))
+            offer(&nearest, tensor->name);
+    }
+    if (!hint && nearest.best)
+        hint = fuse_arena_printf(program->arena, "did you mean '%s'?", nearest.best);
+    advise(fuse_report(&program->diagnostics, FUSE_SEVERITY_ERROR, pattern->span, "'%s' matches no %s", pattern->at,
+                       matched->what),
+           hint);
 }
 
 static void report_tie(struct fuse_dist_program *program, const struct fuse_policy_text *one,
@@ -129,22 +155,6 @@ static void report_axis(struct fuse_dist_program *program, const struct fuse_pol
            list_axes(program, tensor));
 }
 
-static bool pin_split(struct fuse_dist_program *program, struct fuse_plan_pin *pin,
-                      const struct fuse_policy_tensor *tensor, const struct fuse_policy_split *split) {
-    int axis = fuse_policy_axis(tensor, split->axis.at);
-    if (axis < 0) {
-        report_axis(program, tensor, split->axis.at, split->axis.span);
-        return false;
-    }
-    if (split->all)
-        pin->all = axis;
-    for (int k = 0; k < split->dims; k++) {
-        pin->split[pin->splits].axis = axis;
-        pin->split[pin->splits++].dim = split->dim[k];
-    }
-    return true;
-}
-
 /* An axis may be called by its name and by its number; the order of the two would decide. */
 static bool check_named_once(struct fuse_dist_program *program, const struct fuse_policy_sharding *rule, int number,
                              const struct fuse_policy_tensor *tensor) {
@@ -157,6 +167,44 @@ static bool check_named_once(struct fuse_dist_program *program, const struct fus
                    "give all dimensions of an axis in one list");
             return false;
         }
+    return true;
+}
+
+/* Every dimension of the mesh splits one axis at most. Only the tensor tells whether two axes of the rule are two. */
+static bool check_dimensions(struct fuse_dist_program *program, const struct fuse_policy_sharding *rule, int number) {
+    const struct fuse_policy_split *split = &rule->split[number];
+    for (int k = 0; k < number; k++) {
+        const struct fuse_policy_split *other = &rule->split[k];
+        const char *shared = fuse_policy_shared_dimension(&program->policy, other, split);
+        if (!shared)
+            continue;
+        struct fuse_diagnostic *d = fuse_report(&program->diagnostics, FUSE_SEVERITY_ERROR, split->span,
+                                                "mesh dimension '%s' is used twice by this rule", shared);
+        if (d) {
+            d->other = other->span;
+            d->other_message = "it is used here already";
+        }
+        return false;
+    }
+    return true;
+}
+
+static bool pin_split(struct fuse_dist_program *program, struct fuse_plan_pin *pin,
+                      const struct fuse_policy_tensor *tensor, const struct fuse_policy_sharding *rule, int number) {
+    const struct fuse_policy_split *split = &rule->split[number];
+    int axis = fuse_policy_axis(tensor, split->axis.at);
+    if (axis < 0) {
+        report_axis(program, tensor, split->axis.at, split->axis.span);
+        return false;
+    }
+    if (!check_named_once(program, rule, number, tensor) || !check_dimensions(program, rule, number))
+        return false;
+    if (split->all)
+        pin->all = axis;
+    for (int k = 0; k < split->dims; k++) {
+        pin->split[pin->splits].axis = axis;
+        pin->split[pin->splits++].dim = split->dim[k];
+    }
     return true;
 }
 
@@ -179,7 +227,7 @@ static bool make_pin(struct fuse_dist_program *program, struct fuse_plan_pin *pi
     case FUSE_POLICY_AXES: break;
     }
     for (int k = 0; k < rule->splits; k++)
-        if (!pin_split(program, pin, tensor, &rule->split[k]) || !check_named_once(program, rule, k, tensor))
+        if (!pin_split(program, pin, tensor, rule, k))
             return false;
     return true;
 }
@@ -189,6 +237,7 @@ static void pin_tensors(struct fuse_dist_program *program) {
     const struct fuse_policy *policy = &program->policy;
     struct fuse_policy_program *known = &program->policy_program;
     bool *matched = FUSE_NEW_ARRAY(program->arena, bool, policy->sharding.n + 1);
+    bool *wrong = FUSE_NEW_ARRAY(program->arena, bool, policy->sharding.n + 1); /* said of an earlier tensor */
     for (int t = 0; t < known->tensors.n; t++) {
         struct fuse_policy_tensor *tensor = &known->tensors.at[t];
         struct fuse_policy_choice choice =
@@ -204,14 +253,16 @@ static void pin_tensors(struct fuse_dist_program *program) {
             continue;
         }
         struct fuse_plan_pin pin;
-        if (!make_pin(program, &pin, rule, tensor))
+        if (wrong[choice.rule] || !make_pin(program, &pin, rule, tensor)) {
+            wrong[choice.rule] = true;
             continue;
+        }
         fuse_vec_push(program->arena, &program->pins, pin);
         tensor->pin = program->pins.n;
     }
     for (int r = 0; r < policy->sharding.n; r++)
         if (!matched[r])
-            report_idle(program, &policy->sharding.at[r].pattern, "tensor of the program");
+            report_idle(program, &policy->sharding.at[r].pattern, &of_layouts);
 }
 
 /* A pattern may mean the other tensors that it matches; a name means this one. */
@@ -311,7 +362,7 @@ static void set_temperatures(struct fuse_dist_program *program) {
     }
     for (int r = 0; r < policy->temperatures.n; r++)
         if (!matched[r])
-            report_idle(program, &policy->temperatures.at[r].pattern, "tensor whose equations call sig without T");
+            report_idle(program, &policy->temperatures.at[r].pattern, &of_temperatures);
     fuse_policy_set_temperatures(known, &program->ast, temperature);
 }
 
@@ -422,7 +473,7 @@ void fuse_api_choose_storage(struct fuse_dist_program *program) {
     }
     for (int r = 0; r < policy->io.n; r++)
         if (!matched[r])
-            report_idle(program, &policy->io.at[r].pattern, "sink of the program");
+            report_idle(program, &policy->io.at[r].pattern, &of_storage);
 }
 
 /* Whole rows where they fit: the same for every number of ranks. */

@@ -712,8 +712,8 @@ static enum fuse_status run(struct fuse_dist_program *program, struct fuse_error
     struct fuse_comm *comm = program->job->comm;
     const struct fuse_dist_options *options = &program->options;
     if (program->plan->mesh.ranks != comm->size)
-        return fuse_fail(err, FUSE_EUSAGE, "the program was planned for %d ranks, and the job has %d",
-                         program->plan->mesh.ranks, comm->size);
+        return fuse_fail(err, FUSE_EUSAGE, "the program was planned for %d rank%s, and the job has %d",
+                         program->plan->mesh.ranks, program->plan->mesh.ranks == 1 ? "" : "s", comm->size);
     program->threads = program->options.threads;
     if (!program->threads)
         FUSE_TRY(fuse_api_cores(&program->threads, program->job, err));

@@ -204,6 +204,12 @@ class Policies(unittest.TestCase):
         self.write("p.json", {"sharding": {"Total": "replicated"}})
         self.assertIn("Total = 15", self.run_on(3, "--policy", "p.json", "prog.fuse").out)
 
+    def test_a_wrong_rule_is_told_of_once(self):
+        self.write("prog.fuse", "W1[i,j] = const([[1, 2]])\nW2[i,j] = const([[1, 2]])\nexport W1\nexport W2\n")
+        for rule in {"i": "d", "j": "d"}, {"i": "d", "1": ["*"]}, {"i": "*", "0": "d"}, {"k": "d"}:
+            self.write("p.json", {"mesh": {"d": 1}, "sharding": {"W*": rule}})
+            self.assertEqual(self.run_on(0, "--policy", "p.json", "prog.fuse", status=65).err.count("error:"), 1)
+
     def test_storage(self):
         """h5py sees the chunks and the compression that the rules ask for; the place of a sink is as good as its tensor."""
         self.write("prog.fuse", 'axis i = 300\naxis j = 70\nA[i,j] = uniform(seed=1)\nB[j,i] = A[i,j]\nC[i] = A[i,j]\n'
