@@ -3,6 +3,7 @@
 #include "launcher/progress.h"
 
 #include <signal.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,10 +17,14 @@ static size_t slots;
  * srun and mpirun pass them on), by a limit on processor time. */
 static const int caught[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2, SIGXCPU};
 
+/* A folder goes once it is empty: another round as long as something went. */
 void signals_remove(void) {
-    for (size_t i = 0; i < slots; i++)
-        if (temporary[i])
-            unlink(temporary[i]);
+    for (bool again = true; again;) {
+        again = false;
+        for (size_t i = 0; i < slots; i++)
+            if (temporary[i])
+                again |= unlink(temporary[i]) == 0 || rmdir(temporary[i]) == 0;
+    }
 }
 
 static void remove_and_die(int number) {

@@ -6,51 +6,71 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 /* ---- the folder of programs and files ---- */
 
-/* Rank 0 makes it; all ranks must see it under this name. */
+void fuse_bench_keep(struct fuse_bench *bench, const char *path) {
+    if (bench->options.temporary)
+        bench->options.temporary(bench->options.context, path, 1);
+}
+
+static void forget(struct fuse_bench *bench, const char *path) {
+    if (bench->options.temporary)
+        bench->options.temporary(bench->options.context, path, 0);
+}
+
+void fuse_bench_drop(struct fuse_bench *bench, const char *path) {
+    if (bench->job->comm->rank == 0)
+        (void)unlink(path);
+    forget(bench, path);
+}
+
+enum fuse_status fuse_bench_open_folder(struct fuse_bench *bench, const char *path, struct fuse_error *err) {
+    struct fuse_comm *comm = bench->job->comm;
+    enum fuse_status st = FUSE_OK;
+    fuse_bench_keep(bench, path);
+    if (comm->rank == 0 && mkdir(path, 0700) != 0) {
+        const char *slash = strrchr(path, '/');
+        st = fuse_fail(err, FUSE_EOUTPUT, "no folder for the files of a benchmark can be made in %.*s: %s",
+                       (int)(slash - path), path, strerror(errno));
+        fuse_hint(err, "TMPDIR names another folder, which every rank sees");
+    }
+    st = fuse_agree(comm, st, err);
+    if (st != FUSE_OK)
+        forget(bench, path);
+    return st;
+}
+
+void fuse_bench_close_folder(struct fuse_bench *bench, const char *path) {
+    if (bench->job->comm->rank == 0 && rmdir(path) != 0)
+        fuse_text_add(&bench->messages, "warning: %s could not be removed: %s\n", path, strerror(errno));
+    forget(bench, path);
+}
+
+/* All ranks know its name before it is there, and must see it. */
 static enum fuse_status open_folder(struct fuse_bench *bench, struct fuse_error *err) {
     struct fuse_comm *comm = bench->job->comm;
     const char *scratch = bench->options.scratch ? bench->options.scratch : "/tmp";
-    char *name = fuse_arena_printf(bench->arena, "%s/fuse-bench-XXXXXX", scratch);
+    uint64_t token = 0;
     enum fuse_status st = FUSE_OK;
-    if (comm->rank == 0 && !mkdtemp(name)) {
-        st = fuse_fail(err, FUSE_EOUTPUT, "no folder for the files of a benchmark can be made in %s: %s", scratch,
-                       strerror(errno));
-        fuse_hint(err, "TMPDIR names another folder, which every rank sees");
-    }
+    if (comm->rank == 0 && getrandom(&token, sizeof token, 0) != (ssize_t)sizeof token)
+        st = fuse_fail(err, FUSE_EFAILED, "the system has no random numbers for a folder's name");
     FUSE_TRY(fuse_agree(comm, st, err));
-    FUSE_TRY(comm->ops->broadcast(comm, name, strlen(name) + 1, 0, err));
+    FUSE_TRY(comm->ops->broadcast(comm, &token, sizeof token, 0, err));
+    const char *name = fuse_arena_printf(bench->arena, "%s/fuse-bench-%016llx", scratch, (unsigned long long)token);
+    FUSE_TRY(fuse_bench_open_folder(bench, name, err));
+    bench->folder = name;
     struct stat info;
     if (stat(name, &info) != 0)
         st = fuse_fail(err, FUSE_EOUTPUT, "%s, where the files of a benchmark are, is not there on every node", name);
-    bench->folder = name;
     return fuse_agree(comm, st, err);
 }
 
 const char *fuse_bench_path(struct fuse_bench *bench, const char *name) {
     return fuse_arena_printf(bench->arena, "%s/%s", bench->folder, name);
-}
-
-/* A file of ours, which a signal would remove. */
-static void keep(struct fuse_bench *bench, const char *path) {
-    if (bench->options.temporary)
-        bench->options.temporary(bench->options.context, path, 1);
-}
-
-static void drop(struct fuse_bench *bench, const char *path) {
-    if (bench->job->comm->rank == 0)
-        unlink(path);
-    if (bench->options.temporary)
-        bench->options.temporary(bench->options.context, path, 0);
-}
-
-static void close_folder(struct fuse_bench *bench) {
-    if (bench->folder && bench->job->comm->rank == 0 && rmdir(bench->folder) != 0)
-        fuse_text_add(&bench->messages, "warning: %s could not be removed: %s\n", bench->folder, strerror(errno));
 }
 
 static enum fuse_status write_text(const char *path, const char *text, struct fuse_error *err) {
@@ -71,9 +91,9 @@ enum fuse_status fuse_bench_run_text(struct fuse_exec_report *reports, double *w
     struct fuse_error err = {0};
     struct fuse_dist_options options = bench->options;
     enum fuse_status st = FUSE_OK;
-    keep(bench, path);
+    fuse_bench_keep(bench, path);
     if (policy) {
-        keep(bench, policy_path);
+        fuse_bench_keep(bench, policy_path);
         options.policy = policy_path;
     }
     if (comm->rank == 0)
@@ -105,9 +125,9 @@ enum fuse_status fuse_bench_run_text(struct fuse_exec_report *reports, double *w
             fuse_text_add(&bench->messages, "%s", fuse_dist_messages(program));
         fuse_dist_close(program);
     }
-    drop(bench, path);
+    fuse_bench_drop(bench, path);
     if (policy)
-        drop(bench, policy_path);
+        fuse_bench_drop(bench, policy_path);
     return st;
 }
 
@@ -285,11 +305,11 @@ enum fuse_status fuse_bench_measure(struct fuse_bench_line *out, struct fuse_ben
     struct fuse_error err = {0};
     *out = (struct fuse_bench_line){.c = c, .ranks = bench->job->comm->size};
     for (int i = 0; i < c->operands; i++) {
-        keep(bench, c->operand[i].path);
+        fuse_bench_keep(bench, c->operand[i].path);
         out->operand_bytes += tensor_bytes(&c->operand[i]);
     }
     out->operand_bytes += tensor_bytes(&c->out);
-    keep(bench, c->out.path);
+    fuse_bench_keep(bench, c->out.path);
     enum fuse_status st =
         fuse_bench_run_text(NULL, NULL, NULL, NULL, bench, "operands.fuse", operand_program(bench, c), NULL, 1);
     if (st == FUSE_OK)
@@ -302,8 +322,8 @@ enum fuse_status fuse_bench_measure(struct fuse_bench_line *out, struct fuse_ben
             fuse_error_print(&bench->messages, NULL, &err);
     }
     for (int i = 0; i < c->operands; i++)
-        drop(bench, c->operand[i].path);
-    drop(bench, c->out.path);
+        fuse_bench_drop(bench, c->operand[i].path);
+    fuse_bench_drop(bench, c->out.path);
     return st;
 }
 
@@ -374,7 +394,8 @@ int fuse_dist_bench(const char **messages, fuse_dist_job *job, const struct fuse
     if (err.message[0])
         fuse_error_print(&bench.messages, NULL, &err);
     fuse_bench_end(&bench);
-    close_folder(&bench);
+    if (bench.folder)
+        fuse_bench_close_folder(&bench, bench.folder);
     if (st == FUSE_OK && bench.failed)
         st = FUSE_EVERIFY;
     *messages = bench.messages.at ? bench.messages.at : "";

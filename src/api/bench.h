@@ -148,6 +148,13 @@ void fuse_bench_summarise(struct fuse_bench_line *line, const struct fuse_exec_r
 /* Collective: rank 0 looks at the files of the case. */
 enum fuse_status fuse_bench_look(struct fuse_bench_line *line, struct fuse_bench *bench, struct fuse_bench_case *c,
                                  struct fuse_error *err) FUSE_CHECKED;
+/* Local, on every rank: a file of the bench's folder is there from now on, so that a signal can remove it; rank 0 removes it. */
+void fuse_bench_keep(struct fuse_bench *bench, const char *path);
+void fuse_bench_drop(struct fuse_bench *bench, const char *path);
+/* Collective: rank 0 makes a folder, and removes it when it is empty. OUTPUT. */
+enum fuse_status fuse_bench_open_folder(struct fuse_bench *bench, const char *path,
+                                        struct fuse_error *err) FUSE_CHECKED;
+void fuse_bench_close_folder(struct fuse_bench *bench, const char *path);
 /* A file of the bench's folder. */
 const char *fuse_bench_path(struct fuse_bench *bench, const char *name);
 double fuse_bench_median(const double *value, int n);

@@ -1,11 +1,8 @@
 /* Benchmarks of more than one case: numbers of ranks, collectives, files, and programs of users. */
 #include "api/bench.h"
 
-#include <errno.h>
 #include <limits.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 /* ---- scale: the same case on the first ranks of the job ---- */
 
@@ -187,11 +184,6 @@ static void take_phase(struct fuse_bench_line *line, struct fuse_bench *bench, c
     line->run = line->median;
 }
 
-static void drop_file(struct fuse_bench *bench, const char *path) {
-    if (bench->job->comm->rank == 0)
-        (void)unlink(path);
-}
-
 static enum fuse_status round_trip(struct fuse_bench *bench, const char *suffix, int64_t rows, struct fuse_error *err) {
     static struct fuse_exec_report reports[FUSE_BENCH_REPEATS];
     enum { COLUMNS = 1024 };
@@ -214,6 +206,9 @@ static enum fuse_status round_trip(struct fuse_bench *bench, const char *suffix,
     const char *from = fuse_arena_printf(bench->arena, "X[i,j] = \"%s\"\n\"%s\" = X[i,j]\n", file, back);
     struct fuse_bench_line line[2] = {{.c = &c, .ranks = comm->size}, {.c = &c, .ranks = comm->size}};
     int times = bench->warmups + bench->repeats;
+    const char *const files[] = {x, file, back};
+    for (int i = 0; i < 3; i++)
+        fuse_bench_keep(bench, files[i]);
     enum fuse_status st = fuse_bench_run_text(NULL, NULL, NULL, NULL, bench, "make.fuse", make, NULL, 1);
     if (st == FUSE_OK)
         st = fuse_bench_run_text(reports, NULL, &line[0].threads, NULL, bench, "to.fuse", to, NULL, times);
@@ -231,9 +226,8 @@ static enum fuse_status round_trip(struct fuse_bench *bench, const char *suffix,
         c.what = fuse_arena_printf(bench->arena, "%s %s", i ? "read" : "write", suffix);
         fuse_bench_print(bench, &line[i]);
     }
-    drop_file(bench, x);
-    drop_file(bench, file);
-    drop_file(bench, back);
+    for (int i = 0; i < 3; i++)
+        fuse_bench_drop(bench, files[i]);
     return st;
 }
 

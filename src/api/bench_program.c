@@ -83,6 +83,16 @@ static void compare_elements(struct fuse_bench_verdict *verdict, const struct ma
         }
 }
 
+static const char *sink_file(struct fuse_bench *bench, const char *folder, const char *place) {
+    const char *file, *part;
+    fuse_api_split_place(&file, &part, bench->arena, place);
+    return fuse_arena_printf(bench->arena, "%s/%s", folder, file);
+}
+
+static const char *converted_file(struct fuse_bench *bench, const char *folder, int number) {
+    return fuse_arena_printf(bench->arena, "%s/converted%d.npy", folder, number);
+}
+
 /* The file of a sink as .npy, converted when it is another format. Collective. */
 static enum fuse_status as_npy(const char **out, struct fuse_bench *bench, const char *folder, const char *place,
                                int number) {
@@ -91,7 +101,8 @@ static enum fuse_status as_npy(const char **out, struct fuse_bench *bench, const
     *out = from;
     if (length > 4 && strcmp(place + length - 4, ".npy") == 0)
         return FUSE_OK;
-    *out = fuse_arena_printf(bench->arena, "%s/converted%d.npy", folder, number);
+    *out = converted_file(bench, folder, number);
+    fuse_bench_keep(bench, *out);
     fuse_dist_program *program = NULL;
     struct fuse_dist_options options = bench->options;
     options.policy = options.output_root = options.root = NULL;
@@ -104,6 +115,19 @@ static enum fuse_status as_npy(const char **out, struct fuse_bench *bench, const
     return st;
 }
 
+/* Before the first run: files that a signal would remove. */
+static void take_sinks(struct sinks *out, struct fuse_bench *bench, const char *folder,
+                       const struct fuse_dist_program *program) {
+    out->place.n = 0;
+    for (int i = 0; i < program->ir.ops.n; i++) {
+        const struct fuse_op *op = program->ir.ops.at[i];
+        if (op->kind != FUSE_OP_SINK || !op->path)
+            continue;
+        fuse_vec_push(bench->arena, &out->place, fuse_arena_printf(bench->arena, "%s", op->path));
+        fuse_bench_keep(bench, sink_file(bench, folder, op->path));
+    }
+}
+
 static enum fuse_status run_program(struct fuse_bench_line *line, struct sinks *sinks, struct fuse_bench *bench,
                                     const char *folder, const char *backend, int times) {
     static struct fuse_exec_report reports[FUSE_BENCH_REPEATS];
@@ -114,6 +138,8 @@ static enum fuse_status run_program(struct fuse_bench_line *line, struct sinks *
     if (backend)
         options.backend = backend;
     enum fuse_status st = (enum fuse_status)fuse_dist_open(&program, bench->job, bench->request->word[1], &options);
+    if (st == FUSE_OK)
+        take_sinks(sinks, bench, folder, program);
     for (int i = 0; i < times && st == FUSE_OK; i++) {
         double start = fuse_api_seconds();
         st = (enum fuse_status)fuse_dist_run(program);
@@ -125,11 +151,6 @@ static enum fuse_status run_program(struct fuse_bench_line *line, struct sinks *
         line->flops_planned = program->plan->flops_max;
         fuse_bench_summarise(line, reports + bench->warmups, walls + bench->warmups, bench->repeats);
     }
-    for (int i = 0; sinks && program && i < program->ir.ops.n; i++) {
-        const struct fuse_op *op = program->ir.ops.at[i];
-        if (op->kind == FUSE_OP_SINK && op->path)
-            fuse_vec_push(bench->arena, &sinks->place, fuse_arena_printf(bench->arena, "%s", op->path));
-    }
     if (program)
         fuse_text_add(&bench->messages, "%s", fuse_dist_messages(program));
     fuse_dist_close(program);
@@ -137,15 +158,11 @@ static enum fuse_status run_program(struct fuse_bench_line *line, struct sinks *
 }
 
 static void empty_folder(struct fuse_bench *bench, const char *folder, const struct sinks *sinks) {
-    if (bench->job->comm->rank != 0)
-        return;
     for (int i = 0; i < sinks->place.n; i++) {
-        const char *file, *part;
-        fuse_api_split_place(&file, &part, bench->arena, sinks->place.at[i]);
-        (void)unlink(fuse_arena_printf(bench->arena, "%s/%s", folder, file));
-        (void)unlink(fuse_arena_printf(bench->arena, "%s/converted%d.npy", folder, i));
+        fuse_bench_drop(bench, sink_file(bench, folder, sinks->place.at[i]));
+        fuse_bench_drop(bench, converted_file(bench, folder, i));
     }
-    (void)rmdir(folder);
+    fuse_bench_close_folder(bench, folder);
 }
 
 /* Collective. What the sinks hold against what the reference wrote. */
@@ -178,13 +195,12 @@ enum fuse_status fuse_bench_program(struct fuse_bench *bench, struct fuse_error 
     if (request->words != 2)
         return fuse_fail(err, FUSE_EUSAGE, "program takes one program: fuse-dist bench program PROG");
     const char *out = fuse_bench_path(bench, "out"), *ref = fuse_bench_path(bench, "ref");
-    enum fuse_status st = FUSE_OK;
-    if (comm->rank == 0 && (mkdir(out, 0700) != 0 || mkdir(ref, 0700) != 0))
-        st = fuse_fail(err, FUSE_EOUTPUT, "no folder can be made in %s: %s", bench->folder, strerror(errno));
-    FUSE_TRY(fuse_agree(comm, st, err));
     struct fuse_bench_case c = {.kind = "program", .what = request->word[1], .shape = ""};
     struct fuse_bench_line line = {.c = &c, .ranks = comm->size};
-    struct sinks sinks = {0};
+    struct sinks sinks = {0}, same = {0};
+    FUSE_TRY(fuse_bench_open_folder(bench, out, err));
+    enum fuse_status st;
+    FUSE_TRY_GOTO(st, fuse_bench_open_folder(bench, ref, err), close_out);
     st = run_program(&line, &sinks, bench, out, NULL, bench->warmups + bench->repeats);
     line.unchecked = fuse_sat_mul(line.flops_planned, comm->size) > REFERENCE_OPERATIONS;
     if (st == FUSE_OK && sinks.place.n == 0) {
@@ -192,15 +208,17 @@ enum fuse_status fuse_bench_program(struct fuse_bench *bench, struct fuse_error 
         fuse_hint(err, "--out FILE makes sinks of exports");
     }
     if (st == FUSE_OK && !line.unchecked) {
-        st = run_program(NULL, NULL, bench, ref, "ref", 1);
+        st = run_program(NULL, &same, bench, ref, "ref", 1);
         if (st == FUSE_OK)
             st = compare_sinks(&line, bench, &sinks, out, ref, err);
         line.passed = line.verdict.checked > 0 && line.verdict.wrong == 0;
         bench->failed |= !line.passed;
     }
-    empty_folder(bench, out, &sinks);
-    empty_folder(bench, ref, &sinks);
+    empty_folder(bench, ref, &same);
     if (st == FUSE_OK)
         fuse_bench_print(bench, &line);
+
+close_out:
+    empty_folder(bench, out, &sinks);
     return st;
 }

@@ -140,7 +140,8 @@ struct fuse_dist_options {
     /* Called before each step of a run, very often: on every rank that has set it. NULL: nobody is told. */
     void (*progress)(void *context, const struct fuse_dist_progress *progress);
     /* Told on every rank when a sink lies under a temporary name (exists 1) and when it no longer does (0): a handler of
-     * SIGTERM can remove it. The path is only valid during the call. NULL: nobody is told. */
+     * SIGTERM can remove it. Also of files and folders that are only there for a while: sources of a pack, what bench
+     * makes; a folder is told of before what is in it. The path is only valid during the call. NULL: nobody is told. */
     void (*temporary)(void *context, const char *path, int exists);
     void *context;
 };

@@ -277,10 +277,17 @@ static enum fuse_status share_pack(struct fuse_api_packed *packed, struct fuse_d
 
 /* ---- unpacking: one rank a node ---- */
 
+static void tell_temporary(const struct fuse_dist_program *program, const char *path, int exists) {
+    if (program->options.temporary)
+        program->options.temporary(program->options.context, path, exists);
+}
+
 static enum fuse_status unpack(struct fuse_api_packed *packed, struct fuse_dist_program *program,
                                struct fuse_error *err) {
     struct fuse_bundle bundle;
+    tell_temporary(program, packed->folder, 1);
     if (mkdir(packed->folder, 0700) != 0) {
+        tell_temporary(program, packed->folder, 0);
         fuse_fail(err, FUSE_EOUTPUT, "cannot make the folder %s for sources of the pack: %s", packed->folder,
                   strerror(errno));
         fuse_hint(err, "TMPDIR names the folder that it is made in");
@@ -293,8 +300,7 @@ static enum fuse_status unpack(struct fuse_api_packed *packed, struct fuse_dist_
         const struct fuse_api_packed_data *data = &packed->data.at[i];
         if (!data->member)
             continue;
-        if (program->options.temporary)
-            program->options.temporary(program->options.context, data->at, 1);
+        tell_temporary(program, data->at, 1);
         st = fuse_bundle_extract(&bundle, data->member, data->digest, data->at, err);
     }
     fuse_bundle_close(&bundle);
@@ -341,10 +347,10 @@ void fuse_api_close_pack(struct fuse_dist_program *program) {
         if (!packed->data.at[i].member)
             continue;
         unlink(packed->data.at[i].at);
-        if (program->options.temporary)
-            program->options.temporary(program->options.context, packed->data.at[i].at, 0);
+        tell_temporary(program, packed->data.at[i].at, 0);
     }
     rmdir(packed->folder);
+    tell_temporary(program, packed->folder, 0);
     packed->unpacks = false;
 }
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """A run that is killed, whole or one rank of it, or whose ranks wait for one that was stopped, ends, and leaves no
-temporary file and an older output as it was. A run that is suspended as a whole goes on afterwards.
+temporary file and an older output as it was; a benchmark leaves no folder. A run that is suspended as a whole goes on afterwards.
 
 usage: test_killed.py PATH_OF_FUSE_DIST
 """
@@ -103,6 +103,40 @@ def attempt(binary, who, how, program, words):
                 process.kill()
 
 
+def files_under(folder):
+    return [os.path.join(at, name) for at, folders, files in os.walk(folder) for name in files]
+
+
+def measure(binary, ranks, how, words):
+    """A benchmark that is ended: its folder goes with all that was in it."""
+    with tempfile.TemporaryDirectory() as folder:
+        scratch = os.path.join(folder, "scratch")
+        os.mkdir(scratch)
+        with open(os.path.join(folder, "p.fuse"), "w") as file:
+            file.write("X[i,j] = const([[1, 2], [3, 4]])\n\"x.npy\" = X[i,j]\n\"z.npz:x\" = X[i,j]\n\"z.npz:y\" = 2 X[i,j]\n")
+        command = [*(["mpirun", "-n", str(ranks)] if ranks else []), binary, "bench", *words, "--repeat", "999"]
+        process = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                                   env={**os.environ, "TMPDIR": scratch})
+        try:
+            # Ranks agree after each run: when the last file to come is there, the others are.
+            if not wait_for(lambda: len([name for name in files_under(scratch) if name.endswith(LAST[words[0]])])):
+                return f"no file appeared: {files_under(scratch)}"
+            time.sleep(0.3)
+            process.send_signal(how)
+            process.wait(timeout=40)
+            if process.returncode == 0:
+                return "the run succeeded"
+            # mpirun keeps a folder of its own there for a moment.
+            left = lambda: [name for name in os.listdir(scratch) if name.startswith("fuse-")]
+            return None if wait_for(lambda: not left(), 5) else f"left behind: {left()} {files_under(scratch)}"
+        finally:
+            if process.poll() is None:
+                process.kill()
+
+
+LAST = {"io": "Y.npy", "program": "z.npz", "gemm": "Out.npy"}
+
+
 def suspend(binary):
     """All ranks are stopped for longer than the stall timeout, as batch systems do it: nobody was late."""
     with tempfile.TemporaryDirectory() as folder:
@@ -140,6 +174,11 @@ def main():
     for who, how, program, *words in cases:
         wrong = attempt(os.path.abspath(sys.argv[1]), who, how, program, words)
         print(f"{who} {how.name} {' '.join(words)}: {wrong or 'fine'}")
+        failures += wrong is not None
+    for ranks, how, *words in ((0, signal.SIGINT, "io", "npy", "4M"), (3, signal.SIGTERM, "io", "npy", "4M"),
+                               (0, signal.SIGTERM, "program", "p.fuse"), (2, signal.SIGINT, "gemm", "200")):
+        wrong = measure(os.path.abspath(sys.argv[1]), ranks, how, words)
+        print(f"bench {' '.join(words)} on {ranks} {how.name}: {wrong or 'fine'}")
         failures += wrong is not None
     wrong = suspend(os.path.abspath(sys.argv[1]))
     print(f"suspended: {wrong or 'fine'}")
