@@ -130,6 +130,12 @@ static bool attach_left(struct fuse_resolver *r, struct fuse_node *node, int ran
         struct fuse_diagnostic *d = fuse_complain(r->c, node->span, "%s has rank %d, the left side has %d %s", what,
                                                   rank, all, all == 1 ? "position" : "positions");
         fuse_point_to(d, eq->item->lhs.span, "its axes are the left side's in order");
+        if (node->builtin && n > rank)
+            fuse_advise(r->c, d, "give it an equation of its own, %s = %s(..), and use that here",
+                        rank == 1   ? "M[i]"
+                        : rank == 2 ? "M[i,j]"
+                                    : "M[i,j,..]",
+                        what);
         fail(r);
     }
     node->at = at;
