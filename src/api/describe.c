@@ -147,6 +147,13 @@ static void times(struct fuse_text *text, const struct fuse_dist_program *progra
     fuse_text_add(text, "}\n");
 }
 
+/* A job knows which ranks share a node and plans accordingly; of one that is only imagined the machine file may say it. */
+static void describe_unknown_nodes(struct fuse_text *text, const struct fuse_dist_program *program) {
+    if (program->options.ranks > 1 && program->plan->request.machine.ranks_per_node == 0)
+        fuse_text_add(text, "\nnodes are not known, so that a run may be planned otherwise: \"ranks_per_node\" in the "
+                            "file of --machine\n");
+}
+
 const char *fuse_dist_text(fuse_dist_program *program, enum fuse_dist_text what) {
     struct fuse_text text = {.arena = program->arena};
     /* A later failure does not take away what an earlier stage made. */
@@ -176,6 +183,7 @@ const char *fuse_dist_text(fuse_dist_program *program, enum fuse_dist_text what)
         if (!program->plan)
             return NULL;
         fuse_plan_print(&text, program->plan);
+        describe_unknown_nodes(&text, program);
         fuse_api_describe_cost(&text, program);
         break;
     case FUSE_DIST_PLAN_JSON:

@@ -82,6 +82,19 @@ class Machine(unittest.TestCase):
         self.machine(ranks_per_node=4, network_ps_per_kib=40000000)  # a network a hundred times as slow
         self.assertGreater(self.seconds("--machine", "m.json"), plain)
 
+    def test_nodes(self):
+        """`plan` says that it knows no nodes, unless the file tells them or there is one rank; a run knows them."""
+        def says(*words):
+            return '"ranks_per_node"' in self.start(0, *words, "prog.fuse").out
+
+        self.assertTrue(says("plan", "--ranks", "8"))
+        self.assertFalse(says("plan", "--ranks", "1"))
+        self.machine(latency_ps=1000)
+        self.assertTrue(says("plan", "--ranks", "8", "--machine", "m.json"))
+        self.machine(ranks_per_node=4)
+        self.assertFalse(says("plan", "--ranks", "8", "--machine", "m.json"))
+        self.assertFalse(says("--dump", "plan"))
+
     def test_runs(self):
         self.write("prog.fuse", PROGRAM.replace("4096", "40"))
         self.machine(network_ps_per_kib=1)
