@@ -405,6 +405,9 @@ static bool fits_at(struct fuse_arena *arena, const struct fuse_ir *ir, const st
     return fits;
 }
 
+/* They end at single ranks up to 512 of them, and within a hundredth of the number beyond. */
+#define RANKS_TRIES 8 /* halvings */
+
 /* The smallest number of ranks, by doubling and then halving the gap, at which the program fits. */
 static int ranks_that_fit(struct fuse_arena *arena, const struct fuse_ir *ir, struct fuse_plan_request request,
                           int64_t room) {
@@ -416,7 +419,7 @@ static int ranks_that_fit(struct fuse_arena *arena, const struct fuse_ir *ir, st
         high = 2 * high < RANKS_MAX ? 2 * high : RANKS_MAX;
         request.ranks = high;
     } while (!fits_at(arena, ir, &request, room));
-    for (int tries = 0; high - low > 1 && tries < 4; tries++) {
+    for (int tries = 0; high - low > 1 && tries < RANKS_TRIES; tries++) {
         request.ranks = low + (high - low) / 2;
         if (fits_at(arena, ir, &request, room))
             high = request.ranks;

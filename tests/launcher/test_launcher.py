@@ -198,6 +198,21 @@ class Options(Folder):
         self.bad(71, "plan", "--ranks", "4", "--mem-per-rank", "1M", "prog.fuse")
         self.assertFalse(os.path.exists(self.path("y.npy")))
 
+    def test_hint_of_ranks(self):
+        """It is a number of ranks on which the program fits, and on one fewer it does not, from wherever one looks."""
+        self.write("large.fuse", "axis i = 2048\naxis j = 1500\naxis k = 1999\nA[i,j] = uniform(seed=1)\n"
+                                 "B[j,k] = uniform(seed=2)\nC[i,k] = A[i,j] B[j,k]\nD[i,k.] = softmax(C[i,k])\n"
+                                 "E[i,i'] = D[i,k] C[i',k]\n\"e.npy\" = E[i,i']\n")
+
+        def planned(ranks):
+            return subprocess.run([BINARY, "plan", "--ranks", str(ranks), "--mem-per-rank", "33M", "large.fuse"],
+                                  cwd=self.folder, capture_output=True, text=True)
+
+        hints = {re.search(r"or at least (\d+) ranks", planned(ranks).stderr).group(1) for ranks in (3, 5, 7, 11)}
+        self.assertEqual(len(hints), 1, hints)
+        (enough,) = map(int, hints)
+        self.assertEqual((planned(enough - 1).returncode, planned(enough).returncode), (71, 0), enough)
+
     def test_root(self):
         os.mkdir(self.path("data"))
         for name in ("w.npy", "x.npy"):
