@@ -145,8 +145,8 @@ MUTANTS = [
      "t->overflow |= wrong >> 63 != 0;", "t->overflow |= false;", "sums of integers wrap"),
     # ---- exec
     ("partial-dropped", "exec", "src/exec/messages.c",
-     "for (int i = 0; i < batch->receives; i++)\n            combine(exec, op, own, &batch->incoming[i].staged);",
-     "for (int i = 0; i < batch->receives - 1; i++)\n            combine(exec, op, own, &batch->incoming[i].staged);",
+     "for (int i = 0; i < batch->receives; i++)\n            if (batch->incoming[i].staged.data)",
+     "for (int i = 0; i < batch->receives - 1; i++)\n            if (batch->incoming[i].staged.data)",
      "one rank's partial result is left out"),
     ("padding-not-cleared", "exec", "src/exec/messages.c",
      "if (fuse_box_contains(&tensor, &box[i]))", "if (!fuse_box_contains(&tensor, &box[i]))",
