@@ -58,7 +58,9 @@ static void test_commands(void **state) {
         {"run run", LAUNCH_RUN, "run"},
         {"convert a.npy b.npy --mem-per-rank 1G", LAUNCH_CONVERT, NULL},
         {"info a.npy b.npy --json", LAUNCH_INFO, NULL},
-        {"bench gemm 64 --json --repeat 3 --warmup 0 --weak", LAUNCH_BENCH, NULL},
+        {"bench gemm 64 --json --repeat 3 --warmup 0", LAUNCH_BENCH, NULL},
+        {"bench scale gemm 64 --json --weak --ranks 1,2", LAUNCH_BENCH, NULL},
+        {"bench scale attention 1 64 8 --causal", LAUNCH_BENCH, NULL},
         {"policies p.json a.fuse --ranks 4", LAUNCH_POLICIES, "a.fuse"},
         {"-- --help", LAUNCH_RUN, "--help"},
         {"run -- -x", LAUNCH_RUN, "-x"},
@@ -232,9 +234,12 @@ static void test_table(void **state) {
         if (row->kind == LAUNCH_CHOICE)
             snprintf(choice, sizeof choice, "%.*s", (int)strcspn(row->argument, "|"), row->argument);
         assert_true((row->kind == LAUNCH_FLAG) == !row->argument);
-        const char *command = row->commands & 1u << LAUNCH_RUN    ? "run a.fuse"
-                              : row->commands & 1u << LAUNCH_PLAN ? "plan a.fuse --ranks 3"
-                              : row->commands & 1u << LAUNCH_PACK ? "pack a.fuse -o a.pack"
+        const char *command = row->commands & 1u << LAUNCH_RUN                       ? "run a.fuse"
+                              : row->commands & 1u << LAUNCH_PLAN                    ? "plan a.fuse --ranks 3"
+                              : row->commands & 1u << LAUNCH_PACK                    ? "pack a.fuse -o a.pack"
+                              : i == LAUNCH_OPTION_STRONG || i == LAUNCH_OPTION_WEAK ? "bench scale gemm 8"
+                              : i == LAUNCH_OPTION_CAUSAL                            ? "bench attention 1 8 8"
+                              : i == LAUNCH_OPTION_THRESHOLD                         ? "bench compare a.json b.json"
                               : row->commands & 1u << LAUNCH_BENCH && !(row->commands & 1u << LAUNCH_CONVERT)
                                   ? "bench gemm 8"
                                   : "convert a.npy b.npy";
