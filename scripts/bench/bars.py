@@ -60,8 +60,8 @@ CASES = [
     ("product of bf16", "bare sgemm", lambda: product(4096, 4096, 4096), ["gemm", "bf16", "4096"], 0.9),
     ("product of f16", "bare sgemm", lambda: product(4096, 4096, 4096), ["gemm", "f16", "4096"], 0.9),
     ("product of i8", "bare sgemm", lambda: product(4096, 4096, 4096), ["gemm", "i8", "4096"], 1.5),
-    ("or of ands", "bare sgemm", lambda: product(2048, 2048, 2048), ["gemm", "bool", "2048"], 1.0),
-    ("or of ands", "bare sgemm", lambda: product(4096, 4096, 4096), ["gemm", "bool", "4096"], 1.0),
+    ("or of ands, 2048", "bare sgemm", lambda: product(2048, 2048, 2048), ["gemm", "bool", "2048"], 1.0),
+    ("or of ands, 4096", "bare sgemm", lambda: product(4096, 4096, 4096), ["gemm", "bool", "4096"], 1.0),
 ]
 # No reference: GFLOP/s that are asked for.
 RATES = [("triples", ["einsum", "abcd,dbea->ace", "48", "48", "64", "64", "64"], 60)]

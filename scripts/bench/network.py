@@ -183,13 +183,18 @@ def run_case(options, case, threads, folder):
             "line": line}
 
 
-def ratio(row, other, best):
+def times_as_fast(row, other, pick=statistics.median):
+    """As which peer fuse-dist is; None where it was not measured."""
     seconds = row["seconds"]
     if not seconds[other]:
-        return "-"
-    pick = min if best else statistics.median
+        return None
     moved = MOVED.get(row["name"], 1) if other == "copy" else 1
-    return f"{moved * pick(seconds[other]) / pick(seconds['fuse-dist']):.2f}"
+    return moved * pick(seconds[other]) / pick(seconds["fuse-dist"])
+
+
+def ratio(row, other, best):
+    times = times_as_fast(row, other, min if best else statistics.median)
+    return "-" if times is None else f"{times:.2f}"
 
 
 def main():
