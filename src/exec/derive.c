@@ -62,21 +62,28 @@ static void finish_queue(struct fuse_exec *exec) {
 void fuse_exec_release(struct fuse_exec *exec, int child) {
     const struct fuse_plan *plan = exec->plan;
     bool is_finished = false;
-    for (int o = 0; o < plan->ir->ops.n; o++)
-        if (exec->logic[o].rules && exec->logic[o].last <= child) {
-            fuse_logic_close(exec->logic[o].rules);
-            exec->logic[o].rules = NULL;
-        }
-    for (int i = 0; i < plan->buffers.n; i++) {
-        struct fuse_exec_own *own = &exec->own[i];
-        if (!own->at || plan->buffers.at[i].last > child)
+    for (struct fuse_exec_logic **at = &exec->opened, *logic; (logic = *at);) {
+        if (logic->last > child) {
+            at = &logic->next;
             continue;
+        }
+        fuse_logic_close(logic->rules);
+        logic->rules = NULL;
+        *at = logic->next;
+    }
+    for (struct fuse_exec_own **at = &exec->held, *own; (own = *at);) {
+        const struct fuse_buffer *buffer = &plan->buffers.at[own - exec->own];
+        if (buffer->last > child) {
+            at = &own->next;
+            continue;
+        }
         if (!is_finished && exec->queue)
             finish_queue(exec);
         is_finished = true;
-        exec->backend->ops->memory_close(exec->backend, own->at, plan->buffers.at[i].kind, own->bytes);
+        exec->backend->ops->memory_close(exec->backend, own->at, buffer->kind, own->bytes);
         exec->relation_bytes -= (int64_t)own->bytes;
         own->at = NULL;
+        *at = own->next;
     }
 }
 
@@ -85,9 +92,8 @@ int64_t fuse_exec_relation_room(const struct fuse_exec *exec) {
     if (bytes == 0)
         return INT64_MAX;
     bytes -= exec->relation_bytes;
-    for (int o = 0; o < exec->plan->ir->ops.n; o++)
-        if (exec->logic[o].rules)
-            bytes -= fuse_logic_bytes(exec->logic[o].rules);
+    for (const struct fuse_exec_logic *logic = exec->opened; logic; logic = logic->next)
+        bytes -= fuse_logic_bytes(logic->rules);
     return bytes > 1 ? bytes : 1;
 }
 
@@ -108,8 +114,13 @@ static struct fuse_logic *open_rules(struct fuse_exec *exec, int op) {
                                         .keeps_given = fuse_exec_is_asked(exec)};
     for (int k = 0; k < request->questions; k++)
         wanted.keeps_rows |= request->question[k].why_not;
-    if (!logic->rules)
-        keep(exec, fuse_logic_open(&logic->rules, &wanted, &err), &err);
+    if (logic->rules)
+        return logic->rules;
+    keep(exec, fuse_logic_open(&logic->rules, &wanted, &err), &err);
+    if (logic->rules) {
+        logic->next = exec->opened;
+        exec->opened = logic;
+    }
     return logic->rules;
 }
 

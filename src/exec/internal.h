@@ -42,13 +42,17 @@ struct fuse_exec {
         struct fuse_logic *rules; /* NULL: not opened yet, or closed */
         bool has_run;
         int last; /* the child of the root region after which nothing of it is read, -1: never read */
-    } * logic;    /* [ops] of RULES */
+        struct fuse_exec_logic *next;
+    } * logic,   /* [ops] of RULES */
+        *opened; /* those whose rules are open */
     struct fuse_exec_own {
         char *at; /* NULL: the plan's bytes are meant */
         size_t bytes;
         struct fuse_tuples tuples;
-    } * own;                /* [buffers] tuples of derived relations */
-    int64_t relation_bytes; /* of all in `own` */
+        struct fuse_exec_own *next;
+    } * own,                /* [buffers] tuples of derived relations */
+        *held;              /* those with memory */
+    int64_t relation_bytes; /* of all that are held */
     struct fuse_exec_panel {
         bool in_place; /* this turn's is read where the whole value is */
         int half;      /* else it is there */

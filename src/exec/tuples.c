@@ -402,7 +402,8 @@ static enum fuse_status take_memory(struct fuse_exec *exec, const struct fuse_st
     }
     void *at = NULL;
     FUSE_TRY(ops->memory_open(exec->backend, &at, kind, (size_t)r->tuples.bytes, err));
-    *own = (struct fuse_exec_own){.at = at, .bytes = (size_t)r->tuples.bytes, .tuples = r->tuples};
+    *own = (struct fuse_exec_own){.at = at, .bytes = (size_t)r->tuples.bytes, .tuples = r->tuples, .next = exec->held};
+    exec->held = own;
     exec->relation_bytes += r->tuples.bytes;
     extra->rows = aligned_alloc(64, extra->rows_bytes);
     if (!extra->rows)
