@@ -33,6 +33,10 @@ struct context {
     int fetches;
 };
 
+static int64_t least(int64_t a, int64_t b) {
+    return a < b ? a : b;
+}
+
 static int64_t padded(int64_t n) {
     return (n + FUSE_TILE_LANES - 1) / FUSE_TILE_LANES * FUSE_TILE_LANES;
 }
@@ -125,7 +129,16 @@ static void load_tile(struct context *x, int node, int64_t first, int64_t n) {
     char *to = x->slots + step->slot;
     const size_t bytes = fuse_tile_class_bytes(step->class);
     for (int64_t done = 0; done < n;) {
-        int64_t run = fuse_walk_run(&source->walk, &point);
+        const struct fuse_walk *walk = &source->walk;
+        int64_t run = fuse_walk_run(walk, &point);
+        if (source->runs && run <= n - done && fuse_walk_runs(walk, &point) > 0) {
+            int64_t runs = least(fuse_walk_runs(walk, &point), (n - done) / run);
+            source->runs(to + (size_t)done * bytes, 1, run, source->data + point.offset * (int64_t)source->bytes,
+                         stride, walk->stride[1], run, runs);
+            fuse_walk_step(walk, &point, 1, runs);
+            done += runs * run;
+            continue;
+        }
         if (run > n - done)
             run = n - done;
         if (step->action == FUSE_MAP_RAMP)
@@ -164,16 +177,25 @@ static const void *evaluate(struct context *x, int64_t first, int64_t n, void *d
 static void store_tile(const struct fuse_map_plan *plan, const void *from, int64_t first, int64_t n) {
     const enum fuse_dtype dtype = plan->call->out.dtype;
     const size_t bytes = fuse_dtype_bytes(dtype), step = fuse_tile_class_bytes(plan->class);
+    const struct fuse_walk *walk = &plan->out;
     fuse_tile_store *store = plan->tile->store[plan->class][dtype];
     struct fuse_walk_point point;
-    fuse_walk_seek(&plan->out, first, &point);
+    fuse_walk_seek(walk, first, &point);
     for (int64_t done = 0; done < n;) {
-        int64_t run = fuse_walk_run(&plan->out, &point);
+        int64_t run = fuse_walk_run(walk, &point);
+        if (plan->out_runs && run <= n - done && fuse_walk_runs(walk, &point) > 0) {
+            int64_t runs = least(fuse_walk_runs(walk, &point), (n - done) / run);
+            plan->out_runs((char *)plan->call->out.data + point.offset * (int64_t)bytes, walk->stride[0],
+                           walk->stride[1], (const char *)from + (size_t)done * step, 1, run, run, runs);
+            fuse_walk_step(walk, &point, 1, runs);
+            done += runs * run;
+            continue;
+        }
         if (run > n - done)
             run = n - done;
-        store((char *)plan->call->out.data + point.offset * (int64_t)bytes, plan->out.stride[0],
+        store((char *)plan->call->out.data + point.offset * (int64_t)bytes, walk->stride[0],
               (const char *)from + (size_t)done * step, run);
-        fuse_walk_advance(&plan->out, &point, run);
+        fuse_walk_advance(walk, &point, run);
         done += run;
     }
 }

@@ -38,6 +38,7 @@ struct fuse_map_source {
     int64_t first; /* IOTA: the number at the origin */
     bool in_place; /* a run of stride 1 is a tile as it lies in memory */
     fuse_tile_load *load;
+    fuse_tile_runs *runs; /* for runs that are short, NULL: they are long, or converted */
     struct fuse_walk walk;
     int64_t outer[FUSE_MAX_AXES];
 };
@@ -60,9 +61,10 @@ struct fuse_map_plan {
     struct fuse_map_source *source;
     double constant[FUSE_MAP_GELUS][5];
     int gelus;
-    struct fuse_walk out;   /* along the kept indices */
-    fuse_tile_load *reload; /* the old value of an accumulating result */
-    size_t slot_bytes;      /* of all tile buffers of one thread */
+    struct fuse_walk out;     /* along the kept indices */
+    fuse_tile_runs *out_runs; /* as a source's */
+    fuse_tile_load *reload;   /* the old value of an accumulating result */
+    size_t slot_bytes;        /* of all tile buffers of one thread */
 };
 
 size_t fuse_tile_class_bytes(enum fuse_tile_class class);

@@ -102,6 +102,14 @@ static void make_walk(struct fuse_walk *walk, const struct fuse_map_call *call, 
     fuse_walk_make(walk, n, extent, along);
 }
 
+/* Neighbouring runs are moved together when each alone is hardly more than a call. */
+static fuse_tile_runs *short_runs(const struct fuse_map_plan *plan, const struct fuse_walk *walk,
+                                  enum fuse_dtype memory, enum fuse_dtype value) {
+    return memory == value && walk->axes > 1 && walk->extent[0] <= FUSE_TILE_RUN
+               ? plan->tile->runs[fuse_tile_class(value)]
+               : NULL;
+}
+
 static void make_source(struct fuse_map_plan *plan, struct fuse_map_source *source, const struct fuse_scalar_node *node,
                         int n, const int *order, const int *outer) {
     const struct fuse_map_call *call = plan->call;
@@ -119,6 +127,8 @@ static void make_source(struct fuse_map_plan *plan, struct fuse_map_source *sour
         source->load = plan->tile->load[operand->dtype][fuse_tile_class(node->dtype)];
     }
     make_walk(&source->walk, call, n, order, stride);
+    if (node->op == FUSE_SCALAR_LOAD)
+        source->runs = short_runs(plan, &source->walk, call->operand[node->arg].dtype, node->dtype);
     for (int i = 0; i < plan->outers; i++)
         source->outer[i] = stride[outer[i]];
 }
@@ -345,6 +355,7 @@ enum fuse_status fuse_map_plan_open(struct fuse_map_plan *plan, const struct fus
     order_reduced(call, reduceds, reduced);
     plan->shape = choose_shape(call, plan, kepts, kept, reduceds, reduced);
     make_walk(&plan->out, call, kepts, kept, call->out.stride);
+    plan->out_runs = short_runs(plan, &plan->out, call->out.dtype, fuse_tile_dtype(plan->class));
     if (plan->shape == FUSE_MAP_COLUMNS) {
         plan->outers = reduceds;
         for (int i = 0; i < reduceds; i++)

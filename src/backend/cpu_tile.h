@@ -120,6 +120,12 @@ struct fuse_tile_deal {
 };
 typedef void fuse_tile_deal_rows(const struct fuse_tile_deal *x);
 
+/* to[r * to_step + i * to_stride] = from[r * from_step + i * from_stride], i < run, 1 .. FUSE_TILE_RUN, r < runs; strides in elements.
+ * No other memory is touched, and `to` and `from` share none. */
+#define FUSE_TILE_RUN 128
+typedef void fuse_tile_runs(void *to, int64_t to_stride, int64_t to_step, const void *from, int64_t from_stride,
+                            int64_t from_step, int64_t run, int64_t runs);
+
 /* What stands for the sum and the product in a matrix product. */
 enum fuse_semiring {
     FUSE_SUM_TIMES,
@@ -153,6 +159,7 @@ extern fuse_tile_turn fuse_turn_base_32, fuse_turn_base_64;
 extern fuse_tile_turn_lines fuse_turn_base_lines;
 extern fuse_tile_deal_rows fuse_turn_base_deal;
 extern fuse_tile_turn_lanes fuse_turn_base_lanes_32;
+extern fuse_tile_runs fuse_turn_base_runs_8, fuse_turn_base_runs_32, fuse_turn_base_runs_64;
 #if defined(__x86_64__)
 FUSE_STRIPS(avx2)
 FUSE_STRIPS(avx512)
@@ -161,6 +168,8 @@ extern fuse_tile_turn fuse_turn_avx2_32, fuse_turn_avx2_64, fuse_turn_avx512_32,
 extern fuse_tile_turn_lines fuse_turn_avx2_lines, fuse_turn_avx512_lines;
 extern fuse_tile_deal_rows fuse_turn_avx2_deal, fuse_turn_avx512_deal;
 extern fuse_tile_turn_lanes fuse_turn_avx2_lanes_32, fuse_turn_avx512_lanes_32;
+extern fuse_tile_runs fuse_turn_avx2_runs_8, fuse_turn_avx2_runs_32, fuse_turn_avx2_runs_64, fuse_turn_avx512_runs_8,
+    fuse_turn_avx512_runs_32, fuse_turn_avx512_runs_64;
 #endif
 
 struct fuse_tile_table {
@@ -199,6 +208,7 @@ struct fuse_tile_table {
     fuse_tile_turn_lines *turn_lines;
     fuse_tile_deal_rows *deal;
     fuse_tile_turn_lanes *turn_lanes;
+    fuse_tile_runs *runs[FUSE_TILE_CLASSES];         /* of elements as long as that class's */
     fuse_tile_add_rows *add_rows_f32, *add_rows_f64; /* by the type of x and value */
     const struct fuse_math_rows *rows[2];            /* F32, F64 */
     fuse_math_stream *stream;

@@ -52,15 +52,26 @@ static inline int64_t fuse_walk_run(const struct fuse_walk *walk, const struct f
     return walk->extent[0] - point->at[0];
 }
 
-/* Moves on by at most one run. */
-static inline void fuse_walk_advance(const struct fuse_walk *walk, struct fuse_walk_point *point, int64_t elems) {
-    point->at[0] += elems;
-    point->offset += elems * walk->stride[0];
-    for (int x = 0; x < walk->axes - 1 && point->at[x] == walk->extent[x]; x++) {
+/* Whole runs that follow the point at one distance from each other, the walk's second stride; 0: the point is within a run. */
+static inline int64_t fuse_walk_runs(const struct fuse_walk *walk, const struct fuse_walk_point *point) {
+    return walk->axes == 1 || point->at[0] != 0 ? 0 : walk->extent[1] - point->at[1];
+}
+
+/* Moves on by so many steps along an axis, at most to its end. */
+static inline void fuse_walk_step(const struct fuse_walk *walk, struct fuse_walk_point *point, int axis,
+                                  int64_t steps) {
+    point->at[axis] += steps;
+    point->offset += steps * walk->stride[axis];
+    for (int x = axis; x < walk->axes - 1 && point->at[x] == walk->extent[x]; x++) {
         point->offset += walk->stride[x + 1] - walk->extent[x] * walk->stride[x];
         point->at[x] = 0;
         point->at[x + 1]++;
     }
+}
+
+/* Moves on by at most one run. */
+static inline void fuse_walk_advance(const struct fuse_walk *walk, struct fuse_walk_point *point, int64_t elems) {
+    fuse_walk_step(walk, point, 0, elems);
 }
 
 #endif
