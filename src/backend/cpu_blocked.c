@@ -4,7 +4,7 @@
  * The iteration space is cut in boxes (cpu_box.h). For each box of batch, N and K the part of b is packed in strips, which stay
  * in the second-level cache while all of M passes by: parts of a are packed, or read where they lie, and meet all strips, a few
  * rows at a time. Results are added to c, wherever its elements are, out of registers, so that neither a nor b nor c is ever
- * copied as a whole. Sums are cut in the same parts whatever the other extents and the number of threads are. */
+ * copied as a whole. Sums are cut in the same parts whatever the number of threads is. */
 #include "backend/cpu_box.h"
 #include "backend/cpu_panel.h"
 
@@ -14,9 +14,11 @@
 #define B_ROOM ((int64_t)1 << 20)
 #define A_ROOM ((int64_t)252 << 10)
 #define K_ROOM 1536
-/* A sum of no more than so many bytes is not cut: its second part would read and write all of c once more. */
+/* A sum of no more than so many bytes is not cut: its second part would read and write all of c once more. Nor are b's columns
+ * where they are few, so that there is room for them. */
 #define K_WHOLE 3072
-/* b is read where it lies, if it can be, when no more rows than so many of the kernel's meet it; a when no more strips do. */
+/* b is read where it lies, if it can be, when no more rows than so many of the kernel's meet it; a when no more strips do. Of rows by
+ * rows those that make so few strips are b's: what is turned are they and tiles of c, not all of the others. */
 #define FEW_ROWS 3
 #define FEW_STRIPS 2
 /* Of a and of b so many bytes each stay in the first-level cache: all rows of a meet some strips before the next. */
@@ -106,7 +108,8 @@ static void make_plan(struct blocked *p, struct fuse_grouped *g, const struct fu
     *p = (struct blocked){.g = g, .tile = tile, .bytes = (int64_t)fuse_dtype_bytes(g->type), .m_parts = 1};
     const int64_t line = FUSE_CPU_LINE / p->bytes, all_k = fuse_group_points(g, FUSE_GROUP_K);
     p->width = tile->strip_bytes / p->bytes;
-    const int64_t k = all_k * p->bytes <= K_WHOLE ? all_k : K_ROOM / p->bytes;
+    const bool few = fuse_group_points(g, FUSE_GROUP_N) <= FEW_STRIPS * p->width;
+    const int64_t k = all_k * p->bytes <= K_WHOLE ? all_k : (few ? K_WHOLE : K_ROOM) / p->bytes;
     int64_t most[FUSE_GROUPS] = {1, least(A_ROOM / p->bytes / k, FUSE_BOX_POINTS),
                                  least(B_ROOM / p->bytes / k, FUSE_BOX_POINTS), k};
     for (;;) {
@@ -182,11 +185,13 @@ static void multiply(const struct worker *w, struct fuse_tile_block *x) {
         x->a_column = p->a_column;
         x->a_ahead = true;
     }
+    int64_t done = 0, step;
+    x->c_turned =
+        x->c_run == 1 && fuse_box_run(&p->boxes, m, FUSE_GROUP_M, FUSE_BOX_C, &step) == m->points && step == 1;
     const int64_t strips = NEAR / (k->points * p->bytes) / p->width * p->width,
                   columns = m->points * k->points * p->bytes > NEAR ? n->points
                             : strips > p->width                     ? strips
                                                                     : p->width;
-    int64_t done = 0;
     for (int64_t j = 0; j < n->points; j += columns)
         for (int64_t i = 0; i < m->points; i += p->rows) {
             x->first = j;
@@ -258,12 +263,27 @@ static bool suits(const struct fuse_grouped *g) {
     return m > 1 && n > 1 && fuse_sat_mul(fuse_sat_mul(m, n), k) > LITTLE;
 }
 
+/* Rows of a that make few strips by more rows of b, all dense along K, to rows of c. */
+static bool is_few_by_rows(const struct fuse_grouped *g, const struct fuse_tile_table *tile) {
+    for (int o = FUSE_BOX_A; o <= FUSE_BOX_B; o++) {
+        enum fuse_group group = FUSE_GROUP_M;
+        int axis = 0;
+        if (!fuse_box_densest(g, (enum fuse_box_operand)o, &group, &axis) || group != FUSE_GROUP_K)
+            return false;
+    }
+    const int64_t m = fuse_group_points(g, FUSE_GROUP_M);
+    return m * (int64_t)fuse_dtype_bytes(g->type) <= FEW_STRIPS * tile->strip_bytes &&
+           m < fuse_group_points(g, FUSE_GROUP_N) && g->axes[FUSE_GROUP_N] == 1 && g->axis[FUSE_GROUP_N][0].c == 1;
+}
+
 bool fuse_cpu_run_blocked(struct fuse_cpu_backend *cpu, struct fuse_grouped *g, struct fuse_cpu_counts *counts) {
     if ((g->type != FUSE_F32 && g->type != FUSE_F64) || cpu->tile->block[0] == NULL || !suits(g))
         return false;
     enum fuse_group dense = FUSE_GROUP_N;
     int axis = 0;
     if (fuse_box_densest(g, FUSE_BOX_C, &dense, &axis) && dense == FUSE_GROUP_M)
+        fuse_group_swap(g);
+    if (is_few_by_rows(g, cpu->tile))
         fuse_group_swap(g);
     fuse_group_dense_last(g, FUSE_GROUP_M);
     fuse_group_dense_last(g, FUSE_GROUP_K);

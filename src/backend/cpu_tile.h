@@ -85,6 +85,7 @@ struct fuse_tile_block {
     void *c;
     const int64_t *c_row, *c_column; /* [rows], [end] */
     int64_t c_run;                   /* so many columns are dense in c, from each multiple of it on */
+    bool c_turned;                   /* c_run is 1, and all rows follow each other in c */
     bool a_ahead; /* further rows of a follow with the same stride and are needed next: fetched early */
     bool add;
 };

@@ -181,6 +181,52 @@ static void random_products_in_blocks(void **state) {
     }
 }
 
+/* A matrix with `stride` elements from row to row, at `at` of the image, filled; where the next one may begin. */
+static size_t place_matrix(struct rng *rng, struct fuse_operand_view *view, char *image, size_t at, const int index[2],
+                           int64_t rows, int64_t stride) {
+    const int64_t elements = rows * stride;
+    view->data = (void *)(uintptr_t)at;
+    view->stride[index[0]] = stride;
+    view->stride[index[1]] = 1;
+    fill_whole(rng, image + at, view->dtype, (size_t)elements, 4);
+    return (at + (size_t)elements * fuse_dtype_bytes(view->dtype) + 63) / 64 * 64;
+}
+
+/* Rows by rows, few of one: some fill no vector, some strips of b; sums of one and of several boxes; c either way round. */
+static void rows_by_few_rows(void **state) {
+    (void)state;
+    static const int64_t few[] = {17, 32, 33, 64}, terms[] = {70, 1111};
+    enum { M, N, K };
+    struct rng rng = {.state = 77};
+    for (int at = 0; at < 4 * 2 * 4; at++) {
+        const bool turned = at / 8 & 1, few_in_a = at / 16 & 1;
+        const int64_t n = 150 + at % 9, m = few_in_a ? few[at % 4] : n, k = terms[at / 4 % 2], pad = at / 3 % 3;
+        struct call call = {.kind = CALL_CONTRACT};
+        struct fuse_contract *c = &call.contract;
+        c->indices = 3;
+        c->extent[M] = m;
+        c->extent[N] = few_in_a ? n : few[at % 4];
+        c->extent[K] = k;
+        c->in_a = 1u << M | 1u << K;
+        c->in_b = 1u << N | 1u << K;
+        c->in_c = 1u << M | 1u << N;
+        c->a.dtype = c->b.dtype = c->c.dtype = at % 5 < 3 ? FUSE_F32 : FUSE_F64;
+        c->accumulate = at % 3 == 1;
+        room = (size_t)6 << 20;
+        char *image = calloc(room, 1);
+        const int outer = turned ? N : M, inner = turned ? M : N;
+        size_t bytes = place_matrix(&rng, &c->a, image, 64, (const int[]){M, K}, m, k + pad);
+        bytes = place_matrix(&rng, &c->b, image, bytes, (const int[]){N, K}, c->extent[N], k + 2 * pad);
+        bytes = place_matrix(&rng, &c->c, image, bytes, (const int[]){outer, inner}, c->extent[outer],
+                             c->extent[inner] + pad);
+        char what[160];
+        snprintf(what, sizeof what, "%lld rows by %lld, %lld terms (%s)", (long long)m, (long long)c->extent[N],
+                 (long long)k, fuse_dtype_name(c->c.dtype));
+        beds_compare(what, &call, image, bytes + 64, 0, 0, BITS_MAY_DIFFER);
+        free(image);
+    }
+}
+
 /* Threads that shared a BLAS's buffers would spoil each other's products: with a build that is not safe for threads,
  * a fifth of products of this size were wrong. */
 static void threads_do_not_share_buffers(void **state) {
@@ -381,17 +427,12 @@ static void large_integers_are_exact(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(random_contractions),
-        cmocka_unit_test(large_contractions),
-        cmocka_unit_test(random_products_in_blocks),
-        cmocka_unit_test(threads_do_not_share_buffers),
-        cmocka_unit_test(real_products),
-        cmocka_unit_test(loops_around_products),
-        cmocka_unit_test(sliding_windows_and_diagonals),
-        cmocka_unit_test(empty_sums_give_zeros),
-        cmocka_unit_test(nan_in_overwritten_results),
-        cmocka_unit_test(integer_overflow_is_reported),
-        cmocka_unit_test(large_integers_are_exact),
+        cmocka_unit_test(random_contractions),          cmocka_unit_test(large_contractions),
+        cmocka_unit_test(random_products_in_blocks),    cmocka_unit_test(rows_by_few_rows),
+        cmocka_unit_test(threads_do_not_share_buffers), cmocka_unit_test(real_products),
+        cmocka_unit_test(loops_around_products),        cmocka_unit_test(sliding_windows_and_diagonals),
+        cmocka_unit_test(empty_sums_give_zeros),        cmocka_unit_test(nan_in_overwritten_results),
+        cmocka_unit_test(integer_overflow_is_reported), cmocka_unit_test(large_integers_are_exact),
     };
     return cmocka_run_group_tests(tests, open_beds, beds_close);
 }
