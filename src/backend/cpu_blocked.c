@@ -86,13 +86,25 @@ static void choose_a(struct blocked *p) {
                         p->a_by_rows ? 0 : p->rows, p->tile);
 }
 
+/* Whether b's columns make strips of stride 1 where they lie: in each box one run, or runs of whole strips. No vector is read that is
+ * not all b's, which may be where memory ends. */
+static bool has_strips(const struct blocked *p) {
+    const struct fuse_grouped *g = p->g;
+    int64_t step, whole = 1, done = 1;
+    const int64_t run = fuse_box_run(&p->boxes, NULL, FUSE_GROUP_N, FUSE_BOX_B, &step), vector = p->width / 2;
+    for (int x = g->axes[FUSE_GROUP_N] - 1; x >= 0 && done < run; x--) {
+        const int64_t block = p->boxes.block[FUSE_GROUP_N][x];
+        whole *= block > 1 ? g->axis[FUSE_GROUP_N][x].extent : 1;
+        done *= block;
+    }
+    return step == 1 && run % vector == 0 && whole % vector == 0 &&
+           (run == p->boxes.points[FUSE_GROUP_N] || (run % p->width == 0 && whole % p->width == 0));
+}
+
 static void choose_b(struct blocked *p) {
     const struct fuse_grouped *g = p->g;
-    int64_t step;
-    const int64_t m = fuse_group_points(g, FUSE_GROUP_M), n = fuse_group_points(g, FUSE_GROUP_N),
-                  run = fuse_box_run(&p->boxes, NULL, FUSE_GROUP_N, FUSE_BOX_B, &step);
-    const bool even = g->b_dtype == g->type && step == 1 && is_even(p, FUSE_GROUP_K, FUSE_BOX_B, &p->b_row) &&
-                      (run % p->width == 0 || (run == n && run % (p->width / 2) == 0)),
+    const int64_t m = fuse_group_points(g, FUSE_GROUP_M), n = fuse_group_points(g, FUSE_GROUP_N);
+    const bool even = g->b_dtype == g->type && is_even(p, FUSE_GROUP_K, FUSE_BOX_B, &p->b_row) && has_strips(p),
                near = (n <= p->width || m * p->boxes.points[FUSE_GROUP_K] * p->bytes <= NEAR) &&
                       p->b_row * p->bytes % ALIAS != 0;
     p->b_in_place = even && (near || m <= FEW_ROWS * p->tile->block_rows);
@@ -111,9 +123,10 @@ static void make_plan(struct blocked *p, struct fuse_grouped *g, const struct fu
     const bool few = fuse_group_points(g, FUSE_GROUP_N) <= FEW_STRIPS * p->width;
     const int64_t k = all_k * p->bytes <= K_WHOLE ? all_k : (few ? K_WHOLE : K_ROOM) / p->bytes;
     int64_t most[FUSE_GROUPS] = {1, least(A_ROOM / p->bytes / k, FUSE_BOX_POINTS),
-                                 least(B_ROOM / p->bytes / k, FUSE_BOX_POINTS), k};
+                                 least(B_ROOM / p->bytes / k / p->width * p->width, FUSE_BOX_POINTS), k};
+    const int64_t unit[FUSE_GROUPS] = {line, line, p->width, line};
     for (;;) {
-        fuse_boxes_cut(&p->boxes, g, most, line);
+        fuse_boxes_cut(&p->boxes, g, most, unit, line);
         const int64_t m_boxes = p->boxes.boxes[FUSE_GROUP_M];
         p->m_parts = 1;
         if (threads == 1 || tasks_of(p) % threads == 0 || tasks_of(p) >= 8 * threads)
@@ -130,10 +143,9 @@ static void make_plan(struct blocked *p, struct fuse_grouped *g, const struct fu
     }
     choose_a(p);
     choose_b(p);
-    const int64_t a = p->a_in_place ? 0
-                                    : fuse_panel_step(&p->a, p->boxes.points[p->a.lane], p->boxes.points[p->a.other]),
-                  unit = FUSE_CPU_LINE;
-    p->b_at = (a * p->bytes + unit - 1) / unit * unit;
+    const int64_t a =
+        p->a_in_place ? 0 : fuse_panel_step(&p->a, p->boxes.points[p->a.lane], p->boxes.points[p->a.other]);
+    p->b_at = (a * p->bytes + FUSE_CPU_LINE - 1) / FUSE_CPU_LINE * FUSE_CPU_LINE;
 }
 
 /* Packs an operand's part of the box unless its panel holds it. */

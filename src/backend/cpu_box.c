@@ -42,8 +42,8 @@ static void grow(struct fuse_boxes *b, enum fuse_group group, int x, int64_t mos
     const int64_t extent = b->g->axis[group][x].extent, room = most / (points_of(b, group) / b->block[group][x]);
     if (room <= b->block[group][x])
         return;
-    const int64_t parts = (extent + room - 1) / room, even = (extent + parts - 1) / parts,
-                  rounded = (even + b->unit - 1) / b->unit * b->unit;
+    const int64_t parts = (extent + room - 1) / room, even = (extent + parts - 1) / parts, unit = b->unit[group],
+                  rounded = (even + unit - 1) / unit * unit;
     b->block[group][x] = parts > 1 && rounded <= room ? rounded : even;
 }
 
@@ -91,8 +91,10 @@ static void count_boxes(struct fuse_boxes *b) {
 }
 
 void fuse_boxes_cut(struct fuse_boxes *out, const struct fuse_grouped *g, const int64_t most[FUSE_GROUPS],
-                    int64_t line) {
-    *out = (struct fuse_boxes){.g = g, .unit = line};
+                    const int64_t unit[FUSE_GROUPS], int64_t line) {
+    *out = (struct fuse_boxes){.g = g};
+    for (int group = 0; group < FUSE_GROUPS; group++)
+        out->unit[group] = unit[group];
     take_lines(out, line);
     for (int group = 0; group < FUSE_GROUPS; group++)
         grow_group(out, (enum fuse_group)group, most[group]);
@@ -100,7 +102,7 @@ void fuse_boxes_cut(struct fuse_boxes *out, const struct fuse_grouped *g, const 
 }
 
 void fuse_boxes_choose(struct fuse_boxes *out, const struct fuse_grouped *g, const struct fuse_box_limits *limits) {
-    *out = (struct fuse_boxes){.g = g, .unit = 1};
+    *out = (struct fuse_boxes){.g = g, .unit = {1, 1, 1, 1}};
     take_lines(out, limits->line);
     const int64_t batch = points_of(out, FUSE_GROUP_BATCH);
     const double room = (double)(batch > 1 ? limits->batch_room / batch : limits->room);

@@ -13,7 +13,7 @@ enum fuse_box_operand { FUSE_BOX_A, FUSE_BOX_B, FUSE_BOX_C, FUSE_BOX_OPERANDS };
 /* How the axes of the groups are cut. block: most positions of an axis in a box; boxes: how many boxes that makes of a group. */
 struct fuse_boxes {
     const struct fuse_grouped *g;
-    int64_t unit; /* of which a larger block is a multiple */
+    int64_t unit[FUSE_GROUPS]; /* of which a larger block is a multiple */
     int64_t block[FUSE_GROUPS][FUSE_MAX_AXES];
     int64_t points[FUSE_GROUPS], boxes[FUSE_GROUPS]; /* positions of a group in a full box; boxes of a group */
 };
@@ -32,9 +32,10 @@ struct fuse_box_limits {
     bool a_in_place, c_in_place; /* these need no panel */
 };
 
-/* Boxes of most[group] positions of each group, or less, but of a line along every operand's densest axis. */
+/* Boxes of most[group] positions of each group, or less, but of a line along every operand's densest axis; where an axis is cut, of
+ * a multiple of unit[group] positions if that is not more. */
 void fuse_boxes_cut(struct fuse_boxes *out, const struct fuse_grouped *g, const int64_t most[FUSE_GROUPS],
-                    int64_t line);
+                    const int64_t unit[FUSE_GROUPS], int64_t line);
 void fuse_boxes_choose(struct fuse_boxes *out, const struct fuse_grouped *g, const struct fuse_box_limits *limits);
 void fuse_box_seek(struct fuse_box_range *range, const struct fuse_boxes *boxes, enum fuse_group group, int64_t number);
 

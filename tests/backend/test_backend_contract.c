@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #define IMAGE ((size_t)24 << 20)
 
@@ -227,6 +229,47 @@ static void rows_by_few_rows(void **state) {
     }
 }
 
+/* Memory of `bytes` bytes behind which no other is; *at of *mapped bytes is to be unmapped. */
+static void *open_edge(size_t bytes, void **at, size_t *mapped) {
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE), whole = (bytes + page - 1) / page * page;
+    *mapped = whole + page;
+    *at = mmap(NULL, *mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    assert_true(*at != MAP_FAILED);
+    assert_int_equal(mprotect((char *)*at + whole, page, PROT_NONE), 0);
+    return (char *)*at + whole - bytes;
+}
+
+/* Operands that end where their memory does, of widths that fill strips, vectors and neither. */
+static void nothing_is_read_behind_operands(void **state) {
+    (void)state;
+    const int64_t m = 30, k = 100;
+    for (int64_t n = 5086; n < 5124; n++) {
+        const int64_t elements[] = {m * k, k * n, m * n};
+        void *at[3], *data[3];
+        size_t mapped[3];
+        for (int o = 0; o < 3; o++)
+            data[o] = open_edge((size_t)elements[o] * sizeof(float), &at[o], &mapped[o]);
+        for (int o = 0; o < 2; o++)
+            for (int64_t i = 0; i < elements[o]; i++)
+                ((float *)data[o])[i] = 1;
+        struct fuse_contract call = {.indices = 3, .extent = {m, n, k}, .in_a = 5, .in_b = 6, .in_c = 3};
+        call.a = (struct fuse_operand_view){.data = data[0], .dtype = FUSE_F32, .stride = {k, 0, 1}};
+        call.b = (struct fuse_operand_view){.data = data[1], .dtype = FUSE_F32, .stride = {0, 1, n}};
+        call.c = (struct fuse_operand_view){.data = data[2], .dtype = FUSE_F32, .stride = {n, 1, 0}};
+        for (int s = 0; s < SUBJECTS; s++) {
+            struct fuse_error err = {0};
+            if (subject[s].backend->ops != &fuse_backend_cpu)
+                continue;
+            assert_int_equal(fuse_backend_cpu.contract(subject[s].queue, &call, &err), FUSE_OK);
+            assert_int_equal(subject[s].queue->ops->wait(subject[s].queue, FUSE_QUEUE_ALL, &err), FUSE_OK);
+            for (int64_t i = 0; i < m * n; i++)
+                assert_true(((float *)data[2])[i] == (float)k);
+        }
+        for (int o = 0; o < 3; o++)
+            munmap(at[o], mapped[o]);
+    }
+}
+
 /* Threads that shared a BLAS's buffers would spoil each other's products: with a build that is not safe for threads,
  * a fifth of products of this size were wrong. */
 static void threads_do_not_share_buffers(void **state) {
@@ -427,12 +470,19 @@ static void large_integers_are_exact(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(random_contractions),          cmocka_unit_test(large_contractions),
-        cmocka_unit_test(random_products_in_blocks),    cmocka_unit_test(rows_by_few_rows),
-        cmocka_unit_test(threads_do_not_share_buffers), cmocka_unit_test(real_products),
-        cmocka_unit_test(loops_around_products),        cmocka_unit_test(sliding_windows_and_diagonals),
-        cmocka_unit_test(empty_sums_give_zeros),        cmocka_unit_test(nan_in_overwritten_results),
-        cmocka_unit_test(integer_overflow_is_reported), cmocka_unit_test(large_integers_are_exact),
+        cmocka_unit_test(random_contractions),
+        cmocka_unit_test(large_contractions),
+        cmocka_unit_test(random_products_in_blocks),
+        cmocka_unit_test(rows_by_few_rows),
+        cmocka_unit_test(nothing_is_read_behind_operands),
+        cmocka_unit_test(threads_do_not_share_buffers),
+        cmocka_unit_test(real_products),
+        cmocka_unit_test(loops_around_products),
+        cmocka_unit_test(sliding_windows_and_diagonals),
+        cmocka_unit_test(empty_sums_give_zeros),
+        cmocka_unit_test(nan_in_overwritten_results),
+        cmocka_unit_test(integer_overflow_is_reported),
+        cmocka_unit_test(large_integers_are_exact),
     };
     return cmocka_run_group_tests(tests, open_beds, beds_close);
 }
