@@ -21,6 +21,15 @@
 #define BLAS_SMALL ((int64_t)100 * 100 * 100)
 #define LITTLE ((int64_t)16 * 16 * 16)
 #define LANES 16
+/* Sums of fewer than THIN terms for which blocks are better: dense columns of a by so many columns of b; and of no more rows of a than
+ * BLOCKS times those of a block, which read b where it lies, either so many that strips would copy b and they take longer for it, or
+ * long sums, for which rows of b fall on one another in the cache. */
+#define WIDE 128
+#define BLOCKS 3
+#define COPIED_ROWS 25
+#define COPIED_TERMS 24
+#define LONG_ROWS 17
+#define LONG_TERMS 48
 /* Products of rows by few rows that have at least so many terms. */
 #define FEW 16
 #define DOT_DEPTH 32
@@ -442,12 +451,30 @@ static bool is_large(const struct fuse_grouped *g, int64_t m, int64_t n, int64_t
     return fuse_sat_mul(fuse_sat_mul(m, n), k) >= (is_aliased(g) ? LARGE_ALIASED : LARGE);
 }
 
-/* Where BLAS is faster than own kernels: very large matrices, sums of few terms, and small results of sums that are so long that
- * threads share them out. */
+/* Sums of few terms for which blocks are faster than BLAS, which packs a's columns, and than strips, which copy b. */
+static bool is_thin_for_blocks(const struct fuse_grouped *g, const struct fuse_tile_table *tile) {
+    if (g->axes[FUSE_GROUP_M] != 1 || g->axes[FUSE_GROUP_N] != 1 || g->axes[FUSE_GROUP_K] != 1)
+        return false;
+    struct fuse_grouped turned = *g;
+    if (g->axis[FUSE_GROUP_M][0].c == 1)
+        fuse_group_swap(&turned);
+    const struct fuse_group_axis m = turned.axis[FUSE_GROUP_M][0], n = turned.axis[FUSE_GROUP_N][0],
+                                 k = turned.axis[FUSE_GROUP_K][0];
+    if (n.c != 1 || fuse_sat_mul(fuse_sat_mul(m.extent, n.extent), k.extent) <= BLAS_SMALL)
+        return false;
+    if (m.a == 1 && fuse_sat_mul(m.extent, k.extent) > LITTLE && n.extent >= WIDE)
+        return true;
+    const int64_t vector = tile->strip_bytes / 2 / (int64_t)fuse_dtype_bytes(g->type);
+    return n.b == 1 && n.extent % vector == 0 && k.b % vector == 0 && m.extent <= BLOCKS * tile->block_rows &&
+           ((m.extent >= COPIED_ROWS && k.extent >= COPIED_TERMS) || (m.extent >= LONG_ROWS && k.extent >= LONG_TERMS));
+}
+
+/* Where BLAS or strips are faster than own kernels in blocks: very large matrices, most sums of few terms, and small results of sums
+ * that are so long that threads share them out. */
 bool fuse_cpu_direct_first(const struct fuse_cpu_backend *cpu, const struct fuse_grouped *g) {
     const int64_t m = fuse_group_points(g, FUSE_GROUP_M), n = fuse_group_points(g, FUSE_GROUP_N),
                   k = fuse_group_points(g, FUSE_GROUP_K);
-    return !cpu->tile->block_first || k < THIN || is_large(g, m, n, k) ||
+    return !cpu->tile->block_first || (k < THIN && !is_thin_for_blocks(g, cpu->tile)) || is_large(g, m, n, k) ||
            (cpu->threads > 1 && fuse_sat_mul(m, n) <= SMALL_RESULT && k / LONG_SUM > 1 && k / 4 >= m + n);
 }
 

@@ -127,6 +127,8 @@ static void large_contractions(void **state) {
     (void)state;
     static const struct shape shapes[] = {
         {3, {150, 140, 130}, {A | C, B | C, A | B}},
+        {3, {300, 700, 17}, {A | C, B | C, A | B}},
+        {3, {30, 2064, 40}, {A | C, B | C, A | B}},
         {3, {1, 1200, 1000}, {A | C, B | C, A | B}},
         {3, {1200, 1, 1000}, {A | C, B | C, A | B}},
         {3, {3, 5, 70001}, {A | C, B | C, A | B}},

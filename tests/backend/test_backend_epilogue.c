@@ -249,7 +249,8 @@ static void several_axes(void **state) {
         check(&shapes[i]);
 }
 
-/* Rows by strips, at once or in parts for threads, and batches of matrices, each of which is a part. A product of columns is for BLAS. */
+/* Rows by strips, at once or in parts for threads, and batches of matrices, each of which is a part. A product of columns
+ * is for blocks, by few for BLAS. */
 static void short_sums(void **state) {
     (void)state;
     static const struct shape shapes[] = {
@@ -257,7 +258,8 @@ static void short_sums(void **state) {
         {"ab", "bc", "ac", "a", NULL, {2050, 33, 203}, F32, GELU, false, false, false},
         {"ab", "cb", "ac", "ac", "ac", {700, 17, 301}, F32, RESIDUAL, false, false, false},
         {"ab", "bc", "ac", NULL, NULL, {100, 21, 3000}, F32, MASK, true, false, true},
-        {"ab", "bc", "ca", "c", NULL, {301, 48, 640}, F32, RELU, false, true, false}, /* of columns */
+        {"ab", "bc", "ca", "c", NULL, {301, 48, 640}, F32, RELU, false, false, false}, /* of columns */
+        {"ab", "bc", "ca", "c", NULL, {100, 48, 640}, F32, RELU, false, true, false},  /* by few */
         {"eab", "ebd", "ead", "ad", NULL, {64, 30, 0, 96, 40}, F32, GELU, false, false, false},
         {"eab", "edb", "eda", "d", "eda", {64, 30, 0, 96, 40}, F32, RELU, false, false, false},
         {"eab", "ebd", "ead", "e", NULL, {128, 50, 0, 130, 9}, F32, MASK, false, false, false},
