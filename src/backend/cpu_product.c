@@ -39,6 +39,7 @@
 #define LARGE ((int64_t)1 << 33)
 #define LARGE_ALIASED ((int64_t)1 << 31)
 #define LARGE_EDGE 256
+#define LARGE_SIDE 1024
 #define ALIAS 4096
 /* Elements of a part of a result that a map may go over by itself, and bytes. */
 #define LEAST_PART 4096
@@ -443,21 +444,33 @@ static bool is_aliased(const struct fuse_grouped *g) {
     return a * bytes % ALIAS == 0 || b * bytes % ALIAS == 0;
 }
 
-/* One product of matrices that is so large that what BLAS packs it uses often. */
+/* With c dense along N. */
+static struct fuse_grouped turn_rows(const struct fuse_grouped *g) {
+    struct fuse_grouped turned = *g;
+    if (g->axis[FUSE_GROUP_M][0].c == 1)
+        fuse_group_swap(&turned);
+    return turned;
+}
+
+/* One product of matrices that is so large that what BLAS packs it uses often: of many rows by many columns, of few rows if blocks would
+ * have to turn b or, in F64, have strips half as wide. */
 static bool is_large(const struct fuse_grouped *g, int64_t m, int64_t n, int64_t k) {
     if (g->axes[FUSE_GROUP_M] != 1 || g->axes[FUSE_GROUP_N] != 1 || g->axes[FUSE_GROUP_K] != 1 || m < LARGE_EDGE ||
         n < LARGE_EDGE || k < LARGE_EDGE)
         return false;
-    return fuse_sat_mul(fuse_sat_mul(m, n), k) >= (is_aliased(g) ? LARGE_ALIASED : LARGE);
+    if (fuse_sat_mul(fuse_sat_mul(m, n), k) < (is_aliased(g) ? LARGE_ALIASED : LARGE))
+        return false;
+    const struct fuse_grouped turned = turn_rows(g);
+    return turned.axis[FUSE_GROUP_N][0].extent >= LARGE_SIDE &&
+           (turned.axis[FUSE_GROUP_M][0].extent >= LARGE_SIDE || turned.axis[FUSE_GROUP_K][0].b == 1 ||
+            g->type == FUSE_F64);
 }
 
 /* Sums of few terms for which blocks are faster than BLAS, which packs a's columns, and than strips, which copy b. */
 static bool is_thin_for_blocks(const struct fuse_grouped *g, const struct fuse_tile_table *tile) {
     if (g->axes[FUSE_GROUP_M] != 1 || g->axes[FUSE_GROUP_N] != 1 || g->axes[FUSE_GROUP_K] != 1)
         return false;
-    struct fuse_grouped turned = *g;
-    if (g->axis[FUSE_GROUP_M][0].c == 1)
-        fuse_group_swap(&turned);
+    const struct fuse_grouped turned = turn_rows(g);
     const struct fuse_group_axis m = turned.axis[FUSE_GROUP_M][0], n = turned.axis[FUSE_GROUP_N][0],
                                  k = turned.axis[FUSE_GROUP_K][0];
     if (n.c != 1 || fuse_sat_mul(fuse_sat_mul(m.extent, n.extent), k.extent) <= BLAS_SMALL)
