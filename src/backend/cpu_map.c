@@ -11,6 +11,7 @@
 #define FEW_ROWS 16
 #define ROW_CHUNKS 64
 #define SHORTEST_CHUNK 4096
+#define PLAIN_RUN 16384 /* elements that are folded at once where they lie */
 #define FETCH_AHEAD 8192
 #define PACED_AHEAD 4096
 #define FEW_COLUMNS 4096
@@ -109,7 +110,7 @@ static void fetch_ahead(struct context *x, const struct fuse_map_source *source,
         x->fetch[x->fetches++] = tile + PACED_AHEAD;
         return;
     }
-    for (int64_t line = 0; line < bytes; line += 64)
+    for (int64_t line = 0; line < bytes && x->plan->shape == FUSE_MAP_ELEMENTS; line += 64)
         __builtin_prefetch(tile + FETCH_AHEAD + line, 0, 2);
 }
 
@@ -245,9 +246,7 @@ static void finish(struct context *x, void *acc, int64_t first, int64_t n) {
             fuse_walk_advance(&plan->out, &point, run);
             done += run;
         }
-        pad(old, bytes, n);
-        pad(acc, fuse_tile_class_bytes(plan->acc_class), n);
-        plan->tile->accumulate[plan->reduce][plan->class](acc, old, padded(n), &x->overflow);
+        plan->tile->accumulate[plan->reduce][plan->class](acc, old, 0, 1, n, &x->overflow);
     }
     if (plan->acc_class != plan->class) {
         char *rounded = x->spare + (size_t)FUSE_TILE * 8 + 64;
@@ -274,7 +273,7 @@ static void run_tile(struct context *x, int64_t first, int64_t n) {
     const void *value = evaluate(x, first, n, there ? direct : NULL);
     if (plan->reduce != FUSE_REDUCE_NONE) {
         fill_neutral(plan, x->acc, padded(n));
-        plan->tile->accumulate[plan->reduce][plan->class](x->acc, value, padded(n), &x->overflow);
+        plan->tile->accumulate[plan->reduce][plan->class](x->acc, value, 0, 1, n, &x->overflow);
         finish(x, x->acc, first, n);
     } else if (direct && value != direct) {
         plan->tile->stream(direct, value, n * (int64_t)fuse_tile_class_bytes(plan->class), x->fetch);
@@ -322,9 +321,30 @@ static bool run_elements(const struct fuse_cpu_backend *cpu, const struct fuse_m
     return overflow;
 }
 
+/* The same of a plain body. */
+static void fold_in_place(struct context *x, void *acc, int64_t first, int64_t n) {
+    const struct fuse_map_plan *plan = x->plan;
+    const struct fuse_map_source *source = &plan->source[0];
+    struct fuse_walk_point point;
+    fuse_walk_seek(&source->walk, first, &point);
+    while (n > 0) {
+        int64_t run = fuse_walk_run(&source->walk, &point);
+        run = run > n ? n : run;
+        run = run > PLAIN_RUN ? PLAIN_RUN : run;
+        plan->tile->fold[plan->reduce][plan->class](acc, source->data + point.offset * (int64_t)source->bytes, run,
+                                                    &x->overflow);
+        fuse_walk_advance(&source->walk, &point, run);
+        n -= run;
+    }
+}
+
 /* Folds points [begin, end) of one row into *acc. */
 static void fold_part(struct context *x, void *acc, int64_t row, int64_t begin, int64_t end) {
     const struct fuse_map_plan *plan = x->plan;
+    if (plan->plain) {
+        fold_in_place(x, acc, row * plan->reduced + begin, end - begin);
+        return;
+    }
     for (int64_t r = begin; r < end; r += plan->length) {
         int64_t n = end - r < plan->length ? end - r : plan->length;
         const void *value = evaluate(x, row * plan->reduced + r, n, NULL);
@@ -347,7 +367,16 @@ static void fold_rows(struct context *x, char *acc, int64_t row, int64_t rows) {
     }
 }
 
+/* Rows in pieces that are far apart are folded a part of each at a time: where one row's pieces end, the next one's begin. */
+static int64_t row_part(const struct fuse_map_plan *plan) {
+    for (int s = 0; s < plan->sources; s++)
+        if (plan->source[s].walk.stride[0] == 1 && plan->source[s].walk.extent[0] < plan->reduced)
+            return plan->length;
+    return plan->reduced;
+}
+
 static bool run_rows(const struct fuse_cpu_backend *cpu, const struct fuse_map_plan *plan) {
+    const int64_t part = row_part(plan);
     int64_t block = plan->reduced >= 65536 ? 1 : 65536 / plan->reduced;
     block = block < FUSE_TILE ? block : FUSE_TILE;
     const int64_t blocks = (plan->kept + block - 1) / block;
@@ -364,8 +393,10 @@ static bool run_rows(const struct fuse_cpu_backend *cpu, const struct fuse_map_p
             if (plan->reduced < plan->length)
                 fold_rows(&x, x.acc, row, rows);
             else
-                for (int64_t r = 0; r < rows; r++)
-                    fold_part(&x, x.acc + (size_t)r * acc_bytes, row + r, 0, plan->reduced);
+                for (int64_t p = 0; p < plan->reduced; p += part)
+                    for (int64_t r = 0; r < rows; r++)
+                        fold_part(&x, x.acc + (size_t)r * acc_bytes, row + r, p,
+                                  plan->reduced - p < part ? plan->reduced : p + part);
             finish(&x, x.acc, row, rows);
         }
         overflow = overflow || x.overflow;
@@ -416,15 +447,20 @@ static void seek_outer(struct context *x, int64_t *at, int64_t position) {
     }
 }
 
-static void step_outer(struct context *x, int64_t *at) {
+/* A plain body's `rows` rows, `stride` apart, from where the outer loops are. */
+static void add_in_place(struct context *x, char *acc, int64_t first, int64_t n, int64_t stride, int64_t rows) {
     const struct fuse_map_plan *plan = x->plan;
-    for (int o = plan->outers - 1; o >= 0; o--) {
-        bool wraps = ++at[o] == plan->outer_extent[o];
-        for (int s = 0; s < plan->sources; s++)
-            x->outer[s] += plan->source[s].outer[o] * (wraps ? 1 - plan->outer_extent[o] : 1);
-        if (!wraps)
-            return;
-        at[o] = 0;
+    const struct fuse_map_source *source = &plan->source[0];
+    struct fuse_walk_point point;
+    fuse_walk_seek(&source->walk, first, &point);
+    for (int64_t done = 0; done < n;) {
+        int64_t run = fuse_walk_run(&source->walk, &point);
+        run = run > n - done ? n - done : run;
+        plan->tile->accumulate[plan->reduce][plan->class](
+            acc + (size_t)done * fuse_tile_class_bytes(plan->acc_class),
+            source->data + (point.offset + x->outer[0]) * (int64_t)source->bytes, stride, rows, run, &x->overflow);
+        fuse_walk_advance(&source->walk, &point, run);
+        done += run;
     }
 }
 
@@ -433,16 +469,47 @@ static void add_columns(struct context *x, char *acc, int64_t first, int64_t n, 
     const struct fuse_map_plan *plan = x->plan;
     const size_t acc_bytes = fuse_tile_class_bytes(plan->acc_class);
     fuse_tile_accumulate *accumulate = plan->tile->accumulate[plan->reduce][plan->class];
-    int64_t at[FUSE_MAX_AXES];
-    if (begin < end)
-        seek_outer(x, at, begin);
-    for (int64_t r = begin; r < end; r++) {
+    const int inner = plan->outers - 1;
+    int64_t at[FUSE_MAX_AXES] = {0}, rows = 1;
+    for (int64_t r = begin; r < end; r += rows) {
+        seek_outer(x, at, r);
+        if (plan->plain) {
+            if (inner >= 0)
+                rows =
+                    plan->outer_extent[inner] - at[inner] < end - r ? plan->outer_extent[inner] - at[inner] : end - r;
+            add_in_place(x, acc, first, n, inner >= 0 ? plan->source[0].outer[inner] : 0, rows);
+            continue;
+        }
         for (int64_t i = 0; i < n; i += plan->length) {
             int64_t part = n - i < plan->length ? n - i : plan->length;
             const void *value = evaluate(x, first + i, part, NULL);
-            accumulate(acc + (size_t)i * acc_bytes, value, padded(part), &x->overflow);
+            accumulate(acc + (size_t)i * acc_bytes, value, 0, 1, part, &x->overflow);
         }
-        step_outer(x, at);
+    }
+}
+
+/* Adds reduced points [begin, end) to the accumulators of all kept points, a tile of several such points at a time. */
+static void add_narrow(struct context *x, char *acc, int64_t begin, int64_t end) {
+    const struct fuse_map_plan *plan = x->plan;
+    const int64_t kept = plan->kept, most = plan->length / kept, whole = most / FUSE_TILE_LANES * FUSE_TILE_LANES,
+                  rows = whole > 0 ? whole : most; /* dense tiles of whole vectors are read where they lie */
+    const struct fuse_walk *walk = &plan->source[0].walk;
+    fuse_tile_accumulate *accumulate = plan->tile->accumulate[plan->reduce][plan->class];
+    int64_t r = begin;
+    if (end - begin >= 2 * rows) {
+        fill_neutral(plan, x->acc, rows * kept);
+        if (plan->plain && walk->axes == 1) {
+            const int64_t tiles = (end - begin) / rows;
+            add_in_place(x, x->acc, r * kept, rows * kept, rows * kept, tiles);
+            r += tiles * rows;
+        }
+        for (; r + rows <= end; r += rows)
+            accumulate(x->acc, evaluate(x, r * kept, rows * kept, NULL), 0, 1, rows * kept, &x->overflow);
+        plan->tile->accumulate[plan->reduce][plan->acc_class](acc, x->acc, kept, rows, kept, &x->overflow);
+    }
+    for (; r < end; r += rows) {
+        const int64_t n = end - r < rows ? end - r : rows;
+        accumulate(acc, evaluate(x, r * kept, n * kept, NULL), kept, n, kept, &x->overflow);
     }
 }
 
@@ -473,7 +540,7 @@ static bool run_columns(const struct fuse_cpu_backend *cpu, const struct fuse_ma
 
 /* Few columns: the reduced points are cut in chunks, each with accumulators of its own. */
 static bool run_long_columns(const struct fuse_cpu_backend *cpu, const struct fuse_map_plan *plan) {
-    const int64_t whole = padded(plan->kept), chunks = COLUMN_CHUNKS;
+    const int64_t whole = padded(plan->kept), chunks = plan->reduced >= 4 * COLUMN_CHUNKS ? COLUMN_CHUNKS : 1;
     const int threads = worth(cpu, plan, chunks);
     const size_t acc_bytes = fuse_tile_class_bytes(plan->acc_class);
     bool overflow = false;
@@ -484,16 +551,19 @@ static bool run_long_columns(const struct fuse_cpu_backend *cpu, const struct fu
         open_context(&x, plan, thread_scratch(cpu, thread));
         for (int64_t c = chunks * thread / threads; c < chunks * (thread + 1) / threads; c++) {
             char *acc = cpu->partials + (size_t)(c * whole) * acc_bytes;
-            add_columns(&x, acc, 0, plan->kept, fuse_split_begin(plan->reduced, chunks, c),
-                        fuse_split_begin(plan->reduced, chunks, c + 1));
+            const int64_t begin = fuse_split_begin(plan->reduced, chunks, c),
+                          end = fuse_split_begin(plan->reduced, chunks, c + 1);
+            if (plan->shape == FUSE_MAP_NARROW)
+                add_narrow(&x, acc, begin, end);
+            else
+                add_columns(&x, acc, 0, plan->kept, begin, end);
         }
         overflow = overflow || x.overflow;
     }
     struct context x;
     open_context(&x, plan, cpu->scratch);
-    for (int64_t c = 1; c < chunks; c++)
-        plan->tile->accumulate[plan->reduce][plan->acc_class](
-            cpu->partials, cpu->partials + (size_t)(c * whole) * acc_bytes, whole, &x.overflow);
+    plan->tile->accumulate[plan->reduce][plan->acc_class](cpu->partials, cpu->partials + (size_t)whole * acc_bytes,
+                                                          whole, chunks - 1, whole, &x.overflow);
     for (int64_t i = 0; i < plan->kept; i += FUSE_TILE)
         finish(&x, cpu->partials + (size_t)i * acc_bytes, i, plan->kept - i < FUSE_TILE ? plan->kept - i : FUSE_TILE);
     return overflow || x.overflow;
@@ -505,6 +575,7 @@ static bool run_plan(const struct fuse_cpu_backend *cpu, const struct fuse_map_p
     case FUSE_MAP_ROWS:
         return plan->kept < FEW_ROWS && plan->reduced >= 4 * SHORTEST_CHUNK ? run_long_rows(cpu, plan)
                                                                             : run_rows(cpu, plan);
+    case FUSE_MAP_NARROW: return run_long_columns(cpu, plan);
     default:
         return plan->kept <= FEW_COLUMNS && plan->reduced >= 4 * COLUMN_CHUNKS ? run_long_columns(cpu, plan)
                                                                                : run_columns(cpu, plan);

@@ -9,12 +9,14 @@
 /* Bytes of a result that has left the caches before anybody reads it: writing it without reading its lines first saves a third of
  * the way through memory. */
 #define FUSE_MAP_LARGE ((int64_t)16 << 20)
-#define FUSE_MAP_GELUS 4 /* bodies with more have the others in several steps */
+#define FUSE_MAP_LONG (4 * FUSE_TILE) /* most elements of a tile that needs no accumulators of its own */
+#define FUSE_MAP_GELUS 4              /* bodies with more have the others in several steps */
 
 enum fuse_map_shape {
     FUSE_MAP_ELEMENTS, /* no reduced index */
     FUSE_MAP_ROWS,     /* tiles run along the reduced indices, each row is folded to one element */
-    FUSE_MAP_COLUMNS   /* tiles run along the kept indices, reduced points are added to a row of accumulators */
+    FUSE_MAP_COLUMNS,  /* tiles run along the kept indices, reduced points are added to a row of accumulators */
+    FUSE_MAP_NARROW /* so few kept points that tiles hold several rows of them: along the reduced, then the kept indices */
 };
 
 enum fuse_map_action { FUSE_MAP_DONE, FUSE_MAP_LOAD, FUSE_MAP_RAMP, FUSE_MAP_OP, FUSE_MAP_UNUSED };
@@ -53,6 +55,7 @@ struct fuse_map_plan {
     int outers;                            /* reduced loops of COLUMNS, outermost first */
     int64_t outer_extent[FUSE_MAX_AXES];
     int64_t length;  /* elements of a tile */
+    bool plain;      /* the body is one operand, whose elements are reduced where they lie */
     bool streams;    /* the result is so large that its tiles are written past the caches */
     bool paces;      /* the last step is one that fetches and streams as it goes */
     bool last_paces; /* .. of a result that is large */

@@ -8,6 +8,8 @@
 #define SLOT_GAP 192
 /* With more live buffers than this, shorter tiles keep them in the first-level cache. */
 #define MANY_BUFFERS ((size_t)40 << 10)
+/* Few buffers do not fill that cache with longer tiles either, which take fewer steps. */
+#define FEW_BUFFERS ((size_t)20 << 10)
 /* Reductions this short are done column-wise even if their rows are contiguous. */
 #define SHORT_ROW 16
 
@@ -333,6 +335,17 @@ static void choose_stores(struct fuse_map_plan *plan) {
     plan->last_paces = large && plan->paces;
 }
 
+/* Where accumulators are not as many as a tile has elements. */
+static bool takes_long_tiles(const struct fuse_map_plan *plan) {
+    return plan->reduce == FUSE_REDUCE_NONE || plan->shape == FUSE_MAP_ROWS || plan->shape == FUSE_MAP_NARROW;
+}
+
+static bool is_plain(const struct fuse_map_plan *plan) {
+    const struct fuse_map_source *source = &plan->source[0];
+    return plan->reduce != FUSE_REDUCE_NONE && plan->nodes == 1 && plan->step->action == FUSE_MAP_LOAD &&
+           source->in_place && source->walk.stride[0] == 1;
+}
+
 enum fuse_status fuse_map_plan_open(struct fuse_map_plan *plan, const struct fuse_cpu_backend *cpu,
                                     const struct fuse_map_call *call, struct fuse_error *err) {
     *plan = (struct fuse_map_plan){.call = call, .tile = cpu->tile, .reduce = call->reduce, .nodes = call->body->n};
@@ -356,14 +369,21 @@ enum fuse_status fuse_map_plan_open(struct fuse_map_plan *plan, const struct fus
     plan->shape = choose_shape(call, plan, kepts, kept, reduceds, reduced);
     make_walk(&plan->out, call, kepts, kept, call->out.stride);
     plan->out_runs = short_runs(plan, &plan->out, call->out.dtype, fuse_tile_dtype(plan->class));
+    if (plan->shape == FUSE_MAP_COLUMNS && plan->reduced > 0 && 2 * plan->kept <= FUSE_TILE)
+        plan->shape = FUSE_MAP_NARROW;
     if (plan->shape == FUSE_MAP_COLUMNS) {
         plan->outers = reduceds;
         for (int i = 0; i < reduceds; i++)
             plan->outer_extent[i] = call->extent[reduced[i]];
     }
-    if (plan->shape == FUSE_MAP_ROWS)
-        for (int i = 0; i < reduceds; i++)
-            kept[kepts++] = reduced[i];
+    /* The order of the loops: rows first, or what is reduced first. */
+    int order[FUSE_MAX_AXES], loops = 0;
+    for (int i = 0; plan->shape == FUSE_MAP_NARROW && i < reduceds; i++)
+        order[loops++] = reduced[i];
+    for (int i = 0; i < kepts; i++)
+        order[loops++] = kept[i];
+    for (int i = 0; plan->shape == FUSE_MAP_ROWS && i < reduceds; i++)
+        order[loops++] = reduced[i];
 
     size_t nodes = (size_t)call->body->n;
     plan->step = calloc(nodes, sizeof *plan->step);
@@ -376,13 +396,18 @@ enum fuse_status fuse_map_plan_open(struct fuse_map_plan *plan, const struct fus
         fuse_map_plan_close(plan);
         return fuse_fail(err, FUSE_EMEMORY, "no memory for a map of %d nodes", call->body->n);
     }
-    make_steps(plan, kepts, kept, reduced);
+    make_steps(plan, loops, order, reduced);
     take_together(plan, needed);
     free(needed);
     choose_stores(plan);
-    plan->length = FUSE_TILE;
+    plan->plain = is_plain(plan);
+    plan->length = takes_long_tiles(plan) ? FUSE_MAP_LONG : FUSE_TILE;
     place_buffers(plan, last_use);
-    /* The length depends on the body alone, so that cutting a reduction in tiles does. */
+    while (plan->slot_bytes > FEW_BUFFERS && plan->length > FUSE_TILE) {
+        plan->length /= 2;
+        place_buffers(plan, last_use);
+    }
+    /* The length depends on the body and the order of loops alone, so that cutting a reduction in tiles does. */
     while (plan->slot_bytes > MANY_BUFFERS && plan->length > 8 * FUSE_TILE_LANES) {
         plan->length /= 2;
         place_buffers(plan, last_use);

@@ -44,8 +44,8 @@ typedef void fuse_tile_op(struct fuse_tile_args *args);
 typedef void fuse_tile_load(void *to, const void *from, int64_t stride, int64_t n);
 /* to[i * stride] = from[i] converted, i < n (any n). */
 typedef void fuse_tile_store(void *to, int64_t stride, const void *from, int64_t n);
-/* acc[i] = op(acc[i], x[i]), n a multiple of FUSE_TILE_LANES. */
-typedef void fuse_tile_accumulate(void *acc, const void *x, int64_t n, bool *overflow);
+/* acc[i] = op(acc[i], x[r * stride + i]), i < n (any n), r < rows, one r after the other. */
+typedef void fuse_tile_accumulate(void *acc, const void *x, int64_t stride, int64_t rows, int64_t n, bool *overflow);
 /* *acc = op(*acc, x[0], .., x[n - 1]), any n; the order depends on n only. */
 typedef void fuse_tile_fold(void *acc, const void *x, int64_t n, bool *overflow);
 

@@ -363,10 +363,54 @@ static void sums_of_reals(void **state) {
         }
 }
 
+/* One operand as it lies, of every type, under every reduction that is exact on whole numbers: along rows and columns of all widths
+ * about those of vectors and tiles, in one piece, with gaps, and with an axis before and behind. */
+static void reductions_of_operands(void **state) {
+    (void)state;
+    static const struct {
+        enum fuse_dtype type;
+        enum fuse_reduce reduce;
+    } kinds[] = {{FUSE_F32, FUSE_REDUCE_SUM}, {FUSE_F32, FUSE_REDUCE_MIN}, {FUSE_F64, FUSE_REDUCE_SUM},
+                 {FUSE_F64, FUSE_REDUCE_MAX}, {FUSE_I64, FUSE_REDUCE_SUM}, {FUSE_I64, FUSE_REDUCE_MAX},
+                 {FUSE_BOOL, FUSE_REDUCE_OR}, {FUSE_BOOL, FUSE_REDUCE_AND}};
+    static const int64_t kept[] = {1, 3, 16, 17, 64, 255, 256, 257, 700},
+                         reduced[] = {1, 15, 17, 64, 65, 130, 2049, 4100};
+    struct rng rng = {.state = 5};
+    for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++)
+        for (size_t i = 0; i < sizeof kept / sizeof *kept; i++)
+            for (size_t j = 0; j < sizeof reduced / sizeof *reduced; j++) {
+                if (kept[i] * reduced[j] > 600000)
+                    continue;
+                const int form = rng_below(&rng, 8);
+                const bool columns = form & 1, split = form & 2 && reduced[j] % 2 == 0;
+                const int64_t gap = form & 4 ? 5 : 0, in = columns ? kept[i] : reduced[j],
+                              out = columns ? reduced[j] : kept[i], row = in + gap, points = out * row;
+                const size_t size = fuse_dtype_bytes(kinds[k].type), bytes = (size_t)(points + kept[i]) * size;
+                struct fuse_scalar_node node[1] = {load_node(0, kinds[k].type)};
+                struct fuse_scalar body = {.n = 1, .node = node};
+                struct call call = {.kind = CALL_MAP};
+                call.map = (struct fuse_map_call){.indices = 3,
+                                                  .extent = {kept[i], split ? 2 : 1, reduced[j] / (split ? 2 : 1)},
+                                                  .in_out = 1,
+                                                  .operands = 1,
+                                                  .body = &body,
+                                                  .reduce = kinds[k].reduce};
+                const int64_t along = columns ? row : 1;
+                call.operand[0] = (struct fuse_operand_view){
+                    .dtype = kinds[k].type, .stride = {columns ? 1 : row, split ? along * (reduced[j] / 2) : 0, along}};
+                call.map.out = (struct fuse_operand_view){
+                    .data = (void *)((size_t)points * size), .dtype = kinds[k].type, .stride = {1}};
+                char *image = calloc(bytes, 1);
+                fill_whole(&rng, image, kinds[k].type, (size_t)points, 1000);
+                beds_compare("reduction of an operand", &call, image, bytes, 0, 0, BITS_OF_INSTRUCTIONS);
+                free(image);
+            }
+}
+
 static void nan_wins(void **state) {
     (void)state;
-    static const int64_t sizes[] = {1, 5, 16, 40, 513, 20000};
-    for (size_t i = 0; i < 6; i++)
+    static const int64_t sizes[] = {1, 5, 16, 40, 64, 100, 513, 20000};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
         for (int op = FUSE_REDUCE_MIN; op <= FUSE_REDUCE_MAX; op++)
             for (int outer = 0; outer < 2; outer++) {
                 const int64_t n = sizes[i], rows = 37;
@@ -704,6 +748,7 @@ int main(void) {
         cmocka_unit_test(large_random_maps),
         cmocka_unit_test(operands_across_the_result),
         cmocka_unit_test(sums_of_reals),
+        cmocka_unit_test(reductions_of_operands),
         cmocka_unit_test(nan_wins),
         cmocka_unit_test(empty_reductions),
         cmocka_unit_test(random_numbers),

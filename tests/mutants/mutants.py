@@ -138,7 +138,7 @@ MUTANTS = [
     ("product-not-added", "backend", "src/backend/cpu_product.c",
      "calls += multiply(cpu, g, p, a, b, m, n, k, g->c + c0 * p->bytes, ldc, g->accumulate || s > 0,",
      "calls += multiply(cpu, g, p, a, b, m, n, k, g->c + c0 * p->bytes, ldc, g->accumulate,", "packed slices of a product overwrite each other"),
-    ("nan-lost-in-max", "backend", "src/backend/cpu_tile.inc",
+    ("nan-lost-in-max", "backend", "src/backend/cpu_tile_reduce.inc",
      "#define LARGER(p, q) ((p) != (p) || (p) > (q) ? (p) : (q))", "#define LARGER(p, q) ((p) > (q) ? (p) : (q))",
      "max forgets a NaN"),
     ("overflow-wraps", "backend", "src/backend/cpu_tile.inc",
