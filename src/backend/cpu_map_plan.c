@@ -266,12 +266,19 @@ static void place_buffers(struct fuse_map_plan *plan, int *last_use) {
     plan->slot_bytes = slots.used;
 }
 
+/* The last node rounds to the type of the result, as storing it does anyway. */
+static bool rounds_last(const struct fuse_map_call *call) {
+    const struct fuse_scalar_node *last = &call->body->node[call->body->n - 1];
+    return call->reduce == FUSE_REDUCE_NONE && last->op == FUSE_SCALAR_NARROW && last->arg == (int)call->out.dtype &&
+           last->a == call->body->n - 2 && call->body->node[last->a].dtype == last->dtype;
+}
+
 /* Gelus become one step each; what only they needed is not computed. */
 static void take_together(struct fuse_map_plan *plan, bool *needed) {
     const struct fuse_scalar *body = plan->call->body;
-    for (int i = body->n - 1; i >= 0; i--)
-        needed[i] = i == body->n - 1;
-    for (int i = body->n - 1; i >= 0; i--) {
+    for (int i = plan->nodes - 1; i >= 0; i--)
+        needed[i] = i == plan->nodes - 1;
+    for (int i = plan->nodes - 1; i >= 0; i--) {
         struct fuse_map_step *step = &plan->step[i];
         int x;
         if (!needed[i]) {
@@ -397,6 +404,7 @@ enum fuse_status fuse_map_plan_open(struct fuse_map_plan *plan, const struct fus
         return fuse_fail(err, FUSE_EMEMORY, "no memory for a map of %d nodes", call->body->n);
     }
     make_steps(plan, loops, order, reduced);
+    plan->nodes -= rounds_last(call);
     take_together(plan, needed);
     free(needed);
     choose_stores(plan);

@@ -143,9 +143,11 @@ static void every_conversion(void **state) {
 static void narrowing(void **state) {
     (void)state;
     static const enum fuse_dtype through[] = {FUSE_F16, FUSE_BF16, FUSE_F32};
+    /* The result has the type that is computed in, or the narrow one. */
     for (int t = 0; t < 3; t++)
-        for (int wide = 0; wide < 2; wide++) {
-            const enum fuse_dtype type = wide ? FUSE_F64 : FUSE_F32;
+        for (int form = 0; form < 4; form++) {
+            const bool wide = form & 1;
+            const enum fuse_dtype type = wide ? FUSE_F64 : FUSE_F32, stored = form & 2 ? through[t] : type;
             struct fuse_scalar_node node[2] = {load_node(0, type), op_node(FUSE_SCALAR_NARROW, type, 0, -1, -1)};
             node[1].arg = (int)through[t];
             struct fuse_scalar body = {.n = 2, .node = node};
@@ -159,7 +161,7 @@ static void narrowing(void **state) {
             call.map =
                 (struct fuse_map_call){.indices = 1, .extent = {(int64_t)n}, .in_out = 1, .operands = 1, .body = &body};
             call.operand[0] = (struct fuse_operand_view){.dtype = type, .stride = {1}};
-            call.map.out = (struct fuse_operand_view){.data = (void *)(n * size), .dtype = type, .stride = {1}};
+            call.map.out = (struct fuse_operand_view){.data = (void *)(n * size), .dtype = stored, .stride = {1}};
             beds_compare("narrow", &call, image, bytes, 0, 0, BITS_OF_INSTRUCTIONS);
             free(image);
         }
