@@ -342,9 +342,10 @@ static void choose_stores(struct fuse_map_plan *plan) {
     plan->last_paces = large && plan->paces;
 }
 
-/* Where accumulators are not as many as a tile has elements. */
+/* Where accumulators are not as many as a tile has elements. What does not fetch as it goes loses more by waiting for a tile's
+ * first lines than it saves. */
 static bool takes_long_tiles(const struct fuse_map_plan *plan) {
-    return plan->reduce == FUSE_REDUCE_NONE || plan->shape == FUSE_MAP_ROWS || plan->shape == FUSE_MAP_NARROW;
+    return plan->last_paces || plan->shape == FUSE_MAP_ROWS || plan->shape == FUSE_MAP_NARROW;
 }
 
 static bool is_plain(const struct fuse_map_plan *plan) {
