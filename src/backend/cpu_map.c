@@ -338,11 +338,31 @@ static void fold_in_place(struct context *x, void *acc, int64_t first, int64_t n
     }
 }
 
+/* .. and of a product. */
+static void fold_products(struct context *x, void *acc, int64_t first, int64_t n) {
+    const struct fuse_map_plan *plan = x->plan;
+    const struct fuse_map_source *a = &plan->source[plan->factor[0]], *b = &plan->source[plan->factor[1]];
+    struct fuse_walk_point p, q;
+    fuse_walk_seek(&a->walk, first, &p);
+    fuse_walk_seek(&b->walk, first, &q);
+    while (n > 0) {
+        const int64_t left = fuse_walk_run(&a->walk, &p), right = fuse_walk_run(&b->walk, &q);
+        int64_t run = left < right ? left : right;
+        run = run > n ? n : run;
+        run = run > PLAIN_RUN ? PLAIN_RUN : run;
+        plan->tile->fold_products[plan->class](acc, a->data + p.offset * (int64_t)a->bytes,
+                                               b->data + q.offset * (int64_t)b->bytes, run);
+        fuse_walk_advance(&a->walk, &p, run);
+        fuse_walk_advance(&b->walk, &q, run);
+        n -= run;
+    }
+}
+
 /* Folds points [begin, end) of one row into *acc. */
 static void fold_part(struct context *x, void *acc, int64_t row, int64_t begin, int64_t end) {
     const struct fuse_map_plan *plan = x->plan;
-    if (plan->plain) {
-        fold_in_place(x, acc, row * plan->reduced + begin, end - begin);
+    if (plan->plain || plan->products) {
+        (plan->plain ? fold_in_place : fold_products)(x, acc, row * plan->reduced + begin, end - begin);
         return;
     }
     for (int64_t r = begin; r < end; r += plan->length) {
@@ -390,7 +410,7 @@ static bool run_rows(const struct fuse_cpu_backend *cpu, const struct fuse_map_p
         for (int64_t b = blocks * thread / threads; b < blocks * (thread + 1) / threads; b++) {
             int64_t row = b * block, rows = plan->kept - row < block ? plan->kept - row : block;
             fill_neutral(plan, x.acc, rows);
-            if (plan->reduced < plan->length)
+            if (plan->reduced < (plan->plain || plan->products ? FUSE_TILE : plan->length))
                 fold_rows(&x, x.acc, row, rows);
             else
                 for (int64_t p = 0; p < plan->reduced; p += part)

@@ -56,6 +56,8 @@ struct fuse_map_plan {
     int64_t outer_extent[FUSE_MAX_AXES];
     int64_t length;  /* elements of a tile */
     bool plain;      /* the body is one operand, whose elements are reduced where they lie */
+    bool products;   /* .. or a product of two of reals, the same or not, that is summed along rows .. */
+    int factor[2];   /* .. these sources */
     bool streams;    /* the result is so large that its tiles are written past the caches */
     bool paces;      /* the last step is one that fetches and streams as it goes */
     bool last_paces; /* .. of a result that is large */

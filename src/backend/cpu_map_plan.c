@@ -348,10 +348,22 @@ static bool takes_long_tiles(const struct fuse_map_plan *plan) {
     return plan->last_paces || plan->shape == FUSE_MAP_ROWS || plan->shape == FUSE_MAP_NARROW;
 }
 
-static bool is_plain(const struct fuse_map_plan *plan) {
-    const struct fuse_map_source *source = &plan->source[0];
-    return plan->reduce != FUSE_REDUCE_NONE && plan->nodes == 1 && plan->step->action == FUSE_MAP_LOAD &&
-           source->in_place && source->walk.stride[0] == 1;
+static bool is_in_place(const struct fuse_map_plan *plan, int node) {
+    const struct fuse_map_source *source = &plan->source[plan->step[node].source];
+    return plan->step[node].action == FUSE_MAP_LOAD && source->in_place && source->walk.stride[0] == 1;
+}
+
+/* Whether operands are reduced where they lie. */
+static void find_plain(struct fuse_map_plan *plan) {
+    const struct fuse_map_step *last = &plan->step[plan->nodes - 1];
+    fuse_tile_op *const product = plan->tile->op[FUSE_SCALAR_MUL][plan->class];
+    plan->plain = plan->reduce != FUSE_REDUCE_NONE && plan->nodes == 1 && is_in_place(plan, 0);
+    if (plan->reduce != FUSE_REDUCE_SUM || plan->shape != FUSE_MAP_ROWS || last->action != FUSE_MAP_OP ||
+        last->op != product || plan->tile->fold_products[plan->class] == NULL)
+        return;
+    plan->products = is_in_place(plan, last->a) && is_in_place(plan, last->b);
+    plan->factor[0] = plan->step[last->a].source;
+    plan->factor[1] = plan->step[last->b].source;
 }
 
 enum fuse_status fuse_map_plan_open(struct fuse_map_plan *plan, const struct fuse_cpu_backend *cpu,
@@ -409,7 +421,7 @@ enum fuse_status fuse_map_plan_open(struct fuse_map_plan *plan, const struct fus
     take_together(plan, needed);
     free(needed);
     choose_stores(plan);
-    plan->plain = is_plain(plan);
+    find_plain(plan);
     plan->length = takes_long_tiles(plan) ? FUSE_MAP_LONG : FUSE_TILE;
     place_buffers(plan, last_use);
     while (plan->slot_bytes > FEW_BUFFERS && plan->length > FUSE_TILE) {

@@ -48,6 +48,8 @@ typedef void fuse_tile_store(void *to, int64_t stride, const void *from, int64_t
 typedef void fuse_tile_accumulate(void *acc, const void *x, int64_t stride, int64_t rows, int64_t n, bool *overflow);
 /* *acc = op(*acc, x[0], .., x[n - 1]), any n; the order depends on n only. */
 typedef void fuse_tile_fold(void *acc, const void *x, int64_t n, bool *overflow);
+/* The same of the products x[i] y[i] of reals, in double as their sum. */
+typedef void fuse_tile_fold_products(void *acc, const void *x, const void *y, int64_t n);
 
 /* sum[i] += value[t] * x[row[t] * stride + i], i < width (any), t < n, one t after the other. value NULL: 1; row NULL: every
  * t reads x. row may be read up to `readable` >= n, to fetch early. */
@@ -187,6 +189,7 @@ struct fuse_tile_table {
     /* Sums of F32 have an F64 accumulator, everything else one of its own class. */
     fuse_tile_accumulate *accumulate[FUSE_TILE_REDUCES][FUSE_TILE_CLASSES];
     fuse_tile_fold *fold[FUSE_TILE_REDUCES][FUSE_TILE_CLASSES];
+    fuse_tile_fold_products *fold_products[FUSE_TILE_CLASSES]; /* NULL: of integers and truths */
     /* to[i] = first + i * step, i < n. */
     void (*ramp)(int64_t *to, int64_t first, int64_t step, int64_t n);
     /* The largest magnitude of x[0 .. n), as an unsigned number; 0 for n == 0. */

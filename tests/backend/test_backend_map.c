@@ -333,34 +333,40 @@ static void sums_of_reals(void **state) {
     } shapes[] = {{{1, 1, 100003}, 3}, {{3, 1, 50001}, 3}, {{400, 1, 300}, 3}, {{400, 1, 20}, 3}, {{40, 1, 3000}, 3},
                   {{70001, 1, 3}, 4},  {{3000, 1, 37}, 4}, {{13, 70, 90}, 2},  {{130, 7, 90}, 5}, {{9000, 1, 30}, 4}};
     for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++)
-        for (int d = 0; d < 2; d++) {
+        for (int form = 0; form < 6; form++) {
+            const bool d = form & 1;
+            const int factors = form / 2; /* 0: the operand, 1: its squares, 2: its products with another */
             const enum fuse_dtype type = d ? FUSE_F64 : FUSE_F32;
             const int64_t *e = shapes[s].extent, points = e[0] * e[1] * e[2];
-            const size_t size = fuse_dtype_bytes(type), bytes = 2 * (size_t)points * size;
-            struct fuse_scalar_node node[1] = {load_node(0, type)};
-            struct fuse_scalar body = {.n = 1, .node = node};
+            const size_t size = fuse_dtype_bytes(type), bytes = 3 * (size_t)points * size;
+            struct fuse_scalar_node node[3] = {load_node(0, type), load_node(1, type),
+                                               op_node(FUSE_SCALAR_MUL, type, 0, factors - 1, -1)};
+            struct fuse_scalar body = {.n = factors ? 3 : 1, .node = node};
             struct rng rng = {.state = s};
             char *image = calloc(bytes, 1);
-            fill_real(&rng, image, type, (size_t)points, -1, 1);
+            fill_real(&rng, image, type, 2 * (size_t)points, -1, 1);
             struct call call = {.kind = CALL_MAP};
             call.map = (struct fuse_map_call){.indices = 3,
                                               .extent = {e[0], e[1], e[2]},
                                               .in_out = shapes[s].in_out,
-                                              .operands = 1,
+                                              .operands = 2,
                                               .body = &body,
                                               .reduce = FUSE_REDUCE_SUM};
-            call.operand[0] = (struct fuse_operand_view){.dtype = type, .stride = {e[1] * e[2], e[2], 1}};
-            call.map.out = (struct fuse_operand_view){.data = (void *)((size_t)points * size), .dtype = type};
+            for (int o = 0; o < 2; o++)
+                call.operand[o] = (struct fuse_operand_view){
+                    .data = (void *)((size_t)(o * points) * size), .dtype = type, .stride = {e[1] * e[2], e[2], 1}};
+            call.map.out = (struct fuse_operand_view){.data = (void *)(2 * (size_t)points * size), .dtype = type};
             int64_t stride = 1;
             for (int x = 2; x >= 0; x--)
                 if (shapes[s].in_out >> x & 1) {
                     call.map.out.stride[x] = stride;
                     stride *= e[x];
                 }
-            /* F32: exact in double but for one rounding; F64: n roundings of partial sums below n / 2 at most, of
-             * random sign, so sqrt-like in practice. */
-            beds_compare("sum of reals", &call, image, bytes, 2 * (d ? 0x1p-53 : 0x1p-24),
-                         d ? 0x1p-53 * (double)points / (double)stride : 1e-12, BITS_OF_INSTRUCTIONS);
+            /* F32: exact in double but for one rounding, and those of products that the reference has; F64: n roundings of
+             * partial sums below n / 2 at most, of random sign, so sqrt-like in practice; those of squares have one sign. */
+            const double n = (double)points / (double)stride;
+            const double each = d ? 0x1p-53 * n * (factors == 1 ? sqrt(n) : 1) : factors ? 0x1p-25 * n : 1e-12;
+            beds_compare("sum of reals", &call, image, bytes, 2 * (d ? 0x1p-53 : 0x1p-24), each, BITS_OF_INSTRUCTIONS);
             free(image);
         }
 }
