@@ -1,6 +1,7 @@
 /* Maps that follow each other and walk the same rows, such as those of a softmax or a norm, run a block of rows at a time: what
  * one has read or made is still in the cache when the next one reads it. The kernels are those of the whole, on parts of it. A
- * back end that takes such maps in one call cuts the blocks itself. */
+ * back end that takes such maps in one call cuts the blocks itself. So do a matrix product and the contraction that weighs what
+ * it makes and sums it within its rows, as in an MTTKRP. */
 #include "exec/internal.h"
 
 #define BLOCK_BYTES ((int64_t)1 << 20) /* of a thread, what is read and what is made */
@@ -8,6 +9,7 @@
 #define FEWEST_BLOCKS 4
 #define FEWEST_ROWS 32
 #define LONG_ROW 16384 /* points */
+#define FEWEST_PRODUCT_ROWS 1024
 
 bool fuse_exec_overlap(const struct fuse_exec *exec, int a, int b) {
     const char *at_a = fuse_exec_data(exec, a), *at_b = fuse_exec_data(exec, b);
@@ -46,12 +48,49 @@ static bool may_write_early(const struct fuse_exec *exec, const struct fuse_exec
     return true;
 }
 
+static bool reads_index(const struct fuse_access *access, int index) {
+    for (int a = 0; a < access->rank; a++)
+        if (access->at[a].index == index)
+            return true;
+    return false;
+}
+
+static bool is_product(const struct fuse_exec_member *member) {
+    return member->step->kind == FUSE_STEP_CONTRACT;
+}
+
+/* The contraction has no points but those of what the product makes, and no maps of its own to take along. */
+static bool weighs(const struct fuse_exec *exec, const struct fuse_step *step, const struct fuse_exec_member *product) {
+    const struct fuse_op *op = exec->plan->ir->ops.at[step->op];
+    struct fuse_exec_member then[FUSE_CONTRACT_MAPS];
+    bool covers = false;
+    for (int k = 0; k < op->inputs; k++) {
+        uint32_t seen = 0;
+        for (int a = 0; a < op->input[k].access.rank; a++)
+            if (op->input[k].access.at[a].index >= 0)
+                seen |= UINT32_C(1) << op->input[k].access.at[a].index;
+        covers = covers || (op->input[k].value == product->op->out && seen == (UINT32_C(1) << op->indices) - 1);
+    }
+    return covers && fuse_exec_find_epilogue(then, exec, step, 0) == 0;
+}
+
+/* Whether steps of this kind may follow those members: maps follow maps, and one contraction a product, where the back end takes
+ * parts of results while they are in a cache. */
+static bool may_follow(const struct fuse_exec *exec, const struct fuse_exec_member *member, int n,
+                       const struct fuse_step *step) {
+    if (step->kind == FUSE_STEP_MAP)
+        return n == 0 || !is_product(&member[0]);
+    if (step->kind != FUSE_STEP_CONTRACT || !exec->backend->ops->maps || fuse_layout_halves(&step->partition) > 1)
+        return false;
+    return n == 0 || (n == 1 && is_product(&member[0]) && weighs(exec, step, &member[0]));
+}
+
 /* The step as a member behind the first `n`; false when it cannot be one. */
 static bool take(struct fuse_exec_member *out, const struct fuse_exec *exec, const struct fuse_exec_member *member,
                  int n, const struct fuse_step *step) {
     const struct fuse_op *op = exec->plan->ir->ops.at[step->op];
     struct fuse_box box;
-    if (step->kind != FUSE_STEP_MAP || step->slices > 1 || op->inputs == 0 ||
+    if (!may_follow(exec, member, n, step) || step->slices > 1 || op->inputs == 0 ||
         exec->plan->ir->values.at[op->out].rank == 0)
         return false;
     *out = (struct fuse_exec_member){.step = step, .op = op, .row = op->out_index[0]};
@@ -103,6 +142,25 @@ static int64_t count_blocks(const struct fuse_exec *exec, const struct fuse_exec
     return rows >= FEWEST_BLOCKS * block ? rows / block : 1;
 }
 
+/* The same of a product and what weighs its result. A block has enough rows of the product to be worth packing its other operand. */
+static int64_t count_product_blocks(const struct fuse_exec *exec, const struct fuse_exec_member *member) {
+    const struct fuse_exec_member *product = &member[0];
+    const int64_t rows = product->iteration.hi[product->row] - product->iteration.lo[product->row],
+                  points = fuse_box_elems(&member[1].iteration);
+    const size_t size = fuse_dtype_bytes(exec->plan->ir->values.at[product->op->out].dtype);
+    if (fuse_sat_mul(points, (int64_t)size) < WORTH_BYTES || !goes_by_rows(product))
+        return 1;
+    int64_t together = 1; /* of the product's rows in one */
+    for (int a = 0; a < product->op->input[0].access.rank; a++) {
+        const int index = product->op->input[0].access.at[a].index;
+        if (index >= 0 && index != product->row && !reads_index(&product->op->input[1].access, index))
+            together *= product->iteration.hi[index] - product->iteration.lo[index];
+    }
+    int64_t block = exec->request->threads * BLOCK_BYTES / ((int64_t)size * (points / rows + 1));
+    block = block < 1 ? 1 : block;
+    return fuse_sat_mul(block, together) >= FEWEST_PRODUCT_ROWS && rows >= FEWEST_BLOCKS * block ? rows / block : 1;
+}
+
 int fuse_exec_run_rows(struct fuse_exec *exec, const int *region, int regions) {
     const struct fuse_plan *plan = exec->plan;
     struct fuse_exec_member member[FUSE_EXEC_MEMBERS];
@@ -116,8 +174,11 @@ int fuse_exec_run_rows(struct fuse_exec *exec, const int *region, int regions) {
     }
     bool together = n > 1;
     for (int m = 0; m < n; m++)
-        together = together && exec->backend->ops->maps && fuse_exec_may_join_maps(exec, member[m].step);
-    const int64_t blocks = n > 1 ? count_blocks(exec, member, n, together) : 1;
+        together = together && !is_product(&member[m]) && exec->backend->ops->maps &&
+                   fuse_exec_may_join_maps(exec, member[m].step);
+    const int64_t blocks = n < 2                    ? 1
+                           : is_product(&member[0]) ? count_product_blocks(exec, member)
+                                                    : count_blocks(exec, member, n, together);
     if (blocks == 1)
         return 0;
     for (int m = 0; m < n; m++) {

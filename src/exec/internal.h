@@ -240,7 +240,7 @@ void fuse_exec_run_kernel(struct fuse_exec *exec, const struct fuse_step *step, 
 /* true when the planted fault says that the next kernel fails; it has then. */
 bool fuse_exec_kernel_fails(struct fuse_exec *exec);
 #define FUSE_EXEC_MEMBERS 16
-/* A MAP step of several that walk the same rows. */
+/* A step of several that walk the same rows: maps, or a product and the contraction that weighs it. */
 struct fuse_exec_member {
     const struct fuse_step *step;
     const struct fuse_op *op;

@@ -469,6 +469,26 @@ def large_mttkrp(rng):
 
 
 @program
+def large_product_weighed_within_its_rows(rng):
+    """What the product makes is 8 MiB on one rank, which takes it some rows at a time; Z[i,j] has a map behind the sum."""
+    x, b, c = f32(rng, 67, 263, 3), f32(rng, 263, 128), f32(rng, 3, 128)
+    p = einsum("ijk,ka->ija", wide(x), wide(c))
+    return """
+        X[i,j,k] = "x.npy"
+        B[j,a] = "b.npy"
+        C[k,a] = "c.npy"
+        P[i,j,a] = X[i,j,k] C[k,a]
+        Y[i,a] = P[i,j,a] B[j,a]
+        Q[i,j,a] = X[i,j,k] C[k,a]
+        Z[i,j] = relu(Q[i,j,a] B[j,a])
+        "y.npy" = Y[i,a]
+        "z.npy" = Z[i,j]
+    """, {"x": x, "b": b, "c": c}, {
+        "y": F32(einsum("ija,ja->ia", p, wide(b)), 266, 300),
+        "z": F32(numpy.maximum(einsum("ija,ja->ij", p, wide(b)), 0), 131, 300)}
+
+
+@program
 def large_files_of_every_kind(rng):
     big = f32(rng, 173, 211).astype(">f4")
     fortran = numpy.asfortranarray(f32(rng, 211, 173))
