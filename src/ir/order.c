@@ -17,6 +17,12 @@
 #define EXACT_INPUTS 12
 /* A multiplication in a JOIN counts as so many of a matrix product's. */
 #define JOIN_WORK 8
+/* Orders whose work differs by at most one part in so many: how they read memory tells which is faster. */
+#define NEARLY 128
+/* Rows of an operand that lie a multiple of so many bytes apart fall on one another in the caches: several at a time are read slowly. */
+#define ALIAS (64 << 10)
+/* An element of an intermediate, which is written, kept and read, counts as so many of an operand whose rows fall on one another. */
+#define KEPT 4
 /* Most terms of a sum that is better read in rows. */
 #define SHORT_SUM 64
 /* Repeating a summand is a multiplication up to here, where every count is exact in F32. */
@@ -279,6 +285,7 @@ struct best {
     int split;     /* one half of the subset */
     int64_t flops, elems;
     int64_t in_rows; /* elements of large operands that are read along their last axis, which is summed */
+    int64_t aliased; /* and those of them whose rows fall on one another */
 };
 
 /* Of multiplying two subsets over the indices `over`. */
@@ -302,8 +309,46 @@ static int64_t rows_of(const struct product *p, int half, uint32_t over, uint32_
     return last >= 0 && (over & ~keep) >> last & 1 && elems > points(p->op, keep) ? elems : 0;
 }
 
-/* Chooses the last multiplication of every subset, smallest subsets first: of least work, then of least memory, then the one that
- * reads most in rows. */
+/* Whether the rows of an operand, which are summed, lie a multiple of ALIAS bytes apart: those that the last axis that is kept counts. */
+static bool has_aliased_rows(const struct product *p, int half, uint32_t keep) {
+    const struct operand *operand = &p->operand[__builtin_ctz((unsigned)half)];
+    int64_t apart = (int64_t)fuse_dtype_bytes(p->ir->values.at[operand->value].dtype);
+    for (int a = operand->access.rank - 1; a >= 0; a--) {
+        const int index = operand->access.at[a].index;
+        if (index >= 0 && (keep >> index & 1))
+            return apart % ALIAS == 0;
+        apart = index >= 0 ? fuse_sat_mul(apart, p->op->extent[index]) : apart;
+    }
+    return false;
+}
+
+/* What one half of a subset is read like by the multiplication with the other. */
+static void add_reads(struct best *next, const struct product *p, int half, uint32_t over) {
+    const int64_t rows = rows_of(p, half, over, next->mask);
+    next->in_rows = fuse_sat_add(next->in_rows, rows);
+    if (rows > 0 && has_aliased_rows(p, half, next->mask))
+        next->aliased = fuse_sat_add(next->aliased, rows);
+}
+
+/* What an order's operands and intermediates cost to read and to keep, in elements of an operand whose rows fall on one another. */
+static int64_t memory_of(const struct best *way) {
+    return fuse_sat_add(way->aliased, fuse_sat_mul(way->elems, KEPT));
+}
+
+/* Whether `a` is to take the place of `b`: it has less work, or as much and less memory, or as much of both and reads more in rows. Of
+ * nearly the same work, it reads fewer rows that fall on one another. */
+static bool is_better(const struct best *a, const struct best *b) {
+    if (b->split == 0)
+        return true;
+    const int64_t less = a->flops < b->flops ? a->flops : b->flops, more = a->flops < b->flops ? b->flops : a->flops;
+    if (a->aliased != b->aliased && memory_of(a) != memory_of(b) && more - less <= less / NEARLY)
+        return memory_of(a) < memory_of(b);
+    if (a->flops != b->flops)
+        return a->flops < b->flops;
+    return a->elems != b->elems ? a->elems < b->elems : a->in_rows > b->in_rows;
+}
+
+/* Chooses the last multiplication of every subset, smallest subsets first. */
 static void find_best(struct best *best, const struct product *p, const struct extents *extents) {
     int full = (1 << p->n) - 1;
     for (int subset = 1; subset <= full; subset++) {
@@ -312,7 +357,7 @@ static void find_best(struct best *best, const struct product *p, const struct e
             *(subset >> i & 1 ? &inside : &outside) |= p->operand[i].mask;
         best[subset].mask = inside & outside;
         best[subset].flops = best[subset].elems = INT64_MAX;
-        best[subset].in_rows = 0;
+        best[subset].in_rows = best[subset].aliased = best[subset].split = 0;
         if ((subset & (subset - 1)) == 0) {
             best[subset].flops = best[subset].elems = 0;
             best[subset].mask = inside;
@@ -327,19 +372,15 @@ static void find_best(struct best *best, const struct product *p, const struct e
             const struct best *a = &best[half], *b = &best[subset ^ half];
             uint32_t over = a->mask | b->mask;
             int64_t work = work_of(p, extents, half, subset ^ half, over, (over & ~best[subset].mask) != 0);
-            int64_t flops = fuse_sat_add(work, fuse_sat_add(a->flops, b->flops));
-            int64_t memory = fuse_sat_add(elems, fuse_sat_add(a->elems, b->elems));
-            int64_t in_rows = fuse_sat_add(a->in_rows, b->in_rows);
-            in_rows = fuse_sat_add(in_rows, rows_of(p, half, over, best[subset].mask));
-            in_rows = fuse_sat_add(in_rows, rows_of(p, subset ^ half, over, best[subset].mask));
-            if (best[subset].split != 0 &&
-                (flops > best[subset].flops || (flops == best[subset].flops && memory > best[subset].elems) ||
-                 (flops == best[subset].flops && memory == best[subset].elems && in_rows <= best[subset].in_rows)))
-                continue;
-            best[subset].in_rows = in_rows;
-            best[subset].split = half;
-            best[subset].flops = flops;
-            best[subset].elems = memory;
+            struct best next = {.mask = best[subset].mask, .split = half};
+            next.flops = fuse_sat_add(work, fuse_sat_add(a->flops, b->flops));
+            next.elems = fuse_sat_add(elems, fuse_sat_add(a->elems, b->elems));
+            next.in_rows = fuse_sat_add(a->in_rows, b->in_rows);
+            next.aliased = fuse_sat_add(a->aliased, b->aliased);
+            add_reads(&next, p, half, over);
+            add_reads(&next, p, subset ^ half, over);
+            if (is_better(&next, &best[subset]))
+                best[subset] = next;
         }
     }
 }
