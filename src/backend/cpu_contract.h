@@ -47,7 +47,7 @@ void fuse_blas_product(enum fuse_dtype type, int64_t m, int64_t n, int64_t k, st
                        struct fuse_blas_matrix b, void *c, int64_t ldc, bool add);
 
 /* Whether the product in strips is faster than BLAS. */
-bool fuse_suits_strips(int64_t m, int64_t n, int64_t k, bool a_transposed);
+bool fuse_suits_strips(int64_t m, int64_t n, int64_t k, bool a_transposed, bool b_transposed);
 /* The same by whichever is faster, BLAS or the tiles' own product, which writes a result once where sums are short and reads
  * operands where they lie. room: of the tile's product. done: told of what is complete, or NULL. Returns the number of BLAS calls. */
 int64_t fuse_cpu_product(const struct fuse_tile_table *tile, enum fuse_dtype type, int64_t m, int64_t n, int64_t k,

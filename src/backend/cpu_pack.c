@@ -86,7 +86,7 @@ static void choose_boxes(struct pack_plan *p, const struct fuse_box_limits *limi
     fuse_boxes_choose(&p->boxes, p->g, limits);
     p->in_strips = p->g->semiring != FUSE_SUM_TIMES ||
                    (p->tile->has_fma && p->g->type != FUSE_I64 &&
-                    fuse_suits_strips(points[FUSE_GROUP_M], points[FUSE_GROUP_N], points[FUSE_GROUP_K], false));
+                    fuse_suits_strips(points[FUSE_GROUP_M], points[FUSE_GROUP_N], points[FUSE_GROUP_K], false, false));
     p->a_in_place = p->g->semiring == FUSE_SUM_TIMES && reads_a_in_place(p);
     p->c_in_place = writes_c_in_place(p);
     make_panels(p);

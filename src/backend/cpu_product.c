@@ -15,12 +15,13 @@
 #define WORTH_SUM 128 /* when the result is gone through again for each of several sums */
 #define WORTH_PRODUCT ((int64_t)64 * 64 * 64)
 #define WORTH_MATRIX ((int64_t)32 * 32)
+#define WORTH_ROW 512 /* of the result, or of a matrix that meets a vector: few that are so long are enough */
+#define WORTH_ROWS ((int64_t)16 << 10)
 /* Products that do not go through BLAS: short sums and narrow results beyond what it treats as small, and very small ones. */
 #define THIN 64
 #define NARROW 64
 #define BLAS_SMALL ((int64_t)100 * 100 * 100)
 #define LITTLE ((int64_t)16 * 16 * 16)
-#define LANES 16
 /* Sums of fewer than THIN terms for which blocks are better: dense columns of a by so many columns of b; and of no more rows of a than
  * BLOCKS times those of a block, which read b where it lies, either so many that strips would copy b and they take longer for it, or
  * long sums, for which rows of b fall on one another in the cache. */
@@ -30,9 +31,12 @@
 #define COPIED_TERMS 24
 #define LONG_ROWS 17
 #define LONG_TERMS 48
-/* Products of rows by few rows that have at least so many terms. */
+/* Rows by few rows: sums over lanes are worth their additions at the end when there are so many terms for each of the few, the
+ * more of them the more few there are where these could be packed instead. */
 #define FEW 16
 #define DOT_DEPTH 32
+#define DOT_TERMS_MANY 8
+#define DOT_TERMS_FEW 2
 #define BLAS_MOST ((int64_t)1 << 28)
 /* Matrices that BLAS multiplies faster than own kernels do, of multiplications and along each index; and where rows lie so many bytes
  * apart that they fall on one another in the first-level cache. */
@@ -115,20 +119,23 @@ void fuse_blas_product(enum fuse_dtype type, int64_t m, int64_t n, int64_t k, st
 }
 
 /* Whether BLAS would spend its time on packing a, or on a result that it goes through three times. Rows of a must lie one
- * behind the other: columns that are far apart are better packed. BLAS has kernels of its own for what is small. */
-bool fuse_suits_strips(int64_t m, int64_t n, int64_t k, bool a_transposed) {
+ * behind the other: columns that are far apart are better packed. BLAS has kernels of its own for what is small, but for rows by
+ * rows. */
+bool fuse_suits_strips(int64_t m, int64_t n, int64_t k, bool a_transposed, bool b_transposed) {
     if (m < 2 || n < 2)
         return false;
     if (m * n * k <= LITTLE)
         return true;
-    const int64_t idle = (LANES - n % LANES) % LANES; /* in the last vector of a row */
-    return m * n * k > BLAS_SMALL && (!a_transposed || m * k <= LITTLE) && 4 * idle <= n && (k <= THIN || n <= NARROW);
+    const bool small = m * n * k <= BLAS_SMALL && (a_transposed || !b_transposed);
+    return !small && (!a_transposed || m * k <= LITTLE) && (k <= THIN || n <= NARROW);
 }
 
-/* Whether the summed index is dense in both operands, and one of them has so few rows that BLAS would spend its time on packing
- * the other. */
+/* Whether the summed index is dense in both operands, and one of them has so few rows that packing the other would take the time
+ * of the product. */
 static bool suits_dots(int64_t m, int64_t n, int64_t k, bool a_transposed, bool b_transposed) {
-    return !a_transposed && b_transposed && m > 1 && n > 1 && (m <= FEW || n <= FEW) && k >= DOT_DEPTH;
+    if (a_transposed || !b_transposed || m < 2 || n < 2 || k < DOT_DEPTH)
+        return false;
+    return (m <= FEW && k >= DOT_TERMS_MANY * m) || (n <= FEW && k >= DOT_TERMS_FEW * n * n);
 }
 
 int64_t fuse_cpu_product(const struct fuse_tile_table *tile, enum fuse_dtype type, int64_t m, int64_t n, int64_t k,
@@ -138,7 +145,7 @@ int64_t fuse_cpu_product(const struct fuse_tile_table *tile, enum fuse_dtype typ
     if (tile->has_fma && suits_dots(m, n, k, a.transposed, b.transposed)) {
         fuse_tile_dots *dots = tile->dots[type == FUSE_F64];
         dots(m, n, k, a.data, a.ld, b.data, b.ld, c, ldc, 1, add);
-    } else if (fuse_suits_strips(m, n, k, a.transposed)) {
+    } else if (fuse_suits_strips(m, n, k, a.transposed, b.transposed)) {
         tile->product_done[type == FUSE_F64](m, n, k, a.data, a.transposed ? 1 : a.ld, a.transposed ? a.ld : 1, b.data,
                                              b.transposed ? 1 : b.ld, b.transposed ? b.ld : 1, c, ldc, add, room, done);
         return 0;
@@ -482,28 +489,72 @@ static bool is_thin_for_blocks(const struct fuse_grouped *g, const struct fuse_t
            ((m.extent >= COPIED_ROWS && k.extent >= COPIED_TERMS) || (m.extent >= LONG_ROWS && k.extent >= LONG_TERMS));
 }
 
-/* Where BLAS or strips are faster than own kernels in blocks: very large matrices, most sums of few terms, and small results of sums
- * that are so long that threads share them out. */
+/* Whether there is one product of matrices, at each position of a batch. */
+static bool is_matrix(const struct fuse_grouped *g) {
+    return g->axes[FUSE_GROUP_M] <= 1 && g->axes[FUSE_GROUP_N] <= 1 && g->axes[FUSE_GROUP_K] <= 1;
+}
+
+/* One product that BLAS has a kernel of its own for: a small one, but not of rows by rows. What goes over the results of a batch of
+ * them is better taken along. */
+static bool is_small(const struct fuse_grouped *g, int64_t m, int64_t n, int64_t k) {
+    const struct fuse_group_axis *sum = g->axis[FUSE_GROUP_K];
+    return is_matrix(g) && g->axes[FUSE_GROUP_K] == 1 && fuse_sat_mul(fuse_sat_mul(m, n), k) <= BLAS_SMALL &&
+           k <= LONG_SUM && (sum->a != 1 || sum->b != 1) && (g->then == NULL || g->axes[FUSE_GROUP_BATCH] == 0) &&
+           fuse_blas_is_concurrent();
+}
+
+/* Few long rows that are dense in the result, and in an operand or the other. */
+static bool has_long_rows(const struct fuse_grouped *g, int64_t m, int64_t n) {
+    for (int group = FUSE_GROUP_M; group <= FUSE_GROUP_N; group++) {
+        const int axes = g->axes[group];
+        if (axes > 0 && g->axis[group][axes - 1].c == 1 && g->axis[group][axes - 1].extent >= WORTH_ROW &&
+            (group == FUSE_GROUP_M ? n : m) <= FEW)
+            return true;
+    }
+    return false;
+}
+
+/* Where operands are better read as they lie: very large matrices and small ones, matrices or long rows with sums of few terms, and
+ * small results of sums that are so long that threads share them out. */
 bool fuse_cpu_direct_first(const struct fuse_cpu_backend *cpu, const struct fuse_grouped *g) {
     const int64_t m = fuse_group_points(g, FUSE_GROUP_M), n = fuse_group_points(g, FUSE_GROUP_N),
                   k = fuse_group_points(g, FUSE_GROUP_K);
-    return !cpu->tile->block_first || (k < THIN && !is_thin_for_blocks(g, cpu->tile)) || is_large(g, m, n, k) ||
+    return !cpu->tile->block_first ||
+           (k < THIN && !is_thin_for_blocks(g, cpu->tile) && (is_matrix(g) || has_long_rows(g, m, n))) ||
+           is_small(g, m, n, k) || is_large(g, m, n, k) ||
            (cpu->threads > 1 && fuse_sat_mul(m, n) <= SMALL_RESULT && k / LONG_SUM > 1 && k / 4 >= m + n);
 }
 
 /* Parts that are worth a call of an epilogue and stay in the second-level cache until then: rows by strips, or matrices of a batch. */
 static bool has_parts(const struct product *p) {
     const int64_t points = p->m * p->n;
-    struct fuse_blas_matrix a = {0};
-    if (points < LEAST_PART || !fuse_blas_readable(&a, p->m, p->k, p->m_axis.a, p->k_axis.a))
+    struct fuse_blas_matrix a = {0}, b = {0};
+    if (points < LEAST_PART || !fuse_blas_readable(&a, p->m, p->k, p->m_axis.a, p->k_axis.a) ||
+        !fuse_blas_readable(&b, p->k, p->n, p->k_axis.b, p->n_axis.b))
         return false;
-    return fuse_suits_strips(p->m, p->n, p->k, a.transposed) || (p->points > 1 && points * p->bytes <= MOST_PART);
+    return fuse_suits_strips(p->m, p->n, p->k, a.transposed, b.transposed) ||
+           (p->points > 1 && points * p->bytes <= MOST_PART);
+}
+
+/* Whether the product is worth a call of its own, when there are further loops around it. */
+static bool is_worth(const struct product *p) {
+    const int64_t size = p->m * p->n * p->k;
+    struct fuse_blas_matrix a = {0}, b = {0};
+    if (p->m == 1 || p->n == 1)
+        return size >= WORTH_MATRIX && p->k >= WORTH_EDGE && (p->m * p->n >= WORTH_EDGE || p->k >= WORTH_ROW);
+    if (p->sums == 0 && p->n >= WORTH_ROW && size >= WORTH_ROWS)
+        return true;
+    fuse_blas_readable(&a, p->m, p->k, p->m_axis.a, p->k_axis.a);
+    fuse_blas_readable(&b, p->k, p->n, p->k_axis.b, p->n_axis.b);
+    const bool few = suits_dots(p->m, p->n, p->k, a.transposed, b.transposed);
+    return (few || (p->m >= WORTH_EDGE && p->n >= WORTH_EDGE)) && p->k >= (p->sums > 0 ? WORTH_SUM : WORTH_EDGE) &&
+           size >= WORTH_PRODUCT;
 }
 
 bool fuse_cpu_run_direct(struct fuse_cpu_backend *cpu, struct fuse_grouped *g, struct fuse_cpu_counts *counts) {
     if (!is_real(g->type) || g->a_dtype != g->type || g->b_dtype != g->type)
         return false;
-    bool single = g->axes[FUSE_GROUP_M] <= 1 && g->axes[FUSE_GROUP_N] <= 1 && g->axes[FUSE_GROUP_K] <= 1;
+    const bool single = is_matrix(g);
     int chosen[FUSE_GROUPS] = {0};
     if (single) {
         struct product p = make_product(g, chosen);
@@ -523,11 +574,7 @@ bool fuse_cpu_run_direct(struct fuse_cpu_backend *cpu, struct fuse_grouped *g, s
     if (size == 0)
         return false;
     struct product p = make_product(g, chosen);
-    const bool vector = p.m == 1 || p.n == 1;
-    const bool worth = vector ? p.m * p.n >= WORTH_EDGE && p.k >= WORTH_EDGE && p.m * p.n * p.k >= WORTH_MATRIX
-                              : p.m >= WORTH_EDGE && p.n >= WORTH_EDGE &&
-                                    p.k >= (p.sums > 0 ? WORTH_SUM : WORTH_EDGE) && p.m * p.n * p.k >= WORTH_PRODUCT;
-    if (!single && !worth)
+    if (!single && !is_worth(&p))
         return false;
     int threads = fuse_cpu_threads(cpu, p.k / LONG_SUM, p.m * p.n * p.k / 32);
     if (threads > 1 && p.points == 1 && p.sum_points == 1 && p.m * p.n <= SMALL_RESULT && p.k >= 4 * (p.m + p.n) &&

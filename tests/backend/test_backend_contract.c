@@ -122,6 +122,68 @@ static void random_contractions(void **state) {
     }
 }
 
+/* Dense, its axes in any order. */
+static size_t place_dense(struct rng *rng, const struct shape *shape, int who, struct fuse_operand_view *view,
+                          uint32_t *mask, char *image, size_t at) {
+    int axis[FUSE_MAX_AXES], axes = 0;
+    int64_t stride = 1;
+    *mask = 0;
+    for (int x = 0; x < shape->indices; x++)
+        if (shape->in[x] & who) {
+            const int other = rng_below(rng, ++axes);
+            axis[axes - 1] = axis[other];
+            axis[other] = x;
+            *mask |= UINT32_C(1) << x;
+        }
+    for (int i = axes - 1; i >= 0; i--) {
+        view->stride[axis[i]] = stride;
+        stride *= shape->extent[axis[i]];
+    }
+    const size_t size = fuse_dtype_bytes(view->dtype);
+    assert_true(at + (size_t)stride * size <= IMAGE);
+    fill_whole(rng, image + at, view->dtype, (size_t)stride, 4);
+    view->data = (void *)(uintptr_t)at;
+    return (at + (size_t)stride * size + 63) / 64 * 64;
+}
+
+/* A few rows, or one, by what is much larger, every operand with its axes in an order of its own: an operand is laid out anew where
+ * that makes one index of several, rows are looped around, the result is written across. */
+static void few_rows_in_any_order(void **state) {
+    (void)state;
+    static const struct shape shapes[] = {
+        {5, {3, 40, 24, 10, 6}, {A | B | C, A | C, A | B, A | B, A | B}},
+        {4, {7, 2, 4, 900}, {A | C, A | B | C, A | B, A | B}},
+        {4, {3, 60, 16, 36}, {A | C, B | C, A | B, A | B}},
+        {5, {5, 60, 24, 9, 11}, {A | C, B | C, B | C, A | B, A | B}},
+        {3, {260, 7, 130}, {A | C, B | C, A | B}},
+        {4, {330, 5, 13, 40}, {A | C, B | C, A | B, A | B}},
+        {4, {6, 700, 3, 3}, {A | C, A | C, A | B, B | C}},
+        {4, {8, 1100, 2, 2}, {A | C, A | C, A | B, B | C}},
+        {3, {200, 12, 90}, {A | C, B | C, A | B}},
+    };
+    char *image = calloc(IMAGE, 1);
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
+        for (int seed = 0; seed < 8; seed++) {
+            struct rng rng = {.state = 3000 + 100 * i + (uint64_t)seed};
+            struct call call = {.kind = CALL_CONTRACT};
+            struct fuse_contract *k = &call.contract;
+            k->indices = shapes[i].indices;
+            memcpy(k->extent, shapes[i].extent, sizeof k->extent);
+            k->a.dtype = k->b.dtype = k->c.dtype = seed % 4 == 3 ? FUSE_F64 : FUSE_F32;
+            k->accumulate = seed % 4 == 1;
+            const bool turned = seed & 4;
+            size_t bytes =
+                place_dense(&rng, &shapes[i], A, turned ? &k->b : &k->a, turned ? &k->in_b : &k->in_a, image, 64);
+            bytes =
+                place_dense(&rng, &shapes[i], B, turned ? &k->a : &k->b, turned ? &k->in_a : &k->in_b, image, bytes);
+            bytes = place_dense(&rng, &shapes[i], C, &k->c, &k->in_c, image, bytes);
+            char what[160];
+            snprintf(what, sizeof what, "few rows %zu, seed %d", i, seed);
+            beds_compare(what, &call, image, bytes, 0, 0, BITS_MAY_DIFFER);
+        }
+    free(image);
+}
+
 /* Large enough for several tiles, several chunks of the sum and two threads. */
 static void large_contractions(void **state) {
     (void)state;
@@ -473,6 +535,7 @@ static void large_integers_are_exact(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(random_contractions),
+        cmocka_unit_test(few_rows_in_any_order),
         cmocka_unit_test(large_contractions),
         cmocka_unit_test(random_products_in_blocks),
         cmocka_unit_test(rows_by_few_rows),
