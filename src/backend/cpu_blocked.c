@@ -261,6 +261,7 @@ static void run_task(struct worker *w, int64_t task) {
  * where not both are rows along K and one of few. */
 static bool suits(const struct fuse_grouped *g) {
     bool rows = true;
+    int along = -1; /* axis of K */
     const int64_t m = fuse_group_points(g, FUSE_GROUP_M), n = fuse_group_points(g, FUSE_GROUP_N),
                   k = fuse_group_points(g, FUSE_GROUP_K);
     for (int o = 0; o < FUSE_BOX_OPERANDS; o++) {
@@ -268,7 +269,10 @@ static bool suits(const struct fuse_grouped *g) {
         int axis = 0;
         if (fuse_box_densest(g, (enum fuse_box_operand)o, &group, &axis) && group == FUSE_GROUP_BATCH)
             return false;
-        rows = rows && (o == FUSE_BOX_C || group == FUSE_GROUP_K);
+        if (o != FUSE_BOX_C) {
+            rows = rows && group == FUSE_GROUP_K && (along < 0 || along == axis);
+            along = axis;
+        }
     }
     if (rows && (m <= FEW || n <= FEW))
         return false;
@@ -288,6 +292,17 @@ static bool is_few_by_rows(const struct fuse_grouped *g, const struct fuse_tile_
            m < fuse_group_points(g, FUSE_GROUP_N) && g->axes[FUSE_GROUP_N] == 1 && g->axis[FUSE_GROUP_N][0].c == 1;
 }
 
+/* Fewer columns than half a vector has lanes, and rows of which those of a lie side by side: the result is better written as the
+ * transposed product, element by element, than most lanes left idle. */
+static bool is_narrow(const struct fuse_grouped *g, const struct fuse_tile_table *tile) {
+    const int64_t width = tile->strip_bytes / (int64_t)fuse_dtype_bytes(g->type),
+                  n = fuse_group_points(g, FUSE_GROUP_N);
+    enum fuse_group dense = FUSE_GROUP_K;
+    int axis = 0;
+    return n <= width / 4 && fuse_group_points(g, FUSE_GROUP_M) >= 2 * width &&
+           fuse_box_densest(g, FUSE_BOX_A, &dense, &axis) && dense == FUSE_GROUP_M;
+}
+
 bool fuse_cpu_run_blocked(struct fuse_cpu_backend *cpu, struct fuse_grouped *g, struct fuse_cpu_counts *counts) {
     if ((g->type != FUSE_F32 && g->type != FUSE_F64) || cpu->tile->block[0] == NULL || !suits(g))
         return false;
@@ -295,7 +310,7 @@ bool fuse_cpu_run_blocked(struct fuse_cpu_backend *cpu, struct fuse_grouped *g, 
     int axis = 0;
     if (fuse_box_densest(g, FUSE_BOX_C, &dense, &axis) && dense == FUSE_GROUP_M)
         fuse_group_swap(g);
-    if (is_few_by_rows(g, cpu->tile))
+    if (is_few_by_rows(g, cpu->tile) || is_narrow(g, cpu->tile))
         fuse_group_swap(g);
     fuse_group_dense_last(g, FUSE_GROUP_M);
     fuse_group_dense_last(g, FUSE_GROUP_K);
