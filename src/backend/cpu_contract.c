@@ -2,6 +2,13 @@
 
 #include "backend/call_check.h"
 
+/* An operand that is laid out anew beside a thread's panels: where, its most bytes, and how much larger the other one is. */
+#define ASIDE_AT ((size_t)3 << 19)
+#define ASIDE_BYTES (FUSE_CPU_PANELS - ASIDE_AT)
+#define ASIDE_RATIO 4
+/* Products by no more rows than so many, which own kernels do not pack. */
+#define FEW 16
+
 int64_t fuse_group_points(const struct fuse_grouped *g, enum fuse_group group) {
     int64_t points = 1;
     for (int x = 0; x < g->axes[group]; x++)
@@ -167,6 +174,72 @@ void fuse_cpu_clear_result(struct fuse_cpu_backend *cpu, const struct fuse_contr
     fuse_cpu_run_clear(cpu, &c);
 }
 
+/* ---- sums of which the operands order the indices differently ---- */
+
+/* Batch indices first, then those of the operand alone, then summed ones: each as the other operand has them. */
+static int64_t aside_key(const struct fuse_contract *call, const struct fuse_operand_view *other, uint32_t in_other,
+                         int index) {
+    const bool shared = in_other >> index & 1, summed = !(call->in_c >> index & 1);
+    const int64_t stride = shared ? size_of(other->stride[index]) : 0, most = INT64_MAX / 4;
+    return (summed ? 0 : shared ? 2 * most : most) + (stride < most ? stride : most - 1);
+}
+
+/* The call with its smaller operand laid out so that indices of the sum which the other one has side by side are one. false: when
+ * that would not make them fewer. */
+static bool lay_aside(struct fuse_cpu_backend *cpu, const struct fuse_contract *call, const struct fuse_grouped *g,
+                      struct fuse_grouped *out) {
+    const int64_t a_points = fuse_points(call->indices, call->extent, call->in_a),
+                  b_points = fuse_points(call->indices, call->extent, call->in_b);
+    struct fuse_contract laid = *call;
+    const bool is_a = a_points < b_points;
+    const uint32_t in = is_a ? call->in_a : call->in_b, in_other = is_a ? call->in_b : call->in_a;
+    struct fuse_operand_view *operand = is_a ? &laid.a : &laid.b;
+    const struct fuse_operand_view *from = is_a ? &call->a : &call->b, *other = is_a ? &call->b : &call->a;
+    const int64_t points = is_a ? a_points : b_points, bytes = (int64_t)fuse_dtype_bytes(g->type);
+    if (g->axes[FUSE_GROUP_K] < 2 || points * bytes > (int64_t)ASIDE_BYTES ||
+        ASIDE_RATIO * points > (is_a ? b_points : a_points))
+        return false;
+    int order[FUSE_MAX_AXES], n = 0;
+    for (int i = 0; i < call->indices; i++)
+        if (in >> i & 1) {
+            int at = n++;
+            for (; at > 0 && aside_key(call, other, in_other, order[at - 1]) < aside_key(call, other, in_other, i);
+                 at--)
+                order[at] = order[at - 1];
+            order[at] = i;
+        }
+    operand->data = cpu->scratch + ASIDE_AT;
+    struct fuse_view to = {.data = operand->data, .dtype = g->type}, view = {.data = from->data, .dtype = g->type};
+    int64_t stride = 1;
+    for (int x = n - 1; x >= 0; x--) {
+        const int i = order[x];
+        operand->stride[i] = stride;
+        to.extent[to.rank] = view.extent[view.rank] = call->extent[i];
+        to.stride[to.rank++] = stride;
+        view.stride[view.rank++] = from->stride[i];
+        stride *= call->extent[i];
+    }
+    *out = fuse_group_contract(&laid);
+    out->then = g->then;
+    if (out->axes[FUSE_GROUP_K] >= g->axes[FUSE_GROUP_K])
+        return false;
+    fuse_cpu_run_copy(cpu, &to, &view, points * bytes);
+    return true;
+}
+
+/* Few rows, or one, by what is much larger. */
+static bool run_aside(struct fuse_cpu_backend *cpu, const struct fuse_contract *call, const struct fuse_grouped *g,
+                      struct fuse_cpu_counts *counts) {
+    struct fuse_grouped laid;
+    if ((g->type != FUSE_F32 && g->type != FUSE_F64) || g->a_dtype != g->type || g->b_dtype != g->type ||
+        (fuse_group_points(g, FUSE_GROUP_M) > FEW && fuse_group_points(g, FUSE_GROUP_N) > FEW) ||
+        !lay_aside(cpu, call, g, &laid))
+        return false;
+    const bool direct_first = fuse_cpu_direct_first(cpu, &laid);
+    return (direct_first && fuse_cpu_run_direct(cpu, &laid, counts)) || fuse_cpu_run_blocked(cpu, &laid, counts) ||
+           (!direct_first && fuse_cpu_run_direct(cpu, &laid, counts));
+}
+
 enum fuse_status fuse_cpu_run_contract(struct fuse_cpu_backend *cpu, const struct fuse_contract *call,
                                        struct fuse_epilogue *then, struct fuse_cpu_counts *counts,
                                        struct fuse_error *err) {
@@ -183,6 +256,8 @@ enum fuse_status fuse_cpu_run_contract(struct fuse_cpu_backend *cpu, const struc
     if (is_elementwise(&g))
         return run_as_map(cpu, &g, counts, err);
     if (fuse_cpu_run_narrow(cpu, &g, counts))
+        return FUSE_OK;
+    if (run_aside(cpu, call, &g, counts))
         return FUSE_OK;
     const bool direct_first = fuse_cpu_direct_first(cpu, &g);
     if (direct_first && fuse_cpu_run_direct(cpu, &g, counts))

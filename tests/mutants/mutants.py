@@ -138,6 +138,8 @@ MUTANTS = [
     ("product-not-added", "backend", "src/backend/cpu_product.c",
      "calls += multiply(cpu, g, p, a, b, m, n, k, g->c + c0 * p->bytes, ldc, g->accumulate || s > 0,",
      "calls += multiply(cpu, g, p, a, b, m, n, k, g->c + c0 * p->bytes, ldc, g->accumulate,", "packed slices of a product overwrite each other"),
+    ("aside-as-it-lay", "backend", "src/backend/cpu_contract.c",
+     "view.stride[view.rank++] = from->stride[i];", "view.stride[view.rank++] = stride;", "an operand is not turned when it is laid out anew"),
     ("nan-lost-in-max", "backend", "src/backend/cpu_tile_reduce.inc",
      "#define LARGER(p, q) ((p) != (p) || (p) > (q) ? (p) : (q))", "#define LARGER(p, q) ((p) > (q) ? (p) : (q))",
      "max forgets a NaN"),
