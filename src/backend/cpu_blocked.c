@@ -32,6 +32,8 @@
 /* Products that are left to others: small ones, and of rows by few rows. */
 #define LITTLE ((int64_t)40 * 40 * 40)
 #define FEW 16
+/* Terms of a sum beside which it does not matter that it is written across. */
+#define ACROSS 48
 
 struct blocked {
     const struct fuse_grouped *g;
@@ -276,6 +278,10 @@ static bool suits(const struct fuse_grouped *g) {
     }
     if (rows && (m <= FEW || n <= FEW))
         return false;
+    const bool matrix = g->axes[FUSE_GROUP_M] == 1 && g->axes[FUSE_GROUP_N] == 1 && g->axes[FUSE_GROUP_K] == 1,
+               across = matrix && g->axis[FUSE_GROUP_N][0].c != 1;
+    if (rows && matrix && fuse_suits_dots(across ? n : m, across ? m : n, k))
+        return false;
     return m > 1 && n > 1 && fuse_sat_mul(fuse_sat_mul(m, n), k) > LITTLE;
 }
 
@@ -299,8 +305,9 @@ static bool is_narrow(const struct fuse_grouped *g, const struct fuse_tile_table
                   n = fuse_group_points(g, FUSE_GROUP_N);
     enum fuse_group dense = FUSE_GROUP_K;
     int axis = 0;
-    return n <= width / 4 && fuse_group_points(g, FUSE_GROUP_M) >= 2 * width &&
-           fuse_box_densest(g, FUSE_BOX_A, &dense, &axis) && dense == FUSE_GROUP_M;
+    return n <= width / 4 && fuse_group_points(g, FUSE_GROUP_K) >= ACROSS &&
+           fuse_group_points(g, FUSE_GROUP_M) >= 2 * width && fuse_box_densest(g, FUSE_BOX_A, &dense, &axis) &&
+           dense == FUSE_GROUP_M;
 }
 
 bool fuse_cpu_run_blocked(struct fuse_cpu_backend *cpu, struct fuse_grouped *g, struct fuse_cpu_counts *counts) {

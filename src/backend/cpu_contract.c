@@ -184,8 +184,8 @@ static int64_t aside_key(const struct fuse_contract *call, const struct fuse_ope
     return (summed ? 0 : shared ? 2 * most : most) + (stride < most ? stride : most - 1);
 }
 
-/* The call with its smaller operand laid out so that indices of the sum which the other one has side by side are one. false: when
- * that would not make them fewer. */
+/* The call with its smaller operand laid out so that the indices of the sum, which the other one has side by side, are one. false:
+ * when that does not make them one. */
 static bool lay_aside(struct fuse_cpu_backend *cpu, const struct fuse_contract *call, const struct fuse_grouped *g,
                       struct fuse_grouped *out) {
     const int64_t a_points = fuse_points(call->indices, call->extent, call->in_a),
@@ -221,7 +221,7 @@ static bool lay_aside(struct fuse_cpu_backend *cpu, const struct fuse_contract *
     }
     *out = fuse_group_contract(&laid);
     out->then = g->then;
-    if (out->axes[FUSE_GROUP_K] >= g->axes[FUSE_GROUP_K])
+    if (out->axes[FUSE_GROUP_K] > 1)
         return false;
     fuse_cpu_run_copy(cpu, &to, &view, points * bytes);
     return true;

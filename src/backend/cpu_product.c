@@ -31,12 +31,15 @@
 #define COPIED_TERMS 24
 #define LONG_ROWS 17
 #define LONG_TERMS 48
-/* Rows by few rows: sums over lanes are worth their additions at the end when there are so many terms for each of the few, the
- * more of them the more few there are where these could be packed instead. */
+/* Rows by few rows: sums over lanes are worth their additions at the end when there are so many terms for each of the few. Where
+ * these could be packed instead, which takes the time of so many rows for each, the more of them the more few there are. */
 #define FEW 16
+#define FEW_ROWS 32
+#define FEW_COLUMNS 24
 #define DOT_DEPTH 32
 #define DOT_TERMS_MANY 8
 #define DOT_TERMS_FEW 2
+#define DOT_PACKING 6
 #define BLAS_MOST ((int64_t)1 << 28)
 /* Matrices that BLAS multiplies faster than own kernels do, of multiplications and along each index; and where rows lie so many bytes
  * apart that they fall on one another in the first-level cache. */
@@ -130,12 +133,16 @@ bool fuse_suits_strips(int64_t m, int64_t n, int64_t k, bool a_transposed, bool 
     return !small && (!a_transposed || m * k <= LITTLE) && (k <= THIN || n <= NARROW);
 }
 
-/* Whether the summed index is dense in both operands, and one of them has so few rows that packing the other would take the time
- * of the product. */
-static bool suits_dots(int64_t m, int64_t n, int64_t k, bool a_transposed, bool b_transposed) {
-    if (a_transposed || !b_transposed || m < 2 || n < 2 || k < DOT_DEPTH)
+bool fuse_suits_dots(int64_t m, int64_t n, int64_t k) {
+    if (m < 2 || n < 2 || k < DOT_DEPTH)
         return false;
-    return (m <= FEW && k >= DOT_TERMS_MANY * m) || (n <= FEW && k >= DOT_TERMS_FEW * n * n);
+    return (m <= FEW_ROWS && k >= DOT_TERMS_MANY * m) ||
+           (n <= FEW_COLUMNS && k * (m + DOT_PACKING * n) / m >= DOT_TERMS_FEW * n * n);
+}
+
+/* Whether the summed index is dense in both operands too. */
+static bool suits_dots(int64_t m, int64_t n, int64_t k, bool a_transposed, bool b_transposed) {
+    return !a_transposed && b_transposed && fuse_suits_dots(m, n, k);
 }
 
 int64_t fuse_cpu_product(const struct fuse_tile_table *tile, enum fuse_dtype type, int64_t m, int64_t n, int64_t k,
@@ -494,13 +501,14 @@ static bool is_matrix(const struct fuse_grouped *g) {
     return g->axes[FUSE_GROUP_M] <= 1 && g->axes[FUSE_GROUP_N] <= 1 && g->axes[FUSE_GROUP_K] <= 1;
 }
 
-/* One product that BLAS has a kernel of its own for: a small one, but not of rows by rows. What goes over the results of a batch of
- * them is better taken along. */
+/* One product that BLAS has a kernel of its own for, which packs nothing: a small one of matrices without gaps, but not of rows by
+ * rows. What goes over the results of a batch of them is better taken along. */
 static bool is_small(const struct fuse_grouped *g, int64_t m, int64_t n, int64_t k) {
-    const struct fuse_group_axis *sum = g->axis[FUSE_GROUP_K];
+    const struct fuse_group_axis *sum = g->axis[FUSE_GROUP_K], *row = g->axis[FUSE_GROUP_M],
+                                 *column = g->axis[FUSE_GROUP_N];
     return is_matrix(g) && g->axes[FUSE_GROUP_K] == 1 && fuse_sat_mul(fuse_sat_mul(m, n), k) <= BLAS_SMALL &&
-           k <= LONG_SUM && (sum->a != 1 || sum->b != 1) && (g->then == NULL || g->axes[FUSE_GROUP_BATCH] == 0) &&
-           fuse_blas_is_concurrent();
+           k <= LONG_SUM && (sum->a != 1 || sum->b != 1) && row->a <= 2 * k && column->b <= 2 * k && sum->a <= 2 * m &&
+           sum->b <= 2 * n && (g->then == NULL || g->axes[FUSE_GROUP_BATCH] == 0) && fuse_blas_is_concurrent();
 }
 
 /* Few long rows that are dense in the result, and in an operand or the other. */
