@@ -6,8 +6,6 @@
 #define ASIDE_AT ((size_t)3 << 19)
 #define ASIDE_BYTES (FUSE_CPU_PANELS - ASIDE_AT)
 #define ASIDE_RATIO 4
-/* Products by no more rows than so many, which own kernels do not pack. */
-#define FEW 16
 
 int64_t fuse_group_points(const struct fuse_grouped *g, enum fuse_group group) {
     int64_t points = 1;
@@ -184,8 +182,16 @@ static int64_t aside_key(const struct fuse_contract *call, const struct fuse_ope
     return (summed ? 0 : shared ? 2 * most : most) + (stride < most ? stride : most - 1);
 }
 
+/* A matrix by a vector, or rows by few rows: other products are packed anyway. */
+static bool suits_aside(const struct fuse_grouped *g) {
+    const int64_t m = fuse_group_points(g, FUSE_GROUP_M), n = fuse_group_points(g, FUSE_GROUP_N),
+                  k = fuse_group_points(g, FUSE_GROUP_K);
+    const struct fuse_group_axis *sum = g->axis[FUSE_GROUP_K];
+    return m == 1 || n == 1 || (sum->a == 1 && sum->b == 1 && (fuse_suits_dots(m, n, k) || fuse_suits_dots(n, m, k)));
+}
+
 /* The call with its smaller operand laid out so that the indices of the sum, which the other one has side by side, are one. false:
- * when that does not make them one. */
+ * when that does not make them one, or it is not worth it. */
 static bool lay_aside(struct fuse_cpu_backend *cpu, const struct fuse_contract *call, const struct fuse_grouped *g,
                       struct fuse_grouped *out) {
     const int64_t a_points = fuse_points(call->indices, call->extent, call->in_a),
@@ -221,18 +227,16 @@ static bool lay_aside(struct fuse_cpu_backend *cpu, const struct fuse_contract *
     }
     *out = fuse_group_contract(&laid);
     out->then = g->then;
-    if (out->axes[FUSE_GROUP_K] > 1)
+    if (out->axes[FUSE_GROUP_K] > 1 || !suits_aside(out))
         return false;
     fuse_cpu_run_copy(cpu, &to, &view, points * bytes);
     return true;
 }
 
-/* Few rows, or one, by what is much larger. */
 static bool run_aside(struct fuse_cpu_backend *cpu, const struct fuse_contract *call, const struct fuse_grouped *g,
                       struct fuse_cpu_counts *counts) {
     struct fuse_grouped laid;
     if ((g->type != FUSE_F32 && g->type != FUSE_F64) || g->a_dtype != g->type || g->b_dtype != g->type ||
-        (fuse_group_points(g, FUSE_GROUP_M) > FEW && fuse_group_points(g, FUSE_GROUP_N) > FEW) ||
         !lay_aside(cpu, call, g, &laid))
         return false;
     const bool direct_first = fuse_cpu_direct_first(cpu, &laid);
