@@ -261,7 +261,7 @@ static void run_task(struct worker *w, int64_t task) {
 
 /* BLAS and the strips are not better for: products that are not very small, of operands that are not dense along a batch index,
  * where not both are rows along K and one of few. */
-static bool suits(const struct fuse_grouped *g) {
+static bool suits(const struct fuse_tile_table *tile, const struct fuse_grouped *g) {
     bool rows = true;
     int along = -1; /* axis of K */
     const int64_t m = fuse_group_points(g, FUSE_GROUP_M), n = fuse_group_points(g, FUSE_GROUP_N),
@@ -280,7 +280,7 @@ static bool suits(const struct fuse_grouped *g) {
         return false;
     const bool matrix = g->axes[FUSE_GROUP_M] == 1 && g->axes[FUSE_GROUP_N] == 1 && g->axes[FUSE_GROUP_K] == 1,
                across = matrix && g->axis[FUSE_GROUP_N][0].c != 1;
-    if (rows && matrix && fuse_suits_dots(across ? n : m, across ? m : n, k))
+    if (rows && matrix && fuse_suits_dots(tile, across ? n : m, across ? m : n, k))
         return false;
     return m > 1 && n > 1 && fuse_sat_mul(fuse_sat_mul(m, n), k) > LITTLE;
 }
@@ -311,7 +311,7 @@ static bool is_narrow(const struct fuse_grouped *g, const struct fuse_tile_table
 }
 
 bool fuse_cpu_run_blocked(struct fuse_cpu_backend *cpu, struct fuse_grouped *g, struct fuse_cpu_counts *counts) {
-    if ((g->type != FUSE_F32 && g->type != FUSE_F64) || cpu->tile->block[0] == NULL || !suits(g))
+    if ((g->type != FUSE_F32 && g->type != FUSE_F64) || cpu->tile->block[0] == NULL || !suits(cpu->tile, g))
         return false;
     enum fuse_group dense = FUSE_GROUP_N;
     int axis = 0;

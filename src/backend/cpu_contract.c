@@ -183,11 +183,12 @@ static int64_t aside_key(const struct fuse_contract *call, const struct fuse_ope
 }
 
 /* A matrix by a vector, or rows by few rows: other products are packed anyway. */
-static bool suits_aside(const struct fuse_grouped *g) {
+static bool suits_aside(const struct fuse_tile_table *tile, const struct fuse_grouped *g) {
     const int64_t m = fuse_group_points(g, FUSE_GROUP_M), n = fuse_group_points(g, FUSE_GROUP_N),
                   k = fuse_group_points(g, FUSE_GROUP_K);
     const struct fuse_group_axis *sum = g->axis[FUSE_GROUP_K];
-    return m == 1 || n == 1 || (sum->a == 1 && sum->b == 1 && (fuse_suits_dots(m, n, k) || fuse_suits_dots(n, m, k)));
+    return m == 1 || n == 1 ||
+           (sum->a == 1 && sum->b == 1 && (fuse_suits_dots(tile, m, n, k) || fuse_suits_dots(tile, n, m, k)));
 }
 
 /* The call with its smaller operand laid out so that the indices of the sum, which the other one has side by side, are one. false:
@@ -227,7 +228,7 @@ static bool lay_aside(struct fuse_cpu_backend *cpu, const struct fuse_contract *
     }
     *out = fuse_group_contract(&laid);
     out->then = g->then;
-    if (out->axes[FUSE_GROUP_K] > 1 || !suits_aside(out))
+    if (out->axes[FUSE_GROUP_K] > 1 || !suits_aside(cpu->tile, out))
         return false;
     fuse_cpu_run_copy(cpu, &to, &view, points * bytes);
     return true;

@@ -48,7 +48,7 @@ void fuse_blas_product(enum fuse_dtype type, int64_t m, int64_t n, int64_t k, st
 
 /* Whether, the summed index being dense in both operands, one of them has so few rows that packing the other would take the time of
  * the product. */
-bool fuse_suits_dots(int64_t m, int64_t n, int64_t k);
+bool fuse_suits_dots(const struct fuse_tile_table *tile, int64_t m, int64_t n, int64_t k);
 /* Whether the product in strips is faster than BLAS. */
 bool fuse_suits_strips(int64_t m, int64_t n, int64_t k, bool a_transposed, bool b_transposed);
 /* The same by whichever is faster, BLAS or the tiles' own product, which writes a result once where sums are short and reads

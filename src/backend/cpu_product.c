@@ -133,23 +133,25 @@ bool fuse_suits_strips(int64_t m, int64_t n, int64_t k, bool a_transposed, bool 
     return !small && (!a_transposed || m * k <= LITTLE) && (k <= THIN || n <= NARROW);
 }
 
-bool fuse_suits_dots(int64_t m, int64_t n, int64_t k) {
+bool fuse_suits_dots(const struct fuse_tile_table *tile, int64_t m, int64_t n, int64_t k) {
+    const bool many = tile->block_first; /* registers, so that more rows are few */
     if (m < 2 || n < 2 || k < DOT_DEPTH)
         return false;
-    return (m <= FEW_ROWS && k >= DOT_TERMS_MANY * m) ||
-           (n <= FEW_COLUMNS && k * (m + DOT_PACKING * n) / m >= DOT_TERMS_FEW * n * n);
+    return (m <= (many ? FEW_ROWS : FEW) && k >= DOT_TERMS_MANY * m) ||
+           (n <= (many ? FEW_COLUMNS : FEW) && k * (m + DOT_PACKING * n) / m >= DOT_TERMS_FEW * n * n);
 }
 
 /* Whether the summed index is dense in both operands too. */
-static bool suits_dots(int64_t m, int64_t n, int64_t k, bool a_transposed, bool b_transposed) {
-    return !a_transposed && b_transposed && fuse_suits_dots(m, n, k);
+static bool suits_dots(const struct fuse_tile_table *tile, int64_t m, int64_t n, int64_t k, bool a_transposed,
+                       bool b_transposed) {
+    return !a_transposed && b_transposed && fuse_suits_dots(tile, m, n, k);
 }
 
 int64_t fuse_cpu_product(const struct fuse_tile_table *tile, enum fuse_dtype type, int64_t m, int64_t n, int64_t k,
                          struct fuse_blas_matrix a, struct fuse_blas_matrix b, void *c, int64_t ldc, bool add,
                          void *room, const struct fuse_tile_done *done) {
     int64_t calls = 0;
-    if (tile->has_fma && suits_dots(m, n, k, a.transposed, b.transposed)) {
+    if (tile->has_fma && suits_dots(tile, m, n, k, a.transposed, b.transposed)) {
         fuse_tile_dots *dots = tile->dots[type == FUSE_F64];
         dots(m, n, k, a.data, a.ld, b.data, b.ld, c, ldc, 1, add);
     } else if (fuse_suits_strips(m, n, k, a.transposed, b.transposed)) {
@@ -545,7 +547,7 @@ static bool has_parts(const struct product *p) {
 }
 
 /* Whether the product is worth a call of its own, when there are further loops around it. */
-static bool is_worth(const struct product *p) {
+static bool is_worth(const struct fuse_tile_table *tile, const struct product *p) {
     const int64_t size = p->m * p->n * p->k;
     struct fuse_blas_matrix a = {0}, b = {0};
     if (p->m == 1 || p->n == 1)
@@ -554,7 +556,7 @@ static bool is_worth(const struct product *p) {
         return true;
     fuse_blas_readable(&a, p->m, p->k, p->m_axis.a, p->k_axis.a);
     fuse_blas_readable(&b, p->k, p->n, p->k_axis.b, p->n_axis.b);
-    const bool few = suits_dots(p->m, p->n, p->k, a.transposed, b.transposed);
+    const bool few = suits_dots(tile, p->m, p->n, p->k, a.transposed, b.transposed);
     return (few || (p->m >= WORTH_EDGE && p->n >= WORTH_EDGE)) && p->k >= (p->sums > 0 ? WORTH_SUM : WORTH_EDGE) &&
            size >= WORTH_PRODUCT;
 }
@@ -582,7 +584,7 @@ bool fuse_cpu_run_direct(struct fuse_cpu_backend *cpu, struct fuse_grouped *g, s
     if (size == 0)
         return false;
     struct product p = make_product(g, chosen);
-    if (!single && !is_worth(&p))
+    if (!single && !is_worth(cpu->tile, &p))
         return false;
     int threads = fuse_cpu_threads(cpu, p.k / LONG_SUM, p.m * p.n * p.k / 32);
     if (threads > 1 && p.points == 1 && p.sum_points == 1 && p.m * p.n <= SMALL_RESULT && p.k >= 4 * (p.m + p.n) &&
