@@ -34,8 +34,7 @@
 /* Rows by few rows: sums over lanes are worth their additions at the end when there are so many terms for each of the few. Where
  * these could be packed instead, which takes the time of so many rows for each, the more of them the more few there are. */
 #define FEW 16
-#define FEW_ROWS 32
-#define FEW_COLUMNS 24
+#define FEW_MANY 24 /* where there are many registers: more rows than that are better turned as strips of blocks */
 #define DOT_DEPTH 32
 #define DOT_TERMS_MANY 8
 #define DOT_TERMS_FEW 2
@@ -134,11 +133,11 @@ bool fuse_suits_strips(int64_t m, int64_t n, int64_t k, bool a_transposed, bool 
 }
 
 bool fuse_suits_dots(const struct fuse_tile_table *tile, int64_t m, int64_t n, int64_t k) {
-    const bool many = tile->block_first; /* registers, so that more rows are few */
+    const int64_t few = tile->block_first ? FEW_MANY : FEW;
     if (m < 2 || n < 2 || k < DOT_DEPTH)
         return false;
-    return (m <= (many ? FEW_ROWS : FEW) && k >= DOT_TERMS_MANY * m) ||
-           (n <= (many ? FEW_COLUMNS : FEW) && k * (m + DOT_PACKING * n) / m >= DOT_TERMS_FEW * n * n);
+    return (m <= few && k >= DOT_TERMS_MANY * m) ||
+           (n <= few && k * (m + DOT_PACKING * n) / m >= DOT_TERMS_FEW * n * n);
 }
 
 /* Whether the summed index is dense in both operands too. */
