@@ -15,6 +15,10 @@ struct fuse_math_rows {
     double (*most)(const void *x, int64_t n);
     /* to[i] = exp(x[i] - shift); returns their sum. to may be x. As many elements are fetched from next meanwhile. */
     double (*exp_sum)(void *to, const void *x, int64_t n, double shift, const void *next);
+    /* The same of whole lines, and what `to` held before goes to lines past the caches: scaled[i] = to[i] * factor. fuse_stream_fence
+     * as of `scale`. */
+    double (*exp_sum_beside)(void *to, const void *x, int64_t n, double shift, const void *next, void *scaled,
+                             double factor);
     /* to[i] = from[i] * factor. stream: lines are written past the caches, and fuse_stream_fence comes before others read them. */
     void (*scale)(void *to, const void *from, int64_t n, double factor, bool stream);
 };

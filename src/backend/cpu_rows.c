@@ -10,6 +10,7 @@
 #define MOST_OPERANDS 64
 #define BLOCK_BYTES ((int64_t)1 << 20) /* of a thread, what is read and what is made */
 #define FEWEST_ROWS 32
+#define BESIDE 256 /* elements of a row that is worth leaving beside the next one */
 /* Of a thread's scratch memory: the end is for what reductions of few rows keep. */
 #define PARTIALS_AT (FUSE_CPU_SCRATCH - FUSE_CPU_PARTIALS)
 
@@ -114,21 +115,32 @@ static double most_of_special(const struct rows *r, const char *x, int64_t n, bo
     return is_double ? full : (double)single;
 }
 
+/* A result that goes past the caches leaves when the next row's exponentials are computed, if its lines are whole: memory would else
+ * be idle then, and the processor afterwards. */
 static void run_softmax(const struct rows *r, char *scratch, int64_t begin, int64_t end) {
     const struct fuse_map_call *c = r->call;
     const struct fuse_operand_view *in = &c->operand[root(c)->arg];
     const bool is_double = in->dtype == FUSE_F64;
+    const size_t bytes = fuse_dtype_bytes(in->dtype);
     const struct fuse_math_rows *kernels = r->cpu->tile->rows[is_double];
     const int row = r->row[0];
     const int64_t n = c->extent[r->column];
+    const bool beside = r->stream && n >= BESIDE && (size_t)n * bytes % FUSE_CPU_LINE == 0;
+    char *left = NULL; /* the row whose weights are to be scaled yet, by `factor` */
+    double factor = 0;
     for (int64_t i = begin; i < end; i++) {
         const char *x = at(in, row, i);
         char *out = at(&c[2].out, row, i), *weights = r->stream ? scratch : out;
         double most = kernels->most(x, n);
         if (!isfinite(most))
             most = most_of_special(r, x, n, is_double);
-        double sum = kernels->exp_sum(weights, x, n, most, i + 1 < end ? at(in, row, i + 1) : x);
-        kernels->scale(out, weights, n, 1 / sum, r->stream);
+        const char *next = i + 1 < end ? at(in, row, i + 1) : x;
+        double sum = left ? kernels->exp_sum_beside(weights, x, n, most, next, left, factor)
+                          : kernels->exp_sum(weights, x, n, most, next);
+        factor = 1 / sum;
+        left = beside && i + 1 < end && (uintptr_t)out % FUSE_CPU_LINE == 0 ? out : NULL;
+        if (!left)
+            kernels->scale(out, weights, n, factor, r->stream);
         put(&c[0].out, row, i, isnan(sum) && isfinite(most) ? sum : most);
         put(&c[1].out, row, i, sum);
     }
