@@ -211,6 +211,7 @@ void fuse_bench_check_attention(struct fuse_bench_verdict *verdict, const struct
 /* ---- maps ---- */
 
 #define ULPS 4
+#define SUM_TERMS 8192 /* of a normaliser whose sum may be off by one more of them */
 
 static double allow_ulps(double *allowed, double want) {
     *allowed = ULPS * fabs(want) + 0x1p-126 / 0x1p-24;
@@ -239,42 +240,46 @@ static double gelu_of(double x, double b, double *allowed) {
     return want;
 }
 
+/* Sums in long double: those of the kernels may be in double. */
 static void softmax_of(double *want, double *allowed, const double *x, int64_t n) {
-    double most = x[0], sum = 0;
+    double most = x[0];
+    long double sum = 0;
     for (int64_t i = 1; i < n; i++)
         most = fmax(most, x[i]);
     for (int64_t i = 0; i < n; i++)
         sum += want[i] = exp(x[i] - most);
     for (int64_t i = 0; i < n; i++) {
-        want[i] /= sum;
-        /* the rounding of x - most is one of the exponent */
-        allowed[i] = want[i] * (2 * ULPS + fabs(x[i] - most));
+        want[i] = (double)(want[i] / sum);
+        /* the rounding of x - most is one of the exponent; that of a sum grows with its terms */
+        allowed[i] = want[i] * (2 * ULPS + fabs(x[i] - most) + (double)n / SUM_TERMS);
     }
 }
 
 /* Softmax of the positive elements, of which a row has at least one or is all 0. */
 static void masked_softmax_of(double *want, double *allowed, const double *x, int64_t n) {
-    double most = 0, sum = 0;
+    double most = 0;
+    long double sum = 0;
     for (int64_t i = 0; i < n; i++)
         most = fmax(most, x[i]);
     for (int64_t i = 0; i < n; i++)
         sum += want[i] = x[i] > 0 ? exp(x[i] - most) : 0;
     for (int64_t i = 0; i < n; i++) {
-        want[i] = sum > 0 ? want[i] / sum : 0;
-        allowed[i] = want[i] * (2 * ULPS + fabs(x[i] - most)) + 0x1p-126 / 0x1p-24;
+        want[i] = sum > 0 ? (double)(want[i] / sum) : 0;
+        allowed[i] = want[i] * (2 * ULPS + fabs(x[i] - most) + (double)n / SUM_TERMS) + 0x1p-126 / 0x1p-24;
     }
 }
 
 static void layernorm_of(double *want, double *allowed, const double *x, int64_t n) {
-    double mean = 0, variance = 0;
+    long double sum = 0, squares = 0;
     for (int64_t i = 0; i < n; i++)
-        mean += x[i] / (double)n;
+        sum += x[i];
+    const long double mean = sum / n;
     for (int64_t i = 0; i < n; i++)
-        variance += (x[i] - mean) * (x[i] - mean) / (double)n;
-    double scale = 1 / sqrt(variance + 1e-5);
+        squares += (x[i] - mean) * (x[i] - mean);
+    const long double scale = 1 / sqrtl(squares / n + 1e-5L);
     for (int64_t i = 0; i < n; i++) {
-        want[i] = (x[i] - mean) * scale;
-        allowed[i] = 2 * ULPS * (fabs(want[i]) + (fabs(x[i]) + fabs(mean)) * scale);
+        want[i] = (double)((x[i] - mean) * scale);
+        allowed[i] = 2 * ULPS * (fabs(want[i]) + (double)((fabsl(x[i]) + fabsl(mean)) * scale));
     }
 }
 

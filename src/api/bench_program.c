@@ -44,7 +44,25 @@ static void unmap(struct mapped *npy) {
         munmap(npy->at, npy->bytes);
 }
 
-/* Elements against the reference's, with room for sums in another order: a small part of the largest magnitude. */
+/* Room for sums in another order and, of narrow types, for their rounding to fall on the other side: a small part of the largest
+ * magnitude; 0: results are exact. */
+static double tolerance(enum fuse_dtype dtype) {
+    switch (dtype) {
+    case FUSE_F64: return 1e-12;
+    case FUSE_F32: return 1e-5;
+    case FUSE_F16: return 0x1p-10 + 1e-5;
+    case FUSE_BF16: return 0x1p-7 + 1e-5;
+    default: return 0;
+    }
+}
+
+static double real_at(const char *data, enum fuse_dtype dtype, int64_t i) {
+    double value;
+    (void)fuse_dtype_convert(&value, FUSE_F64, data + i * (int64_t)fuse_dtype_bytes(dtype), dtype, 1);
+    return value;
+}
+
+/* Elements against the reference's. */
 static void compare_elements(struct fuse_bench_verdict *verdict, const struct mapped *got, const struct mapped *want) {
     int64_t n = 1;
     bool same = got->probe.file_dtype == want->probe.file_dtype && got->probe.rank == want->probe.rank &&
@@ -60,7 +78,8 @@ static void compare_elements(struct fuse_bench_verdict *verdict, const struct ma
     const char *g = got->at + got->bytes - n * width, *w = want->at + want->bytes - n * width;
     enum fuse_dtype dtype = got->probe.file_dtype;
     verdict->checked += n;
-    if (dtype != FUSE_F32 && dtype != FUSE_F64) {
+    const double allowed = tolerance(dtype);
+    if (allowed == 0) {
         for (int64_t i = 0; i < n; i++)
             verdict->wrong += memcmp(g + i * width, w + i * width, (size_t)width) != 0;
         return;
@@ -68,15 +87,14 @@ static void compare_elements(struct fuse_bench_verdict *verdict, const struct ma
     double most = 0;
     for (int pass = 0; pass < 2; pass++)
         for (int64_t i = 0; i < n; i++) {
-            double x = dtype == FUSE_F32 ? (double)((const float *)g)[i] : ((const double *)g)[i],
-                   y = dtype == FUSE_F32 ? (double)((const float *)w)[i] : ((const double *)w)[i];
+            double x = real_at(g, dtype, i), y = real_at(w, dtype, i);
             if (pass == 0) {
                 most = isfinite(y) ? fmax(most, fabs(y)) : most;
                 continue;
             }
             if (x == y || (isnan(x) && isnan(y)))
                 continue;
-            double share = fabs(x - y) / ((dtype == FUSE_F32 ? 1e-5 : 1e-12) * most);
+            double share = fabs(x - y) / (allowed * most);
             if (!(share <= verdict->error))
                 verdict->error = share;
             verdict->wrong += !(share <= 1);
@@ -195,7 +213,8 @@ enum fuse_status fuse_bench_program(struct fuse_bench *bench, struct fuse_error 
     if (request->words != 2)
         return fuse_fail(err, FUSE_EUSAGE, "program takes one program: fuse-dist bench program PROG");
     const char *out = fuse_bench_path(bench, "out"), *ref = fuse_bench_path(bench, "ref");
-    struct fuse_bench_case c = {.kind = "program", .what = request->word[1], .shape = ""};
+    struct fuse_bench_case c = {
+        .kind = "program", .what = request->word[1], .shape = "", .dtype = fuse_bench_reals(bench)};
     struct fuse_bench_line line = {.c = &c, .ranks = comm->size};
     struct sinks sinks = {0}, same = {0};
     FUSE_TRY(fuse_bench_open_folder(bench, out, err));

@@ -34,6 +34,7 @@ CASES = [
     (["attention", "2", "48", "16", "--causal"], "attention", 2 * 2 * 48 * 48 * 16),
     *((["gemm", dtype, "48", "40", "70"], "gemm", 2 * 48 * 40 * 70) for dtype in NARROW),
     (["gemm", "32", "--precision", "fp64"], "gemm", 2 * 32 ** 3),
+    *((["map", name, "20", "20000", "--precision", "fp64"], "map", 0) for name in ("softmax", "layernorm", "masked_softmax")),
     (["einsum", "bij,bkj->bik", "3", "40", "50", "20", "--isa", "baseline"], "einsum", 2 * 3 * 40 * 50 * 20),
 ]
 
@@ -131,8 +132,13 @@ class Bench(unittest.TestCase):
                        '"x.npy" = X[a,b]\n"y.json" = Y[b]\n"z.npz:w" = Y[b]\nexport Y\n')
         for ranks in 1, 3:
             (line,) = self.lines("program", "prog.fuse", ranks=ranks)
-            self.assertEqual((line["case"], line["checked"]), ("program", 30 * 20 + 20 + 20))
+            self.assertEqual((line["case"], line["dtype"], line["checked"]), ("program", "f32", 30 * 20 + 20 + 20))
         self.assertEqual(os.listdir(self.folder), ["prog.fuse"])  # its own sinks are elsewhere
+        with open(os.path.join(self.folder, "prog.fuse"), "w", encoding="utf-8") as file:
+            file.write('axis a = 300\naxis b = 200\nX[a,b] = normal(seed=1)\nY[a,b] = cast(gelu(X[a,b]), "f16")\n"y.npy" = Y[a,b]\n')
+        (line,) = self.lines("program", "prog.fuse")  # an element rounded the other way is right
+        self.assertEqual(line["checked"], 300 * 200)
+        self.assertGreater(line["error"], 0)
 
     def test_compare(self):
         self.lines("gemm", "16")
