@@ -321,16 +321,14 @@ static bool run_elements(const struct fuse_cpu_backend *cpu, const struct fuse_m
     return overflow;
 }
 
-/* The same of a plain body. */
+/* Folds n points from `first`, a row's or a part of it, into *acc: of a plain body .. */
 static void fold_in_place(struct context *x, void *acc, int64_t first, int64_t n) {
     const struct fuse_map_plan *plan = x->plan;
     const struct fuse_map_source *source = &plan->source[0];
     struct fuse_walk_point point;
     fuse_walk_seek(&source->walk, first, &point);
     while (n > 0) {
-        int64_t run = fuse_walk_run(&source->walk, &point);
-        run = run > n ? n : run;
-        run = run > PLAIN_RUN ? PLAIN_RUN : run;
+        const int64_t run = least(fuse_walk_run(&source->walk, &point), least(n, PLAIN_RUN));
         plan->tile->fold[plan->reduce][plan->class](acc, source->data + point.offset * (int64_t)source->bytes, run,
                                                     &x->overflow);
         fuse_walk_advance(&source->walk, &point, run);
@@ -338,7 +336,7 @@ static void fold_in_place(struct context *x, void *acc, int64_t first, int64_t n
     }
 }
 
-/* .. and of a product. */
+/* .. or of a product of two operands. */
 static void fold_products(struct context *x, void *acc, int64_t first, int64_t n) {
     const struct fuse_map_plan *plan = x->plan;
     const struct fuse_map_source *a = &plan->source[plan->factor[0]], *b = &plan->source[plan->factor[1]];
@@ -346,10 +344,7 @@ static void fold_products(struct context *x, void *acc, int64_t first, int64_t n
     fuse_walk_seek(&a->walk, first, &p);
     fuse_walk_seek(&b->walk, first, &q);
     while (n > 0) {
-        const int64_t left = fuse_walk_run(&a->walk, &p), right = fuse_walk_run(&b->walk, &q);
-        int64_t run = left < right ? left : right;
-        run = run > n ? n : run;
-        run = run > PLAIN_RUN ? PLAIN_RUN : run;
+        const int64_t run = least(least(fuse_walk_run(&a->walk, &p), fuse_walk_run(&b->walk, &q)), least(n, PLAIN_RUN));
         plan->tile->fold_products[plan->class](acc, a->data + p.offset * (int64_t)a->bytes,
                                                b->data + q.offset * (int64_t)b->bytes, run);
         fuse_walk_advance(&a->walk, &p, run);
@@ -474,8 +469,7 @@ static void add_in_place(struct context *x, char *acc, int64_t first, int64_t n,
     struct fuse_walk_point point;
     fuse_walk_seek(&source->walk, first, &point);
     for (int64_t done = 0; done < n;) {
-        int64_t run = fuse_walk_run(&source->walk, &point);
-        run = run > n - done ? n - done : run;
+        const int64_t run = least(fuse_walk_run(&source->walk, &point), n - done);
         plan->tile->accumulate[plan->reduce][plan->class](
             acc + (size_t)done * fuse_tile_class_bytes(plan->acc_class),
             source->data + (point.offset + x->outer[0]) * (int64_t)source->bytes, stride, rows, run, &x->overflow);

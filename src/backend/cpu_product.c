@@ -459,6 +459,11 @@ static bool is_aliased(const struct fuse_grouped *g) {
     return a * bytes % ALIAS == 0 || b * bytes % ALIAS == 0;
 }
 
+/* Whether rows, columns and terms are one axis each. */
+static bool has_single_axes(const struct fuse_grouped *g) {
+    return g->axes[FUSE_GROUP_M] == 1 && g->axes[FUSE_GROUP_N] == 1 && g->axes[FUSE_GROUP_K] == 1;
+}
+
 /* With c dense along N. */
 static struct fuse_grouped turn_rows(const struct fuse_grouped *g) {
     struct fuse_grouped turned = *g;
@@ -470,8 +475,7 @@ static struct fuse_grouped turn_rows(const struct fuse_grouped *g) {
 /* One product of matrices that is so large that what BLAS packs it uses often: of many rows by many columns, of few rows if blocks would
  * have to turn b or, in F64, have strips half as wide. */
 static bool is_large(const struct fuse_grouped *g, int64_t m, int64_t n, int64_t k) {
-    if (g->axes[FUSE_GROUP_M] != 1 || g->axes[FUSE_GROUP_N] != 1 || g->axes[FUSE_GROUP_K] != 1 || m < LARGE_EDGE ||
-        n < LARGE_EDGE || k < LARGE_EDGE)
+    if (!has_single_axes(g) || m < LARGE_EDGE || n < LARGE_EDGE || k < LARGE_EDGE)
         return false;
     if (fuse_sat_mul(fuse_sat_mul(m, n), k) < (is_aliased(g) ? LARGE_ALIASED : LARGE))
         return false;
@@ -483,7 +487,7 @@ static bool is_large(const struct fuse_grouped *g, int64_t m, int64_t n, int64_t
 
 /* Sums of few terms for which blocks are faster than BLAS, which packs a's columns, and than strips, which copy b. */
 static bool is_thin_for_blocks(const struct fuse_grouped *g, const struct fuse_tile_table *tile) {
-    if (g->axes[FUSE_GROUP_M] != 1 || g->axes[FUSE_GROUP_N] != 1 || g->axes[FUSE_GROUP_K] != 1)
+    if (!has_single_axes(g))
         return false;
     const struct fuse_grouped turned = turn_rows(g);
     const struct fuse_group_axis m = turned.axis[FUSE_GROUP_M][0], n = turned.axis[FUSE_GROUP_N][0],
